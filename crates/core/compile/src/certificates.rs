@@ -1,0 +1,175 @@
+//! Certificates and keys: from PEM to names, and checks that they belong together.
+
+mod key;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use weft_model::listener::Certificate;
+use weft_resources::Resource;
+use weft_resources::kubernetes::Secret;
+use x509_parser::extensions::GeneralName;
+use x509_parser::pem::Pem;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// Certificates by the Secret they came from, kept while the Secret stays the same.
+#[derive(Debug, Default)]
+pub(crate) struct Store<'a> {
+    now: RefCell<Known>,
+    before: Option<&'a Known>,
+}
+
+/// What is known of Secrets, by address; the `Arc` keeps the address from being used again.
+pub(crate) type Known =
+    HashMap<usize, (Arc<Resource>, Result<Arc<Certificate>, InvalidCertificate>)>;
+
+/// A certificate that cannot be served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InvalidCertificate {
+    /// The Secret does not exist.
+    #[error("secret `{name}` is not found")]
+    NoSecret {
+        /// Namespace and name.
+        name: String,
+    },
+    /// The Secret lacks one of its two values.
+    #[error("secret `{name}` has no `{value}`")]
+    NoValue {
+        /// Namespace and name.
+        name: String,
+        /// `tls.crt` or `tls.key`.
+        value: &'static str,
+    },
+    /// The chain has no certificate, or a broken one.
+    #[error("{origin} has no valid certificate: {reason}")]
+    Chain {
+        /// Where it came from.
+        origin: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The key is none.
+    #[error("{origin} has no valid private key")]
+    Key {
+        /// Where it came from.
+        origin: String,
+    },
+    /// They do not belong together.
+    #[error("the key of {origin} does not belong to its certificate")]
+    Mismatch {
+        /// Where it came from.
+        origin: String,
+    },
+}
+
+// === impl Store ===
+
+impl<'a> Store<'a> {
+    /// A store that knows what was known before.
+    pub(crate) fn after(before: Option<&'a Known>) -> Self {
+        Self { now: RefCell::default(), before }
+    }
+
+    /// The certificate of a Secret.
+    pub(crate) fn of_secret(
+        &self,
+        resource: &Arc<Resource>,
+        secret: &Secret,
+    ) -> Result<Arc<Certificate>, InvalidCertificate> {
+        let address = Arc::as_ptr(resource) as usize;
+        if let Some((_, known)) = self.now.borrow().get(&address) {
+            return known.clone();
+        }
+        let known = match self.before.and_then(|before| before.get(&address)) {
+            Some((_, known)) => known.clone(),
+            None => of_secret(resource, secret).map(Arc::new),
+        };
+        let entry = (Arc::clone(resource), known.clone());
+        self.now.borrow_mut().insert(address, entry);
+        known
+    }
+
+    /// What is known now.
+    pub(crate) fn into_known(self) -> Known {
+        self.now.into_inner()
+    }
+}
+
+/// A certificate from PEM texts.
+pub(crate) fn from_pem(
+    origin: &str,
+    chain: &[u8],
+    key: &[u8],
+) -> Result<Certificate, InvalidCertificate> {
+    let broken = |reason: &str| InvalidCertificate::Chain {
+        origin: origin.into(),
+        reason: reason.into(),
+    };
+    let mut names = None;
+    for pem in Pem::iter_from_buffer(chain) {
+        let pem = pem.map_err(|_| broken("it is not PEM"))?;
+        if pem.label != "CERTIFICATE" {
+            continue;
+        }
+        let (_, parsed) = X509Certificate::from_der(&pem.contents)
+            .map_err(|_| broken("it is not an X.509 certificate"))?;
+        if names.is_none() {
+            match key::matches(&parsed, key) {
+                None => return Err(InvalidCertificate::Key { origin: origin.into() }),
+                Some(false) => return Err(InvalidCertificate::Mismatch { origin: origin.into() }),
+                Some(true) => names = Some(dns_names(&parsed)),
+            }
+        }
+    }
+    let names = names.ok_or_else(|| broken("there is none in it"))?;
+    Ok(Certificate { origin: origin.into(), chain_pem: chain.into(), key_pem: key.into(), names })
+}
+
+/// Whether PEM text holds at least one certificate and no broken one.
+pub(crate) fn check_roots(origin: &str, pem: &[u8]) -> Result<(), InvalidCertificate> {
+    let broken = |reason: &str| InvalidCertificate::Chain {
+        origin: origin.into(),
+        reason: reason.into(),
+    };
+    let mut found = false;
+    for pem in Pem::iter_from_buffer(pem) {
+        let pem = pem.map_err(|_| broken("it is not PEM"))?;
+        if pem.label == "CERTIFICATE" {
+            X509Certificate::from_der(&pem.contents)
+                .map_err(|_| broken("it is not an X.509 certificate"))?;
+            found = true;
+        }
+    }
+    if found { Ok(()) } else { Err(broken("there is none in it")) }
+}
+
+fn of_secret(resource: &Resource, secret: &Secret) -> Result<Certificate, InvalidCertificate> {
+    let name = format!("{}/{}", resource.namespace(), resource.name());
+    let value = |value: &'static str| {
+        let missing = || InvalidCertificate::NoValue { name: name.clone(), value };
+        secret.value(value).ok_or_else(missing)
+    };
+    from_pem(&format!("secret {name}"), value("tls.crt")?, value("tls.key")?)
+}
+
+/// DNS names of a certificate, lower case; its common name when it has no other.
+fn dns_names(certificate: &X509Certificate<'_>) -> Vec<Box<str>> {
+    let mut names: Vec<Box<str>> = Vec::new();
+    if let Ok(Some(extension)) = certificate.subject_alternative_name() {
+        for name in &extension.value.general_names {
+            if let GeneralName::DNSName(name) = name {
+                names.push(name.trim_end_matches('.').to_ascii_lowercase().into());
+            }
+        }
+    }
+    if names.is_empty() {
+        let common = certificate.subject().iter_common_name().next();
+        names.extend(
+            common.and_then(|name| name.as_str().ok()).map(|name| name.to_ascii_lowercase().into()),
+        );
+    }
+    names
+}

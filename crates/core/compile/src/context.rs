@@ -1,0 +1,216 @@
+//! What a dialect reads from, and what it adds to.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use weft_model::backend::Backend;
+use weft_model::id::BackendId;
+use weft_model::listener::Certificate;
+use weft_resources::kubernetes::service::PortRef;
+use weft_resources::set::Index;
+use weft_resources::{Key, Kind, Problem, Resource};
+
+use crate::certificates::{self, InvalidCertificate};
+use crate::listeners::Drafts;
+use crate::options::Options;
+use crate::report::Verdict;
+use crate::services::{Resolved, Services, Sources, Unresolved};
+
+/// What a dialect reads from.
+pub(crate) struct Context<'a> {
+    /// The command line's part.
+    pub(crate) options: &'a Options,
+    /// The resources in force, in the order of files and lines; for a broken one its last good
+    /// form.
+    pub(crate) resources: &'a [Arc<Resource>],
+    /// The same by key.
+    pub(crate) index: &'a Index,
+    /// Where services are.
+    pub(crate) services: &'a Services,
+    /// Certificates read before.
+    pub(crate) certificates: &'a certificates::Store<'a>,
+}
+
+/// A context that notes what was looked up in it, so that what was made from the answers can be
+/// used again while they stay the same.
+pub(crate) struct Scope<'a> {
+    context: &'a Context<'a>,
+    dependencies: RefCell<Vec<Dependency>>,
+}
+
+/// What was looked up, and the answer by pointer.
+#[derive(Debug, Clone)]
+pub(crate) enum Dependency {
+    /// A resource.
+    Resource(Key, Option<Arc<Resource>>),
+    /// All that speaks of a service.
+    Service(Box<str>, Box<str>, Option<Arc<Sources>>),
+}
+
+/// What dialects add to.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// Addresses and what is served on them.
+    pub(crate) drafts: Drafts,
+    /// Destinations.
+    pub(crate) backends: BTreeMap<BackendId, Arc<Backend>>,
+    /// What to say about resources that were decoded well.
+    pub(crate) problems: HashMap<Key, Vec<Problem>>,
+    /// What to say about the command line.
+    pub(crate) general: Vec<Problem>,
+    /// Verdicts that do not follow from the problems.
+    pub(crate) verdicts: HashMap<Key, Verdict>,
+}
+
+// === impl Context ===
+
+impl<'a> Context<'a> {
+    /// A resource by name.
+    pub(crate) fn get(
+        &self,
+        group: &'static str,
+        kind: &'static str,
+        namespace: &str,
+        name: &str,
+    ) -> Option<&'a Arc<Resource>> {
+        self.index.get(&Key::new(group, kind, namespace, name))
+    }
+
+    /// The addresses behind a port of a service.
+    pub(crate) fn resolve(
+        &self,
+        namespace: &str,
+        name: &str,
+        port: &PortRef,
+    ) -> Result<Resolved, Unresolved> {
+        self.services.resolve(self.options, namespace, name, port)
+    }
+
+    /// The certificate of a Secret of type `kubernetes.io/tls`.
+    pub(crate) fn certificate(
+        &self,
+        namespace: &str,
+        secret: &str,
+    ) -> Result<Arc<Certificate>, InvalidCertificate> {
+        let resource = self.get("", "Secret", namespace, secret);
+        secret_certificate(self, resource, namespace, secret)
+    }
+
+    /// A context that notes what is looked up.
+    pub(crate) fn scope(&'a self) -> Scope<'a> {
+        Scope { context: self, dependencies: RefCell::default() }
+    }
+}
+
+fn secret_certificate(
+    context: &Context<'_>,
+    resource: Option<&Arc<Resource>>,
+    namespace: &str,
+    secret: &str,
+) -> Result<Arc<Certificate>, InvalidCertificate> {
+    match resource.map(|resource| (resource, &resource.body)) {
+        Some((resource, Kind::Secret(body))) => {
+            context.certificates.of_secret(resource, body)
+        }
+        _ => Err(InvalidCertificate::NoSecret { name: format!("{namespace}/{secret}") }),
+    }
+}
+
+// === impl Scope ===
+
+impl<'a> Scope<'a> {
+    /// The command line's part.
+    pub(crate) fn options(&self) -> &'a Options {
+        self.context.options
+    }
+
+    /// A resource by key.
+    pub(crate) fn get(&self, key: Key) -> Option<&'a Arc<Resource>> {
+        let found = self.context.index.get(&key);
+        self.dependencies.borrow_mut().push(Dependency::Resource(key, found.map(Arc::clone)));
+        found
+    }
+
+    /// The addresses behind a port of a service.
+    pub(crate) fn resolve(
+        &self,
+        namespace: &str,
+        name: &str,
+        port: &PortRef,
+    ) -> Result<Resolved, Unresolved> {
+        self.note_service(namespace, name);
+        self.context.resolve(namespace, name, port)
+    }
+
+    /// The ports of a service.
+    pub(crate) fn ports(&self, namespace: &str, name: &str) -> Vec<PortRef> {
+        self.note_service(namespace, name);
+        self.context.services.ports(namespace, name)
+    }
+
+    /// The certificate of a Secret.
+    pub(crate) fn certificate(
+        &self,
+        namespace: &str,
+        secret: &str,
+    ) -> Result<Arc<Certificate>, InvalidCertificate> {
+        let resource = self.get(Key::new("", "Secret", namespace, secret));
+        secret_certificate(self.context, resource, namespace, secret)
+    }
+
+    /// What was looked up.
+    pub(crate) fn into_dependencies(self) -> Vec<Dependency> {
+        self.dependencies.into_inner()
+    }
+
+    fn note_service(&self, namespace: &str, name: &str) {
+        let sources = self.context.services.sources(namespace, name).map(Arc::clone);
+        let note = Dependency::Service(namespace.into(), name.into(), sources);
+        self.dependencies.borrow_mut().push(note);
+    }
+}
+
+// === impl Dependency ===
+
+impl Dependency {
+    /// Whether a lookup now has the same answer.
+    pub(crate) fn holds(&self, context: &Context<'_>) -> bool {
+        match self {
+            Self::Resource(key, found) => same(context.index.get(key), found.as_ref()),
+            Self::Service(namespace, name, found) => {
+                same(context.services.sources(namespace, name), found.as_ref())
+            }
+        }
+    }
+}
+
+// === impl Output ===
+
+impl Output {
+    /// Adds a destination and answers its id. The same id with another value is a bug of the
+    /// caller; the first one stands.
+    pub(crate) fn backend(&mut self, backend: Arc<Backend>) -> BackendId {
+        let id = backend.id.clone();
+        self.backends.entry(id.clone()).or_insert(backend);
+        id
+    }
+
+    /// Says something about a resource.
+    pub(crate) fn problem(&mut self, key: &Key, problem: Problem) {
+        self.problems.entry(key.clone()).or_default().push(problem);
+    }
+
+    /// Sets a verdict that does not follow from the problems.
+    pub(crate) fn verdict(&mut self, key: &Key, verdict: Verdict) {
+        self.verdicts.insert(key.clone(), verdict);
+    }
+}
+
+fn same<T>(left: Option<&Arc<T>>, right: Option<&Arc<T>>) -> bool {
+    match (left, right) {
+        (Some(left), Some(right)) => Arc::ptr_eq(left, right),
+        (None, None) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,141 @@
+//! TLSRoute and TCPRoute.
+
+use std::sync::Arc;
+
+use weft_model::id::RouteId;
+use weft_model::route::{Choice, Rank, Target, TcpMatcher, TcpRoute, TcpTls, Weighted};
+use weft_resources::Resource;
+use weft_resources::gateway_api::l4::{L4Route, L4Rule};
+
+use super::attach::Attachment;
+use super::backend::{Caller, Speaks, refuse};
+use super::emit::{Emitter, anything, major, origin, sni};
+use super::host::Host;
+use super::rule::Compiler;
+use super::site::{Fate, Side, Site};
+use crate::context::Output;
+use crate::dialect;
+use crate::remark::Place;
+
+// === impl Emitter ===
+
+impl<'a> Emitter<'_, 'a> {
+    /// Adds a route of connections. Routes must come in the order of precedence.
+    pub(super) fn l4(
+        &mut self,
+        compiler: &Compiler<'a>,
+        resource: &'a Arc<Resource>,
+        route: &L4Route,
+        attached: &[Attachment],
+        out: &mut Output,
+    ) {
+        let Some(rule) = route.rules.first() else {
+            Place::whole(resource).error(out, "the route has no rule");
+            return;
+        };
+        let sites = self.sites;
+        for attachment in attached {
+            let site = &sites[attachment.site];
+            let target = target(compiler, resource, rule, site, out);
+            if site.fate != Fate::Open {
+                continue;
+            }
+            for (host, own) in &attachment.hosts {
+                self.add_connection(resource, rule, site, (host, *own), &target);
+            }
+        }
+    }
+
+    fn add_connection(
+        &mut self,
+        resource: &Resource,
+        rule: &L4Rule,
+        site: &Site<'a>,
+        (host, own): (&Host, u16),
+        target: &Target,
+    ) {
+        let kind = resource.key.kind.to_ascii_lowercase();
+        let mut id = format!("{kind}/{}/{}/0", resource.namespace(), resource.name());
+        if *host != Host::Any {
+            id.push_str(&format!("@{host}"));
+        }
+        let route = |matcher: TcpMatcher, tls: TcpTls| TcpRoute {
+            id: RouteId::new(&*id),
+            origin: origin(resource, rule.at.line, format!("server name {host}")),
+            rank: Rank {
+                dialect: dialect::GATEWAY_API,
+                major: major(&site.host, own),
+                minor: 1,
+                ..Rank::default()
+            },
+            matcher,
+            tls,
+            in_flight_max: None,
+            allow: Vec::new(),
+            target: target.clone(),
+        };
+        match (site.side(), &site.tls) {
+            // Bytes are bytes: a client that speaks TLS to its own server goes through as well.
+            (Side::Raw | Side::Plain, _) => {
+                self.add_tcp(site.addr, false, route(anything(), TcpTls::Plain));
+                self.add_tcp(site.addr, true, route(anything(), TcpTls::Passthrough));
+            }
+            (Side::Tls, Some(tls)) => {
+                let tls = TcpTls::Terminate(Arc::clone(&tls.options));
+                let matcher = sni(self.sites, site, host);
+                self.add_tcp(site.addr, true, route(matcher, tls));
+            }
+            (Side::Tls, None) => {
+                let matcher = sni(self.sites, site, host);
+                self.add_tcp(site.addr, true, route(matcher, TcpTls::Passthrough));
+            }
+        }
+    }
+}
+
+fn target<'a>(
+    compiler: &Compiler<'a>,
+    resource: &'a Arc<Resource>,
+    rule: &L4Rule,
+    site: &Site<'a>,
+    out: &mut Output,
+) -> Target {
+    let is_passthrough = site.side() == Side::Tls && site.is_passthrough();
+    let caller = Caller {
+        objects: compiler.objects,
+        policies: compiler.policies,
+        route: resource,
+        speaks: if is_passthrough { Speaks::Passthrough } else { Speaks::Bytes },
+        gateway: Some(site.gateway).filter(|(_, body)| body.client_certificate.is_some()),
+    };
+    if rule.backends.iter().all(|backend| backend.weight == 0) {
+        let message = "no backend has a weight: connections are closed";
+        Place::new(resource, rule.at, "spec.rules[0].backendRefs").warn(out, message);
+        return refuse(caller.invalid(message.into()));
+    }
+    let mut choices: Vec<Choice> = rule
+        .backends
+        .iter()
+        .enumerate()
+        .map(|(index, backend)| {
+            let path = format!("spec.rules[0].backendRefs[{index}]");
+            let place = Place::new(resource, backend.object.at, &path);
+            let target = match caller.backend(backend, None, out, place) {
+                Ok(id) => Target::Backend(id),
+                Err(refusal) => {
+                    place.error(out, &*refusal.detail);
+                    refuse(refusal)
+                }
+            };
+            let name = backend.object.name.clone();
+            Choice { name, weight: backend.weight, steps: Arc::default(), target }
+        })
+        .collect();
+    match (choices.pop(), choices.is_empty()) {
+        (Some(single), true) => single.target,
+        (last, _) => {
+            choices.extend(last);
+            Target::Weighted(Arc::new(Weighted { choices, sticky: None }))
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What compilation is told besides the resources.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use weft_model::listener::Limits;
+
+/// What the command line says. Two equal values compile equal resources to equal worlds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Traefik's entry points.
+    pub entry_points: Vec<EntryPoint>,
+    /// Addresses of services by name and port, which win over every document. A name is `greeter`
+    /// (in any namespace), `shop/greeter` or `greeter.shop`.
+    pub backends: BTreeMap<(Box<str>, u16), Vec<SocketAddr>>,
+    /// Where the ports of Gateway and Ingress listeners are bound instead.
+    pub port_map: HashMap<u16, u16>,
+    /// Address that Gateway and Ingress listeners bind.
+    pub bind_address: IpAddr,
+    /// Addresses that single Gateways bind instead, by `namespace/name`, each with its own ports.
+    pub gateway_addresses: BTreeMap<Box<str>, IpAddr>,
+    /// Certificates served when no other fits: chain and key, PEM.
+    pub certificates: Vec<PemPair>,
+    /// Served when there is nothing else; made by the caller, so that compiling stays pure.
+    pub self_signed: Option<PemPair>,
+    /// Lets Traefik resources refer to other namespaces.
+    pub allow_cross_namespace: bool,
+    /// Lets routes lead to Services of type ExternalName.
+    pub allow_external_name_services: bool,
+    /// Keeps Traefik services without endpoints (answered 503) free of warnings.
+    pub allow_empty_services: bool,
+    /// Bounds on what peers may send.
+    pub limits: Limits,
+    /// Peers whose forwarding headers are believed.
+    pub forwarded_from: Vec<IpNet>,
+    /// Peers whose PROXY protocol header is believed.
+    pub proxy_protocol_from: Vec<IpNet>,
+    /// Contents of the files that resources name ([`crate::referenced_files`] lists them). A file
+    /// that is not here does not exist.
+    pub files: BTreeMap<Box<str>, Arc<[u8]>>,
+}
+
+/// A named address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryPoint {
+    /// `web`.
+    pub name: Box<str>,
+    /// The address to bind.
+    pub addr: SocketAddr,
+    /// Routers are served with TLS here, whether they say so or not.
+    pub tls: bool,
+}
+
+/// A certificate chain and its key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PemPair {
+    /// Where it came from, for messages.
+    pub origin: Box<str>,
+    /// The chain, PEM.
+    pub chain: Arc<[u8]>,
+    /// The key, PEM.
+    pub key: Arc<[u8]>,
+}
+
+// === impl Options ===
+
+impl Options {
+    /// Nothing but entry points.
+    pub fn new(entry_points: Vec<EntryPoint>) -> Self {
+        Self {
+            entry_points,
+            backends: BTreeMap::new(),
+            port_map: HashMap::new(),
+            bind_address: IpAddr::from([0, 0, 0, 0]),
+            gateway_addresses: BTreeMap::new(),
+            certificates: Vec::new(),
+            self_signed: None,
+            allow_cross_namespace: false,
+            allow_external_name_services: false,
+            allow_empty_services: false,
+            limits: Limits::DEFAULT,
+            forwarded_from: Vec::new(),
+            proxy_protocol_from: Vec::new(),
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// The address that a Gateway or Ingress port is bound at.
+    pub fn bind(&self, port: u16) -> SocketAddr {
+        let port = self.port_map.get(&port).copied().unwrap_or(port);
+        SocketAddr::new(self.bind_address, port)
+    }
+
+    /// The address that a port of one Gateway is bound at.
+    pub fn bind_gateway(&self, namespace: &str, name: &str, port: u16) -> SocketAddr {
+        let mut addr = self.bind(port);
+        let own = self.gateway_addresses.get(&*format!("{namespace}/{name}"));
+        if let Some(ip) = own {
+            addr.set_ip(*ip);
+        }
+        addr
+    }
+
+    /// Addresses given on the command line.
+    pub(crate) fn backend(&self, namespace: &str, name: &str, port: u16) -> Option<&[SocketAddr]> {
+        let forms = [format!("{namespace}/{name}"), format!("{name}.{namespace}"), name.to_owned()];
+        forms
+            .into_iter()
+            .find_map(|form| self.backends.get(&(form.into(), port)))
+            .map(Vec::as_slice)
+    }
+}
+
+impl std::fmt::Debug for PemPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PemPair").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,487 @@
+//! From a reference to a Service to addresses.
+//!
+//! Addresses come from the first of these that knows the service: `--backend`, the Service with its
+//! EndpointSlices (or the older Endpoints), EndpointSlices without a Service, a ServiceEntry for
+//! one of the service's host names.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use weft_model::backend::{Endpoint, Endpoints};
+use weft_resources::kubernetes::endpoints::{EndpointSlice, SERVICE_NAME_LABEL};
+use weft_resources::kubernetes::service::{PortRef, ServiceType};
+use weft_resources::kubernetes::{Service, endpoints::SliceEndpoint};
+use weft_resources::istio::{Resolution, ServiceEntry};
+use weft_resources::{Key, Kind, Resource};
+
+use crate::options::Options;
+
+/// What a reference to a port of a service leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Resolved {
+    /// The service's port number; with a port given by name, the number it stands for.
+    pub(crate) port: u16,
+    /// The port's name, empty when it has none.
+    pub(crate) port_name: Box<str>,
+    /// What is spoken, as `appProtocol` says.
+    pub(crate) app_protocol: Option<Box<str>>,
+    /// The addresses. None at all is possible: the service exists and has no endpoint.
+    pub(crate) endpoints: Endpoints,
+    /// The name of a Service of type ExternalName.
+    pub(crate) external_name: Option<Box<str>>,
+}
+
+/// Why a reference leads nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unresolved {
+    /// Nothing by that name.
+    #[error("service `{namespace}/{name}` is not found")]
+    NotFound {
+        /// Namespace.
+        namespace: Box<str>,
+        /// Name.
+        name: Box<str>,
+    },
+    /// The service has no such port.
+    #[error("service `{service}` has no port `{port}`; it has {known}")]
+    NoSuchPort {
+        /// Namespace and name.
+        service: Box<str>,
+        /// The port asked for.
+        port: Box<str>,
+        /// The ports that exist.
+        known: Box<str>,
+    },
+    /// An ExternalName service, and these are not allowed.
+    #[error("service `{service}` is an ExternalName, which `--allow-external-name` does not permit")]
+    ExternalName {
+        /// Namespace and name.
+        service: Box<str>,
+    },
+}
+
+/// The resources that speak of one service. Kept from one world to the next while they are the
+/// same, so that a route can tell by pointer whether its service changed.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    pub(crate) service: Option<Arc<Resource>>,
+    slices: Vec<Arc<Resource>>,
+    endpoints: Option<Arc<Resource>>,
+    entries: Vec<Arc<Resource>>,
+}
+
+/// Everything that is known of services.
+#[derive(Debug, Default)]
+pub(crate) struct Services {
+    by_namespace: HashMap<Box<str>, HashMap<Box<str>, Arc<Sources>>>,
+}
+
+// === impl Unresolved ===
+
+impl Unresolved {
+    /// What the user may do.
+    pub(crate) fn fix(&self) -> String {
+        match self {
+            Self::NotFound { name, .. } => format!(
+                "add the Service with its EndpointSlice, or start with --backend {name}:PORT=ADDR"
+            ),
+            Self::NoSuchPort { .. } => "use one of the service's ports".into(),
+            Self::ExternalName { .. } => "start with --allow-external-name".into(),
+        }
+    }
+}
+
+// === impl Sources ===
+
+impl Sources {
+    fn is_same(&self, other: &Self) -> bool {
+        let same = |a: &Option<Arc<Resource>>, b: &Option<Arc<Resource>>| match (a, b) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        let all = |a: &[Arc<Resource>], b: &[Arc<Resource>]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        same(&self.service, &other.service)
+            && same(&self.endpoints, &other.endpoints)
+            && all(&self.slices, &other.slices)
+            && all(&self.entries, &other.entries)
+    }
+
+    fn service(&self) -> Option<&Service> {
+        match &self.service.as_ref()?.body {
+            Kind::Service(service) => Some(service),
+            _ => None,
+        }
+    }
+
+    /// All endpoint slices, those of Endpoints included. EndpointSlices win where both exist: the
+    /// cluster mirrors one into the other.
+    fn slices(&self) -> Vec<&EndpointSlice> {
+        let slices: Vec<&EndpointSlice> = self
+            .slices
+            .iter()
+            .filter_map(|resource| match &resource.body {
+                Kind::EndpointSlice(slice) => Some(&**slice),
+                _ => None,
+            })
+            .collect();
+        if !slices.is_empty() {
+            return slices;
+        }
+        match self.endpoints.as_ref().map(|resource| &resource.body) {
+            Some(Kind::Endpoints(endpoints)) => endpoints.subsets.iter().collect(),
+            _ => slices,
+        }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &ServiceEntry> {
+        self.entries.iter().filter_map(|resource| match &resource.body {
+            Kind::ServiceEntry(entry) => Some(&**entry),
+            _ => None,
+        })
+    }
+}
+
+// === impl Services ===
+
+impl Services {
+    /// Collects what `resources` say; sources that did not change keep their `Arc` from `before`.
+    pub(crate) fn new<'a>(
+        resources: impl Iterator<Item = &'a Arc<Resource>>,
+        before: Option<&Self>,
+    ) -> Self {
+        let mut found: HashMap<(Box<str>, Box<str>), Sources> = HashMap::new();
+        for resource in resources {
+            let Key { namespace, name, .. } = &resource.key;
+            match &resource.body {
+                Kind::Service(_) => {
+                    let sources = found.entry((namespace.clone(), name.clone())).or_default();
+                    sources.service = Some(Arc::clone(resource));
+                }
+                Kind::Endpoints(_) => {
+                    let sources = found.entry((namespace.clone(), name.clone())).or_default();
+                    sources.endpoints = Some(Arc::clone(resource));
+                }
+                Kind::EndpointSlice(_) => {
+                    let Some(service) = resource.label(SERVICE_NAME_LABEL) else { continue };
+                    let sources = found.entry((namespace.clone(), service.into())).or_default();
+                    sources.slices.push(Arc::clone(resource));
+                }
+                Kind::ServiceEntry(entry) => {
+                    for host in &entry.hosts {
+                        let named = service_of_host(host, namespace);
+                        let whole = (host.clone(), namespace.clone());
+                        // `a.b` may be a service of a namespace or a name elsewhere.
+                        let mut names = vec![named];
+                        names.extend(Some(whole).filter(|whole| *whole != names[0]));
+                        for (service, namespace) in names {
+                            let sources = found.entry((namespace, service)).or_default();
+                            sources.entries.push(Arc::clone(resource));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        let mut services = Self::default();
+        for ((namespace, name), sources) in found {
+            let old = before
+                .and_then(|before| before.sources(&namespace, &name))
+                .filter(|old| old.is_same(&sources));
+            let sources = old.map_or_else(|| Arc::new(sources), Arc::clone);
+            services.by_namespace.entry(namespace).or_default().insert(name, sources);
+        }
+        services
+    }
+
+    /// The resources that speak of a service.
+    pub(crate) fn sources(&self, namespace: &str, name: &str) -> Option<&Arc<Sources>> {
+        self.by_namespace.get(namespace)?.get(name)
+    }
+
+    /// The addresses behind a port of a service.
+    ///
+    /// # Errors
+    ///
+    /// When the service or its port does not exist, or may not be used.
+    pub(crate) fn resolve(
+        &self,
+        options: &Options,
+        namespace: &str,
+        name: &str,
+        port: &PortRef,
+    ) -> Result<Resolved, Unresolved> {
+        let sources = self.sources(namespace, name);
+        let service = sources.and_then(|sources| sources.service());
+        if let Some(resolved) = given(options, namespace, name, port, service) {
+            return Ok(resolved);
+        }
+        let Some(sources) = sources else {
+            return Err(Unresolved::NotFound { namespace: namespace.into(), name: name.into() });
+        };
+        let label = || format!("{namespace}/{name}").into_boxed_str();
+        match service {
+            Some(service) => of_service(options, sources, service, port, label),
+            None => of_slices(sources, port, label),
+        }
+    }
+
+    /// The ports of a service that exists, TCP only.
+    pub(crate) fn ports(&self, namespace: &str, name: &str) -> Vec<PortRef> {
+        let Some(sources) = self.sources(namespace, name) else { return Vec::new() };
+        let Some(service) = sources.service() else { return Vec::new() };
+        let tcp = service.ports.iter().filter(|port| is_tcp(port.transport));
+        tcp.map(|port| PortRef::Number(port.port)).collect()
+    }
+}
+
+/// Addresses from the command line.
+fn given(
+    options: &Options,
+    namespace: &str,
+    name: &str,
+    port: &PortRef,
+    service: Option<&Service>,
+) -> Option<Resolved> {
+    let known = service.and_then(|service| service.port(port));
+    let number = match port {
+        PortRef::Number(number) => *number,
+        PortRef::Name(_) => known?.port,
+    };
+    let addrs = options.backend(namespace, name, number)?;
+    Some(Resolved {
+        port: number,
+        port_name: known.map(|port| port.name.clone()).unwrap_or_default(),
+        app_protocol: known.and_then(|port| port.app_protocol.clone()),
+        endpoints: statics(addrs.iter().map(|addr| (*addr, None, 1))),
+        external_name: None,
+    })
+}
+
+fn of_service(
+    options: &Options,
+    sources: &Sources,
+    service: &Service,
+    port: &PortRef,
+    label: impl Fn() -> Box<str>,
+) -> Result<Resolved, Unresolved> {
+    let known = service.port(port);
+    if let ServiceType::ExternalName(name) = &service.kind {
+        if !options.allow_external_name_services {
+            return Err(Unresolved::ExternalName { service: label() });
+        }
+        let number = match (known, port) {
+            (Some(known), _) => known.port,
+            // An ExternalName needs no port list: DNS has none either.
+            (None, PortRef::Number(number)) => *number,
+            (None, PortRef::Name(_)) => return Err(no_such_port(service, port, label())),
+        };
+        return Ok(Resolved {
+            port: number,
+            port_name: known.map(|port| port.name.clone()).unwrap_or_default(),
+            app_protocol: known.and_then(|port| port.app_protocol.clone()),
+            endpoints: Endpoints::Dns { name: name.clone(), port: number },
+            external_name: Some(name.clone()),
+        });
+    }
+    let Some(known) = known else { return Err(no_such_port(service, port, label())) };
+    let mut addrs = Vec::new();
+    for slice in sources.slices() {
+        let Some(target) = slice_port(slice, service, known) else { continue };
+        addrs.extend(usable(&slice.endpoints, target));
+    }
+    let endpoints = if addrs.is_empty() {
+        entry_endpoints(sources, known.port).unwrap_or_else(|| statics(std::iter::empty()))
+    } else {
+        only_ready(addrs)
+    };
+    Ok(Resolved {
+        port: known.port,
+        port_name: known.name.clone(),
+        app_protocol: known.app_protocol.clone(),
+        endpoints,
+        external_name: None,
+    })
+}
+
+/// Slices without a Service: their ports are the service's.
+fn of_slices(
+    sources: &Sources,
+    port: &PortRef,
+    label: impl Fn() -> Box<str>,
+) -> Result<Resolved, Unresolved> {
+    let mut addrs = Vec::new();
+    let mut found = None;
+    let mut known = Vec::new();
+    for slice in sources.slices() {
+        for candidate in slice.ports.iter().filter(|port| is_tcp(port.transport)) {
+            let Some(number) = candidate.port else { continue };
+            known.push(number.to_string());
+            let is_wanted = match port {
+                PortRef::Number(wanted) => *wanted == number,
+                PortRef::Name(wanted) => *wanted == candidate.name,
+            };
+            if is_wanted {
+                addrs.extend(usable(&slice.endpoints, number));
+                found = Some((number, candidate));
+            }
+        }
+    }
+    if let Some((number, candidate)) = found {
+        return Ok(Resolved {
+            port: number,
+            port_name: candidate.name.clone(),
+            app_protocol: candidate.app_protocol.clone(),
+            endpoints: only_ready(addrs),
+            external_name: None,
+        });
+    }
+    for entry in sources.entries() {
+        for candidate in &entry.ports {
+            known.push(candidate.number.to_string());
+            let is_wanted = match port {
+                PortRef::Number(wanted) => *wanted == candidate.number,
+                PortRef::Name(wanted) => *wanted == candidate.name,
+            };
+            if !is_wanted {
+                continue;
+            }
+            let endpoints = entry_endpoints(sources, candidate.number);
+            return Ok(Resolved {
+                port: candidate.number,
+                port_name: candidate.name.clone(),
+                app_protocol: Some(candidate.protocol.to_ascii_lowercase().into()),
+                endpoints: endpoints.unwrap_or_else(|| statics(std::iter::empty())),
+                external_name: None,
+            });
+        }
+    }
+    known.sort();
+    known.dedup();
+    Err(Unresolved::NoSuchPort {
+        service: label(),
+        port: port.to_string().into(),
+        known: if known.is_empty() { "none".into() } else { known.join(", ").into() },
+    })
+}
+
+/// An endpoint with whether it is ready.
+type Candidate = (SocketAddr, Option<Box<str>>, bool);
+
+/// Endpoints that answer: ready ones, and those that are going away but still serve.
+fn usable(endpoints: &[SliceEndpoint], port: u16) -> impl Iterator<Item = Candidate> {
+    endpoints
+        .iter()
+        .filter(|endpoint| endpoint.ready || (endpoint.serving && endpoint.terminating))
+        .flat_map(move |endpoint| {
+            let ready = endpoint.ready && !endpoint.terminating;
+            endpoint
+                .addresses
+                .iter()
+                .map(move |ip| (SocketAddr::new(*ip, port), endpoint.zone.clone(), ready))
+        })
+}
+
+/// The ready endpoints; when there are none, those that are going away but still serve, as
+/// Kubernetes itself falls back.
+fn only_ready(candidates: Vec<Candidate>) -> Endpoints {
+    let any_ready = candidates.iter().any(|(_, _, ready)| *ready);
+    let chosen = candidates.into_iter().filter(|(_, _, ready)| *ready || !any_ready);
+    statics(chosen.map(|(addr, zone, _)| (addr, zone, 1)))
+}
+
+fn statics(addrs: impl Iterator<Item = (SocketAddr, Option<Box<str>>, u32)>) -> Endpoints {
+    let mut endpoints: Vec<Endpoint> =
+        addrs.map(|(addr, zone, weight)| Endpoint { addr, weight, zone }).collect();
+    // The order of documents says nothing, and duplicates would get a double share.
+    endpoints.sort_by_key(|endpoint| endpoint.addr);
+    endpoints.dedup_by_key(|endpoint| endpoint.addr);
+    Endpoints::Static(endpoints.into())
+}
+
+/// The number of a Service port at the endpoints of one slice.
+fn slice_port(
+    slice: &EndpointSlice,
+    service: &Service,
+    wanted: &weft_resources::kubernetes::service::ServicePort,
+) -> Option<u16> {
+    let mut tcp = slice.ports.iter().filter(|port| is_tcp(port.transport));
+    if let Some(named) = tcp.clone().find(|port| port.name == wanted.name) {
+        return named.port;
+    }
+    // Hand-written slices often leave the name out. With one port there is nothing to confuse.
+    let only = tcp.next().filter(|_| slice.ports.len() == 1 && service.ports.len() == 1);
+    match (only, &wanted.target) {
+        (Some(port), _) => port.port,
+        (None, PortRef::Number(target)) => {
+            slice.ports.iter().find(|port| port.port == Some(*target)).and_then(|port| port.port)
+        }
+        (None, PortRef::Name(_)) => None,
+    }
+}
+
+/// What the service's ServiceEntries say of a port.
+fn entry_endpoints(sources: &Sources, number: u16) -> Option<Endpoints> {
+    let (entry, port) =
+        sources.entries().find_map(|entry| Some((entry, entry.port(number)?)))?;
+    let addrs: Vec<_> = entry
+        .endpoints
+        .iter()
+        .filter_map(|endpoint| {
+            let ip: IpAddr = endpoint.address.parse().ok()?;
+            Some((SocketAddr::new(ip, endpoint.port(port)), endpoint.zone.clone(), endpoint.weight))
+        })
+        .collect();
+    if !addrs.is_empty() {
+        return Some(statics(addrs.into_iter()));
+    }
+    match entry.resolution {
+        Resolution::Static => None,
+        Resolution::Dns | Resolution::None => {
+            let (name, port) = match entry.endpoints.first() {
+                Some(endpoint) => (endpoint.address.clone(), endpoint.port(port)),
+                None => (entry.hosts.first()?.clone(), port.target),
+            };
+            Some(Endpoints::Dns { name, port })
+        }
+    }
+}
+
+fn no_such_port(service: &Service, port: &PortRef, label: Box<str>) -> Unresolved {
+    let known: Vec<String> = service
+        .ports
+        .iter()
+        .filter(|port| is_tcp(port.transport))
+        .map(|port| match &*port.name {
+            "" => port.port.to_string(),
+            name => format!("{} ({name})", port.port),
+        })
+        .collect();
+    Unresolved::NoSuchPort {
+        service: label,
+        port: port.to_string().into(),
+        known: if known.is_empty() { "none".into() } else { known.join(", ").into() },
+    }
+}
+
+fn is_tcp(transport: weft_resources::kubernetes::service::Transport) -> bool {
+    transport == weft_resources::kubernetes::service::Transport::Tcp
+}
+
+/// The service that a host name stands for, seen from `namespace`: `greeter`, `greeter.shop`,
+/// `greeter.shop.svc` and `greeter.shop.svc.cluster.local` are services; anything else is a
+/// service by its whole name.
+pub(crate) fn service_of_host(host: &str, namespace: &str) -> (Box<str>, Box<str>) {
+    let parts: Vec<&str> = host.split('.').collect();
+    match parts.as_slice() {
+        [service, other] => ((*service).into(), (*other).into()),
+        [service, other, "svc", ..] => ((*service).into(), (*other).into()),
+        _ => (host.into(), namespace.into()),
+    }
+}

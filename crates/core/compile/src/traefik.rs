@@ -1,0 +1,194 @@
+//! Traefik's resources and its file provider.
+//!
+//! Each resource is first looked at alone ([`prepare`]): rules are parsed, patterns compiled, names
+//! checked. Then each router is linked to what it refers to, which makes a [`Piece`]. Both results
+//! are kept and used again while what they were made from stays the same.
+
+mod auth;
+mod borrow;
+mod headers;
+mod link;
+mod locate;
+mod middleware;
+mod prepare;
+mod router;
+mod server;
+mod service;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use weft_model::backend::Backend;
+use weft_model::id::ListenerId;
+use weft_model::route::{Route, TcpRoute};
+use weft_resources::{Kind, Problem, Resource};
+
+use crate::context::{Context, Dependency, Output};
+use crate::traefik::prepare::Prepared;
+
+pub(crate) use borrow::middlewares;
+pub(crate) use tls::referenced_files;
+
+/// What was made of resources, by the address of the resource that it was made from. Each entry
+/// holds that resource, so that the address stays its own.
+#[derive(Debug, Default)]
+pub(crate) struct Memo {
+    prepared: HashMap<usize, (Arc<Resource>, Arc<Prepared>)>,
+    pieces: HashMap<usize, (Arc<Resource>, Arc<Piece>)>,
+}
+
+/// What one resource with routers adds.
+#[derive(Debug, Default)]
+struct Piece {
+    /// Entry points by index, and whether on their TLS side.
+    placement: Vec<(usize, bool)>,
+    http: Vec<Arc<Route>>,
+    tcp: Vec<Arc<TcpRoute>>,
+    backends: Vec<Arc<Backend>>,
+    tls: Option<tls::Use>,
+    problems: Vec<Problem>,
+    dependencies: Vec<Dependency>,
+}
+
+// === impl Memo ===
+
+impl Memo {
+    /// Looks at each resource alone. What `before` knows is taken from there.
+    pub(crate) fn prepare(resources: &[Arc<Resource>], before: Option<&Self>) -> Self {
+        let mut memo = Self::default();
+        memo.prepare_missing(resources, before);
+        memo
+    }
+
+    /// The same for resources that came later.
+    pub(crate) fn prepare_missing(&mut self, resources: &[Arc<Resource>], before: Option<&Self>) {
+        for resource in resources.iter().filter(|resource| is_ours(&resource.body)) {
+            let address = address(resource);
+            if self.prepared.contains_key(&address) {
+                continue;
+            }
+            let known = before.and_then(|before| before.prepared.get(&address));
+            let prepared = match known {
+                Some((_, prepared)) => Arc::clone(prepared),
+                None => Arc::new(prepare::prepare(resource)),
+            };
+            self.prepared.insert(address, (Arc::clone(resource), prepared));
+        }
+    }
+
+    /// What is wrong with a resource by itself, if something is that keeps it from being used as
+    /// it is written.
+    pub(crate) fn broken(&self, resource: &Arc<Resource>) -> Option<&[Problem]> {
+        let (_, prepared) = self.prepared.get(&address(resource))?;
+        prepared.problems.iter().any(Problem::is_error).then_some(&prepared.problems)
+    }
+
+    fn prepared(&self, resource: &Arc<Resource>) -> Option<&Arc<Prepared>> {
+        self.prepared.get(&address(resource)).map(|(_, prepared)| prepared)
+    }
+}
+
+/// Adds all that Traefik's resources ask for. Pieces of `before` are used again where what they
+/// depend on is the same; it must come from equal options.
+pub(crate) fn compile(
+    context: &Context<'_>,
+    mut memo: Memo,
+    before: Option<&Memo>,
+    output: &mut Output,
+) -> Memo {
+    let mut pieces = Vec::new();
+    for resource in context.resources.iter().filter(|resource| is_ours(&resource.body)) {
+        if let Some(prepared) = memo.prepared(resource) {
+            for problem in &prepared.problems {
+                output.problem(&resource.key, problem.clone());
+            }
+        }
+        if !is_linked(&resource.body) {
+            continue;
+        }
+        let known = before.and_then(|before| before.pieces.get(&address(resource)));
+        let piece = known
+            .map(|(_, piece)| piece)
+            .filter(|piece| piece.dependencies.iter().all(|dependency| dependency.holds(context)))
+            .map_or_else(|| Arc::new(router::piece(context, &memo, resource)), Arc::clone);
+        pieces.push((Arc::clone(resource), piece));
+    }
+    place(context, &pieces, output);
+    tls::finish(context, &memo, &pieces, output);
+    memo.pieces = pieces.into_iter().map(|entry| (address(&entry.0), entry)).collect();
+    memo
+}
+
+/// Puts what the pieces hold where it belongs.
+fn place(context: &Context<'_>, pieces: &[(Arc<Resource>, Arc<Piece>)], output: &mut Output) {
+    for entry_point in &context.options.entry_points {
+        let draft = output
+            .drafts
+            .at(entry_point.addr, || ListenerId::new(&*entry_point.name));
+        // An entry point answers 404 even when no router is there.
+        draft.plain.http_enabled |= !entry_point.tls;
+        draft.tls.http_enabled |= entry_point.tls;
+    }
+    for (resource, piece) in pieces {
+        for (index, is_tls) in &piece.placement {
+            let addr = context.options.entry_points[*index].addr;
+            let draft = output.drafts.at(addr, || unreachable_name(addr));
+            let side = if *is_tls { &mut draft.tls } else { &mut draft.plain };
+            side.http_enabled |= !piece.http.is_empty();
+            side.http.extend(piece.http.iter().map(Arc::clone));
+            side.tcp.extend(piece.tcp.iter().map(Arc::clone));
+        }
+        for backend in &piece.backends {
+            output.backend(Arc::clone(backend));
+        }
+        for problem in &piece.problems {
+            output.problem(&resource.key, problem.clone());
+        }
+    }
+}
+
+/// Entry points have a draft before anything is placed on them.
+fn unreachable_name(addr: std::net::SocketAddr) -> ListenerId {
+    ListenerId::new(addr.to_string())
+}
+
+fn address(resource: &Arc<Resource>) -> usize {
+    Arc::as_ptr(resource) as usize
+}
+
+fn has_routers(body: &Kind) -> bool {
+    matches!(
+        body,
+        Kind::IngressRoute(_) | Kind::IngressRouteTcp(_) | Kind::Router(_) | Kind::RouterTcp(_)
+    )
+}
+
+/// Whether it refers to others.
+fn is_linked(body: &Kind) -> bool {
+    has_routers(body)
+        || matches!(
+            body,
+            Kind::Middleware(_) | Kind::TraefikService(_) | Kind::FileService(_) | Kind::FileServiceTcp(_)
+        )
+}
+
+fn is_ours(body: &Kind) -> bool {
+    has_routers(body)
+        || matches!(
+            body,
+            Kind::Middleware(_)
+                | Kind::MiddlewareTcp(_)
+                | Kind::TraefikService(_)
+                | Kind::ServersTransport(_)
+                | Kind::ServersTransportTcp(_)
+                | Kind::TlsOption(_)
+                | Kind::TlsStore(_)
+                | Kind::FileService(_)
+                | Kind::FileServiceTcp(_)
+                | Kind::FileCertificate(_)
+        )
+}

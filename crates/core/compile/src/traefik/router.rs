@@ -1,0 +1,234 @@
+//! Routers: from a rule and its references to routes.
+
+use std::sync::Arc;
+
+use weft_model::id::RouteId;
+use weft_model::outcome::Reason;
+use weft_model::policy::{Refusal, Step};
+use weft_model::route::{Origin, Rank, Route, Target, Timeouts};
+use weft_resources::traefik::IngressRoute;
+use weft_resources::traefik::file::Router;
+use weft_resources::traefik::route::{HttpRule, RouterTls};
+use weft_resources::{Kind, Pos, Resource, Severity, Spanned};
+use weft_route::rule;
+
+use super::link::{Link, refusing};
+use super::locate::{Home, Missing, label};
+use super::prepare::http_matcher;
+use super::{Memo, Piece, service, tcp, tls};
+use crate::context::Context;
+use crate::dialect;
+
+/// What a resource adds. For one without routers this is only what is wrong with its references.
+pub(super) fn piece(context: &Context<'_>, memo: &Memo, resource: &Arc<Resource>) -> Piece {
+    let scope = context.scope();
+    let mut link = Link::new(&scope, memo, resource);
+    let mut piece = Piece::default();
+    match &resource.body {
+        Kind::IngressRoute(route) => ingress_route(&mut link, resource, route, &mut piece),
+        Kind::Router(router) => file_router(&mut link, resource, router, &mut piece),
+        Kind::IngressRouteTcp(route) => tcp::ingress_route(&mut link, resource, route, &mut piece),
+        Kind::RouterTcp(router) => tcp::file_router(&mut link, resource, router, &mut piece),
+        Kind::Middleware(_) => {
+            // Only to say what is wrong; routers make their own.
+            let _ = link.steps_of(resource, "");
+        }
+        Kind::TraefikService(_) | Kind::FileService(_) => {
+            service::of_resource(&mut link, resource);
+        }
+        Kind::FileServiceTcp(_) => {
+            tcp::of_file_service(&mut link, resource);
+        }
+        _ => {}
+    }
+    let is_router = super::has_routers(&resource.body);
+    piece.problems = std::mem::take(&mut link.problems);
+    piece.backends = if is_router { std::mem::take(&mut link.backends) } else { Vec::new() };
+    drop(link);
+    piece.dependencies = scope.into_dependencies();
+    piece
+}
+
+fn ingress_route(
+    link: &mut Link<'_, '_>,
+    resource: &Arc<Resource>,
+    route: &IngressRoute,
+    piece: &mut Piece,
+) {
+    let home = Home::of(resource);
+    let (refusal, tls) = common(link, home, &route.tls, &route.parent_refs, "spec");
+    piece.placement =
+        placement(link, &route.entry_points, route.tls.is_some(), "spec.entryPoints");
+    piece.tls = tls;
+    for (index, rule) in route.routes.iter().enumerate() {
+        let Ok(matcher) = http_matcher(&rule.rule, rule.syntax) else { continue };
+        if let Some(tls) = &mut piece.tls {
+            tls.add_hosts(rule::host_matches(&matcher));
+        }
+        let place = format!("ingressroute/{}/{index}", label(resource));
+        let path = format!("spec.routes[{index}]");
+        let (steps, target) =
+            steps_and_target(link, rule, home, &path, &place, refusal.as_ref());
+        piece.http.push(Arc::new(Route {
+            id: RouteId::new(place),
+            origin: origin(resource, rule.at.line, &rule.rule),
+            rank: rank(rule.priority, &rule.rule, index),
+            matcher,
+            steps,
+            target,
+            timeouts: Timeouts::default(),
+        }));
+    }
+}
+
+fn steps_and_target(
+    link: &mut Link<'_, '_>,
+    rule: &HttpRule,
+    home: Home<'_>,
+    path: &str,
+    place: &str,
+    refusal: Option<&Refusal>,
+) -> (Arc<[Arc<Step>]>, Target) {
+    let services = format!("{path}.services");
+    let middlewares = format!("{path}.middlewares");
+    let steps = link.steps(&rule.middlewares, home, &middlewares, place);
+    let (target, own) = service::targets(link, &rule.services, home, rule.at, &services, place);
+    (join(steps, own, place, refusal), target)
+}
+
+fn file_router(
+    link: &mut Link<'_, '_>,
+    resource: &Arc<Resource>,
+    router: &Router,
+    piece: &mut Piece,
+) {
+    let path = format!("http.routers.{}", resource.name());
+    let (refusal, tls) = common(link, Home::File, &router.tls, &router.parent_refs, &path);
+    let entry_points = format!("{path}.entryPoints");
+    piece.placement =
+        placement(link, &router.entry_points, router.tls.is_some(), &entry_points);
+    piece.tls = tls;
+    let Ok(matcher) = http_matcher(&router.rule, router.syntax) else { return };
+    if let Some(tls) = &mut piece.tls {
+        tls.add_hosts(rule::host_matches(&matcher));
+    }
+    let place = format!("router/{}", label(resource));
+    let steps =
+        link.steps(&router.middlewares, Home::File, &format!("{path}.middlewares"), &place);
+    let target = match &router.service {
+        Some(service) => service::named(link, service, Home::File, &format!("{path}.service")),
+        None => {
+            let at = Pos { line: resource.line, column: 1 };
+            let message = "the router has no service".into();
+            link.no_target(at, &path, Missing { message, fix: None })
+        }
+    };
+    piece.http.push(Arc::new(Route {
+        origin: origin(resource, resource.line, &router.rule),
+        rank: rank(router.priority, &router.rule, 0),
+        matcher,
+        steps: join(steps, Arc::default(), &place, refusal.as_ref()),
+        id: RouteId::new(place),
+        target,
+        timeouts: Timeouts::default(),
+    }));
+}
+
+/// What the routers of a resource share: a refusal that holds for all, and TLS.
+fn common(
+    link: &mut Link<'_, '_>,
+    home: Home<'_>,
+    tls: &Option<RouterTls>,
+    parents: &[weft_resources::traefik::ObjectRef],
+    path: &str,
+) -> (Option<Refusal>, Option<tls::Use>) {
+    let mut refusal = parents.first().map(|parent| {
+        let message = "routers with parents (`parentRefs`) are not supported".into();
+        let fix = Some("write the whole rule into one router, with a chain of middlewares".into());
+        let path = format!("{path}.parentRefs");
+        let missing = Missing { message, fix };
+        link.refuse(Reason::PolicyUnenforceable, parent.at, &path, missing)
+    });
+    let used = tls.as_ref().and_then(|tls| {
+        let used = tls::Use::new(link, home, tls, &format!("{path}.tls"));
+        used.map_err(|why| refusal.get_or_insert(why).clone()).ok()
+    });
+    (refusal, used)
+}
+
+/// The steps of a router; a refusal takes the place of all.
+fn join(
+    steps: Result<Vec<Arc<Step>>, Refusal>,
+    own: Arc<[Arc<Step>]>,
+    place: &str,
+    refusal: Option<&Refusal>,
+) -> Arc<[Arc<Step>]> {
+    match (refusal, steps) {
+        (Some(refusal), _) => refusing(place.into(), refusal.clone()),
+        (None, Err(refusal)) => refusing(place.into(), refusal),
+        (None, Ok(steps)) if steps.is_empty() => own,
+        (None, Ok(mut steps)) => {
+            steps.extend(own.iter().map(Arc::clone));
+            steps.into()
+        }
+    }
+}
+
+/// The entry points of a resource, each with its side.
+pub(super) fn placement(
+    link: &mut Link<'_, '_>,
+    names: &[Spanned<Box<str>>],
+    is_tls: bool,
+    path: &str,
+) -> Vec<(usize, bool)> {
+    let known = &link.scope.options().entry_points;
+    if names.is_empty() {
+        let all = known.iter().enumerate();
+        return all.map(|(index, entry_point)| (index, is_tls || entry_point.tls)).collect();
+    }
+    let mut placement: Vec<(usize, bool)> = Vec::new();
+    for (position, name) in names.iter().enumerate() {
+        match known.iter().position(|entry_point| entry_point.name == name.value) {
+            Some(index) => {
+                let place = (index, is_tls || known[index].tls);
+                if !placement.contains(&place) {
+                    placement.push(place);
+                }
+            }
+            None => {
+                let message = format!("there is no entry point `{}`", name.value);
+                let known: Vec<&str> =
+                    known.iter().map(|entry_point| &*entry_point.name).collect();
+                let fix = format!(
+                    "use one of {}, or start with --entry-point {}=ADDR",
+                    known.join(", "),
+                    name.value
+                );
+                let path = format!("{path}[{position}]");
+                link.say(Severity::Error, name.at, &path, &message, Some(fix));
+            }
+        }
+    }
+    placement
+}
+
+/// Where a route comes from.
+pub(super) fn origin(resource: &Resource, line: u32, rule: &str) -> Origin {
+    Origin {
+        kind: resource.key.kind.as_ref().into(),
+        name: label(resource).into(),
+        file: resource.file.as_ref().into(),
+        line,
+        rule: rule.into(),
+    }
+}
+
+fn rank(priority: i64, rule: &str, index: usize) -> Rank {
+    let major = if priority == 0 { rule::default_priority(rule) } else { priority };
+    ranked(major, index)
+}
+
+/// Among routers of one priority the earlier of a document comes first.
+pub(super) fn ranked(major: i64, index: usize) -> Rank {
+    Rank { dialect: dialect::TRAEFIK, major, minor: 0, detail: u64::MAX - index as u64, tie: 0 }
+}

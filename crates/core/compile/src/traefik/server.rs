@@ -1,0 +1,358 @@
+//! How servers are called: transports, TLS, health.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use weft_model::backend::{
+    Backend, Endpoints, HealthCheck, HostHeader, PoolSettings, Probe, SubjectAltName,
+    UpstreamProtocol, UpstreamTls,
+};
+use weft_model::id::BackendId;
+use weft_model::route::StickyCookie;
+use weft_resilience::settings::{OutlierSettings, PickerKind};
+use weft_resources::traefik::ObjectRef;
+use weft_resources::traefik::service as written;
+use weft_resources::traefik::service::{BackendSettings, Scheme, Strategy};
+use weft_resources::traefik::tls::CertificateRef;
+use weft_resources::traefik::transport::{ClientTls, PeerName, RootRef, ServersTransport};
+use weft_resources::{Key, Kind, Severity, Spanned};
+
+use super::link::Link;
+use super::locate::{Home, Missing, label, locate};
+use crate::certificates;
+
+/// What decides the protocol besides the scheme.
+pub(super) struct PortHints<'a> {
+    pub(super) number: u16,
+    pub(super) name: &'a str,
+    pub(super) app_protocol: Option<&'a str>,
+}
+
+/// A backend as its settings say; everything but the endpoints.
+///
+/// # Errors
+///
+/// When the transport or something in it is missing: calling a server with less protection than
+/// was asked for is no option.
+pub(super) fn backend(
+    link: &mut Link<'_, '_>,
+    home: Home<'_>,
+    id: String,
+    settings: &BackendSettings,
+    hints: &PortHints<'_>,
+    endpoints: Endpoints,
+    path: &str,
+) -> Result<Backend, Missing> {
+    let scheme = settings.scheme.unwrap_or_else(|| scheme_of(hints));
+    let mut pool = PoolSettings::DEFAULT;
+    let mut tls = default_tls();
+    let mut protocol = match scheme {
+        Scheme::H2c => UpstreamProtocol::Http2,
+        Scheme::Http | Scheme::Https if speaks_http2(hints) => UpstreamProtocol::Http2,
+        Scheme::Http | Scheme::Https => UpstreamProtocol::Auto,
+    };
+    if let Some(name) = &settings.servers_transport {
+        let transport = transport(link, home, name)?;
+        pool = PoolSettings {
+            connect_timeout: transport.dial_timeout,
+            idle_per_endpoint_max: transport
+                .max_idle_conns_per_host
+                .unwrap_or(PoolSettings::DEFAULT.idle_per_endpoint_max),
+            idle_timeout: transport.idle_conn_timeout,
+            response_head_timeout: Some(transport.response_header_timeout)
+                .filter(|timeout| !timeout.is_zero()),
+        };
+        if transport.disable_http2 && protocol == UpstreamProtocol::Auto {
+            protocol = UpstreamProtocol::Http1;
+        }
+        let at = ObjectRef { name: name.value.clone(), namespace: None, at: name.at };
+        let resource = locate(link.scope, "ServersTransport", home, &at)?;
+        let entered = link.enter(resource, name.at, path, |link| {
+            client_tls(link, Home::of(resource), &transport.tls, "spec")
+        });
+        tls = entered.and_then(|tls| tls)?;
+    }
+    if let (None, Endpoints::Dns { name, .. }) = (&tls.server_name, &endpoints) {
+        tls.server_name = Some(name.clone());
+    }
+    Ok(Backend {
+        id: BackendId::new(id),
+        endpoints,
+        protocol,
+        tls: (scheme == Scheme::Https).then(|| Arc::new(tls)),
+        picker: picker(settings.strategy),
+        sticky: None,
+        health_check: settings.health_check.as_ref().map(|check| Arc::new(health_check(check))),
+        outlier: settings.passive_health_check.map(outlier),
+        slow_start: Duration::ZERO,
+        pool,
+        host: if settings.pass_host_header { HostHeader::Pass } else { HostHeader::Endpoint },
+        proxy_protocol: None,
+        termination_delay: None,
+    })
+}
+
+/// A suffix that tells apart the uses of one service with different settings; empty for the
+/// usual ones. Positions in documents do not count, so that moving lines keeps live state.
+pub(super) fn suffix(settings: &BackendSettings) -> String {
+    let plain = BackendSettings::default();
+    let transport = settings.servers_transport.as_ref().map(|name| &*name.value);
+    let is_plain = settings.scheme.is_none()
+        && settings.strategy == plain.strategy
+        && settings.pass_host_header
+        && transport.is_none()
+        && settings.sticky.is_none()
+        && settings.health_check.is_none()
+        && settings.passive_health_check.is_none();
+    if is_plain {
+        return String::new();
+    }
+    let text = format!(
+        "{:?} {:?} {} {transport:?} {:?} {:?} {:?}",
+        settings.scheme,
+        settings.strategy,
+        settings.pass_host_header,
+        settings.sticky,
+        settings.health_check,
+        settings.passive_health_check
+    );
+    format!("#{:08x}", fnv1a(text.as_bytes()))
+}
+
+/// TLS with the system's authorities.
+pub(super) fn default_tls() -> UpstreamTls {
+    UpstreamTls {
+        server_name: None,
+        roots_pem: None,
+        client: None,
+        insecure_skip_verify: false,
+        subject_alt_names: Vec::new(),
+    }
+}
+
+/// TLS as a transport says.
+pub(super) fn client_tls(
+    link: &mut Link<'_, '_>,
+    home: Home<'_>,
+    written: &ClientTls,
+    path: &str,
+) -> Result<UpstreamTls, Missing> {
+    if written.spiffe.is_some() {
+        return Err(Missing { message: "`spiffe` is not supported".into(), fix: None });
+    }
+    if written.insecure_skip_verify {
+        let message = "`insecureSkipVerify` accepts any certificate of the servers";
+        link.say(Severity::Warning, written.at, path, message, None);
+    }
+    if written.versions.0.is_some() || written.versions.1.is_some() {
+        let message = "TLS versions towards servers are not restricted: 1.2 and 1.3 are spoken";
+        link.say(Severity::Warning, written.at, path, message, None);
+    }
+    let mut roots = Vec::new();
+    for root in &written.roots {
+        let pem = root_pem(link, home, root)?;
+        if !roots.is_empty() {
+            roots.push(b'\n');
+        }
+        roots.extend_from_slice(&pem);
+    }
+    if written.certificates.len() > 1 {
+        let message = "only the first client certificate is used";
+        link.say(Severity::Warning, written.at, path, message, None);
+    }
+    let client = written.certificates.first();
+    let client = client.map(|certificate| certificate_of(link, home, certificate)).transpose()?;
+    let names = written.peer_names.iter().map(|name| match name {
+        PeerName::Dns(name) => SubjectAltName::Dns(name.clone()),
+        PeerName::Uri(uri) => SubjectAltName::Uri(uri.clone()),
+    });
+    Ok(UpstreamTls {
+        server_name: Some(written.server_name.clone()).filter(|name| !name.is_empty()),
+        roots_pem: (!roots.is_empty()).then(|| roots.into()),
+        client,
+        insecure_skip_verify: written.insecure_skip_verify,
+        subject_alt_names: names.collect(),
+    })
+}
+
+/// A certificate from a Secret or from files.
+pub(super) fn certificate_of(
+    link: &Link<'_, '_>,
+    home: Home<'_>,
+    certificate: &CertificateRef,
+) -> Result<Arc<weft_model::listener::Certificate>, Missing> {
+    let result = match certificate {
+        CertificateRef::Secret(name) => link.scope.certificate(home.namespace(), name),
+        CertificateRef::Files { cert, key } => {
+            let (chain, key) = (pem(link, cert)?, pem(link, key)?);
+            certificates::from_pem(&origin(cert), &chain, &key).map(Arc::new)
+        }
+    };
+    result.map_err(|error| Missing { message: error.to_string(), fix: None })
+}
+
+/// What messages call a certificate that is given by file or in place.
+pub(super) fn origin(text: &str) -> String {
+    if is_inline(text) { "the certificate in the document".into() } else { format!("file `{text}`") }
+}
+
+/// PEM text, or the content of a file.
+pub(super) fn pem(link: &Link<'_, '_>, text: &Spanned<Box<str>>) -> Result<Arc<[u8]>, Missing> {
+    if is_inline(text) {
+        return Ok(text.as_bytes().into());
+    }
+    let file = link.scope.options().files.get(&text.value);
+    file.map(Arc::clone).ok_or_else(|| Missing {
+        message: format!("file `{}` cannot be read", text.value),
+        fix: None,
+    })
+}
+
+/// Whether a field that may name a file holds PEM itself, which Traefik allows.
+pub(super) fn is_inline(text: &str) -> bool {
+    text.contains("-----BEGIN")
+}
+
+/// The authorities that a reference names, PEM.
+pub(super) fn root_pem(
+    link: &Link<'_, '_>,
+    home: Home<'_>,
+    root: &RootRef,
+) -> Result<Arc<[u8]>, Missing> {
+    let namespace = home.namespace();
+    let missing = |kind: &str, name: &str, why: &str| Missing {
+        message: format!("{kind} `{namespace}/{name}` {why}"),
+        fix: None,
+    };
+    let (pem, origin): (Arc<[u8]>, String) = match root {
+        RootRef::File(text) => (pem(link, text)?, origin(text)),
+        RootRef::Secret(name) => {
+            let key = Key::new("", "Secret", namespace, name.value.clone());
+            let Some(Kind::Secret(secret)) = link.scope.get(key).map(|found| &found.body) else {
+                return Err(missing("secret", name, "is not found"));
+            };
+            let value = secret.value("tls.ca").or_else(|| secret.value("ca.crt"));
+            let value = value.ok_or_else(|| missing("secret", name, "has no `ca.crt`"))?;
+            (value.into(), format!("secret `{namespace}/{}`", name.value))
+        }
+        RootRef::ConfigMap(name) => {
+            let key = Key::new("", "ConfigMap", namespace, name.value.clone());
+            let Some(Kind::ConfigMap(map)) = link.scope.get(key).map(|found| &found.body) else {
+                return Err(missing("config map", name, "is not found"));
+            };
+            let value = map.value("ca.crt");
+            let value = value.ok_or_else(|| missing("config map", name, "has no `ca.crt`"))?;
+            (value.into(), format!("config map `{namespace}/{}`", name.value))
+        }
+    };
+    certificates::check_roots(&origin, &pem)
+        .map_err(|error| Missing { message: error.to_string(), fix: None })?;
+    Ok(pem)
+}
+
+fn transport<'a>(
+    link: &Link<'_, 'a>,
+    home: Home<'_>,
+    name: &Spanned<Box<str>>,
+) -> Result<&'a ServersTransport, Missing> {
+    let reference = ObjectRef { name: name.value.clone(), namespace: None, at: name.at };
+    let found = locate(link.scope, "ServersTransport", home, &reference)?;
+    match &found.body {
+        Kind::ServersTransport(transport) => Ok(transport),
+        _ => Err(Missing { message: format!("{} is no transport", label(found)), fix: None }),
+    }
+}
+
+/// The scheme where the user names none: as Traefik decides by port, and by `appProtocol`.
+fn scheme_of(hints: &PortHints<'_>) -> Scheme {
+    match hints.app_protocol {
+        Some("https" | "kubernetes.io/https") => Scheme::Https,
+        Some("kubernetes.io/h2c" | "h2c") => Scheme::H2c,
+        _ if hints.number == 443 || hints.name.starts_with("https") => Scheme::Https,
+        _ => Scheme::Http,
+    }
+}
+
+/// Whether the port says that only HTTP/2 is spoken, so that gRPC is never sent over HTTP/1.1.
+fn speaks_http2(hints: &PortHints<'_>) -> bool {
+    let is_http2 = |text: &str| {
+        ["grpc", "h2c", "http2"]
+            .iter()
+            .any(|name| text.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-')))
+    };
+    hints.app_protocol.is_some_and(is_http2) || is_http2(hints.name)
+}
+
+fn picker(strategy: Strategy) -> PickerKind {
+    match strategy {
+        Strategy::Wrr => PickerKind::RoundRobin,
+        Strategy::P2c => PickerKind::LeastRequest,
+        Strategy::Hrw => PickerKind::Rendezvous,
+        Strategy::LeastTime => PickerKind::PeakEwma,
+    }
+}
+
+fn health_check(check: &written::HealthCheck) -> HealthCheck {
+    let text = |text: &str, default: &str| -> Box<str> {
+        if text.is_empty() { default.into() } else { text.into() }
+    };
+    let probe = if check.grpc {
+        Probe::Grpc { service: check.path.trim_start_matches('/').into() }
+    } else {
+        Probe::Http {
+            path: text(&check.path, "/"),
+            method: text(&check.method, "GET"),
+            host: Some(check.hostname.clone()).filter(|host| !host.is_empty()),
+            headers: check.headers.clone(),
+            statuses: check.status.map(|status| (status, status)).into_iter().collect(),
+        }
+    };
+    HealthCheck {
+        probe,
+        interval: check.interval,
+        unhealthy_interval: check.unhealthy_interval.unwrap_or(check.interval),
+        timeout: check.timeout,
+        unhealthy_threshold: 1, // Traefik judges by the last probe
+        healthy_threshold: 1,
+        port: check.port,
+    }
+}
+
+fn outlier(check: written::PassiveHealthCheck) -> OutlierSettings {
+    OutlierSettings {
+        failures: check.max_failed_attempts,
+        window: check.failure_window,
+        // Traefik lets a server back in when the window has passed, all of them if need be.
+        ejection: check.failure_window,
+        ejection_max: check.failure_window,
+        ejected_ratio_max: 1.0,
+        on_server_error: true,
+        consecutive: false,
+    }
+}
+
+/// A cookie for choices that are called `name` together.
+pub(super) fn cookie(sticky: &written::Sticky, name: &str) -> StickyCookie {
+    let own = if sticky.name.is_empty() { cookie_name(name) } else { sticky.name.clone() };
+    StickyCookie {
+        name: own,
+        path: sticky.path.clone(),
+        domain: sticky.domain.clone(),
+        http_only: sticky.http_only,
+        secure: sticky.secure,
+        same_site: sticky.same_site.clone(),
+        max_age_secs: sticky.max_age_secs,
+    }
+}
+
+/// Traefik's default: an underscore and the first five hexadecimal digits of a SHA-1.
+fn cookie_name(name: &str) -> Box<str> {
+    use sha1::Digest;
+    let digest = sha1::Sha1::digest(name.as_bytes());
+    let hex: String = digest.iter().take(3).map(|byte| format!("{byte:02x}")).collect();
+    format!("_{}", &hex[..5]).into()
+}
+
+fn fnv1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}

@@ -1,0 +1,601 @@
+//! Certificates and TLS options by server name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weft_model::listener::{Certificate, ClientAuth, TlsEntry, TlsOptions, TlsVersion};
+use weft_model::outcome::Reason;
+use weft_model::policy::Refusal;
+use weft_model::route::HostMatch;
+use weft_resources::traefik::middleware::MiddlewareKind;
+use weft_resources::traefik::route::RouterTls;
+use weft_resources::traefik::tls::{CertificateRef, ClientAuthKind, TlsOption, Version};
+use weft_resources::traefik::transport::{ClientTls, RootRef};
+use weft_resources::{Kind, Pos, Problem, Resource, Severity, Spanned};
+
+use super::link::Link;
+use super::locate::{Home, Missing, label, locate};
+use super::prepare::{Problems, Value};
+use super::{Memo, Piece, server};
+use crate::certificates;
+use crate::context::{Context, Output};
+
+/// TLS as the routers of one resource ask for it.
+#[derive(Debug)]
+pub(super) struct Use {
+    /// Hosts in their rules: the name, `*.` in front of one label.
+    hosts: Vec<Box<str>>,
+    /// A `TLSOption` by its label; `None` is the default.
+    options: Option<(Box<str>, Arc<TlsOptions>)>,
+    certificates: Vec<Arc<Certificate>>,
+    at: Pos,
+}
+
+/// The name of the options and the store that hold where nothing else is said.
+const DEFAULT: &str = "default";
+
+const TLS13_SUITES: [&str; 3] =
+    ["TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"];
+
+const TLS12_SUITES: [&str; 6] = [
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+];
+
+/// Go's names of key exchange groups and IANA's.
+const GROUPS: [(&str, &str); 10] = [
+    ("CurveP256", "secp256r1"),
+    ("secp256r1", "secp256r1"),
+    ("P256", "secp256r1"),
+    ("CurveP384", "secp384r1"),
+    ("secp384r1", "secp384r1"),
+    ("P384", "secp384r1"),
+    ("X25519", "x25519"),
+    ("x25519", "x25519"),
+    ("X25519MLKEM768", "X25519MLKEM768"),
+    ("x25519mlkem768", "X25519MLKEM768"),
+];
+
+// === impl Use ===
+
+impl Use {
+    /// Looks up what `tls` of a router names.
+    ///
+    /// # Errors
+    ///
+    /// A refusal when its options cannot be enforced: they may ask for client certificates.
+    pub(super) fn new(
+        link: &mut Link<'_, '_>,
+        home: Home<'_>,
+        tls: &RouterTls,
+        path: &str,
+    ) -> Result<Self, Refusal> {
+        let mut used =
+            Self { hosts: Vec::new(), options: None, certificates: Vec::new(), at: tls.at };
+        if let Some(resolver) = tls.cert_resolver.as_ref().filter(|name| !name.is_empty()) {
+            let message = format!(
+                "certificates are not fetched here, so `{}` has no effect: a certificate that fits \
+                 the name is served, or else the default one",
+                resolver.value
+            );
+            let fix = "name a Secret in `secretName`, or start with --cert and --key".into();
+            let path = format!("{path}.certResolver");
+            link.say(Severity::Warning, resolver.at, &path, &message, Some(fix));
+        } else if !tls.domains.is_empty() {
+            let message = "`domains` has no effect: certificates are not fetched here";
+            link.say(Severity::Warning, tls.at, &format!("{path}.domains"), message, None);
+        }
+        if let Some(store) = tls.store.as_ref().filter(|store| &*store.name != DEFAULT) {
+            let message = "`store` has no effect: there is one store, `default`, as in Traefik";
+            link.say(Severity::Warning, store.at, &format!("{path}.store"), message, None);
+        }
+        if let Some(name) = &tls.secret_name {
+            match link.scope.certificate(home.namespace(), name) {
+                Ok(certificate) => used.certificates.push(certificate),
+                Err(error) => {
+                    let message = format!("{error}; the default certificate is served");
+                    let path = format!("{path}.secretName");
+                    link.say(Severity::Error, name.at, &path, &message, None);
+                }
+            }
+        }
+        if let Some(reference) = &tls.options {
+            if &*reference.name != DEFAULT || reference.namespace.is_some() {
+                let path = format!("{path}.options");
+                let options = locate(link.scope, "TLSOption", home, reference)
+                    .and_then(|found| named_options(link, found).map(|options| (found, options)));
+                let (found, options) = options.map_err(|missing| {
+                    link.refuse(Reason::PolicyUnenforceable, reference.at, &path, missing)
+                })?;
+                used.options = Some((label(found).into(), options));
+            }
+        }
+        Ok(used)
+    }
+
+    /// Adds the hosts of a rule.
+    pub(super) fn add_hosts(&mut self, hosts: Vec<&HostMatch>) {
+        for host in hosts {
+            let name: Box<str> = match host {
+                HostMatch::Exact(name) => name.clone(),
+                HostMatch::OneLabel(suffix) => format!("*.{suffix}").into(),
+                HostMatch::AnyLabels(_) | HostMatch::Regex(_) | HostMatch::Any => continue,
+            };
+            if !self.hosts.contains(&name) {
+                self.hosts.push(name);
+            }
+        }
+    }
+
+    /// The options of its own, or the usual ones.
+    pub(super) fn options(&self) -> Arc<TlsOptions> {
+        match &self.options {
+            Some((_, options)) => Arc::clone(options),
+            None => Arc::new(default_options()),
+        }
+    }
+}
+
+/// Options where no document says anything.
+pub(super) fn default_options() -> TlsOptions {
+    TlsOptions::modern()
+}
+
+/// The files that a resource names.
+pub(crate) fn referenced_files(resource: &Resource) -> Vec<Box<str>> {
+    let mut files = Vec::new();
+    let mut add = |text: &Spanned<Box<str>>| {
+        if !server::is_inline(text) {
+            files.push(text.value.clone());
+        }
+    };
+    let pair = |certificate: &CertificateRef, add: &mut dyn FnMut(&Spanned<Box<str>>)| {
+        if let CertificateRef::Files { cert, key } = certificate {
+            add(cert);
+            add(key);
+        }
+    };
+    let client = |tls: &ClientTls, add: &mut dyn FnMut(&Spanned<Box<str>>)| {
+        tls.certificates.iter().for_each(|certificate| pair(certificate, add));
+        for root in &tls.roots {
+            if let RootRef::File(file) = root {
+                add(file);
+            }
+        }
+    };
+    match &resource.body {
+        Kind::FileCertificate(certificate) => pair(&certificate.certificate, &mut add),
+        Kind::TlsStore(store) => {
+            let all = store.certificates.iter().chain(&store.default_certificate);
+            all.for_each(|certificate| pair(certificate, &mut add));
+        }
+        Kind::TlsOption(option) => {
+            let files = option.client_auth.iter().flat_map(|auth| &auth.ca_files);
+            files.for_each(add);
+        }
+        Kind::ServersTransport(transport) => client(&transport.tls, &mut add),
+        Kind::ServersTransportTcp(transport) => {
+            transport.tls.iter().for_each(|tls| client(tls, &mut add));
+        }
+        Kind::Middleware(middleware) => match &middleware.kind {
+            MiddlewareKind::BasicAuth(auth) => auth.users_file.iter().for_each(add),
+            MiddlewareKind::ForwardAuth(auth) => {
+                auth.tls.iter().for_each(|tls| client(tls, &mut add));
+            }
+            _ => {}
+        },
+        _ => {}
+    }
+    files
+}
+
+/// Looks at options alone; the authorities for client certificates come later.
+pub(super) fn prepare(option: &TlsOption, problems: &mut Problems<'_>) -> Option<TlsOptions> {
+    let mut options = default_options();
+    if let Some(version) = &option.min_version {
+        options.min_version = match version.value {
+            Version::Tls13 => TlsVersion::Tls13,
+            Version::Tls12 => TlsVersion::Tls12,
+            Version::Tls10 | Version::Tls11 => {
+                let message = "TLS 1.0 and 1.1 are not spoken; the lowest version is 1.2";
+                problems.warn(version.at, "spec.minVersion", message);
+                TlsVersion::Tls12
+            }
+        };
+    }
+    if let Some(version) = &option.max_version {
+        options.max_version = match version.value {
+            Version::Tls13 => TlsVersion::Tls13,
+            Version::Tls12 => TlsVersion::Tls12,
+            Version::Tls10 | Version::Tls11 => {
+                let message = "TLS 1.0 and 1.1 are not spoken, so no version is left";
+                problems.error(version.at, "spec.maxVersion", message);
+                return None;
+            }
+        };
+    }
+    options.cipher_suites = suites(option, problems)?;
+    options.groups = groups(option, problems)?;
+    if let Some(protocols) = &option.alpn_protocols {
+        let own = protocols.iter().filter(|name| &***name != "acme-tls/1");
+        options.alpn = own.cloned().collect();
+    }
+    options.session_tickets = !option.disable_session_tickets;
+    options.sni_strict = option.sni_strict;
+    Some(options)
+}
+
+fn suites(option: &TlsOption, problems: &mut Problems<'_>) -> Option<Vec<Box<str>>> {
+    let mut suites: Vec<Box<str>> = Vec::new();
+    for name in &option.cipher_suites {
+        let full = match &*name.value {
+            "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305" => "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+            "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305" => {
+                "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"
+            }
+            other => other,
+        };
+        if TLS12_SUITES.contains(&full) || TLS13_SUITES.contains(&full) {
+            suites.push(full.into());
+        } else {
+            let message = format!("the cipher suite `{}` is not spoken", name.value);
+            problems.warn(name.at, "spec.cipherSuites", message);
+        }
+    }
+    let Some(first) = option.cipher_suites.first() else { return Some(suites) };
+    if suites.is_empty() {
+        problems.error(first.at, "spec.cipherSuites", "no cipher suite is left");
+        return None;
+    }
+    // As in Traefik, a list of suites of TLS 1.2 says nothing about TLS 1.3.
+    if !suites.iter().any(|suite| TLS13_SUITES.contains(&&**suite)) {
+        suites.extend(TLS13_SUITES.map(Into::into));
+    }
+    Some(suites)
+}
+
+fn groups(option: &TlsOption, problems: &mut Problems<'_>) -> Option<Vec<Box<str>>> {
+    let mut groups: Vec<Box<str>> = Vec::new();
+    for name in &option.curve_preferences {
+        match GROUPS.iter().find(|(go, _)| *go == &*name.value) {
+            Some((_, iana)) => groups.push((*iana).into()),
+            None => {
+                let message = format!("the group `{}` is not spoken", name.value);
+                problems.warn(name.at, "spec.curvePreferences", message);
+            }
+        }
+    }
+    match option.curve_preferences.first() {
+        Some(first) if groups.is_empty() => {
+            problems.error(first.at, "spec.curvePreferences", "no group is left");
+            None
+        }
+        _ => Some(groups),
+    }
+}
+
+/// Options as a resource says, with the authorities for client certificates.
+fn named_options(
+    link: &mut Link<'_, '_>,
+    resource: &Arc<Resource>,
+) -> Result<Arc<TlsOptions>, Missing> {
+    let prepared = link.prepared(resource);
+    let (Some(Value::TlsOptions(options)), Kind::TlsOption(written)) = (prepared, &resource.body)
+    else {
+        let message =
+            format!("{} ({}:{}) is not valid", resource.key, resource.file, resource.line);
+        return Err(Missing { message, fix: None });
+    };
+    let Some(auth) = &written.client_auth else { return Ok(Arc::clone(options)) };
+    let home = Home::of(resource);
+    let mut roots = Vec::new();
+    let secrets = auth.secret_names.iter().cloned().map(RootRef::Secret);
+    for root in secrets.chain(auth.ca_files.iter().cloned().map(RootRef::File)) {
+        roots.extend_from_slice(&server::root_pem(link, home, &root)?);
+        roots.push(b'\n');
+    }
+    let verified = |roots: Vec<u8>| {
+        if roots.is_empty() {
+            let message = format!("{} asks for verified client certificates and names no authority", resource.key);
+            return Err(Missing { message, fix: Some("name Secrets in `secretNames`".into()) });
+        }
+        Ok(roots.into())
+    };
+    let client_auth = match auth.kind {
+        ClientAuthKind::NoClientCert => ClientAuth::None,
+        ClientAuthKind::RequestClientCert => ClientAuth::Request,
+        ClientAuthKind::RequireAnyClientCert => ClientAuth::RequireAny,
+        ClientAuthKind::VerifyClientCertIfGiven => ClientAuth::VerifyIfGiven(verified(roots)?),
+        ClientAuthKind::RequireAndVerifyClientCert => {
+            ClientAuth::RequireAndVerify(verified(roots)?)
+        }
+    };
+    Ok(Arc::new(TlsOptions { client_auth, ..TlsOptions::clone(options) }))
+}
+
+/// Certificates and options of every entry point that speaks TLS.
+pub(super) fn finish(
+    context: &Context<'_>,
+    memo: &Memo,
+    pieces: &[(Arc<Resource>, Arc<Piece>)],
+    output: &mut Output,
+) {
+    let stock = Stock::collect(context, memo, pieces, output);
+    for (index, entry_point) in context.options.entry_points.iter().enumerate() {
+        let here: Vec<_> = pieces
+            .iter()
+            .filter(|(_, piece)| piece.placement.contains(&(index, true)))
+            .collect();
+        let has_tls_routes =
+            here.iter().any(|(_, piece)| !piece.http.is_empty() || !piece.tcp.is_empty());
+        if !entry_point.tls && !has_tls_routes {
+            continue;
+        }
+        let hosts = host_options(&here, output);
+        let id = || weft_model::id::ListenerId::new(&*entry_point.name);
+        let draft = output.drafts.at(entry_point.addr, id);
+        draft.entries.extend(stock.entries(&hosts));
+        if draft.default.is_none() {
+            draft.default = stock.default_entry();
+        }
+        // A TLS connection without a TCP route is for HTTP, even if only to answer 404.
+        draft.tls.http_enabled = true;
+    }
+}
+
+/// Options by their label.
+type Named = (Box<str>, Arc<TlsOptions>);
+
+/// The options of each host of a rule; `None` is the default, also where routers disagree.
+fn host_options(
+    pieces: &[&(Arc<Resource>, Arc<Piece>)],
+    output: &mut Output,
+) -> BTreeMap<Box<str>, Option<Named>> {
+    type Asked<'a> = (Option<&'a Named>, &'a Arc<Resource>);
+    let mut asked: BTreeMap<&str, Asked<'_>> = BTreeMap::new();
+    let mut hosts: BTreeMap<Box<str>, Option<Named>> = BTreeMap::new();
+    for (resource, piece) in pieces {
+        let Some(used) = &piece.tls else { continue };
+        for host in &used.hosts {
+            let own = used.options.as_ref();
+            let (first, other) = asked.entry(host).or_insert((own, resource));
+            let name = |options: Option<&Named>| -> Box<str> {
+                options.map_or(DEFAULT.into(), |(name, _)| name.clone())
+            };
+            if name(*first) == name(own) {
+                hosts.entry(host.clone()).or_insert_with(|| own.cloned());
+                continue;
+            }
+            // As Traefik does: neither, but the default.
+            let message = format!(
+                "the host `{host}` is given the TLS options `{}` here and `{}` by {} ({}:{}); \
+                 the default options are used",
+                name(own),
+                name(*first),
+                other.key,
+                other.file,
+                other.line
+            );
+            let problem =
+                Problem::new(Severity::Warning, &resource.file, used.at, "tls.options", message)
+                    .with_fix("give every router of a host the same options");
+            output.problem(&resource.key, problem);
+            hosts.insert(host.clone(), None);
+        }
+    }
+    hosts
+}
+
+/// All certificates, and what holds where nothing else is said.
+struct Stock {
+    by_name: BTreeMap<Box<str>, Vec<Arc<Certificate>>>,
+    default: Option<Arc<Certificate>>,
+    options: Arc<TlsOptions>,
+}
+
+// === impl Stock ===
+
+impl Stock {
+    fn collect(
+        context: &Context<'_>,
+        memo: &Memo,
+        pieces: &[(Arc<Resource>, Arc<Piece>)],
+        output: &mut Output,
+    ) -> Self {
+        let mut stock =
+            Self { by_name: BTreeMap::new(), default: None, options: Arc::new(default_options()) };
+        let mut options_from: Option<&Resource> = None;
+        for resource in context.resources {
+            let scope = context.scope();
+            let mut link = Link::new(&scope, memo, resource);
+            match &resource.body {
+                Kind::TlsOption(_) => {
+                    stock.options_of(&mut link, resource, &mut options_from);
+                }
+                Kind::TlsStore(_) | Kind::FileCertificate(_) => {
+                    stock.certificates_of(&mut link, resource);
+                }
+                _ => continue,
+            }
+            for problem in link.problems {
+                output.problem(&resource.key, problem);
+            }
+        }
+        let used = pieces.iter().filter_map(|(_, piece)| piece.tls.as_ref());
+        used.flat_map(|used| &used.certificates).for_each(|certificate| stock.add(certificate));
+        stock.given(context, output);
+        stock
+    }
+
+    fn options_of<'a>(
+        &mut self,
+        link: &mut Link<'_, '_>,
+        resource: &'a Arc<Resource>,
+        from: &mut Option<&'a Resource>,
+    ) {
+        let at = Pos { line: resource.line, column: 1 };
+        let options = match named_options(link, resource) {
+            Ok(options) => options,
+            Err(missing) => {
+                link.say(Severity::Error, at, "spec", &missing.message, missing.fix);
+                return;
+            }
+        };
+        if resource.name() != DEFAULT {
+            return;
+        }
+        if let Some(first) = from {
+            let message = format!(
+                "there are default TLS options already, in {}:{}; these are used only where they \
+                 are named",
+                first.file, first.line
+            );
+            link.say(Severity::Warning, at, "metadata.name", &message, None);
+            return;
+        }
+        *from = Some(resource);
+        self.options = options;
+    }
+
+    fn certificates_of(&mut self, link: &mut Link<'_, '_>, resource: &Arc<Resource>) {
+        let at = Pos { line: resource.line, column: 1 };
+        let home = Home::of(resource);
+        let mut get = |certificate: &CertificateRef, path: &str| {
+            let result = server::certificate_of(link, home, certificate);
+            result
+                .map_err(|missing| {
+                    link.say(Severity::Error, at, path, &missing.message, missing.fix);
+                })
+                .ok()
+        };
+        match &resource.body {
+            Kind::FileCertificate(file) => {
+                let is_default =
+                    file.stores.is_empty() || file.stores.iter().any(|name| &**name == DEFAULT);
+                match get(&file.certificate, "tls.certificates") {
+                    Some(certificate) if is_default => self.add(&certificate),
+                    Some(_) => {
+                        let message = "only the store `default` exists, as in Traefik; this \
+                                       certificate is not served";
+                        link.say(Severity::Warning, at, "tls.certificates", message, None);
+                    }
+                    None => {}
+                }
+            }
+            Kind::TlsStore(store) => {
+                for certificate in &store.certificates {
+                    if let Some(certificate) = get(certificate, "spec.certificates") {
+                        self.add(&certificate);
+                    }
+                }
+                let default = store.default_certificate.as_ref();
+                let default =
+                    default.and_then(|written| get(written, "spec.defaultCertificate"));
+                if resource.name() == DEFAULT {
+                    self.default = self.default.take().or(default);
+                } else {
+                    let message = "only the store `default` exists, as in Traefik; the default \
+                                   certificate of this one has no effect";
+                    link.say(Severity::Warning, at, "metadata.name", message, None);
+                }
+                if let Some(at) = store.default_generated {
+                    let message =
+                        "`defaultGeneratedCert` has no effect: certificates are not fetched here";
+                    link.say(Severity::Warning, at, "spec.defaultGeneratedCert", message, None);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The certificates of the command line.
+    fn given(&mut self, context: &Context<'_>, output: &mut Output) {
+        for pair in &context.options.certificates {
+            match certificates::from_pem(&pair.origin, &pair.chain, &pair.key) {
+                Ok(certificate) => {
+                    let certificate = Arc::new(certificate);
+                    self.add(&certificate);
+                    self.default.get_or_insert(certificate);
+                }
+                Err(error) => {
+                    let file = Arc::from(&*pair.origin);
+                    let message = error.to_string();
+                    output.general.push(Problem::new(
+                        Severity::Error,
+                        &file,
+                        Pos::default(),
+                        "",
+                        message,
+                    ));
+                }
+            }
+        }
+        if self.default.is_none() {
+            let made = context.options.self_signed.as_ref();
+            let made = made
+                .and_then(|pair| certificates::from_pem(&pair.origin, &pair.chain, &pair.key).ok());
+            self.default = made.map(Arc::new);
+        }
+    }
+
+    fn add(&mut self, certificate: &Arc<Certificate>) {
+        for name in &certificate.names {
+            let known = self.by_name.entry(name.clone()).or_default();
+            if !known.contains(certificate) {
+                known.push(Arc::clone(certificate));
+            }
+        }
+    }
+
+    fn default_entry(&self) -> Option<TlsEntry> {
+        // With strict names there is nothing to serve for a name that no certificate fits.
+        let certificate = self.default.as_ref().filter(|_| !self.options.sni_strict)?;
+        Some(self.entry("", vec![Arc::clone(certificate)], None))
+    }
+
+    /// One entry for each name of a certificate, and for each host with options of its own.
+    fn entries(&self, hosts: &BTreeMap<Box<str>, Option<Named>>) -> Vec<TlsEntry> {
+        let mut entries = Vec::new();
+        for (name, certificates) in &self.by_name {
+            let own = hosts.get(name).and_then(Option::as_ref);
+            entries.push(self.entry(name, certificates.clone(), own));
+        }
+        for (host, own) in hosts.iter().filter(|(host, _)| !self.by_name.contains_key(*host)) {
+            // A host under a wildcard with other options must not fall under those.
+            let wildcard = host.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+            let wildcard = wildcard.as_deref();
+            let is_shadowed =
+                wildcard.is_some_and(|name| hosts.get(name).is_some_and(Option::is_some));
+            if own.is_none() && !is_shadowed {
+                continue;
+            }
+            let fitting = wildcard.and_then(|name| self.by_name.get(name)).cloned();
+            let certificates =
+                fitting.unwrap_or_else(|| self.default.iter().map(Arc::clone).collect());
+            if !certificates.is_empty() {
+                entries.push(self.entry(host, certificates, own.as_ref()));
+            }
+        }
+        entries
+    }
+
+    fn entry(
+        &self,
+        host: &str,
+        certificates: Vec<Arc<Certificate>>,
+        own: Option<&Named>,
+    ) -> TlsEntry {
+        let (name, options) = own.map_or((DEFAULT, &self.options), |(name, own)| (name, own));
+        TlsEntry {
+            host: host.into(),
+            deep: false,
+            certificates,
+            options: Arc::clone(options),
+            site: format!("traefik/{name}").into(),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The whole: resources in, snapshot and report out.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use weft_model::backend::Backend;
+use weft_model::id::BackendId;
+use weft_model::{Generation, Snapshot};
+use weft_resources::set::{Index, Item};
+use weft_resources::{Key, Kind, Pos, Problem, Resource, ResourceSet, Severity};
+
+use crate::certificates;
+use crate::context::{Context, Output};
+use crate::gateway_api;
+use crate::options::Options;
+use crate::report::{Report, ResourceReport, Verdict};
+use crate::services::Services;
+use crate::traefik;
+
+/// One generation: what to serve, what became of every resource, and what the next one builds on.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// What to serve.
+    pub snapshot: Arc<Snapshot>,
+    /// What became of every resource.
+    pub report: Arc<Report>,
+    memory: Arc<Memory>,
+}
+
+/// What the next generation builds on.
+#[derive(Debug)]
+struct Memory {
+    options: Options,
+    /// The resources in force, by key: as written, or the last good form.
+    good: Index,
+    services: Services,
+    certificates: certificates::Known,
+    traefik: traefik::Memo,
+}
+
+/// Compiles `set`. Parts that equal those of `previous` keep their `Arc`; resources that are broken
+/// now and were good in `previous` stay in force in that form.
+///
+/// Never fails: what is wrong becomes a verdict.
+pub fn compile(set: &ResourceSet, options: &Options, previous: Option<&World>) -> World {
+    let before = previous.map(|world| &*world.memory);
+    let mut effective = Effective::new(set, before.map(|memory| &memory.good));
+    // A resource may decode well and yet mean nothing: a rule that does not parse, say.
+    let same_options = before.is_some_and(|memory| memory.options == *options);
+    let looked_at = before.map(|memory| &memory.traefik);
+    let memo = looked_at.filter(|_| same_options);
+    let mut prepared = traefik::Memo::prepare(&effective.resources, looked_at);
+    effective.fall_back(&prepared, before);
+    prepared.prepare_missing(&effective.resources, looked_at);
+
+    let services =
+        Services::new(effective.resources.iter(), before.map(|memory| &memory.services));
+    let certificates = certificates::Store::after(before.map(|memory| &memory.certificates));
+    let mut output = Output::default();
+    let context = Context {
+        options,
+        resources: &effective.resources,
+        index: &effective.index,
+        services: &services,
+        certificates: &certificates,
+    };
+    gateway_api::compile(&context, &prepared, &mut output);
+    let traefik = traefik::compile(&context, prepared, memo, &mut output);
+
+    let snapshot = snapshot(&mut output, options, previous);
+    let report = report(set, &effective, output, previous);
+    let memory = Memory {
+        options: options.clone(),
+        good: effective.index,
+        services,
+        certificates: certificates.into_known(),
+        traefik,
+    };
+    World { snapshot, report: Arc::new(report), memory: Arc::new(memory) }
+}
+
+/// The files that resources of Traefik's file provider name, for the caller to read into
+/// [`Options::files`].
+pub fn referenced_files(set: &ResourceSet) -> Vec<Box<str>> {
+    let mut files: Vec<Box<str>> =
+        set.resources().flat_map(|resource| traefik::referenced_files(resource)).collect();
+    files.sort();
+    files.dedup();
+    files
+}
+
+/// The resources in force.
+struct Effective {
+    resources: Vec<Arc<Resource>>,
+    index: Index,
+    /// Those that are in force in an older form, with what is wrong with the newer.
+    last_good: HashMap<Key, Vec<Problem>>,
+}
+
+// === impl Effective ===
+
+impl Effective {
+    fn new(set: &ResourceSet, good: Option<&Index>) -> Self {
+        let mut effective =
+            Self { resources: Vec::new(), index: Index::default(), last_good: HashMap::new() };
+        let mut unreadable: Vec<&Item> = Vec::new();
+        for item in set.items() {
+            match (&item.resource, &item.key) {
+                (Some(resource), Some(key)) if resource.body.is_broken() && is_good(good, key) => {
+                    effective.keep(key, item.file.clone(), item.at, good);
+                }
+                (Some(resource), _) => effective.add(Arc::clone(resource)),
+                (None, Some(key)) if set.get(key).is_none() => {
+                    effective.keep(key, item.file.clone(), item.at, good);
+                }
+                (None, Some(_)) => {}
+                (None, None) => unreadable.push(item),
+            }
+        }
+        effective.keep_unreadable(&unreadable, good);
+        effective
+    }
+
+    fn add(&mut self, resource: Arc<Resource>) {
+        self.index.insert(Arc::clone(&resource));
+        self.resources.push(resource);
+    }
+
+    /// Keeps the last good form of a resource that is broken now.
+    fn keep(&mut self, key: &Key, file: Arc<str>, at: Pos, good: Option<&Index>) {
+        let Some(resource) = good.and_then(|good| good.get(key)) else { return };
+        if self.index.get(key).is_some() {
+            return;
+        }
+        self.last_good.insert(key.clone(), vec![still_in_force(key, &file, at)]);
+        self.add(Arc::clone(resource));
+    }
+
+    /// A document that cannot even be parsed does not say which resource it is. What its file held
+    /// before and nothing holds now stays.
+    fn keep_unreadable(&mut self, unreadable: &[&Item], good: Option<&Index>) {
+        let Some(good) = good else { return };
+        for item in unreadable {
+            let mut lost: Vec<&Arc<Resource>> = good
+                .iter()
+                .filter(|resource| resource.file == item.file)
+                .filter(|resource| self.index.get(&resource.key).is_none())
+                .collect();
+            lost.sort_by_key(|resource| resource.line);
+            for resource in lost {
+                self.keep(&resource.key, item.file.clone(), item.at, Some(good));
+            }
+        }
+    }
+
+    /// Replaces resources that mean nothing by their last good form.
+    fn fall_back(&mut self, prepared: &traefik::Memo, before: Option<&Memory>) {
+        let Some(before) = before else { return };
+        for resource in &mut self.resources {
+            let Some(problems) = prepared.broken(resource) else { continue };
+            let Some(old) = before.good.get(&resource.key) else { continue };
+            if Arc::ptr_eq(old, resource) || before.traefik.broken(old).is_some() {
+                continue;
+            }
+            let at = Pos { line: resource.line, column: 1 };
+            let mut problems = problems.to_vec();
+            problems.push(still_in_force(&resource.key, &resource.file, at));
+            self.last_good.insert(resource.key.clone(), problems);
+            *resource = Arc::clone(old);
+            self.index.insert(Arc::clone(old));
+        }
+    }
+}
+
+fn still_in_force(key: &Key, file: &Arc<str>, at: Pos) -> Problem {
+    let message = format!("the last good form of {key} is still in force");
+    Problem::new(Severity::Note, file, at, "", message)
+}
+
+/// Whether a form of a resource is known that was in force as written.
+fn is_good(good: Option<&Index>, key: &Key) -> bool {
+    good.and_then(|good| good.get(key)).is_some_and(|resource| !resource.body.is_broken())
+}
+
+fn snapshot(output: &mut Output, options: &Options, previous: Option<&World>) -> Arc<Snapshot> {
+    let before = previous.map(|world| &world.snapshot);
+    let listeners = std::mem::take(&mut output.drafts)
+        .finish(options, before.map_or(&[], |snapshot| &*snapshot.listeners));
+    let mut backends = std::mem::take(&mut output.backends);
+    if let Some(before) = before {
+        for (id, backend) in &mut backends {
+            reuse(id, backend, &before.backends);
+        }
+        let same = before.listeners.len() == listeners.len()
+            && before.listeners.iter().zip(&listeners).all(|(a, b)| Arc::ptr_eq(a, b))
+            && before.backends.len() == backends.len()
+            && before.backends.values().zip(backends.values()).all(|(a, b)| Arc::ptr_eq(a, b));
+        if same {
+            return Arc::clone(before);
+        }
+    }
+    let generation = Generation(before.map_or(1, |snapshot| snapshot.generation.0 + 1));
+    Arc::new(Snapshot { generation, listeners, backends })
+}
+
+fn reuse(
+    id: &BackendId,
+    backend: &mut Arc<Backend>,
+    before: &std::collections::BTreeMap<BackendId, Arc<Backend>>,
+) {
+    if let Some(old) = before.get(id) {
+        if !Arc::ptr_eq(old, backend) && **old == **backend {
+            *backend = Arc::clone(old);
+        }
+    }
+}
+
+fn report(
+    set: &ResourceSet,
+    effective: &Effective,
+    mut output: Output,
+    previous: Option<&World>,
+) -> Report {
+    let mut resources = Vec::with_capacity(set.items().len());
+    let old = previous.map(|world| world.report.resources.as_slice()).unwrap_or_default();
+    for (position, item) in set.items().iter().enumerate() {
+        let entry = resource_report(item, effective, &mut output);
+        // Entries that say the same are kept; they usually stand at the same place.
+        match old.get(position) {
+            Some(old) if **old == entry => resources.push(Arc::clone(old)),
+            _ => resources.push(Arc::new(entry)),
+        }
+    }
+    if !output.general.is_empty() {
+        resources.push(Arc::new(general(std::mem::take(&mut output.general))));
+    }
+    Report { resources }
+}
+
+/// What is to say about the command line.
+fn general(problems: Vec<Problem>) -> ResourceReport {
+    let file = Arc::clone(&problems[0].file);
+    let verdict = Verdict::Rejected;
+    ResourceReport { key: None, file, at: Pos::default(), verdict, problems }
+}
+
+fn resource_report(item: &Item, effective: &Effective, output: &mut Output) -> ResourceReport {
+    let mut problems = item.problems.clone();
+    let mut verdict = if item.resource.is_some() { Verdict::Accepted } else { Verdict::Rejected };
+    let key = item.key.as_ref();
+    let last_good = key.and_then(|key| effective.last_good.get(key));
+    // Of two items with one key, the note belongs to the one that it was made for.
+    let last_good = last_good.filter(|notes| notes.last().is_some_and(|note| note.at == item.at));
+    if let Some(notes) = last_good {
+        problems.extend(notes.iter().cloned());
+        verdict = Verdict::LastGood;
+    } else if let (Some(key), true) = (key, item.resource.is_some()) {
+        problems.extend(output.problems.remove(key).unwrap_or_default());
+        if problems.iter().any(Problem::is_error) {
+            verdict = Verdict::Degraded;
+        }
+        verdict = output.verdicts.remove(key).unwrap_or(verdict);
+    }
+    if let Some(resource) = &item.resource {
+        if let Some(problem) = without_effect(resource) {
+            verdict = Verdict::Ignored;
+            problems.push(problem);
+        }
+    }
+    ResourceReport {
+        key: item.key.clone(),
+        file: Arc::clone(&item.file),
+        at: item.at,
+        verdict,
+        problems,
+    }
+}
+
+/// What to say of kinds that have no effect.
+fn without_effect(resource: &Resource) -> Option<Problem> {
+    let at = Pos { line: resource.line, column: 1 };
+    let (severity, message) = match &resource.body {
+        Kind::Unsupported { why } => {
+            (Severity::Warning, format!("{} is not served: {why}", resource.key))
+        }
+        Kind::Unknown { api_version, kind } => {
+            // What runs in a cluster beside the gateway is none of its business.
+            let others = ["v1", "apps/v1", "batch/v1", "rbac.authorization.k8s.io/v1"];
+            let severity = if others.contains(&&**api_version) {
+                Severity::Note
+            } else {
+                Severity::Warning
+            };
+            (severity, format!("{kind} ({api_version}) has no effect here"))
+        }
+        _ => return None,
+    };
+    Some(Problem::new(severity, &resource.file, at, "kind", message))
+}

@@ -1,0 +1,180 @@
+//! Forwarding fields: what clients may not claim, and what a gateway says (as Traefik does).
+//!
+//! The functions change `fields` only; who is trusted is the caller's to know.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
+use std::net::IpAddr;
+
+use crate::bytes::{folded_eq, push_decimal};
+use crate::fields::Fields;
+use crate::known::{Known, UNKNOWN};
+use crate::request::RequestHead;
+use crate::version::Scheme;
+
+/// The hop that a request came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hop<'a> {
+    /// Address of the peer that sent the request.
+    pub peer: IpAddr,
+    /// Whether there was TLS.
+    pub scheme: Scheme,
+    /// The peer's own forwarding fields are believed.
+    pub trusted: bool,
+    /// The request asks for a WebSocket: the scheme is then told as `ws` or `wss`.
+    pub websocket: bool,
+    /// Name of this gateway for `X-Forwarded-Server`; left out when empty.
+    pub server: &'a str,
+}
+
+/// What only a trusted hop may send.
+const FORWARDING: &[Known] = &[
+    Known::Forwarded,
+    Known::XForwardedFor,
+    Known::XForwardedHost,
+    Known::XForwardedMethod,
+    Known::XForwardedPort,
+    Known::XForwardedPrefix,
+    Known::XForwardedProto,
+    Known::XForwardedServer,
+    Known::XForwardedTlsClientCert,
+    Known::XForwardedTlsClientCertInfo,
+    Known::XForwardedUri,
+    Known::XRealIp,
+];
+
+/// Membership of [`FORWARDING`] by id.
+const IS_FORWARDING: [bool; 256] = forwarding_table();
+
+// === functions ===
+
+/// Removes every forwarding field, and every name that folds to one (`X_Forwarded.For`), for a
+/// hop that is not trusted. How many there were.
+pub fn remove_all(fields: &mut Fields) -> usize {
+    let before = fields.len();
+    fields.retain_entries(|id, name, _| !IS_FORWARDING[usize::from(id)] && !is_alias(id, name));
+    before - fields.len()
+}
+
+/// Removes names that only fold to a forwarding field, such as `X_Forwarded_For`: even a trusted
+/// hop has no reason to send them, and the origin may read them as the real one.
+pub fn remove_aliases(fields: &mut Fields) -> usize {
+    let before = fields.len();
+    fields.retain_entries(|id, name, _| !is_alias(id, name));
+    before - fields.len()
+}
+
+/// Makes the forwarding fields of a request right: what an untrusted hop sent goes, what is
+/// missing is set, and the peer is appended to `X-Forwarded-For`.
+///
+/// Call it after [`Fields::strip_hop_by_hop`].
+pub fn apply(head: &mut RequestHead, hop: &Hop<'_>) {
+    let Hop { peer, scheme, trusted, websocket, server } = *hop;
+    if trusted {
+        remove_aliases(&mut head.fields);
+    } else {
+        remove_all(&mut head.fields);
+    }
+    if !head.fields.contains(Known::XRealIp) {
+        set_real_ip(&mut head.fields, peer);
+    }
+    if !head.fields.contains(Known::XForwardedProto) {
+        set_proto(&mut head.fields, scheme, websocket);
+    }
+    if !head.fields.contains(Known::XForwardedPort) {
+        let port = match head.port() {
+            Some(port) => port,
+            None if is_secure(&head.fields) => Scheme::Https.default_port(),
+            None => scheme.default_port(),
+        };
+        set_port(&mut head.fields, port);
+    }
+    if !head.fields.contains(Known::XForwardedHost) && !head.authority().is_empty() {
+        set_host(head);
+    }
+    if !server.is_empty() {
+        set_server(&mut head.fields, server);
+    }
+    append_for(&mut head.fields, peer);
+}
+
+/// Appends `peer` to `X-Forwarded-For`; several fields become one.
+pub fn append_for(fields: &mut Fields, peer: IpAddr) {
+    fields.join_with(Known::XForwardedFor, b", ", Some(|out: &mut Vec<u8>| push_ip(peer, out)));
+}
+
+/// Sets `X-Real-Ip`.
+pub fn set_real_ip(fields: &mut Fields, peer: IpAddr) {
+    fields.set_with(Known::XRealIp, |out| push_ip(peer, out));
+}
+
+/// Sets `X-Forwarded-Proto`.
+pub fn set_proto(fields: &mut Fields, scheme: Scheme, websocket: bool) {
+    let text: &[u8] = match (scheme, websocket) {
+        (Scheme::Http, false) => b"http",
+        (Scheme::Https, false) => b"https",
+        (Scheme::Http, true) => b"ws",
+        (Scheme::Https, true) => b"wss",
+    };
+    fields.set_with(Known::XForwardedProto, |out| out.extend_from_slice(text));
+}
+
+/// Sets `X-Forwarded-Port`.
+pub fn set_port(fields: &mut Fields, port: u16) {
+    fields.set_with(Known::XForwardedPort, |out| push_decimal(u64::from(port), out));
+}
+
+/// Sets `X-Forwarded-Host` to the request's authority.
+pub fn set_host(head: &mut RequestHead) {
+    let (authority, fields) = head.authority_and_fields();
+    fields.set_with(Known::XForwardedHost, |out| out.extend_from_slice(authority.as_bytes()));
+}
+
+/// Sets `X-Forwarded-Server`. A name with control bytes is not set.
+pub fn set_server(fields: &mut Fields, server: &str) {
+    // The only errors are a name that is no value, and a message that is full.
+    let _ = fields.set(Known::XForwardedServer, server.as_bytes());
+}
+
+/// Appends an address; an IPv4 address in IPv6 form as IPv4.
+fn push_ip(addr: IpAddr, out: &mut Vec<u8>) {
+    match addr.to_canonical() {
+        IpAddr::V4(addr) => {
+            for (index, octet) in addr.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                push_decimal(u64::from(octet), out);
+            }
+        }
+        // Writing to a vector does not fail.
+        addr => drop(write!(out, "{addr}")),
+    }
+}
+
+/// Whether the hop before says that the client used TLS.
+fn is_secure(fields: &Fields) -> bool {
+    fields
+        .get(Known::XForwardedProto)
+        .is_some_and(|proto| proto.eq_ignore_ascii_case(b"https") || proto == b"wss")
+}
+
+/// Whether the name is not well known but folds to a forwarding field.
+#[inline]
+fn is_alias(id: u8, name: &[u8]) -> bool {
+    id == UNKNOWN
+        && matches!(name.first(), Some(b'x' | b'X'))
+        && FORWARDING.iter().any(|known| folded_eq(known.as_str().as_bytes(), name))
+}
+
+const fn forwarding_table() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < FORWARDING.len() {
+        table[FORWARDING[at] as usize] = true;
+        at += 1;
+    }
+    table
+}

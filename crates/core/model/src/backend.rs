@@ -1,0 +1,189 @@
+//! Destinations: a service and port, its endpoints, and how they are called.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weft_resilience::settings::{OutlierSettings, PickerKind};
+
+use crate::id::BackendId;
+use crate::route::StickyCookie;
+
+/// A destination.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backend {
+    /// Stable name; two uses of one service with different settings have different ids.
+    pub id: BackendId,
+    /// Where the addresses come from.
+    pub endpoints: Endpoints,
+    /// What is spoken to it.
+    pub protocol: UpstreamProtocol,
+    /// TLS towards it; `None` is plain.
+    pub tls: Option<Arc<UpstreamTls>>,
+    /// How an endpoint is chosen.
+    pub picker: PickerKind,
+    /// Keeps a client on its endpoint.
+    pub sticky: Option<StickyCookie>,
+    /// Active health checks.
+    pub health_check: Option<Arc<HealthCheck>>,
+    /// Passive health: endpoints that fail are set aside.
+    pub outlier: Option<OutlierSettings>,
+    /// A new endpoint's share grows to its full weight over this time; zero is at once.
+    pub slow_start: Duration,
+    /// Connections.
+    pub pool: PoolSettings,
+    /// The `Host` sent.
+    pub host: HostHeader,
+    /// PROXY protocol sent in front of each connection (TCP) or none.
+    pub proxy_protocol: Option<ProxyVersion>,
+    /// After one side of a TCP connection ended, how long the other may go on; `None` is for ever.
+    pub termination_delay: Option<Duration>,
+}
+
+/// Where addresses come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Endpoints {
+    /// Known addresses.
+    Static(Arc<[Endpoint]>),
+    /// A name to resolve; the answers' TTL holds, between 1 s and 5 min.
+    Dns {
+        /// Host name.
+        name: Box<str>,
+        /// Port of every address.
+        port: u16,
+    },
+}
+
+/// One address of a backend.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    /// Address.
+    pub addr: SocketAddr,
+    /// Share among its siblings, at least 1.
+    pub weight: u32,
+    /// URL path prefix (Traefik's `servers[].url` may carry one; ignored there, so ours is empty).
+    pub zone: Option<Box<str>>,
+}
+
+/// What is spoken to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1; over TLS, whatever ALPN agrees on.
+    Auto,
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2, with prior knowledge when plain.
+    Http2,
+}
+
+/// TLS towards an upstream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpstreamTls {
+    /// Name sent as SNI and verified; `None` uses the request's host.
+    pub server_name: Option<Box<str>>,
+    /// Authorities (PEM); `None` uses the system's.
+    pub roots_pem: Option<Arc<[u8]>>,
+    /// Client certificate and key, PEM.
+    pub client: Option<Arc<crate::listener::Certificate>>,
+    /// Accept any certificate. Dangerous; named so in reports.
+    pub insecure_skip_verify: bool,
+    /// If not empty, one of these must be among the certificate's names (`URI` or `DNS`), instead
+    /// of the server name.
+    pub subject_alt_names: Vec<SubjectAltName>,
+}
+
+/// A name in a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubjectAltName {
+    /// A DNS name.
+    Dns(Box<str>),
+    /// A URI, such as a SPIFFE id.
+    Uri(Box<str>),
+}
+
+/// Active health checks, with Traefik's defaults in `compile`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HealthCheck {
+    /// Plain HTTP or gRPC health protocol, or just connecting.
+    pub probe: Probe,
+    /// Between probes of a healthy endpoint.
+    pub interval: Duration,
+    /// Between probes of an unhealthy endpoint.
+    pub unhealthy_interval: Duration,
+    /// Per probe.
+    pub timeout: Duration,
+    /// Consecutive failures to become unhealthy.
+    pub unhealthy_threshold: u32,
+    /// Consecutive successes to become healthy.
+    pub healthy_threshold: u32,
+    /// Another port than the endpoint's.
+    pub port: Option<u16>,
+}
+
+/// How health is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Probe {
+    /// A TCP connection is enough.
+    Tcp,
+    /// An HTTP request.
+    Http {
+        /// Path and query.
+        path: Box<str>,
+        /// Method.
+        method: Box<str>,
+        /// `Host`, or the endpoint's address.
+        host: Option<Box<str>>,
+        /// Further headers.
+        headers: Vec<(Box<str>, Box<str>)>,
+        /// Accepted statuses, inclusive; 2xx and 3xx when empty.
+        statuses: Vec<(u16, u16)>,
+    },
+    /// `grpc.health.v1.Health/Check`.
+    Grpc {
+        /// Service asked about; empty for the server as a whole.
+        service: Box<str>,
+    },
+}
+
+/// Connections of one backend in one worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// Time to establish one, TLS included.
+    pub connect_timeout: Duration,
+    /// Idle connections kept per endpoint and worker; 0 never reuses.
+    pub idle_per_endpoint_max: u32,
+    /// An idle connection is closed after this.
+    pub idle_timeout: Duration,
+    /// Time to the response head; `None` is no bound.
+    pub response_head_timeout: Option<Duration>,
+}
+
+impl PoolSettings {
+    /// Connect 5 s, 512 idle, 60 s: below the 75 s and 120 s that usual servers keep.
+    pub const DEFAULT: Self = Self {
+        connect_timeout: Duration::from_secs(5),
+        idle_per_endpoint_max: 512,
+        idle_timeout: Duration::from_secs(60),
+        response_head_timeout: None,
+    };
+}
+
+/// The `Host` that an upstream sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostHeader {
+    /// As the client sent it (the default of every dialect).
+    Pass,
+    /// The endpoint's address and port (Traefik's `passHostHeader: false`).
+    Endpoint,
+    /// This one.
+    Set(Box<str>),
+}
+
+/// PROXY protocol versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyVersion {
+    /// Text.
+    V1,
+    /// Binary.
+    V2,
+}

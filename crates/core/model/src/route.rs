@@ -1,0 +1,268 @@
+//! Which request goes where.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use weft_message::{FieldName, Method};
+
+use crate::id::{BackendId, RouteId};
+use crate::listener::TlsOptions;
+use crate::policy::{Refusal, RetryPolicy, Step};
+use crate::text::{Pattern, TextMatch};
+
+/// One rule: the requests it takes, what happens to them, and where they go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// Stable name; label of metrics.
+    pub id: RouteId,
+    /// The place in the user's documents, for `explain` and logs.
+    pub origin: Origin,
+    /// Position among all routes; the greatest that matches wins.
+    pub rank: Rank,
+    /// The requests it takes.
+    pub matcher: Matcher,
+    /// What is done, in order; the response passes them in reverse.
+    pub steps: Arc<[Arc<Step>]>,
+    /// Where the request goes in the end.
+    pub target: Target,
+    /// Bounds on time.
+    pub timeouts: Timeouts,
+}
+
+/// A position in the user's documents.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// `IngressRoute`.
+    pub kind: Box<str>,
+    /// `shop/checkout`.
+    pub name: Box<str>,
+    /// File path as given, empty when not from a file.
+    pub file: Box<str>,
+    /// Line, from 1.
+    pub line: u32,
+    /// The rule as the user wrote it, or a rendering of it.
+    pub rule: Box<str>,
+}
+
+/// Total order of routes. Compared field by field: dialect first, then the dialect's own rules
+/// put into `major`, `minor` and `detail`, then the name (the smaller name wins, hence reversed by
+/// `compile` through `tie`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Rank {
+    /// Gateway API above Istio above Linkerd above SMI above Traefik above Ingress.
+    pub dialect: u8,
+    /// Traefik: priority. Gateway API: specificity of the host. Ingress: the same.
+    pub major: i64,
+    /// Gateway API and Ingress: kind and length of the path match.
+    pub minor: u64,
+    /// Gateway API: method, number of headers, number of query parameters.
+    pub detail: u64,
+    /// Unique within a table, greater for the older and then the alphabetically smaller.
+    pub tie: u32,
+}
+
+/// A condition on a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Matcher {
+    /// Every one; all requests when empty.
+    All(Vec<Matcher>),
+    /// At least one; no request when empty.
+    Any(Vec<Matcher>),
+    /// Not that.
+    Not(Box<Matcher>),
+    /// The canonical host.
+    Host(HostMatch),
+    /// The canonical path.
+    Path(PathMatch),
+    /// The method.
+    Method(Method),
+    /// Some value of that header.
+    Header(FieldName, TextMatch),
+    /// Some value of that query parameter, percent-decoded.
+    Query(Box<str>, TextMatch),
+    /// The peer's address (after a trusted PROXY header, never from `X-Forwarded-For`).
+    ClientIp(IpNet),
+}
+
+/// A condition on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HostMatch {
+    /// Lower case, no port, no trailing dot.
+    Exact(Box<str>),
+    /// `*.suffix`: `suffix` without the star and dot; exactly one label in front of it.
+    OneLabel(Box<str>),
+    /// The same with one or more labels in front (Gateway API).
+    AnyLabels(Box<str>),
+    /// Somewhere in the host.
+    Regex(Pattern),
+    /// Any host, or none.
+    Any,
+}
+
+/// A condition on the path.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PathMatch {
+    /// All of it.
+    Exact(Box<str>),
+    /// Its beginning, character by character (Traefik).
+    Prefix(Box<str>),
+    /// Its beginning, by whole elements between slashes (Gateway API, Ingress); without a trailing
+    /// slash, `/` itself excepted.
+    Segments(Box<str>),
+    /// Somewhere in it, or all of it if anchored.
+    Regex(Pattern),
+}
+
+/// Where a request goes. Nested as users nest them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    /// A backend.
+    Backend(BackendId),
+    /// One of several, by weight.
+    Weighted(Arc<Weighted>),
+    /// The one with the highest rendezvous hash of the client's address.
+    HighestRandomWeight(Arc<[Choice]>),
+    /// The first, and copies to the others.
+    Mirror(Arc<Mirrors>),
+    /// The first, unless it is down or answers one of the statuses; then the second.
+    Failover(Arc<Failover>),
+    /// An answer of our own: the target does not exist, or may not be used.
+    Refuse(Refusal),
+}
+
+/// A weighted choice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weighted {
+    /// The choices; a weight of 0 is never chosen. All 0 is answered 500 (Gateway API).
+    pub choices: Vec<Choice>,
+    /// Keeps a client on its choice.
+    pub sticky: Option<StickyCookie>,
+}
+
+/// One of several targets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// Name that a sticky cookie refers to.
+    pub name: Box<str>,
+    /// Share among its siblings.
+    pub weight: u32,
+    /// Steps for this choice only, after the route's.
+    pub steps: Arc<[Arc<Step>]>,
+    /// Where it goes.
+    pub target: Target,
+}
+
+/// Copies of requests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mirrors {
+    /// Answers the client.
+    pub main: Target,
+    /// Get copies; their answers are discarded.
+    pub mirrors: Vec<Mirror>,
+    /// Whether bodies are copied.
+    pub body: bool,
+    /// Larger bodies are not mirrored; `None` means no bound but the connection's memory.
+    pub body_bytes_max: Option<u64>,
+}
+
+/// One mirror.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mirror {
+    /// Share of requests copied, in parts per million.
+    pub parts_per_million: u32,
+    /// Where the copy goes.
+    pub target: Target,
+}
+
+/// A second target for when the first fails.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failover {
+    /// Used first.
+    pub main: Target,
+    /// Used when the first has no healthy endpoint, or answered one of `statuses`.
+    pub fallback: Target,
+    /// Inclusive ranges.
+    pub statuses: Vec<(u16, u16)>,
+    /// Request bodies up to this are kept to be sent again; larger ones are not failed over.
+    pub body_bytes_max: u64,
+}
+
+/// A cookie that keeps a client on one choice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StickyCookie {
+    /// Cookie name.
+    pub name: Box<str>,
+    /// `Path` attribute.
+    pub path: Box<str>,
+    /// `Domain` attribute, left out when empty.
+    pub domain: Box<str>,
+    /// `HttpOnly`.
+    pub http_only: bool,
+    /// `Secure`.
+    pub secure: bool,
+    /// `SameSite`, left out when empty.
+    pub same_site: Box<str>,
+    /// `Max-Age` in seconds; 0 leaves it out, negative deletes.
+    pub max_age_secs: i64,
+}
+
+/// Bounds on time for one request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Timeouts {
+    /// From the request's head to the last byte of the answer; none by default.
+    pub request: Option<Duration>,
+    /// From sending one attempt to its response head; none by default.
+    pub attempt: Option<Duration>,
+    /// Retries that the route itself asks for (Gateway API); Traefik's are a step.
+    pub retry: Option<RetryPolicy>,
+}
+
+/// A TCP rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TcpRoute {
+    /// Stable name.
+    pub id: RouteId,
+    /// The place in the user's documents.
+    pub origin: Origin,
+    /// Position; the greatest that matches wins.
+    pub rank: Rank,
+    /// The connections it takes.
+    pub matcher: TcpMatcher,
+    /// What happens to TLS.
+    pub tls: TcpTls,
+    /// Connections it may have open at a time per client address; `None` means no bound.
+    pub in_flight_max: Option<u32>,
+    /// Client addresses allowed; empty means all.
+    pub allow: Vec<IpNet>,
+    /// Where it goes: backends, weighted, or refused. Other kinds do not occur.
+    pub target: Target,
+}
+
+/// A condition on a connection.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TcpMatcher {
+    /// Every one.
+    All(Vec<TcpMatcher>),
+    /// At least one.
+    Any(Vec<TcpMatcher>),
+    /// Not that.
+    Not(Box<TcpMatcher>),
+    /// The server name of the TLS hello; [`HostMatch::Any`] also matches plain TCP.
+    Sni(HostMatch),
+    /// The peer's address.
+    ClientIp(IpNet),
+    /// An offered application protocol.
+    Alpn(Box<str>),
+}
+
+/// What a TCP route does with TLS.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TcpTls {
+    /// The connection is plain.
+    Plain,
+    /// TLS bytes go through untouched.
+    Passthrough,
+    /// TLS ends here, with these options.
+    Terminate(Arc<TlsOptions>),
+}

@@ -1,0 +1,144 @@
+use weft_message::RequestHead;
+use weft_model::policy::StepKind;
+
+use super::*;
+use crate::testing::{PLAIN, lines, name, request, response, run};
+
+fn edits(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> HeaderEdits {
+    let pairs = |list: &[(&str, &str)]| {
+        list.iter().map(|(field, value)| (name(field), (*value).into())).collect()
+    };
+    HeaderEdits {
+        set: pairs(set),
+        add: pairs(add),
+        remove: remove.iter().map(|field| name(field)).collect(),
+    }
+}
+
+fn edited(edits: HeaderEdits, fields: &[(&str, &str)]) -> RequestHead {
+    let head = request("GET http://example.com/", fields);
+    run(StepKind::RequestHeaders(edits), head, PLAIN).passed()
+}
+
+/// One case of the conformance tests HTTPRouteRequestHeaderModifier and
+/// HTTPRouteResponseHeaderModifier: both modifiers do the same to fields.
+#[track_caller]
+fn check(edits: HeaderEdits, before: &[(&str, &str)], after: &[&str]) {
+    assert_eq!(lines(&edited(edits.clone(), before).fields), after);
+    let mut head = response(200, before);
+    edit_response(&edits, &mut head).expect("the edits fit");
+    assert_eq!(lines(&head.fields), after);
+}
+
+#[test]
+fn sets() {
+    let edits = edits(&[("X-Header-Set", "set-overwrites-values")], &[], &[]);
+    check(
+        edits.clone(),
+        &[("Some-Other-Header", "val")],
+        &["some-other-header: val", "x-header-set: set-overwrites-values"],
+    );
+    check(
+        edits,
+        &[("x-header-set", "some-other-value"), ("b", "c"), ("X-Header-Set", "more")],
+        &["x-header-set: set-overwrites-values", "b: c"],
+    );
+}
+
+#[test]
+fn adds() {
+    let edits = edits(&[], &[("X-Header-Add", "add-appends-values")], &[]);
+    check(edits.clone(), &[], &["x-header-add: add-appends-values"]);
+    check(
+        edits,
+        &[("X-Header-Add", "some-other-value")],
+        &["x-header-add: some-other-value", "x-header-add: add-appends-values"],
+    );
+}
+
+#[test]
+fn removes() {
+    let edits = edits(&[], &[], &["X-Header-Remove"]);
+    check(edits.clone(), &[("x-header-remove", "val"), ("a", "b")], &["a: b"]);
+    check(edits, &[("a", "b")], &["a: b"]);
+}
+
+#[test]
+fn does_all_in_order() {
+    let edits = edits(
+        &[("X-Header-Set-1", "header-set-1"), ("X-Header-Set-2", "header-set-2")],
+        &[
+            ("X-Header-Add-1", "header-add-1"),
+            ("X-Header-Add-2", "header-add-2"),
+            ("X-Header-Set-1", "added-after-set"),
+        ],
+        &["X-Header-Remove-1", "X-Header-Remove-2"],
+    );
+    check(
+        edits,
+        &[
+            ("X-Header-Set-2", "set-val-2"),
+            ("X-Header-Add-2", "add-val-2"),
+            ("X-Header-Remove-2", "remove-val-2"),
+            ("Another-Header", "another-header-val"),
+        ],
+        &[
+            "x-header-set-2: header-set-2",
+            "x-header-add-2: add-val-2",
+            "another-header: another-header-val",
+            "x-header-set-1: header-set-1",
+            "x-header-add-1: header-add-1",
+            "x-header-add-2: header-add-2",
+            "x-header-set-1: added-after-set",
+        ],
+    );
+}
+
+#[test]
+fn host_is_the_authority() {
+    let head = edited(edits(&[("Host", "other.example:8080")], &[], &[]), &[("a", "b")]);
+    assert_eq!((head.authority(), head.fields.contains("host")), ("other.example:8080", false));
+    let head = edited(edits(&[], &[("host", "other.example")], &["Host"]), &[]);
+    assert_eq!((head.authority(), head.fields.is_empty()), ("other.example", true));
+
+    let bad = StepKind::RequestHeaders(edits(&[("Host", "no host")], &[], &[]));
+    let head = request("GET http://example.com/", &[]);
+    assert_eq!(run(bad, head, PLAIN).answer().status(), 500);
+
+    let mut head = response(200, &[]);
+    edit_response(&edits(&[("Host", "x")], &[], &[]), &mut head).expect("the edits fit");
+    assert!(head.fields.is_empty());
+}
+
+#[test]
+fn framing_and_hop_fields_are_not_settable() {
+    let framing = [
+        "Connection",
+        "Content-Length",
+        "HTTP2-Settings",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "TE",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+    ];
+    for field in framing {
+        assert!(!is_settable(&name(field)), "{field}");
+        let all = edits(&[(field, "1")], &[(field, "2")], &[field]);
+        check(all, &[(field, "0")], &[&format!("{}: 0", field.to_ascii_lowercase())]);
+        check(edits(&[(field, "1")], &[], &[]), &[], &[]);
+    }
+    for field in ["Host", "X-Any", "Content-Type", "Authorization", "X-Forwarded-For"] {
+        assert!(is_settable(&name(field)), "{field}");
+    }
+}
+
+#[test]
+fn an_edit_that_does_not_fit_is_refused() {
+    let edits = edits(&[("X-A", "line\nbreak")], &[], &[]);
+    let head = request("GET http://example.com/", &[]);
+    let answer = run(StepKind::RequestHeaders(edits.clone()), head, PLAIN).answer();
+    assert_eq!((answer.status(), answer.reason), (500, Reason::Internal));
+    assert_eq!(edit_response(&edits, &mut response(200, &[])), Err(InvalidFieldValue::Value));
+}

@@ -1,0 +1,93 @@
+use super::*;
+use crate::testing::{lines, request, response};
+
+fn cookie() -> StickyCookie {
+    StickyCookie {
+        name: "lvl".into(),
+        path: "/".into(),
+        domain: "".into(),
+        http_only: false,
+        secure: false,
+        same_site: "".into(),
+        max_age_secs: 0,
+    }
+}
+
+#[test]
+fn names() {
+    // `printf _TRAEFIK_BACKEND_service | sha1sum`
+    assert_eq!(cookie_name("", "service"), "_d5c9c");
+    assert_eq!(cookie_name("my-cookie", "service"), "my-cookie");
+    assert_eq!(cookie_name("my cookie;=é", "service"), "my_cookie___");
+}
+
+#[test]
+fn values() {
+    // `printf http://127.0.0.1:8080 | sha256sum`
+    assert_eq!(CookieValue::of("http://127.0.0.1:8080").as_str(), "d30a576c03187167");
+    assert_ne!(CookieValue::of("a"), CookieValue::of("b"));
+    let value = CookieValue::of("a");
+    assert_eq!(CookieValue::parse(value.as_str().as_bytes()), Some(value));
+    for text in ["", "0123", "0123456789abcdeg", "0123456789ABCDEF", "0123456789abcdef0"] {
+        assert_eq!(CookieValue::parse(text.as_bytes()), None, "{text}");
+    }
+}
+
+#[test]
+fn reads() {
+    let value = CookieValue::of("a");
+    let text = value.as_str();
+    let cases = [
+        (format!("lvl={text}"), true),
+        (format!("x=1; lvl={text}; y=2"), true),
+        (format!("lvl=\"{text}\""), true),
+        (format!("lvl=old; lvl={text}"), true),
+        (format!("LVL={text}"), false),
+        (format!("xlvl={text}"), false),
+        ("lvl=".into(), false),
+        ("lvl".into(), false),
+        (String::new(), false),
+    ];
+    for (line, found) in cases {
+        let head = request("GET http://a/", &[("Cookie", "z=0"), ("Cookie", &line)]);
+        assert_eq!(read(&cookie(), &head.fields), found.then_some(value), "{line}");
+    }
+}
+
+#[test]
+fn writes() {
+    let value = CookieValue::of("a");
+    let text = value.as_str();
+    let full = StickyCookie {
+        path: "/shop".into(),
+        domain: "example.com".into(),
+        http_only: true,
+        secure: true,
+        same_site: "LAX".into(),
+        max_age_secs: 60,
+        ..cookie()
+    };
+    let cases = [
+        (cookie(), format!("set-cookie: lvl={text}; Path=/")),
+        (
+            full,
+            format!(
+                "set-cookie: lvl={text}; Path=/shop; Domain=example.com; Max-Age=60; Secure; \
+                 HttpOnly; SameSite=Lax"
+            ),
+        ),
+        (
+            StickyCookie { max_age_secs: -1, same_site: "default".into(), ..cookie() },
+            format!("set-cookie: lvl={text}; Path=/; Max-Age=0"),
+        ),
+    ];
+    for (cookie, expected) in cases {
+        let mut head = response(200, &[]);
+        write(&cookie, value, &mut head).expect("a cookie");
+        assert_eq!(lines(&head.fields), [expected]);
+    }
+    let bad = StickyCookie { path: "/; Domain=evil.test".into(), ..cookie() };
+    let mut head = response(200, &[]);
+    assert_eq!(write(&bad, value, &mut head), Err(InvalidCookie::Attribute));
+    assert!(head.fields.is_empty());
+}

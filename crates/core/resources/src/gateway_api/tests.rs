@@ -1,0 +1,211 @@
+use super::filter::{FilterKind, PathModifier};
+use super::gateway::{FromNamespaces, Protocol};
+use super::http::PathMatch;
+use crate::kind::Kind;
+use crate::set::load;
+
+/// The only resource of `spec` and what was said about it.
+fn read(kind: &str, spec: &str) -> (Option<Kind>, Vec<String>) {
+    let version = match kind {
+        "TLSRoute" | "TCPRoute" => "v1alpha2",
+        "BackendTLSPolicy" => "v1alpha3",
+        "ReferenceGrant" => "v1beta1",
+        _ => "v1",
+    };
+    let text = format!(
+        "apiVersion: gateway.networking.k8s.io/{version}\nkind: {kind}\n\
+         metadata: {{name: a}}\nspec:\n{spec}"
+    );
+    let set = load(&[("a.yaml", text)]);
+    let kind = set.resources().next().map(|resource| resource.body.clone());
+    (kind, set.problems().iter().map(ToString::to_string).collect())
+}
+
+fn clean(kind: &str, spec: &str) -> Kind {
+    let (kind, problems) = read(kind, spec);
+    assert_eq!(problems, Vec::<String>::new());
+    kind.expect("a resource without problems is accepted")
+}
+
+/// Reads a spec that is refused for `reason`.
+fn refused(kind: &str, spec: &str, reason: &str) {
+    let (body, problems) = read(kind, spec);
+    assert!(body.is_none(), "{spec}");
+    assert!(problems.iter().any(|problem| problem.contains(reason)), "{problems:?}");
+}
+
+#[test]
+fn a_gateway_with_its_defaults() {
+    let kind = clean(
+        "Gateway",
+        "  gatewayClassName: weftway
+  listeners:
+  - {name: http, port: 80, protocol: HTTP, hostname: '*.Example.com'}
+  - name: https
+    port: 443
+    protocol: HTTPS
+    tls: {certificateRefs: [{name: cert}]}
+    allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {a: b}}}}
+",
+    );
+    let Kind::Gateway(gateway) = kind else { panic!("not a Gateway") };
+    let [http, https] = &gateway.listeners[..] else { panic!("not two listeners") };
+    assert_eq!(http.hostname.as_deref(), Some("*.example.com"));
+    assert_eq!(http.allowed.namespaces, FromNamespaces::Same);
+    assert_eq!(https.protocol.value, Protocol::Https);
+    let tls = https.tls.as_ref().unwrap();
+    assert!(!tls.passthrough && tls.certificates[0].is("", "Secret"));
+    assert!(matches!(https.allowed.namespaces, FromNamespaces::Selector(_)));
+    assert_eq!(gateway.allowed_listeners, FromNamespaces::None);
+}
+
+#[test]
+fn impossible_listeners() {
+    let check = |listener: &str, reason: &str| {
+        let spec = format!("  gatewayClassName: c\n  listeners:\n  - {{name: a, {listener}}}\n");
+        refused("Gateway", &spec, reason);
+    };
+    check("port: 80, protocol: HTTP, tls: {mode: Passthrough}", "`tls` is not possible");
+    check("port: 443, protocol: HTTPS", "`tls` is required");
+    check("port: 443, protocol: HTTPS, tls: {}", "`certificateRefs` is required");
+    check("port: 443, protocol: HTTPS, tls: {mode: Passthrough}", "Passthrough is not possible");
+    check("port: 80, protocol: TCP, hostname: a.example", "`hostname` is not possible");
+    check("port: 0, protocol: HTTP", "out of range");
+    check("port: 80, protocol: HTTP, hostname: 10.0.0.1", "is an address");
+    check("port: 80, protocol: HTTP, hostname: 'a.*.example'", "is not a host name");
+    check(
+        "port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector}}",
+        "`selector` is required",
+    );
+}
+
+#[test]
+fn a_rule_with_everything() {
+    let kind = clean(
+        "HTTPRoute",
+        "  parentRefs: [{name: public, sectionName: http, port: 80}]
+  hostnames: [a.example]
+  rules:
+  - name: all
+    matches:
+    - path: {type: Exact, value: /x}
+      headers: [{name: Version, value: v1}]
+      queryParams: [{name: q, type: RegularExpression, value: '[0-9]+'}]
+      method: POST
+    filters:
+    - type: RequestHeaderModifier
+      requestHeaderModifier: {set: [{name: a, value: b}], remove: [c]}
+    - {type: RequestMirror, requestMirror: {backendRef: {name: m, port: 80}, percent: 25}}
+    - type: RequestMirror
+      requestMirror: {backendRef: {name: m, port: 80}, fraction: {numerator: 1, denominator: 3}}
+    - type: URLRewrite
+      urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: ''}}
+    backendRefs: [{name: b, port: 8080, weight: 0}]
+    timeouts: {request: 10s, backendRequest: 0s}
+    retry: {codes: [500, 503], attempts: 2, backoff: 100ms}
+    sessionPersistence: {cookie: {name: s}}
+",
+    );
+    let Kind::HttpRoute(route) = kind else { panic!("not an HTTPRoute") };
+    let rule = &route.rules[0];
+    assert_eq!(rule.matches[0].path, PathMatch::Exact("/x".into()));
+    assert!(rule.matches[0].query[0].is_regex);
+    let shares: Vec<_> = rule
+        .filters
+        .iter()
+        .filter_map(|filter| match &filter.kind {
+            FilterKind::Mirror { parts_per_million, .. } => Some(*parts_per_million),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(shares, [250_000, 333_333]);
+    assert!(matches!(
+        &rule.filters[3].kind,
+        FilterKind::Rewrite(rewrite) if rewrite.path == Some(PathModifier::Prefix("".into()))
+    ));
+    assert_eq!(rule.backends[0].weight, 0);
+    assert_eq!(rule.timeouts.backend_request, None, "zero switches the bound off");
+    assert_eq!(rule.retry.as_ref().unwrap().attempts, Some(2));
+}
+
+#[test]
+fn the_first_of_equal_header_names_counts() {
+    let (kind, problems) = read(
+        "HTTPRoute",
+        "  rules:\n  - matches:\n    - headers: [{name: A, value: x}, {name: a, value: y}]\n",
+    );
+    let Some(Kind::HttpRoute(route)) = kind else { panic!("not an HTTPRoute") };
+    let headers = &route.rules[0].matches[0].headers;
+    assert_eq!((headers.len(), &*headers[0].value), (1, "x"));
+    assert!(problems[0].contains("already named above"), "{problems:?}");
+}
+
+#[test]
+fn impossible_rules() {
+    let check = |rule: &str, reason: &str| {
+        refused("HTTPRoute", &format!("  rules:\n  - {{{rule}}}\n"), reason);
+    };
+    check("matches: [{path: {value: x}}]", "is not an absolute path");
+    check("matches: [{path: {value: /a//b}}]", "a path cannot contain `//`");
+    check("matches: [{method: get}]", "`get` is not a value");
+    check("matches: [{headers: [{name: a, value: b, type: Prefix}]}]", "`Prefix` is not a value");
+    check("filters: [{type: URLRewrite}]", "`urlRewrite` is required");
+    check("filters: [{type: CORS, urlRewrite: {hostname: a.b}, cors: {}}]", "does not fit");
+    check(
+        "filters: [{type: CORS, cors: {}}, {type: CORS, cors: {}}]",
+        "the filter CORS is given twice",
+    );
+    check(
+        "filters: [{type: URLRewrite, urlRewrite: {}}, \
+         {type: RequestRedirect, requestRedirect: {}}]",
+        "exclude each other",
+    );
+    check(
+        "filters: [{type: RequestRedirect, requestRedirect: {statusCode: 304}}]",
+        "cannot have the status 304",
+    );
+    check("timeouts: {request: 1s, backendRequest: 2s}", "cannot be longer");
+    check("timeouts: {request: 1.5s}", "is not a duration");
+    check("backendRefs: [{name: b, wieght: 2}]", "unknown field `wieght`");
+}
+
+#[test]
+fn old_versions_of_l4_routes() {
+    let spec = "  parentRefs: [{name: g}]\n  rules: [{backendRefs: [{name: b, port: 80}]}]\n";
+    assert!(matches!(clean("TCPRoute", spec), Kind::TcpRoute(_)));
+    let spec = format!("  hostnames: [a.example]\n{spec}");
+    let Kind::TlsRoute(route) = clean("TLSRoute", &spec) else { panic!("not a TLSRoute") };
+    assert_eq!(&*route.hostnames[0].value, "a.example");
+}
+
+#[test]
+fn grants_are_exact() {
+    let Kind::ReferenceGrant(grant) = clean(
+        "ReferenceGrant",
+        "  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: x}]
+  to: [{group: '', kind: Service, name: b}, {group: '', kind: Secret}]
+",
+    ) else {
+        panic!("not a ReferenceGrant")
+    };
+    let route = |namespace| (super::GROUP, "HTTPRoute", namespace);
+    assert!(grant.allows(route("x"), ("", "Service", "b")));
+    assert!(!grant.allows(route("x"), ("", "Service", "c")));
+    assert!(!grant.allows(route("y"), ("", "Service", "b")));
+    assert!(!grant.allows((super::GROUP, "GRPCRoute", "x"), ("", "Service", "b")));
+    assert!(grant.allows(route("x"), ("", "Secret", "any")));
+}
+
+#[test]
+fn a_policy_with_errors_is_kept_for_what_it_protects() {
+    let (kind, problems) = read(
+        "BackendTLSPolicy",
+        "  targetRefs: [{group: '', kind: Service, name: b}]
+  validation: {hostname: b.example, wellKnownCACertificates: Sytem}
+",
+    );
+    let Some(Kind::BackendTlsPolicy(policy)) = kind else { panic!("the policy is gone") };
+    assert_eq!(&*policy.targets[0].object.name, "b");
+    assert!(policy.is_broken);
+    assert!(problems[0].contains("did you mean `System`?") || problems[0].contains("`Sytem`"));
+}

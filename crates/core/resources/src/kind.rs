@@ -1,0 +1,145 @@
+//! All kinds that are understood, and how each is found by `apiVersion` and `kind`.
+
+use crate::gateway_api;
+use crate::istio;
+use crate::kubernetes;
+use crate::read::Reader;
+use crate::traefik;
+
+/// What a resource says, by kind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// Traefik `IngressRoute`.
+    IngressRoute(Box<traefik::IngressRoute>),
+    /// Traefik `IngressRouteTCP`.
+    IngressRouteTcp(Box<traefik::IngressRouteTcp>),
+    /// Traefik `Middleware`, or one of the file provider.
+    Middleware(Box<traefik::Middleware>),
+    /// Traefik `MiddlewareTCP`, or one of the file provider.
+    MiddlewareTcp(Box<traefik::MiddlewareTcp>),
+    /// Traefik `TraefikService`.
+    TraefikService(Box<traefik::TraefikService>),
+    /// Traefik `ServersTransport`, or one of the file provider.
+    ServersTransport(Box<traefik::ServersTransport>),
+    /// Traefik `ServersTransportTCP`, or one of the file provider.
+    ServersTransportTcp(Box<traefik::ServersTransportTcp>),
+    /// Traefik `TLSOption`, or one of the file provider.
+    TlsOption(Box<traefik::TlsOption>),
+    /// Traefik `TLSStore`, or one of the file provider.
+    TlsStore(Box<traefik::TlsStore>),
+    /// An HTTP router of Traefik's file provider.
+    Router(Box<traefik::file::Router>),
+    /// A TCP router of Traefik's file provider.
+    RouterTcp(Box<traefik::file::RouterTcp>),
+    /// An HTTP service of Traefik's file provider.
+    FileService(Box<traefik::file::Service>),
+    /// A TCP service of Traefik's file provider.
+    FileServiceTcp(Box<traefik::file::ServiceTcp>),
+    /// A certificate of Traefik's file provider.
+    FileCertificate(Box<traefik::file::Certificate>),
+    /// Kubernetes `Service`.
+    Service(Box<kubernetes::Service>),
+    /// Kubernetes `Endpoints`.
+    Endpoints(Box<kubernetes::Endpoints>),
+    /// Kubernetes `EndpointSlice`.
+    EndpointSlice(Box<kubernetes::EndpointSlice>),
+    /// Kubernetes `Secret`.
+    Secret(Box<kubernetes::Secret>),
+    /// Kubernetes `ConfigMap`.
+    ConfigMap(Box<kubernetes::ConfigMap>),
+    /// Kubernetes `Namespace`.
+    Namespace(kubernetes::Namespace),
+    /// Kubernetes `Ingress`.
+    Ingress(Box<kubernetes::Ingress>),
+    /// Kubernetes `IngressClass`.
+    IngressClass(Box<kubernetes::IngressClass>),
+    /// Istio `ServiceEntry`.
+    ServiceEntry(Box<istio::ServiceEntry>),
+    /// Gateway API `GatewayClass`.
+    GatewayClass(Box<gateway_api::GatewayClass>),
+    /// Gateway API `Gateway`.
+    Gateway(Box<gateway_api::Gateway>),
+    /// Gateway API `ListenerSet`.
+    ListenerSet(Box<gateway_api::ListenerSet>),
+    /// Gateway API `HTTPRoute`.
+    HttpRoute(Box<gateway_api::HttpRoute>),
+    /// Gateway API `GRPCRoute`.
+    GrpcRoute(Box<gateway_api::GrpcRoute>),
+    /// Gateway API `TLSRoute`.
+    TlsRoute(Box<gateway_api::L4Route>),
+    /// Gateway API `TCPRoute`.
+    TcpRoute(Box<gateway_api::L4Route>),
+    /// Gateway API `ReferenceGrant`.
+    ReferenceGrant(Box<gateway_api::ReferenceGrant>),
+    /// Gateway API `BackendTLSPolicy`.
+    BackendTlsPolicy(Box<gateway_api::BackendTlsPolicy>),
+    /// A kind that is named but has no effect here.
+    Unsupported {
+        /// What it would need.
+        why: &'static str,
+    },
+    /// A kind that is not known.
+    Unknown {
+        /// `apiVersion` as written.
+        api_version: Box<str>,
+        /// `kind` as written.
+        kind: Box<str>,
+    },
+}
+
+/// How documents of one kind are decoded.
+#[derive(Debug, Clone, Copy)]
+pub struct KindInfo {
+    /// The API group that keys carry.
+    pub group: &'static str,
+    /// Accepted values of `apiVersion`.
+    pub api_versions: &'static [&'static str],
+    /// The kind.
+    pub kind: &'static str,
+    /// Whether its objects live in a namespace.
+    pub namespaced: bool,
+    /// Decodes what follows `metadata`; the reader stands on the whole document. `None` after the
+    /// reason was reported.
+    pub decode: fn(&Reader<'_, '_>) -> Option<Kind>,
+}
+
+/// The kinds of every dialect. Each dialect lists its own in its module.
+const DIALECTS: &[&[KindInfo]] = &[traefik::KINDS, gateway_api::KINDS, kubernetes::KINDS, istio::KINDS];
+
+// === impl Kind ===
+
+impl Kind {
+    /// What stays in force of a resource with errors: nothing, except of a policy that is attached
+    /// from outside. Were it gone, nobody would miss it where it protects; marked as broken it lets
+    /// `compile` answer errors there.
+    pub(crate) fn after_errors(mut self) -> Option<Self> {
+        match &mut self {
+            Self::BackendTlsPolicy(policy) => policy.is_broken = true,
+            _ => return None,
+        }
+        Some(self)
+    }
+
+    /// Whether it was read in part only and kept for what it protects.
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Self::BackendTlsPolicy(policy) if policy.is_broken)
+    }
+}
+
+/// The decoder of a kind.
+pub fn find(api_version: &str, kind: &str) -> Option<&'static KindInfo> {
+    DIALECTS
+        .iter()
+        .flat_map(|kinds| kinds.iter())
+        .find(|info| info.kind == kind && info.api_versions.contains(&api_version))
+}
+
+/// Other versions under which a kind is known, to tell a wrong `apiVersion` from an unknown kind.
+pub fn known_api_versions(kind: &str) -> Vec<&'static str> {
+    DIALECTS
+        .iter()
+        .flat_map(|kinds| kinds.iter())
+        .filter(|info| info.kind == kind)
+        .flat_map(|info| info.api_versions.iter().copied())
+        .collect()
+}

@@ -1,0 +1,186 @@
+//! Service.
+
+use std::net::IpAddr;
+
+use crate::problem::Pos;
+use crate::read::{Field, Reader};
+
+/// A Service (core v1).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    /// Where its name leads.
+    pub kind: ServiceType,
+    /// Its ports.
+    pub ports: Vec<ServicePort>,
+    /// Its virtual address; `None` when headless or not assigned.
+    pub cluster_ip: Option<IpAddr>,
+}
+
+/// `spec.type`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServiceType {
+    /// Endpoints inside the cluster: `ClusterIP`, `NodePort` and `LoadBalancer` alike.
+    Cluster,
+    /// A DNS name elsewhere.
+    ExternalName(Box<str>),
+}
+
+/// A port of a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Name; empty when the Service has one port only and gives it none.
+    pub name: Box<str>,
+    /// Port that callers name.
+    pub port: u16,
+    /// Port of the endpoints; the same as `port` by default.
+    pub target: PortRef,
+    /// What is spoken, such as `kubernetes.io/h2c`.
+    pub app_protocol: Option<Box<str>>,
+    /// Transport.
+    pub transport: Transport,
+    /// Where it is written.
+    pub at: Pos,
+}
+
+/// A port by number or name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortRef {
+    /// A number.
+    Number(u16),
+    /// The name of a port.
+    Name(Box<str>),
+}
+
+/// Transport protocols of Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+/// Fields that the cluster acts on and a gateway does not: it goes to endpoints itself.
+const CLUSTER_ONLY: &[&str] = &[
+    "selector",
+    "clusterIPs",
+    "ipFamilies",
+    "ipFamilyPolicy",
+    "externalIPs",
+    "externalTrafficPolicy",
+    "healthCheckNodePort",
+    "publishNotReadyAddresses",
+    "allocateLoadBalancerNodePorts",
+    "loadBalancerClass",
+    "loadBalancerIP",
+    "loadBalancerSourceRanges",
+];
+
+// === impl Service ===
+
+impl Service {
+    /// The port of that number or name, TCP only.
+    pub fn port(&self, wanted: &PortRef) -> Option<&ServicePort> {
+        self.ports.iter().filter(|port| port.transport == Transport::Tcp).find(|port| {
+            match wanted {
+                PortRef::Number(number) => port.port == *number,
+                PortRef::Name(name) => port.name == *name,
+            }
+        })
+    }
+}
+
+// === impl PortRef ===
+
+impl std::fmt::Display for PortRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+impl PortRef {
+    /// Reads a number, or the name of a port.
+    pub fn read(field: &Field<'_, '_>) -> Option<Self> {
+        if let Some(scalar) = field.node().as_scalar() {
+            if matches!(scalar.core(), crate::yaml::Core::Int(_)) {
+                return field.port().map(Self::Number);
+            }
+        }
+        field.non_empty_string().map(Self::Name)
+    }
+}
+
+// === impl Transport ===
+
+impl Transport {
+    /// Takes `protocol`, TCP when absent.
+    pub(crate) fn take(reader: &Reader<'_, '_>) -> Self {
+        let choices = [("TCP", Self::Tcp), ("UDP", Self::Udp), ("SCTP", Self::Sctp)];
+        reader.take("protocol").and_then(|field| field.choice(&choices)).unwrap_or_default()
+    }
+}
+
+/// Reads a Service.
+pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<Service> {
+    reader.require("spec")?.nested(|spec| {
+        CLUSTER_ONLY.iter().for_each(|name| spec.skip(name));
+        session_affinity(spec);
+        spec.ignored("internalTrafficPolicy", "endpoints are not chosen by node");
+        spec.ignored("trafficDistribution", "endpoints are not chosen by zone");
+        let kind = service_type(spec)?;
+        let cluster_ip = spec.string("clusterIP").and_then(|text| text.parse().ok());
+        let ports = spec.list("ports", |item| item.nested(port));
+        Some(Service { kind, ports, cluster_ip })
+    })
+}
+
+fn service_type(spec: &Reader<'_, '_>) -> Option<ServiceType> {
+    let choices =
+        [("ClusterIP", false), ("NodePort", false), ("LoadBalancer", false), ("ExternalName", true)];
+    let external =
+        spec.take("type").map_or(Some(false), |field| field.choice(&choices))?;
+    let name = spec.take("externalName");
+    match (external, name) {
+        (true, Some(field)) => {
+            let name = field.non_empty_string()?;
+            let name = name.trim_end_matches('.').to_ascii_lowercase();
+            Some(ServiceType::ExternalName(name.into()))
+        }
+        (true, None) => {
+            spec.error("`externalName` is required for the type ExternalName", None);
+            None
+        }
+        (false, Some(field)) => {
+            let message = "`externalName` has no effect: the type is not ExternalName";
+            field.warn(message, Some("write type: ExternalName".into()));
+            Some(ServiceType::Cluster)
+        }
+        (false, None) => Some(ServiceType::Cluster),
+    }
+}
+
+fn session_affinity(spec: &Reader<'_, '_>) {
+    spec.skip("sessionAffinityConfig");
+    let Some(field) = spec.take("sessionAffinity") else { return };
+    if field.choice(&[("None", false), ("ClientIP", true)]) == Some(true) {
+        let fix = "ask for stickiness in the route that uses this service".into();
+        field.warn("`sessionAffinity` has no effect: a gateway chooses endpoints itself", Some(fix));
+    }
+}
+
+fn port(reader: &Reader<'_, '_>) -> Option<ServicePort> {
+    reader.skip("nodePort");
+    let name = reader.string_or_empty("name");
+    let app_protocol = reader.string("appProtocol").filter(|text| !text.is_empty());
+    let transport = Transport::take(reader);
+    let target = reader.take("targetPort").map(|field| PortRef::read(&field));
+    let port = reader.require("port")?.port()?;
+    let target = target.unwrap_or(Some(PortRef::Number(port)))?;
+    Some(ServicePort { name, port, target, app_protocol, transport, at: reader.at() })
+}

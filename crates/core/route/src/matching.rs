@@ -1,0 +1,122 @@
+//! Whether a condition holds, without any table.
+
+use std::net::IpAddr;
+
+use weft_message::{FieldName, Known, RequestHead};
+use weft_model::route::{HostMatch, Matcher, PathMatch, TcpMatcher};
+use weft_model::text::TextMatch;
+
+use crate::query::query_holds;
+
+/// What is asked about one request. Made once per request, so that each part is looked up once.
+pub(crate) struct Ask<'a> {
+    /// The whole head.
+    pub(crate) head: &'a RequestHead,
+    /// Its canonical host.
+    pub(crate) host: &'a str,
+    /// Its canonical path.
+    pub(crate) path: &'a str,
+    /// The peer.
+    pub(crate) client_ip: IpAddr,
+}
+
+/// Whether a request satisfies a condition.
+///
+/// A condition on a header holds when one of its values satisfies it; values are never joined. The
+/// header `Host` is the authority as sent upstream. A value that is not UTF-8 is read with
+/// replacement characters, as Go does. The peer's address counts as IPv4 when it is an IPv4
+/// address in IPv6 form.
+pub fn matches(matcher: &Matcher, head: &RequestHead, client_ip: IpAddr) -> bool {
+    holds(matcher, &Ask::new(head, client_ip))
+}
+
+/// Whether a connection satisfies a condition. `sni` is the server name of the TLS hello in lower
+/// case, `alpn` the offered protocols.
+pub fn tcp_matches(
+    matcher: &TcpMatcher,
+    sni: Option<&str>,
+    alpn: &[&[u8]],
+    client_ip: IpAddr,
+) -> bool {
+    match matcher {
+        TcpMatcher::All(list) => list.iter().all(|one| tcp_matches(one, sni, alpn, client_ip)),
+        TcpMatcher::Any(list) => list.iter().any(|one| tcp_matches(one, sni, alpn, client_ip)),
+        TcpMatcher::Not(inner) => !tcp_matches(inner, sni, alpn, client_ip),
+        TcpMatcher::Sni(HostMatch::Any) => true,
+        TcpMatcher::Sni(host) => sni.is_some_and(|name| host_holds(host, name)),
+        TcpMatcher::ClientIp(net) => net.contains(&client_ip.to_canonical()),
+        TcpMatcher::Alpn(protocol) => alpn.contains(&protocol.as_bytes()),
+    }
+}
+
+// === impl Ask ===
+
+impl<'a> Ask<'a> {
+    pub(crate) fn new(head: &'a RequestHead, client_ip: IpAddr) -> Self {
+        Self { head, host: head.host(), path: head.path(), client_ip }
+    }
+}
+
+pub(crate) fn holds(matcher: &Matcher, ask: &Ask<'_>) -> bool {
+    match matcher {
+        Matcher::All(list) => list.iter().all(|one| holds(one, ask)),
+        Matcher::Any(list) => list.iter().any(|one| holds(one, ask)),
+        Matcher::Not(inner) => !holds(inner, ask),
+        Matcher::Host(host) => host_holds(host, ask.host),
+        Matcher::Path(path) => path_holds(path, ask.path),
+        Matcher::Method(method) => ask.head.method() == method,
+        Matcher::Header(name, text) => header_holds(name, text, ask.head),
+        Matcher::Query(name, text) => query_holds(ask.head.query(), name, text),
+        Matcher::ClientIp(net) => net.contains(&ask.client_ip.to_canonical()),
+    }
+}
+
+pub(crate) fn host_holds(host: &HostMatch, name: &str) -> bool {
+    match host {
+        HostMatch::Exact(exact) => **exact == *name,
+        HostMatch::OneLabel(suffix) => {
+            in_front(name, suffix).is_some_and(|label| !label.contains('.'))
+        }
+        HostMatch::AnyLabels(suffix) => in_front(name, suffix).is_some(),
+        HostMatch::Regex(pattern) => pattern.is_match(name),
+        HostMatch::Any => true,
+    }
+}
+
+pub(crate) fn path_holds(path: &PathMatch, text: &str) -> bool {
+    match path {
+        PathMatch::Exact(exact) => **exact == *text,
+        PathMatch::Prefix(prefix) => text.starts_with(&**prefix),
+        PathMatch::Segments(prefix) => text
+            .strip_prefix(without_slash(prefix))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        PathMatch::Regex(pattern) => pattern.is_match(text),
+    }
+}
+
+/// The literal of a segment-wise prefix as it is compared: `/` becomes empty.
+pub(crate) fn without_slash(prefix: &str) -> &str {
+    prefix.strip_suffix('/').unwrap_or(prefix)
+}
+
+/// The labels of `name` in front of `suffix`, at least one character.
+fn in_front<'a>(name: &'a str, suffix: &str) -> Option<&'a str> {
+    name.strip_suffix(suffix)?.strip_suffix('.').filter(|front| !front.is_empty())
+}
+
+fn header_holds(name: &FieldName, text: &TextMatch, head: &RequestHead) -> bool {
+    if name.id() == Some(Known::Host) {
+        return !head.authority().is_empty() && text.is_match(head.authority());
+    }
+    head.fields.get_all(name).any(|value| match text {
+        TextMatch::Exact(exact) => exact.as_bytes() == value,
+        TextMatch::Present => true,
+        TextMatch::Regex(pattern) => match std::str::from_utf8(value) {
+            Ok(value) => pattern.is_match(value),
+            Err(_) => pattern.is_match(&String::from_utf8_lossy(value)),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests;

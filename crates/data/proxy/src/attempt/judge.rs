@@ -1,0 +1,116 @@
+//! What follows from an attempt.
+
+use std::time::Duration;
+
+use weft_model::outcome::{Fault, Reason};
+use weft_model::policy::RetryPolicy;
+use weft_policy::retry::{self, AttemptFacts, AttemptOutcome};
+use weft_resilience::settings::BackoffSettings;
+use weft_upstream::{Lease, Report};
+
+use super::{Answered, Attempts, Failed, Judgement};
+use crate::exchange::Exchange;
+use crate::request::{Scope, Stop};
+
+/// After this many stale connections in a row the next one is made new.
+pub(super) const STALE_MAX: u32 = 2;
+
+/// How much each wait may be longer than the one before it, as Traefik's.
+const BACKOFF_FACTOR: f64 = 1.5;
+
+// === impl Attempts ===
+
+impl Attempts {
+    /// A response head has come: is it the answer?
+    pub(super) fn judge_answer(
+        &mut self,
+        scope: &Scope<'_>,
+        x: &mut Exchange,
+        answered: Answered,
+    ) -> Result<Result<Answered, Judgement>, Stop> {
+        self.counted += 1;
+        let status = x.rsp.status();
+        let falls_back = x
+            .decided
+            .fallback
+            .as_ref()
+            .is_some_and(|fallback| retry::contains(&fallback.statuses, status) && x.body.is_held());
+        if falls_back {
+            answered.discard(scope, status);
+            self.fall_back(scope, x, Stop::Refuse(Reason::UpstreamReset, None))?;
+            return Ok(Err(Judgement::Again { wait: false }));
+        }
+        let retries = self.may_retry(scope, x, AttemptOutcome::Answered(status));
+        if !retries {
+            return Ok(Ok(answered));
+        }
+        self.note_retry(&answered.lease);
+        answered.discard(scope, status);
+        Ok(Err(Judgement::Again { wait: true }))
+    }
+
+    /// No response head has come.
+    pub(super) fn judge_failure(
+        &mut self,
+        scope: &Scope<'_>,
+        x: &Exchange,
+        lease: &Lease,
+        failed: Failed,
+    ) -> Judgement {
+        let now = scope.conn.worker.now();
+        let Failed { reason, detail, sent, stale } = failed;
+        let ours = reason.fault() != Fault::Upstream;
+        if stale && !ours && x.is_replayable() && self.stale < STALE_MAX {
+            self.stale += 1;
+            self.backend.cells().replays.inc();
+            return Judgement::Again { wait: false };
+        }
+        lease.report(now, if ours { Report::Unknown } else { Report::Failed });
+        if ours {
+            return Judgement::Stop(Stop::because(reason, detail));
+        }
+        self.counted += 1;
+        let outcome = AttemptOutcome::Failed { reason, request_bytes_written: sent };
+        let by_policy = self.may_retry(scope, x, outcome);
+        if by_policy {
+            self.note_retry(lease);
+            return Judgement::Again { wait: true };
+        }
+        // A request that reached nobody goes to another endpoint once, policy or not.
+        self.tried.note(lease);
+        let others = self.backend.endpoint_count() > self.tried.len();
+        if !sent && x.body.is_held() && others && !self.replayed {
+            self.replayed = true;
+            self.backend.cells().replays.inc();
+            return Judgement::Again { wait: false };
+        }
+        let place = format!("{} at {}: {detail}", self.backend.settings().id, lease.endpoint().addr());
+        Judgement::Stop(Stop::because(reason, place))
+    }
+
+    fn may_retry(&self, scope: &Scope<'_>, x: &Exchange, outcome: AttemptOutcome) -> bool {
+        let Some(policy) = &self.retry else { return false };
+        let now = scope.conn.worker.now();
+        let facts = AttemptFacts {
+            attempts: self.counted,
+            elapsed: x.record.started.map_or(Duration::ZERO, |started| now - started),
+            outcome,
+            body_is_kept: x.body.is_held(),
+        };
+        retry::may_retry(policy, x.req.method(), facts)
+    }
+
+    fn note_retry(&mut self, lease: &Lease) {
+        self.tried.note(lease);
+        self.backend.cells().retries.inc();
+    }
+}
+
+/// The waits of a retry policy.
+pub(super) fn backoff_settings(policy: &RetryPolicy) -> BackoffSettings {
+    BackoffSettings {
+        initial_interval: policy.initial_interval,
+        factor: BACKOFF_FACTOR,
+        interval_max: policy.initial_interval * 2,
+    }
+}

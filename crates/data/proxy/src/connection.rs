@@ -1,0 +1,49 @@
+//! What is known of a connection, for every request on it.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weft_message::Scheme;
+use weft_model::id::ListenerId;
+
+use crate::metrics::ConnectionCount;
+use crate::plan::{ListenerPlan, Plan};
+use crate::worker::Worker;
+
+/// A connection from downstream.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) listener: ListenerId,
+    /// The client: from the PROXY header of a trusted peer, else the peer itself.
+    pub(crate) client: SocketAddr,
+    /// The address it connected to.
+    pub(crate) local: SocketAddr,
+    /// Whether forwarding headers on it are believed.
+    pub(crate) trusted: bool,
+    /// There when TLS was terminated.
+    pub(crate) tls: Option<TlsFacts>,
+    /// Counts as open until dropped.
+    pub(crate) _count: ConnectionCount,
+}
+
+/// What a handshake told.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsFacts {
+    /// The site (certificates and options) that the handshake was for.
+    pub(crate) site: Arc<str>,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    pub(crate) fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// The listener in a plan; gone when the plan has it no more.
+    pub(crate) fn listener_in<'a>(&self, plan: &'a Plan) -> Option<&'a Rc<ListenerPlan>> {
+        plan.listener(&self.listener)
+    }
+}

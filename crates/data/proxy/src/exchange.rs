@@ -1,0 +1,173 @@
+//! A request and its response while they are under way.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use smallvec::SmallVec;
+use weft_message::h1::BodyFraming;
+use weft_message::{RequestHead, ResponseHead, UpgradeToken};
+use weft_model::policy::RetryPolicy;
+use weft_model::route::StickyCookie;
+use weft_policy::answer::Form;
+use weft_policy::forward_auth::AuthCookies;
+use weft_policy::step::ResponseFacts;
+use weft_policy::sticky::CookieValue;
+
+use crate::body::RequestBody;
+use crate::live::Hold;
+use crate::plan::Plan;
+use crate::runtime::{RouteRuntime, StepRuntime, TargetRuntime};
+
+/// One request, its response, and what was decided about them. Used again for the next request,
+/// so that none of it is allocated anew.
+#[derive(Debug, Default)]
+pub(crate) struct Exchange {
+    pub(crate) req: RequestHead,
+    pub(crate) rsp: ResponseHead,
+    pub(crate) facts: Facts,
+    pub(crate) body: RequestBody,
+    pub(crate) plan: Option<Rc<Plan>>,
+    pub(crate) route: Option<Rc<RouteRuntime>>,
+    pub(crate) decided: Decided,
+    pub(crate) record: Record,
+    pub(crate) scratch: String,
+}
+
+/// What the request's head said of the connection it came by.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    /// How its body is framed (on HTTP/2: whether there is one, and its length).
+    pub(crate) framing: BodyFraming,
+    /// The client will keep the connection.
+    pub(crate) keep_alive: bool,
+    /// The client waits for 100 before it sends the body.
+    pub(crate) expect_continue: bool,
+    /// The client asks for another protocol.
+    pub(crate) upgrade: Option<UpgradeToken>,
+    /// The client takes trailers.
+    pub(crate) te_trailers: bool,
+    /// HTTP/1.0: no chunks, no interim responses.
+    pub(crate) http10: bool,
+}
+
+/// What steps and target decided for the way back.
+#[derive(Debug, Default)]
+pub(crate) struct Decided {
+    /// How many of the route's steps the request passed; the response passes them in reverse.
+    pub(crate) steps_passed: usize,
+    /// Steps of the chosen target, after the route's.
+    pub(crate) choice_steps: SmallVec<[Rc<[StepRuntime]>; 1]>,
+    /// Released when the exchange ends.
+    pub(crate) holds: SmallVec<[Hold; 2]>,
+    /// The retry policy in force.
+    pub(crate) retry: Option<Rc<RetryPolicy>>,
+    /// Cookies to set on the response.
+    pub(crate) set_cookies: SmallVec<[(Rc<StickyCookie>, CookieValue); 1]>,
+    /// What keeps the client on its endpoint.
+    pub(crate) affinity: Option<CookieValue>,
+    /// Copies to send, once the body is known.
+    pub(crate) mirrors: SmallVec<[Rc<MirrorPlan>; 1]>,
+    /// Used when the first target fails or answers so.
+    pub(crate) fallback: Option<Rc<FallbackPlan>>,
+    /// What steps remember of the request for the response.
+    pub(crate) facts: ResponseFacts,
+    /// Cookies that an authorizer sets on the response, by position of its step.
+    pub(crate) auth_cookies: SmallVec<[(usize, AuthCookies); 1]>,
+    /// The form of our own answers, which a step may take the grounds for away.
+    pub(crate) form: Form,
+}
+
+/// A copy to be sent.
+#[derive(Debug)]
+pub(crate) struct MirrorPlan {
+    pub(crate) target: TargetRuntime,
+    pub(crate) body: bool,
+    pub(crate) body_bytes_max: Option<u64>,
+}
+
+/// A second target.
+#[derive(Debug)]
+pub(crate) struct FallbackPlan {
+    pub(crate) target: TargetRuntime,
+    pub(crate) statuses: Vec<(u16, u16)>,
+    pub(crate) body_bytes_max: u64,
+}
+
+/// What the access log and metrics want to know in the end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Record {
+    pub(crate) started: Option<Instant>,
+    pub(crate) upstream_started: Option<Instant>,
+    pub(crate) response_head: Option<Instant>,
+    pub(crate) upstream: Option<SocketAddr>,
+    pub(crate) attempts: u32,
+    pub(crate) status: u16,
+    pub(crate) request_bytes: u64,
+    pub(crate) response_bytes: u64,
+    /// In words, for the log only.
+    pub(crate) detail: Option<Arc<str>>,
+    /// Who authenticated.
+    pub(crate) user: Option<Arc<str>>,
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// Forgets everything but the memory.
+    pub(crate) fn clear(&mut self) {
+        self.req.clear();
+        self.rsp.clear();
+        self.facts = Facts::default();
+        self.body = RequestBody::default();
+        self.plan = None;
+        self.route = None;
+        let Decided {
+            steps_passed,
+            choice_steps,
+            holds,
+            retry,
+            set_cookies,
+            affinity,
+            mirrors,
+            fallback,
+            facts,
+            auth_cookies,
+            form,
+        } = &mut self.decided;
+        *steps_passed = 0;
+        choice_steps.clear();
+        holds.clear();
+        *retry = None;
+        set_cookies.clear();
+        *affinity = None;
+        mirrors.clear();
+        *fallback = None;
+        facts.clear();
+        auth_cookies.clear();
+        *form = Form::default();
+        self.record = Record::default();
+    }
+
+    /// Whether the request could be sent again: nothing of its body has to come from the client
+    /// any more, and sending it twice does no harm (RFC 9110 section 9.2.2).
+    pub(crate) fn is_replayable(&self) -> bool {
+        self.req.method().is_idempotent() && self.body.is_held()
+    }
+}
+
+// === impl Facts ===
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            framing: BodyFraming::None,
+            keep_alive: true,
+            expect_continue: false,
+            upgrade: None,
+            te_trailers: false,
+            http10: false,
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! A snapshot made ready for use.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weft_message::PathRules;
+use weft_message::h1::HeadLimits;
+use weft_model::id::{BackendId, ListenerId};
+use weft_model::listener::{Listener, Served};
+use weft_model::route::Route;
+use weft_model::{Generation, Snapshot, backend};
+use weft_resilience::outlier::Outlier;
+use weft_route::{HttpTable, TcpTable};
+use weft_tls::{ClientTls, ServerTls};
+use weft_upstream::{Prepared, PreparedBackend};
+
+use crate::runtime::RouteRuntime;
+
+/// A snapshot with its tables and TLS configurations built; the same for all workers.
+#[derive(Debug, Default)]
+pub struct SharedPlan {
+    /// Generation of the snapshot.
+    pub generation: Generation,
+    /// By position as in the snapshot.
+    pub listeners: Vec<Arc<SharedListener>>,
+    /// Backends.
+    pub upstreams: Arc<Prepared>,
+}
+
+/// One listener of a [`SharedPlan`].
+#[derive(Debug)]
+pub struct SharedListener {
+    /// As compiled.
+    pub settings: Arc<Listener>,
+    /// Limits of request heads.
+    pub head_limits: HeadLimits,
+    /// What a path may contain.
+    pub path_rules: PathRules,
+    /// Served without TLS.
+    pub plain: Option<Side>,
+    /// Served on TLS.
+    pub tls: Option<Side>,
+    /// Certificates by server name; there when `tls` is.
+    pub server_tls: Option<Arc<ServerTls>>,
+}
+
+/// The tables of one side of a listener.
+#[derive(Debug, Clone)]
+pub struct Side {
+    /// HTTP routes; `None` when HTTP is not spoken.
+    pub http: Option<Arc<HttpTable>>,
+    /// TCP routes.
+    pub tcp: Arc<TcpTable>,
+}
+
+/// Something in a snapshot that cannot be put in force. The rest is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanProblem {
+    /// `listener web`, `backend shop/checkout:8080`.
+    pub subject: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// A plan as one worker uses it: the shared part, and what this worker made of it so far.
+#[derive(Debug)]
+pub struct Plan {
+    /// The shared part.
+    pub shared: Arc<SharedPlan>,
+    listeners: HashMap<ListenerId, Rc<ListenerPlan>>,
+}
+
+/// One listener as one worker uses it.
+#[derive(Debug)]
+pub(crate) struct ListenerPlan {
+    pub(crate) shared: Arc<SharedListener>,
+    plain: Vec<OnceCell<Rc<RouteRuntime>>>,
+    tls: Vec<OnceCell<Rc<RouteRuntime>>>,
+}
+
+// === impl SharedPlan ===
+
+impl SharedPlan {
+    /// Builds the tables and TLS configurations of a snapshot. What is equal to the previous
+    /// plan's is taken from it. Problems concern single parts; they are left out or keep their
+    /// previous form.
+    pub fn build(snapshot: &Snapshot, previous: Option<&Self>) -> (Self, Vec<PlanProblem>) {
+        let mut problems = Vec::new();
+        let listeners = snapshot
+            .listeners
+            .iter()
+            .map(|listener| shared_listener(listener, previous, &mut problems))
+            .collect();
+        let backends = snapshot
+            .backends
+            .iter()
+            .filter_map(|(id, settings)| {
+                let prepared = prepared_backend(id, settings, previous, &mut problems)?;
+                Some((id.clone(), prepared))
+            })
+            .collect();
+        let upstreams = Arc::new(Prepared { backends });
+        (Self { generation: snapshot.generation, listeners, upstreams }, problems)
+    }
+
+    /// The same plan with other addresses for backends that are resolved by name.
+    #[must_use]
+    pub fn with_resolved(&self, resolved: &HashMap<BackendId, Arc<[backend::Endpoint]>>) -> Self {
+        let mut backends = self.upstreams.backends.clone();
+        for (id, endpoints) in resolved {
+            if let Some(prepared) = backends.get_mut(id) {
+                prepared.endpoints = endpoints.clone();
+            }
+        }
+        Self {
+            generation: self.generation,
+            listeners: self.listeners.clone(),
+            upstreams: Arc::new(Prepared { backends }),
+        }
+    }
+
+    fn listener(&self, id: &ListenerId) -> Option<&Arc<SharedListener>> {
+        self.listeners.iter().find(|listener| listener.settings.id == *id)
+    }
+}
+
+fn shared_listener(
+    listener: &Arc<Listener>,
+    previous: Option<&SharedPlan>,
+    problems: &mut Vec<PlanProblem>,
+) -> Arc<SharedListener> {
+    let known = previous.and_then(|plan| plan.listener(&listener.id));
+    if let Some(known) = known
+        && Arc::ptr_eq(&known.settings, listener)
+    {
+        return known.clone();
+    }
+    let limits = &listener.limits;
+    let server_tls = listener.tls.as_ref().and_then(|tls| {
+        let before = known.and_then(|known| known.server_tls.as_deref());
+        match ServerTls::build(&tls.terminate, before) {
+            Ok(built) => Some(Arc::new(built)),
+            Err(errors) => {
+                problems.extend(errors.iter().map(|error| PlanProblem {
+                    subject: format!("listener {}", listener.id),
+                    message: error.to_string(),
+                }));
+                known.and_then(|known| known.server_tls.clone())
+            }
+        }
+    });
+    Arc::new(SharedListener {
+        head_limits: HeadLimits {
+            head_bytes_max: limits.head_bytes_max as usize,
+            fields_max: usize::from(limits.head_fields_max),
+            target_bytes_max: limits.target_bytes_max as usize,
+        },
+        path_rules: PathRules::default(),
+        plain: listener
+            .plain
+            .as_ref()
+            .map(|served| side(served, known.and_then(|known| known.plain.as_ref()))),
+        tls: listener
+            .tls
+            .as_ref()
+            .map(|tls| side(&tls.served, known.and_then(|known| known.tls.as_ref()))),
+        server_tls,
+        settings: listener.clone(),
+    })
+}
+
+fn side(served: &Served, previous: Option<&Side>) -> Side {
+    let http = served.http.enabled.then(|| {
+        let routes = &served.http.routes;
+        match previous.and_then(|side| side.http.as_ref()) {
+            Some(table) => Arc::new(HttpTable::update(table, routes)),
+            None => Arc::new(HttpTable::new(routes)),
+        }
+    });
+    Side { http, tcp: Arc::new(TcpTable::new(&served.tcp)) }
+}
+
+fn prepared_backend(
+    id: &BackendId,
+    settings: &Arc<backend::Backend>,
+    previous: Option<&SharedPlan>,
+    problems: &mut Vec<PlanProblem>,
+) -> Option<PreparedBackend> {
+    let known = previous.and_then(|plan| plan.upstreams.backends.get(id));
+    let tls = match (&settings.tls, known) {
+        (None, _) => None,
+        (Some(wanted), Some(PreparedBackend { settings: before, tls: Some(built), .. }))
+            if before.tls.as_deref() == Some(wanted) && before.protocol == settings.protocol =>
+        {
+            Some(built.clone())
+        }
+        (Some(wanted), _) => match ClientTls::build(wanted, Some(settings.protocol)) {
+            Ok(built) => Some(Arc::new(built)),
+            Err(error) => {
+                problems.push(PlanProblem {
+                    subject: format!("backend {id}"),
+                    message: error.to_string(),
+                });
+                // Never plain instead: without its TLS the backend is not used at all.
+                return None;
+            }
+        },
+    };
+    let endpoints = match (&settings.endpoints, known) {
+        (backend::Endpoints::Static(endpoints), _) => endpoints.clone(),
+        (backend::Endpoints::Dns { .. }, Some(known))
+            if known.settings.endpoints == settings.endpoints =>
+        {
+            known.endpoints.clone()
+        }
+        (backend::Endpoints::Dns { .. }, _) => Arc::new([]),
+    };
+    let outlier = match (settings.outlier, known) {
+        (None, _) => None,
+        (wanted, Some(known)) if known.settings.outlier == wanted => known.outlier.clone(),
+        (Some(wanted), _) => Some(Arc::new(Outlier::new(wanted, endpoints.len()))),
+    };
+    Some(PreparedBackend { settings: settings.clone(), tls, outlier, endpoints })
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// A worker's view of a shared plan; nothing is made of it yet.
+    pub fn new(shared: Arc<SharedPlan>) -> Self {
+        let listeners = shared
+            .listeners
+            .iter()
+            .map(|listener| {
+                let cells = |side: &Option<Side>| {
+                    let table = side.as_ref().and_then(|side| side.http.as_ref());
+                    std::iter::repeat_with(OnceCell::new)
+                        .take(table.map_or(0, |table| table.routes().len()))
+                        .collect()
+                };
+                let plan = ListenerPlan {
+                    plain: cells(&listener.plain),
+                    tls: cells(&listener.tls),
+                    shared: listener.clone(),
+                };
+                (listener.settings.id.clone(), Rc::new(plan))
+            })
+            .collect();
+        Self { shared, listeners }
+    }
+
+    pub(crate) fn listener(&self, id: &ListenerId) -> Option<&Rc<ListenerPlan>> {
+        self.listeners.get(id)
+    }
+}
+
+// === impl ListenerPlan ===
+
+impl ListenerPlan {
+    /// The side of the listener that a connection is on.
+    pub(crate) fn side(&self, tls: bool) -> Option<&Side> {
+        if tls { self.shared.tls.as_ref() } else { self.shared.plain.as_ref() }
+    }
+
+    /// What this worker made of the route at `index` of that side's table.
+    pub(crate) fn route(
+        &self,
+        tls: bool,
+        index: usize,
+        make: impl FnOnce() -> Rc<RouteRuntime>,
+    ) -> Rc<RouteRuntime> {
+        let cells = if tls { &self.tls } else { &self.plain };
+        cells[index].get_or_init(make).clone()
+    }
+}
+
+/// The route of a table entry, for dumps.
+pub fn routes(side: &Side) -> impl Iterator<Item = &Arc<Route>> {
+    side.http.iter().flat_map(|table| table.routes())
+}

@@ -1,0 +1,39 @@
+//! The last phase: what happened is counted and written down.
+
+use weft_model::outcome::Reason;
+use weft_resilience::breaker::Outcome;
+
+use crate::exchange::Exchange;
+use crate::live::Hold;
+use crate::request::Scope;
+
+/// Counts and logs an exchange that has ended, and lets go what it held.
+pub(crate) fn record(scope: &Scope<'_>, x: &mut Exchange, reason: Reason) {
+    let worker = &scope.conn.worker;
+    let now = worker.now();
+    let duration = x.record.started.map_or_else(Default::default, |started| now - started);
+    for hold in x.decided.holds.drain(..) {
+        if let Hold::Breaker(breaker) = hold {
+            let network_error = matches!(
+                reason,
+                Reason::ConnectFailed
+                    | Reason::ConnectTimeout
+                    | Reason::UpstreamTls
+                    | Reason::UpstreamReset
+                    | Reason::UpstreamTimeout
+            );
+            let status = (x.record.status > 0).then_some(x.record.status);
+            breaker.record(now, Outcome { status, network_error, latency: duration });
+        }
+    }
+    let cells = match &x.route {
+        Some(route) => &route.cells,
+        None => &worker.metrics.unrouted,
+    };
+    let record = &x.record;
+    cells.observe(record.status, duration, record.request_bytes, record.response_bytes);
+    worker.metrics.reason(reason);
+    if let Some(log) = &worker.log {
+        log.request(scope, x, reason, duration);
+    }
+}

@@ -1,0 +1,203 @@
+//! One request, from its decoded head to its record.
+//!
+//! [`handle`] is the straight line that docs/life-of-a-request.md describes: plan, route, the steps
+//! (authorize, shape, admit), select, pick and send and judge, shape back, stream, record.
+
+use std::sync::Arc;
+
+use weft_http::Leg;
+use weft_message::{Method, forwarded};
+use weft_model::outcome::Reason;
+use weft_model::policy::Refusal;
+use weft_policy::answer::DirectResponse;
+use weft_runtime::Watchdog;
+
+use crate::body::RequestBody;
+use crate::connection::Connection;
+use crate::exchange::Exchange;
+use crate::plan::ListenerPlan;
+use crate::runtime::RouteRuntime;
+use crate::{attempt, body_steps, record, respond, select, steps};
+
+/// What a request is handled in: its connection, and the deadline of the task it runs in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    pub(crate) conn: &'a Connection,
+    pub(crate) watchdog: &'a Watchdog,
+}
+
+/// Why the straight line was left.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// We answer.
+    Answer(Box<DirectResponse>),
+    /// We answer with an error.
+    Refuse(Reason, Option<Arc<str>>),
+    /// The answer has begun and cannot be completed: the client is cut off.
+    Cut(Reason, Option<Arc<str>>),
+}
+
+/// What becomes of the downstream leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    /// The next request may follow.
+    Reuse,
+    /// It is closed, in order if possible.
+    Close,
+    /// Another protocol has taken it over and has ended.
+    Taken,
+}
+
+/// Handles one request whose head has been decoded into `x`.
+pub(crate) async fn handle(scope: Scope<'_>, x: &mut Exchange, down: &mut Leg) -> After {
+    let reason = match serve(&scope, x, down).await {
+        Ok(reason) => reason,
+        Err(stop) => conclude(&scope, x, down, stop).await,
+    };
+    let after = match down {
+        Leg::H1(conn) if conn.is_reusable() => After::Reuse,
+        Leg::H1(_) | Leg::H2(_) => After::Close,
+    };
+    record::record(&scope, x, reason);
+    after
+}
+
+/// The straight line.
+async fn serve(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg) -> Result<Reason, Stop> {
+    let worker = &scope.conn.worker;
+    x.record.started = Some(worker.now());
+    check_method(x)?;
+    let plan = worker.plan();
+    x.plan = Some(plan.clone());
+    let route = find_route(scope, x)?;
+    x.route = Some(route.clone());
+    canonicalize_hop(scope, x);
+    steps::request(scope, x, down, &route.steps).await?;
+    let backend = select::select(scope, x, &route.target)?;
+    if let Some(choice) = select::choice_steps(x) {
+        steps::choice(scope, x, down, &choice).await?;
+    }
+    keep_body(scope, x, down).await?;
+    attempt::forward(scope, x, down, backend).await
+}
+
+/// Keeps what of the body has to be sent more than once: to another try, a fallback or a mirror.
+async fn keep_body(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg) -> Result<(), Stop> {
+    let by_route = x.route.as_ref().and_then(|route| route.retry.clone());
+    if let Some(policy) = by_route.filter(|policy| policy.attempts > 1) {
+        body_steps::hold(scope, x, down, policy.body_bytes_max, None).await?;
+    }
+    if let Some(fallback) = x.decided.fallback.clone() {
+        body_steps::hold(scope, x, down, fallback.body_bytes_max, None).await?;
+    }
+    let copied = x.decided.mirrors.iter().filter(|mirror| mirror.body).map(|mirror| {
+        mirror.body_bytes_max.unwrap_or(u64::MAX).min(body_steps::HELD_BYTES_MAX)
+    });
+    if let Some(max) = copied.max()
+        && !x.body.is_held()
+    {
+        x.body.tee(max as usize);
+    }
+    Ok(())
+}
+
+/// Answers for what stopped the straight line, if that is still possible.
+async fn conclude(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg, stop: Stop) -> Reason {
+    match stop {
+        Stop::Answer(answer) => respond::direct(scope, x, down, *answer).await,
+        Stop::Refuse(Reason::ClientGone, detail) | Stop::Cut(Reason::ClientGone, detail) => {
+            down.abort(h2::Reason::CANCEL);
+            x.record.status = Reason::ClientGone.status();
+            x.record.detail = detail;
+            Reason::ClientGone
+        }
+        Stop::Refuse(reason, detail) => {
+            let answer = respond::refusal(scope, x, reason, detail);
+            respond::direct(scope, x, down, answer).await
+        }
+        Stop::Cut(reason, detail) => {
+            down.abort(h2::Reason::INTERNAL_ERROR);
+            x.record.detail = detail;
+            reason
+        }
+    }
+}
+
+fn check_method(x: &Exchange) -> Result<(), Stop> {
+    match x.req.method() {
+        // A gateway is no forward proxy.
+        Method::Connect => Err(Stop::because(Reason::NotImplemented, "CONNECT is not served")),
+        _ => Ok(()),
+    }
+}
+
+fn find_route(scope: &Scope<'_>, x: &Exchange) -> Result<std::rc::Rc<RouteRuntime>, Stop> {
+    let conn = scope.conn;
+    let plan = x.plan.as_ref().ok_or_else(|| Stop::internal("a request without a plan"))?;
+    let listener = conn
+        .listener_in(plan)
+        .ok_or_else(|| Stop::because(Reason::NoRoute, "the listener is gone"))?;
+    let tls = conn.tls.is_some();
+    let table = listener
+        .side(tls)
+        .and_then(|side| side.http.as_ref())
+        .ok_or_else(|| Stop::because(Reason::NoRoute, "no HTTP is served here"))?;
+    if is_misdirected(conn, listener, x) {
+        return Err(Stop::Refuse(Reason::Misdirected, None));
+    }
+    match table.find(&x.req, conn.client.ip()) {
+        Some(matched) => Ok(listener.route(tls, matched.index(), || {
+            RouteRuntime::new(&conn.worker, matched.route())
+        })),
+        None => Err(Stop::Refuse(Reason::NoRoute, None)),
+    }
+}
+
+/// Whether the host belongs to another site than the one the handshake was for (RFC 9110 section
+/// 7.4): a client that reuses a connection for a host with other certificates or client
+/// authentication must not slip past them.
+fn is_misdirected(conn: &Connection, listener: &ListenerPlan, x: &Exchange) -> bool {
+    match (&conn.tls, &listener.shared.server_tls) {
+        (Some(facts), Some(server_tls)) => {
+            server_tls.site(x.req.host()).is_some_and(|site| *site != *facts.site)
+        }
+        _ => false,
+    }
+}
+
+/// Makes the hop right: forwarding headers of a client that is not trusted go, ours are set.
+/// Hop-by-hop fields went when the head was decoded, so a client cannot have ours removed.
+fn canonicalize_hop(scope: &Scope<'_>, x: &mut Exchange) {
+    let conn = scope.conn;
+    let hop = forwarded::Hop {
+        peer: conn.client.ip(),
+        scheme: conn.scheme(),
+        trusted: conn.trusted,
+        websocket: x.facts.upgrade.as_deref() == Some(b"websocket"),
+        server: "",
+    };
+    forwarded::apply(&mut x.req, &hop);
+    if x.facts.framing != weft_message::h1::BodyFraming::None {
+        x.body = RequestBody::streaming();
+    }
+}
+
+// === impl Stop ===
+
+impl Stop {
+    pub(crate) fn because(reason: Reason, detail: impl Into<Arc<str>>) -> Self {
+        Self::Refuse(reason, Some(detail.into()))
+    }
+
+    pub(crate) fn refuse(refusal: Refusal) -> Self {
+        Self::Refuse(refusal.reason, Some(refusal.detail))
+    }
+
+    pub(crate) fn internal(detail: &'static str) -> Self {
+        Self::because(Reason::Internal, detail)
+    }
+
+    pub(crate) fn invalid_backend(detail: &'static str) -> Self {
+        Self::because(Reason::InvalidBackend, detail)
+    }
+}

@@ -1,0 +1,210 @@
+//! The way back: an upstream's answer, or one of our own.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Context;
+
+use weft_http::Leg;
+use weft_http::error::WriteError;
+use weft_message::h1::{BodyFraming, Persistence, write_response};
+use weft_message::{Known, Method};
+use weft_model::outcome::Reason;
+use weft_policy::answer::{self, Asker, DirectResponse};
+use weft_policy::sticky;
+use weft_runtime::time;
+
+use crate::attempt::Answered;
+use crate::body_steps::{self, Transform};
+use crate::exchange::Exchange;
+use crate::request::{Scope, Stop};
+use crate::{steps, stream, upgrade};
+
+/// An answer of ours that a client does not take within this time is given up.
+const DIRECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Streams an upstream's answer to the client.
+pub(crate) async fn upstream(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    down: &mut Leg,
+    answered: Answered,
+) -> Result<Reason, Stop> {
+    let found = x.rsp.fields.strip_hop_by_hop();
+    if answered.tunnel {
+        return Box::pin(upgrade::tunnel(scope, x, down, answered, found.upgrade)).await;
+    }
+    steps::response(x).map_err(|error| {
+        Stop::because(Reason::UpstreamTooLarge, format!("response headers: {error}"))
+    })?;
+    if let Some(page) = body_steps::wanted_page(x) {
+        return Box::pin(body_steps::error_page(scope, x, down, answered, page)).await;
+    }
+    if let Some(buffering) = body_steps::wanted_buffer(x) {
+        return Box::pin(body_steps::buffered(scope, x, down, answered, buffering)).await;
+    }
+    add_cookies(x);
+    let mut framing = framing_downstream(x, answered.framing);
+    let mut declared = answered.declared;
+    let transform = body_steps::wanted_coding(x, answered.framing).map(|coding| {
+        framing = framing_downstream(x, BodyFraming::Chunked);
+        declared = BodyFraming::Chunked;
+        Transform::new(coding)
+    });
+    begin(scope, x, down, framing, declared)
+        .map_err(|error| Stop::Cut(Reason::ClientGone, Some(error.to_string().into())))?;
+    stream::stream(scope, x, down, answered, transform).await
+}
+
+/// Sends an answer of our own.
+pub(crate) async fn direct(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    down: &mut Leg,
+    answer: DirectResponse,
+) -> Reason {
+    let DirectResponse { head, body, mut reason, detail } = answer;
+    x.rsp = head;
+    x.record.detail = detail;
+    // What cannot be edited into an error answer is left out of it: the answer itself protects.
+    let _ = steps::response(x);
+    add_cookies(x);
+    let is_head = *x.req.method() == Method::Head;
+    let declared = BodyFraming::Length(body.len() as u64);
+    let framing = if is_head { BodyFraming::None } else { declared };
+    let sent = match begin(scope, x, down, framing, declared) {
+        Ok(()) => time::timeout(DIRECT_TIMEOUT, send_all(down, if is_head { b"" } else { &body }))
+            .await
+            .is_ok_and(|sent| sent.is_ok()),
+        Err(_) => false,
+    };
+    if sent {
+        x.record.response_bytes = if is_head { 0 } else { body.len() as u64 };
+    } else {
+        down.abort(h2::Reason::CANCEL);
+        reason = Reason::ClientGone;
+    }
+    reason
+}
+
+/// The answer for an error.
+pub(crate) fn refusal(
+    _scope: &Scope<'_>,
+    x: &Exchange,
+    reason: Reason,
+    detail: Option<Arc<str>>,
+) -> DirectResponse {
+    let asker = Asker { form: x.decided.form, ..Asker::of(&x.req) };
+    DirectResponse { detail, ..answer::error(reason, asker) }
+}
+
+/// Passes an interim response (100, 103) on.
+pub(crate) fn interim(
+    cx: &mut Context<'_>,
+    x: &mut Exchange,
+    down: &mut Leg,
+) -> Result<(), WriteError> {
+    x.rsp.fields.strip_hop_by_hop();
+    if x.facts.http10 {
+        return Ok(());
+    }
+    match down {
+        Leg::H1(conn) => {
+            let rsp = &x.rsp;
+            conn.begin_message(BodyFraming::None, |out| {
+                write_response(rsp, BodyFraming::None, Persistence::KeepAlive, out);
+            });
+            match conn.poll_flush(cx) {
+                std::task::Poll::Ready(result) => result,
+                std::task::Poll::Pending => Ok(()),
+            }
+        }
+        Leg::H2(stream) => stream.send_interim(&x.rsp),
+    }
+}
+
+/// Tells a client that waits for it to go on with the body, because we are about to hold it.
+pub(crate) fn send_continue(x: &mut Exchange, down: &mut Leg) {
+    if !std::mem::take(&mut x.facts.expect_continue) {
+        return;
+    }
+    x.req.fields.remove(Known::Expect);
+    if let Leg::H1(conn) = down {
+        conn.begin_message(BodyFraming::None, |out| {
+            out.extend_from_slice(weft_message::h1::CONTINUE);
+        });
+    }
+}
+
+/// Puts the response's head on the downstream leg. `declared` is what the head says of a length
+/// when no body follows.
+pub(crate) fn begin(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    down: &mut Leg,
+    framing: BodyFraming,
+    declared: BodyFraming,
+) -> Result<(), WriteError> {
+    x.record.status = x.rsp.status();
+    let shown = if framing == BodyFraming::None { declared } else { framing };
+    match down {
+        Leg::H1(conn) => {
+            let keep = keeps_alive(scope, x) && framing != BodyFraming::UntilClose;
+            let persistence = match (keep, x.facts.http10) {
+                (true, false) => Persistence::KeepAlive,
+                (true, true) => Persistence::KeepAliveHttp10,
+                (false, _) => Persistence::Close,
+            };
+            let rsp = &x.rsp;
+            conn.begin_message(framing, |out| {
+                write_response(rsp, shown, persistence, out);
+            });
+            if !keep {
+                conn.close_after_message();
+            }
+            Ok(())
+        }
+        Leg::H2(stream) => {
+            if let BodyFraming::Length(length) = shown {
+                // A number is a valid value, and there was room for it where it came from.
+                let _ = x.rsp.fields.set(Known::ContentLength, length.to_string().as_bytes());
+            }
+            let end = matches!(framing, BodyFraming::None | BodyFraming::Length(0));
+            stream.begin_response(&x.rsp, end)
+        }
+    }
+}
+
+/// Whether the client's connection may be used again after this response.
+fn keeps_alive(scope: &Scope<'_>, x: &Exchange) -> bool {
+    x.facts.keep_alive && !scope.conn.worker.is_draining()
+}
+
+/// How a body that comes framed like that is framed towards the client.
+fn framing_downstream(x: &Exchange, upstream: BodyFraming) -> BodyFraming {
+    match upstream {
+        BodyFraming::None => BodyFraming::None,
+        BodyFraming::Length(length) => BodyFraming::Length(length),
+        BodyFraming::Chunked | BodyFraming::UntilClose if x.facts.http10 => {
+            BodyFraming::UntilClose
+        }
+        BodyFraming::Chunked | BodyFraming::UntilClose => BodyFraming::Chunked,
+    }
+}
+
+fn add_cookies(x: &mut Exchange) {
+    for (cookie, value) in &x.decided.set_cookies {
+        // The values are ours and valid; only a head that is full could refuse one.
+        let _ = sticky::write(cookie, *value, &mut x.rsp);
+    }
+}
+
+async fn send_all(down: &mut Leg, body: &[u8]) -> Result<(), WriteError> {
+    let mut sent = 0;
+    poll_fn(|cx| {
+        while sent < body.len() {
+            sent += std::task::ready!(down.poll_send(cx, &body[sent..]))?;
+        }
+        down.poll_finish(cx, None)
+    })
+    .await
+}

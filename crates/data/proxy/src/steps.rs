@@ -1,0 +1,260 @@
+//! Authorize, shape, admit: the steps of a route, in the order the user gave them.
+
+use std::rc::Rc;
+
+use weft_http::Leg;
+use weft_message::InvalidFieldValue;
+use weft_model::outcome::Reason;
+use weft_model::policy::{BasicAuth, ForwardAuth};
+use weft_policy::answer::{self, Asker, DirectResponse};
+use weft_policy::basic::{self, Check};
+use weft_policy::forward_auth::{self, AuthVerdict};
+use weft_policy::source::source_key;
+use weft_policy::step::{ClientFacts, RequestContext, Verdict, on_request, on_response};
+use weft_resilience::bucket::Admission;
+use weft_runtime::{task, time};
+
+use crate::attempt::describe;
+use crate::body_steps;
+use crate::exchange::Exchange;
+use crate::live::Hold;
+use crate::request::{Scope, Stop};
+use crate::runtime::{StepRuntime, StepRuntimeKind};
+use crate::{select, subrequest};
+
+/// An authorizer's answer beyond this is refused unless the user says otherwise: it is read whole.
+const AUTH_ANSWER_BYTES_MAX: u64 = 1 << 20;
+
+/// Takes a request through the steps of its route.
+pub(crate) async fn request(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    down: &mut Leg,
+    steps: &Rc<[StepRuntime]>,
+) -> Result<(), Stop> {
+    x.decided.form = Asker::of(&x.req).form;
+    for (index, step) in steps.iter().enumerate() {
+        // The response of a refusal passes the steps before this one only.
+        x.decided.steps_passed = index;
+        run(scope, x, down, index, step).await?;
+    }
+    x.decided.steps_passed = steps.len();
+    Ok(())
+}
+
+/// Takes a request through the steps of its chosen target.
+pub(crate) async fn choice(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    down: &mut Leg,
+    steps: &Rc<[StepRuntime]>,
+) -> Result<(), Stop> {
+    for step in steps.iter() {
+        run(scope, x, down, usize::MAX, step).await?;
+    }
+    Ok(())
+}
+
+/// Takes a response through the steps that its request has passed, in reverse.
+pub(crate) fn response(x: &mut Exchange) -> Result<(), InvalidFieldValue> {
+    let choices = x.decided.choice_steps.clone();
+    for steps in choices.iter().rev() {
+        for step in steps.iter().rev() {
+            respond_step(x, usize::MAX, step)?;
+        }
+    }
+    let Some(route) = x.route.clone() else { return Ok(()) };
+    let passed = x.decided.steps_passed.min(route.steps.len());
+    for (index, step) in route.steps[..passed].iter().enumerate().rev() {
+        respond_step(x, index, step)?;
+    }
+    Ok(())
+}
+
+fn respond_step(
+    x: &mut Exchange,
+    index: usize,
+    step: &StepRuntime,
+) -> Result<(), InvalidFieldValue> {
+    if let StepRuntimeKind::ForwardAuth(auth, _) = &step.kind
+        && let Some((_, cookies)) = x.decided.auth_cookies.iter().find(|(at, _)| *at == index)
+    {
+        forward_auth::add_cookies(auth, cookies, &mut x.rsp)?;
+    }
+    on_response(&step.step, &x.decided.facts, &mut x.rsp, &mut x.scratch)
+}
+
+/// One step. Those that wait are boxed, so that the many requests without them stay small.
+async fn run(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    down: &mut Leg,
+    index: usize,
+    step: &StepRuntime,
+) -> Result<(), Stop> {
+    match &step.kind {
+        StepRuntimeKind::Pure => pure(scope, x, step),
+        StepRuntimeKind::Rate(buckets, source) => {
+            let key = source_key(source, &x.req, scope.conn.client.ip());
+            match buckets.take(key.as_bytes(), scope.conn.worker.now()) {
+                Admission::Pass => Ok(()),
+                Admission::Wait(wait) => {
+                    Box::pin(time::sleep(wait)).await;
+                    Ok(())
+                }
+                Admission::Refuse { retry_after } => {
+                    Err(limited(x, Reason::RateLimited, retry_after))
+                }
+            }
+        }
+        StepRuntimeKind::InFlight(limit, source) => {
+            let key = source_key(source, &x.req, scope.conn.client.ip());
+            match limit.acquire(key.as_bytes()) {
+                Ok(permit) => {
+                    x.decided.holds.push(Hold::InFlight { _permit: permit });
+                    Ok(())
+                }
+                Err(_) => Err(Stop::Refuse(Reason::InFlightLimited, None)),
+            }
+        }
+        StepRuntimeKind::Breaker(breaker, status) => {
+            match breaker.admit(scope.conn.worker.now(), &scope.conn.worker.rng) {
+                Ok(()) => {
+                    x.decided.holds.push(Hold::Breaker(breaker.clone()));
+                    Ok(())
+                }
+                Err(_) => {
+                    let asker = Asker::of(&x.req);
+                    let answer = answer::error_with_status(Reason::CircuitOpen, *status, asker);
+                    Err(Stop::Answer(Box::new(answer)))
+                }
+            }
+        }
+        StepRuntimeKind::BasicAuth(auth) => Box::pin(basic_auth(scope, x, auth)).await,
+        StepRuntimeKind::ForwardAuth(auth, backend) => {
+            let backend = backend.clone().ok_or_else(|| {
+                Stop::because(Reason::AuthorizerFailed, "the authorizer is not there")
+            })?;
+            Box::pin(ask_authorizer(scope, x, down, index, auth, &backend)).await
+        }
+        StepRuntimeKind::Retry(policy) => {
+            x.decided.retry = Some(policy.clone());
+            let max = policy.body_bytes_max;
+            if policy.attempts > 1 { body_steps::hold(scope, x, down, max, None).await } else { Ok(()) }
+        }
+        StepRuntimeKind::Buffering(buffering) => {
+            let refuse = buffering.request_bytes_max;
+            let max = refuse.unwrap_or(body_steps::HELD_BYTES_MAX);
+            body_steps::hold(scope, x, down, max, Some(Reason::BodyTooLarge)).await
+        }
+        StepRuntimeKind::Mirror(parts_per_million, mirror) => {
+            if select::draw(scope, *parts_per_million) {
+                x.decided.mirrors.push(mirror.clone());
+            }
+            Ok(())
+        }
+        StepRuntimeKind::Errors(..) | StepRuntimeKind::Compress(_) => Ok(()),
+    }
+}
+
+fn pure(scope: &Scope<'_>, x: &mut Exchange, step: &StepRuntime) -> Result<(), Stop> {
+    let mut context = RequestContext {
+        head: &mut x.req,
+        client: client_facts(scope),
+        facts: &mut x.decided.facts,
+        scratch: &mut x.scratch,
+    };
+    match on_request(&step.step, &mut context) {
+        Verdict::Continue => Ok(()),
+        Verdict::Respond(answer) => Err(Stop::Answer(answer)),
+    }
+}
+
+pub(crate) fn client_facts(scope: &Scope<'_>) -> ClientFacts {
+    ClientFacts {
+        peer: scope.conn.client.ip(),
+        tls: scope.conn.tls.is_some(),
+        listener_port: scope.conn.local.port(),
+    }
+}
+
+fn limited(x: &Exchange, reason: Reason, wait: std::time::Duration) -> Stop {
+    Stop::Answer(Box::new(answer::limited(reason, wait, Asker::of(&x.req))))
+}
+
+async fn basic_auth(scope: &Scope<'_>, x: &mut Exchange, auth: &BasicAuth) -> Result<(), Stop> {
+    let worker = &scope.conn.worker;
+    let check = {
+        let cache = worker.credentials.borrow();
+        match basic::authenticate(auth, &x.req, &cache) {
+            Check::Ok(user) => Ok(user.to_owned()),
+            Check::Wrong => Err(None),
+            Check::Costly(job) => Err(Some(job)),
+        }
+    };
+    let user = match check {
+        Ok(user) => user,
+        Err(None) => return Err(unauthorized(x, auth)),
+        Err(Some(job)) => {
+            let user = job.user().to_owned();
+            let digest = job.digest(&worker.credentials.borrow());
+            if !task::blocking(move || job.run()).await.unwrap_or(false) {
+                return Err(unauthorized(x, auth));
+            }
+            worker.credentials.borrow_mut().insert(digest);
+            user
+        }
+    };
+    basic::accept(auth, &user, &mut x.req)
+        .map_err(|error| Stop::because(Reason::HeadTooLarge, error.to_string()))?;
+    x.record.user = Some(user.into());
+    Ok(())
+}
+
+fn unauthorized(x: &Exchange, auth: &BasicAuth) -> Stop {
+    Stop::Answer(Box::new(basic::unauthorized(auth, Asker::of(&x.req))))
+}
+
+async fn ask_authorizer(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    down: &mut Leg,
+    index: usize,
+    auth: &ForwardAuth,
+    backend: &Rc<weft_upstream::Backend>,
+) -> Result<(), Stop> {
+    let failed = |detail: String| Stop::because(Reason::AuthorizerFailed, detail);
+    if auth.forward_body {
+        let max = auth.body_bytes_max.unwrap_or(body_steps::HELD_BYTES_MAX);
+        body_steps::hold(scope, x, down, max, Some(Reason::Unauthorized)).await?;
+    }
+    let question = forward_auth::question(auth, &x.req, client_facts(scope))
+        .map_err(|error| failed(describe(&error)))?;
+    let body = if auth.forward_body { x.body.bytes().cloned() } else { None };
+    let answer_max = auth.answer_bytes_max.unwrap_or(AUTH_ANSWER_BYTES_MAX);
+    let fetched = subrequest::fetch(scope, backend, question, body.as_deref(), answer_max).await;
+    let (head, body) = match fetched {
+        Ok(fetched) => fetched,
+        Err(subrequest::FetchError::TooLarge) => {
+            return Err(Stop::because(Reason::Unauthorized, "the authorizer's answer is too large"));
+        }
+        Err(error) => return Err(failed(describe(&error))),
+    };
+    let full = |_| Stop::because(Reason::HeadTooLarge, "no room for the authorizer's headers");
+    match forward_auth::apply_answer(auth, &head, &mut x.req).map_err(full)? {
+        AuthVerdict::Pass { cookies } => {
+            x.decided.auth_cookies.push((index, cookies));
+            x.record.user = forward_auth::user(auth, &head).map(Into::into);
+            Ok(())
+        }
+        AuthVerdict::Deny => {
+            let denial = forward_auth::denial(auth, &head, scope.conn.tls.is_some());
+            Err(Stop::Answer(Box::new(DirectResponse {
+                reason: forward_auth::denial_reason(head.status()),
+                head: denial.map_err(full)?,
+                body: body.into(),
+                detail: Some("the authorizer refused".into()),
+            })))
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Requests of our own: to an authorizer, for an error page, copies for a mirror.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::Duration;
+
+use weft_http::Leg;
+use weft_http::error::{HeadError, ReadError, WriteError};
+use weft_message::h1::{BodyFraming, HeadLimits, write_request};
+use weft_message::{RequestHead, ResponseHead};
+use weft_runtime::{task, time};
+use weft_upstream::error::{ConnectError, PickError};
+use weft_upstream::{Backend, Connection, Dialled, Lease, Report, Tried};
+
+use crate::body_steps;
+use crate::exchange::{Exchange, MirrorPlan};
+use crate::request::Scope;
+use crate::runtime::TargetRuntime;
+use crate::worker::Worker;
+
+/// A request of ours that takes longer is given up: a client waits for it.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is read of a mirror's answer before its connection is dropped instead.
+const MIRROR_ANSWER_BYTES_MAX: u64 = 64 << 10;
+
+const RESPONSE_HEAD: HeadLimits =
+    HeadLimits { head_bytes_max: 64 << 10, fields_max: 256, target_bytes_max: 0 };
+
+/// A request of ours failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    #[error("no endpoint can be picked")]
+    Pick(#[source] PickError),
+    #[error("the endpoint cannot be reached")]
+    Connect(#[source] ConnectError),
+    #[error("the request could not be sent")]
+    Write(#[source] WriteError),
+    #[error("no answer came")]
+    Head(#[source] HeadError),
+    #[error("the answer broke off")]
+    Read(#[source] ReadError),
+    #[error("the answer is too large")]
+    TooLarge,
+    #[error("no answer came in time")]
+    Timeout,
+}
+
+/// Sends a request and reads the whole answer.
+pub(crate) async fn fetch(
+    scope: &Scope<'_>,
+    backend: &Rc<Backend>,
+    head: RequestHead,
+    body: Option<&[u8]>,
+    answer_max: u64,
+) -> Result<(ResponseHead, Vec<u8>), FetchError> {
+    fetch_for(&scope.conn.worker, backend, head, body, answer_max).await
+}
+
+/// Sends the copies that were decided on, each in a task of its own; nobody waits for them.
+pub(crate) fn send_mirrors(scope: &Scope<'_>, x: &mut Exchange) {
+    if x.decided.mirrors.is_empty() {
+        return;
+    }
+    let body = x.body.copied();
+    for mirror in std::mem::take(&mut x.decided.mirrors) {
+        let body = match (&body, mirror.body) {
+            (_, false) => None,
+            (Some(body), true) => Some(body.clone()),
+            // Too large to have been copied: not mirrored, as promised.
+            (None, true) => continue,
+        };
+        let too_large = |max| body.as_ref().is_some_and(|body| body.len() as u64 > max);
+        if mirror.body_bytes_max.is_some_and(too_large) {
+            continue;
+        }
+        let head = x.req.clone();
+        let worker = scope.conn.worker.clone();
+        task::spawn("mirror", async move {
+            mirror_to(&worker, &mirror, head, body).await;
+        });
+    }
+}
+
+async fn mirror_to(
+    worker: &Rc<Worker>,
+    mirror: &MirrorPlan,
+    head: RequestHead,
+    body: Option<Vec<u8>>,
+) {
+    let mut target = mirror.target.clone();
+    let backend = loop {
+        target = match target {
+            TargetRuntime::Backend(backend) => break backend,
+            TargetRuntime::Weighted(weighted) => {
+                match weighted.picker.pick(&*weighted, None, &[], &worker.rng) {
+                    Some(index) => weighted.choices[index].target.clone(),
+                    None => return,
+                }
+            }
+            TargetRuntime::Mirror(main, _) | TargetRuntime::Failover(main, _) => (*main).clone(),
+            TargetRuntime::Refuse(_) => return,
+        };
+    };
+    let sent =
+        fetch_for(worker, &backend, head, body.as_deref(), MIRROR_ANSWER_BYTES_MAX).await;
+    if let Err(error) = sent {
+        tracing::debug!(backend = %backend.settings().id, %error, "a mirrored request failed");
+    }
+}
+
+async fn fetch_for(
+    worker: &Rc<Worker>,
+    backend: &Rc<Backend>,
+    head: RequestHead,
+    body: Option<&[u8]>,
+    answer_max: u64,
+) -> Result<(ResponseHead, Vec<u8>), FetchError> {
+    let lease = backend
+        .pick(worker.now(), &worker.rng, None, &Tried::default())
+        .map_err(FetchError::Pick)?;
+    let exchange = exchange(worker, &lease, &head, body.unwrap_or_default(), answer_max);
+    let result = match time::timeout(FETCH_TIMEOUT, exchange).await {
+        Ok(result) => result,
+        Err(time::Elapsed) => Err(FetchError::Timeout),
+    };
+    let now = worker.now();
+    lease.report(now, match &result {
+        Ok((head, _)) => Report::Answered {
+            status: head.status(),
+            latency: now.saturating_duration_since(lease.started()),
+        },
+        Err(FetchError::TooLarge) => Report::Unknown,
+        Err(_) => Report::Failed,
+    });
+    result
+}
+
+async fn exchange(
+    worker: &Rc<Worker>,
+    lease: &Lease,
+    head: &RequestHead,
+    body: &[u8],
+    answer_max: u64,
+) -> Result<(ResponseHead, Vec<u8>), FetchError> {
+    let pooled = lease.pooled(worker.now(), false);
+    let Dialled { connection, .. } = match pooled {
+        Some(dialled) => dialled,
+        None => lease.dial(&worker.buffers, head.host()).await.map_err(FetchError::Connect)?,
+    };
+    let mut up = match connection {
+        Connection::H1(mut conn) => {
+            let framing = match body.len() {
+                0 => BodyFraming::None,
+                length => BodyFraming::Length(length as u64),
+            };
+            conn.begin_message(framing, |out| write_request(head, framing, out));
+            Leg::H1(conn)
+        }
+        Connection::H2(mut client) => Leg::H2(
+            client.begin_request(head, body.is_empty()).map_err(FetchError::Write)?,
+        ),
+    };
+    send(&mut up, body).await.map_err(FetchError::Write)?;
+    let mut rsp = ResponseHead::default();
+    let keep_alive = read_head(&mut up, head, &mut rsp).await.map_err(FetchError::Head)?;
+    let answer = body_steps::read_response(&mut up, answer_max).await.map_err(FetchError::Read)?;
+    let answer = answer.ok_or(FetchError::TooLarge)?;
+    if let Leg::H1(conn) = up
+        && keep_alive
+    {
+        lease.give_back(worker.now(), conn);
+    }
+    Ok((rsp, answer))
+}
+
+async fn send(up: &mut Leg, body: &[u8]) -> Result<(), WriteError> {
+    let mut sent = 0;
+    poll_fn(|cx| {
+        while sent < body.len() {
+            sent += std::task::ready!(up.poll_send(cx, &body[sent..]))?;
+        }
+        up.poll_finish(cx, None)
+    })
+    .await
+}
+
+async fn read_head(
+    up: &mut Leg,
+    head: &RequestHead,
+    rsp: &mut ResponseHead,
+) -> Result<bool, HeadError> {
+    poll_fn(|cx| {
+        loop {
+            let (interim, keep_alive) = match up {
+                Leg::H1(conn) => {
+                    let facts = std::task::ready!(conn.poll_response(
+                        cx,
+                        &RESPONSE_HEAD,
+                        head.method(),
+                        rsp
+                    ))?;
+                    (facts.interim, facts.keep_alive)
+                }
+                Leg::H2(stream) => {
+                    std::task::ready!(stream.poll_response(cx, &RESPONSE_HEAD, rsp))?;
+                    (false, true)
+                }
+            };
+            if !interim {
+                return std::task::Poll::Ready(Ok(keep_alive));
+            }
+        }
+    })
+    .await
+}

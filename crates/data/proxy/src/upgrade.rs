@@ -1,0 +1,49 @@
+//! A connection that becomes another protocol's (WebSocket and others).
+
+use std::future::poll_fn;
+
+use weft_http::Leg;
+use weft_http::error::WriteError;
+use weft_message::UpgradeToken;
+use weft_message::h1::{BodyFraming, Persistence, write_response};
+use weft_model::outcome::Reason;
+use weft_upstream::Report;
+
+use crate::attempt::Answered;
+use crate::exchange::Exchange;
+use crate::request::{Scope, Stop};
+use crate::serve_tcp;
+
+/// The upstream has agreed (101): tells the client, then copies bytes both ways until both sides
+/// have ended. Bytes that came early are kept in order.
+pub(crate) async fn tunnel(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    down: &mut Leg,
+    answered: Answered,
+    protocol: Option<UpgradeToken>,
+) -> Result<Reason, Stop> {
+    let Answered { up, lease, .. } = answered;
+    let now = scope.conn.worker.now();
+    let unasked =
+        || Stop::because(Reason::UpstreamProtocol, "101 without having been asked for it");
+    let (Some(protocol), true) = (protocol, x.facts.upgrade.is_some()) else {
+        return Err(unasked());
+    };
+    let (Leg::H1(mut up), Leg::H1(client)) = (up, down) else { return Err(unasked()) };
+    let latency = now.saturating_duration_since(lease.started());
+    lease.report(now, Report::Answered { status: 101, latency });
+    x.record.status = 101;
+    let rsp = &x.rsp;
+    client.begin_message(BodyFraming::None, |out| {
+        write_response(rsp, BodyFraming::None, Persistence::Upgrade(&protocol), out);
+    });
+    let gone = |error: WriteError| Stop::Cut(Reason::ClientGone, Some(error.to_string().into()));
+    poll_fn(|cx| client.poll_flush(cx)).await.map_err(gone)?;
+    let client = client.take_parts();
+    let server = up.take_parts();
+    let (forth, back) = serve_tcp::relay(scope, client, server, None).await;
+    x.record.request_bytes = forth;
+    x.record.response_bytes = back;
+    Ok(Reason::Upstream)
+}

@@ -1,0 +1,233 @@
+//! One backend as one worker sees it.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use weft_model::backend as model;
+use weft_resilience::load::PeakEwma;
+use weft_resilience::outlier::Outlier;
+use weft_resilience::pick::{Candidates, Picker};
+use weft_resilience::rng::Rng;
+use weft_resilience::settings::{PickerKind, SlowStartSettings};
+use weft_resilience::{hash, slow_start};
+use weft_tls::ClientTls;
+
+use crate::endpoint::Endpoint;
+use crate::error::PickError;
+use crate::lease::{Lease, Tried};
+use crate::metrics::BackendCells;
+use crate::shared::Shared;
+
+/// A destination with its endpoints, picker and connections.
+#[derive(Debug)]
+pub struct Backend {
+    pub(crate) settings: Arc<model::Backend>,
+    pub(crate) tls: Option<Arc<ClientTls>>,
+    pub(crate) outlier: Option<Arc<Outlier>>,
+    pub(crate) cells: Arc<BackendCells>,
+    endpoints: RefCell<Rc<[Rc<Endpoint>]>>,
+    picker: Picker,
+    retired: Cell<bool>,
+}
+
+/// The share a new endpoint begins with, so that it is not without any traffic to warm up by.
+const SLOW_START_RATIO_MIN: f64 = 0.1;
+
+/// The endpoints at one moment, as the picker looks at them.
+struct View<'a> {
+    endpoints: &'a [Rc<Endpoint>],
+    slow_start: SlowStartSettings,
+    now: Instant,
+    by_latency: bool,
+}
+
+// === impl Backend ===
+
+impl Backend {
+    /// A backend without endpoints; [`Backend::set_endpoints`] brings them.
+    pub(crate) fn new(
+        settings: Arc<model::Backend>,
+        tls: Option<Arc<ClientTls>>,
+        outlier: Option<Arc<Outlier>>,
+        cells: Arc<BackendCells>,
+    ) -> Self {
+        Self {
+            outlier,
+            picker: Picker::new(settings.picker),
+            settings,
+            tls,
+            cells,
+            endpoints: RefCell::new(Rc::new([])),
+            retired: Cell::new(false),
+        }
+    }
+
+    /// Settings as they were compiled.
+    pub fn settings(&self) -> &Arc<model::Backend> {
+        &self.settings
+    }
+
+    /// How many endpoints there are.
+    pub fn endpoint_count(&self) -> usize {
+        self.endpoints.borrow().len()
+    }
+
+    /// Whether any endpoint could be picked now.
+    pub fn is_available(&self, now: Instant) -> bool {
+        let endpoints = self.endpoints.borrow().clone();
+        let view = self.view(&endpoints, now);
+        (0..endpoints.len()).any(|index| view.usable(index))
+    }
+
+    /// Chooses an endpoint. `key` is what keeps a client on its endpoint: the value of a sticky
+    /// cookie, or the hash of its address.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or none that is usable and untried.
+    pub fn pick(
+        self: &Rc<Self>,
+        now: Instant,
+        rng: &Rng,
+        key: Option<u64>,
+        tried: &Tried,
+    ) -> Result<Lease, PickError> {
+        let endpoints = self.endpoints.borrow().clone();
+        if endpoints.is_empty() {
+            return Err(PickError::NoEndpoint);
+        }
+        let view = self.view(&endpoints, now);
+        let index = self.picker.pick(&view, key, &tried.0, rng).ok_or(PickError::NoHealthyEndpoint)?;
+        Ok(self.lease(&endpoints, index, now))
+    }
+
+    /// The endpoint that `wanted` accepts (the one a sticky cookie names), if it is usable and was
+    /// not tried.
+    pub fn pick_where(
+        self: &Rc<Self>,
+        now: Instant,
+        tried: &Tried,
+        wanted: impl Fn(&Endpoint) -> bool,
+    ) -> Option<Lease> {
+        let endpoints = self.endpoints.borrow().clone();
+        let index = endpoints.iter().position(|endpoint| wanted(endpoint))?;
+        let usable = self.view(&endpoints, now).usable(index) && !tried.0.contains(&index);
+        usable.then(|| self.lease(&endpoints, index, now))
+    }
+
+    /// What is counted of this backend.
+    pub fn cells(&self) -> &BackendCells {
+        &self.cells
+    }
+
+    /// Replaces the endpoints; those that stay keep their connections and estimates.
+    pub(crate) fn set_endpoints(&self, wanted: &[model::Endpoint], shared: &Shared, now: Instant) {
+        let known = self.endpoints.borrow().clone();
+        let endpoints: Rc<[Rc<Endpoint>]> = wanted
+            .iter()
+            .map(|wanted| {
+                let weight = f64::from(wanted.weight);
+                let kept = known.iter().find(|have| have.addr == wanted.addr);
+                match kept {
+                    Some(kept) if (kept.weight - weight).abs() < f64::EPSILON => kept.clone(),
+                    _ => Rc::new(self.endpoint(wanted.addr, weight, shared, now)),
+                }
+            })
+            .collect();
+        if let Some(outlier) = &self.outlier {
+            outlier.set_endpoints(endpoints.len());
+        }
+        self.endpoints.replace(endpoints);
+    }
+
+    /// Drops idle connections that are too old or were closed by the peer.
+    pub(crate) fn sweep(&self, now: Instant) {
+        for endpoint in self.endpoints.borrow().iter() {
+            endpoint.pool.sweep(now, self.settings.pool.idle_timeout);
+            endpoint.h2.borrow_mut().retain_mut(|client| !client.is_closed());
+        }
+    }
+
+    /// The backend left the configuration: what is idle is closed, what runs may finish.
+    pub(crate) fn retire(&self) {
+        self.retired.set(true);
+        for endpoint in self.endpoints.borrow().iter() {
+            endpoint.pool.clear();
+            endpoint.h2.borrow_mut().clear();
+        }
+    }
+
+    /// The endpoints, for dumps and metrics.
+    pub fn endpoints(&self) -> Rc<[Rc<Endpoint>]> {
+        self.endpoints.borrow().clone()
+    }
+
+    fn endpoint(&self, addr: SocketAddr, weight: f64, shared: &Shared, now: Instant) -> Endpoint {
+        Endpoint {
+            addr,
+            weight,
+            hash: hash::stable(addr.to_string().as_bytes()),
+            shared: shared.endpoint(&self.settings.id, addr, now),
+            pool: Default::default(),
+            h2: RefCell::default(),
+            latency: PeakEwma::new(PeakEwma::DECAY, now),
+        }
+    }
+
+    fn view<'a>(&self, endpoints: &'a [Rc<Endpoint>], now: Instant) -> View<'a> {
+        View {
+            endpoints,
+            slow_start: SlowStartSettings {
+                window: self.settings.slow_start,
+                ratio_min: SLOW_START_RATIO_MIN,
+                aggression: 1.0,
+            },
+            now,
+            by_latency: self.settings.picker == PickerKind::PeakEwma,
+        }
+    }
+
+    fn lease(self: &Rc<Self>, endpoints: &[Rc<Endpoint>], index: usize, now: Instant) -> Lease {
+        let endpoint = endpoints[index].clone();
+        let pending = endpoint.latency.begin();
+        Lease { backend: self.clone(), endpoint, index, started: now, _pending: pending }
+    }
+}
+
+// === impl View ===
+
+impl Candidates for View<'_> {
+    fn len(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    fn weight(&self, index: usize) -> f64 {
+        let endpoint = &self.endpoints[index];
+        if self.slow_start.window.is_zero() {
+            return endpoint.weight;
+        }
+        let age = self.now.saturating_duration_since(endpoint.shared.since);
+        endpoint.weight * slow_start::factor(&self.slow_start, age)
+    }
+
+    fn usable(&self, index: usize) -> bool {
+        let shared = &self.endpoints[index].shared;
+        shared.is_healthy() && shared.passive.is_usable(self.now)
+    }
+
+    fn load(&self, index: usize) -> f64 {
+        let endpoint = &self.endpoints[index];
+        if self.by_latency {
+            endpoint.latency.cost(self.now)
+        } else {
+            f64::from(endpoint.latency.in_flight())
+        }
+    }
+
+    fn hash(&self, index: usize) -> u64 {
+        self.endpoints[index].hash
+    }
+}

@@ -1,0 +1,150 @@
+//! All backends of one worker, and how they follow the configuration.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use weft_http::buffers::Buffers;
+use weft_model::backend as model;
+use weft_model::id::BackendId;
+use weft_resilience::outlier::Outlier;
+use weft_tls::ClientTls;
+
+use crate::backend::Backend;
+use crate::metrics::{BackendCells, UpstreamMetrics};
+use crate::shared::Shared;
+
+/// What a snapshot says of backends, prepared once for all workers.
+#[derive(Debug, Clone, Default)]
+pub struct Prepared {
+    /// By id.
+    pub backends: HashMap<BackendId, PreparedBackend>,
+}
+
+/// One backend of a snapshot.
+#[derive(Debug, Clone)]
+pub struct PreparedBackend {
+    /// Settings as compiled.
+    pub settings: Arc<model::Backend>,
+    /// The TLS configuration, built.
+    pub tls: Option<Arc<ClientTls>>,
+    /// Passive health, if wanted; for all workers.
+    pub outlier: Option<Arc<Outlier>>,
+    /// Addresses, whether configured or resolved.
+    pub endpoints: Arc<[model::Endpoint]>,
+}
+
+/// What a worker lends to its backends.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// Buffers for connections.
+    pub buffers: Buffers,
+    /// What all workers know.
+    pub shared: Shared,
+    /// Where to count.
+    pub metrics: Arc<UpstreamMetrics>,
+}
+
+/// The backends of one worker.
+#[derive(Debug)]
+pub struct Backends {
+    environment: Environment,
+    known: RefCell<HashMap<BackendId, Rc<Backend>>>,
+    prepared: RefCell<Arc<Prepared>>,
+}
+
+// === impl Backends ===
+
+impl Backends {
+    /// No backends.
+    pub fn new(environment: Environment) -> Self {
+        Self { environment, known: RefCell::default(), prepared: RefCell::default() }
+    }
+
+    /// Follows a new snapshot. Backends whose settings are the same keep everything; those whose
+    /// endpoints changed keep what stays; those that are gone are retired.
+    pub fn reconcile(&self, prepared: Arc<Prepared>, now: Instant) {
+        self.known.borrow_mut().retain(|id, backend| {
+            let Some(wanted) = prepared.backends.get(id) else {
+                backend.retire();
+                return false;
+            };
+            if !is_same_but_endpoints(&backend.settings, &wanted.settings)
+                || !is_same_tls(backend.tls.as_ref(), wanted.tls.as_ref())
+            {
+                backend.retire();
+                return false;
+            }
+            backend.set_endpoints(&wanted.endpoints, &self.environment.shared, now);
+            true
+        });
+        self.prepared.replace(prepared);
+    }
+
+    /// A backend by id; made when it is first used, so that memory follows use.
+    pub fn backend(&self, id: &BackendId, now: Instant) -> Option<Rc<Backend>> {
+        if let Some(backend) = self.known.borrow().get(id) {
+            return Some(backend.clone());
+        }
+        let prepared = self.prepared.borrow().backends.get(id)?.clone();
+        let cells = Arc::new(BackendCells::default());
+        self.environment.metrics.add(id, &cells);
+        let backend = Rc::new(Backend::new(prepared.settings, prepared.tls, prepared.outlier, cells));
+        backend.set_endpoints(&prepared.endpoints, &self.environment.shared, now);
+        self.known.borrow_mut().insert(id.clone(), backend.clone());
+        Some(backend)
+    }
+
+    /// Drops idle connections whose time has come. Called about once a second.
+    pub fn sweep(&self, now: Instant) {
+        for backend in self.known.borrow().values() {
+            backend.sweep(now);
+        }
+    }
+
+    /// What the worker lends.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+}
+
+fn is_same_tls(have: Option<&Arc<ClientTls>>, wanted: Option<&Arc<ClientTls>>) -> bool {
+    match (have, wanted) {
+        (None, None) => true,
+        (Some(have), Some(wanted)) => Arc::ptr_eq(have, wanted),
+        _ => false,
+    }
+}
+
+fn is_same_but_endpoints(have: &model::Backend, wanted: &model::Backend) -> bool {
+    // In full, so that a new field cannot be forgotten.
+    let model::Backend {
+        id,
+        endpoints: _,
+        protocol,
+        tls,
+        picker,
+        sticky,
+        health_check,
+        outlier,
+        slow_start,
+        pool,
+        host,
+        proxy_protocol,
+        termination_delay,
+    } = wanted;
+    have.id == *id
+        && have.protocol == *protocol
+        && have.tls == *tls
+        && have.picker == *picker
+        && have.sticky == *sticky
+        && have.health_check == *health_check
+        && have.outlier == *outlier
+        && have.slow_start == *slow_start
+        && have.pool == *pool
+        && have.host == *host
+        && have.proxy_protocol == *proxy_protocol
+        && have.termination_delay == *termination_delay
+}

@@ -1,0 +1,57 @@
+use super::*;
+
+fn finding(value: f64) -> Finding {
+    Finding {
+        case: "h1-c64",
+        measure: "CPU ratio to haproxy".to_owned(),
+        value,
+        interval: Some((0.68, 0.72)),
+        unit: "x",
+    }
+}
+
+#[test]
+fn bars_are_met_or_missed() {
+    let bar = Bar {
+        case: "h1-c64".to_owned(),
+        measure: "CPU ratio to haproxy".to_owned(),
+        at_most: 0.8,
+    };
+    let section = |value| Section {
+        title: "Small".to_owned(),
+        body: "text\n".to_owned(),
+        findings: vec![finding(value)],
+    };
+    let good = document(&["machine".to_owned()], &[section(0.7)], std::slice::from_ref(&bar));
+    assert!(
+        good.contains(
+            "| h1-c64 | CPU ratio to haproxy | 0.70 x (0.68 to 0.72) | ≤ 0.80 x | met |"
+        ),
+        "{good}"
+    );
+    assert!(good.starts_with("- machine\n"), "{good}");
+    assert!(good.contains("### Small\n\ntext\n"), "{good}");
+    let bad = document(&[], &[section(0.9)], &[bar]);
+    assert!(bad.contains("| **missed** |"), "{bad}");
+    let none = document(&[], &[section(0.9)], &[]);
+    assert!(none.contains("| none | – |"), "{none}");
+}
+
+#[test]
+fn only_what_stands_between_the_marks_changes() {
+    let text = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
+    assert_eq!(
+        replaced(&text, "new\n").expect("the marks are there"),
+        format!("before\n{BEGIN}\nnew\n{END}\nafter\n"),
+    );
+    assert!(replaced("no marks", "new").is_err());
+    assert!(replaced(BEGIN, "new").is_err());
+}
+
+#[test]
+fn numbers_keep_three_digits() {
+    assert_eq!(number(0.0, ""), "0");
+    assert_eq!(number(1.234, "µs"), "1.23 µs");
+    assert_eq!(number(12.34, ""), "12.3");
+    assert_eq!(number(12345.6, ""), "12346");
+}

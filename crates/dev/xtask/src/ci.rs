@@ -1,0 +1,63 @@
+//! Every check in one go. A failed step does not hide the ones after it.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::bail;
+
+use crate::run::{cargo, run};
+use crate::{FuzzLength, deny, examples, fuzz, layers, status, tidy};
+
+type Step = (&'static str, fn() -> anyhow::Result<()>);
+
+/// Cheap ones first.
+const STEPS: &[Step] = &[
+    ("format", || run(cargo().args(["fmt", "--all", "--check"]))),
+    ("tidy", tidy::run_tidy),
+    ("layers", layers::run),
+    ("deny", deny::run_deny),
+    ("status", status::run_status),
+    ("clippy", clippy),
+    ("test", || run(cargo().args(["test", "--workspace", "--no-fail-fast"]))),
+    ("doc", doc),
+    ("examples", examples::run_examples),
+    ("fuzz smoke", || fuzz::run_fuzz(FuzzLength::Smoke, None)),
+];
+
+/// Runs all steps and fails when one of them has failed.
+fn run_all(steps: &[Step]) -> anyhow::Result<()> {
+    let mut results = Vec::with_capacity(steps.len());
+    for (name, step) in steps {
+        println!("\n=== {name} ===");
+        let start = Instant::now();
+        let result = step();
+        if let Err(error) = &result {
+            println!("FAILED {name}: {error:#}");
+        }
+        results.push((name, result.is_ok(), start.elapsed().as_secs()));
+    }
+    println!("\n=== summary ===");
+    for (name, is_ok, secs) in &results {
+        println!("{} {name} ({secs} s)", if *is_ok { "ok    " } else { "FAILED" });
+    }
+    let failed = results.iter().filter(|(_, is_ok, _)| !is_ok).count();
+    if failed > 0 {
+        bail!("{failed} of {} steps failed", results.len());
+    }
+    Ok(())
+}
+
+pub(crate) fn run_ci() -> anyhow::Result<()> {
+    run_all(STEPS)
+}
+
+fn clippy() -> anyhow::Result<()> {
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn doc() -> anyhow::Result<()> {
+    let mut command: Command = cargo();
+    run(command
+        .args(["doc", "--workspace", "--no-deps", "--document-private-items"])
+        .env("RUSTDOCFLAGS", "-D warnings"))
+}

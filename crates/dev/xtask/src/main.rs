@@ -1,0 +1,102 @@
+//! `cargo xtask`: the project's own checks and chores. `cargo xtask ci` is what the continuous
+//! integration runs.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a command line tool for developers prints, measures and reads its environment"
+)]
+
+mod ci;
+mod deny;
+mod examples;
+mod fuzz;
+mod layers;
+mod metadata;
+mod run;
+mod status;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// The project's checks and chores.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything that must pass before a change goes in.
+    Ci,
+    /// Check which crate may depend on which.
+    Layers,
+    /// Check sizes, docs, house bans and the paths that documents name.
+    Tidy,
+    /// Check licences and banned crates.
+    Deny,
+    /// Check that every test named in docs/STATUS.md exists.
+    Status,
+    /// Check every document under examples/ with the weftway binary.
+    Examples,
+    /// Run the fuzz targets.
+    Fuzz {
+        /// How long each target runs.
+        #[arg(value_enum, default_value_t = FuzzLength::Smoke)]
+        length: FuzzLength,
+        /// One target; all without it.
+        target: Option<String>,
+    },
+    /// Compare with other proxies: `cargo xtask bench gateway --help`.
+    Bench {
+        /// What to measure, and options of the harness.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        args: Vec<String>,
+    },
+    /// Count the instructions of one request (valgrind).
+    Count {
+        /// Options of the harness.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FuzzLength {
+    /// A few seconds: does the target build, and does its corpus still pass?
+    Smoke,
+    /// An hour: looks for new inputs.
+    Long,
+}
+
+fn main() -> ExitCode {
+    match dispatch(Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Ci => ci::run_ci(),
+        Command::Layers => layers::run(),
+        Command::Tidy => tidy::run_tidy(),
+        Command::Deny => deny::run_deny(),
+        Command::Status => status::run_status(),
+        Command::Examples => examples::run_examples(),
+        Command::Fuzz { length, target } => fuzz::run_fuzz(length, target.as_deref()),
+        Command::Bench { args } => run::bench(&args),
+        Command::Count { args } => {
+            let mut all = vec!["gateway".to_owned(), "--only".to_owned(), "callgrind".to_owned()];
+            all.extend(args);
+            run::bench(&all)
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Running other programs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+/// The folder that holds the workspace manifest.
+pub(crate) fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.ancestors().nth(3).unwrap_or(manifest).to_path_buf()
+}
+
+/// The cargo that runs this program.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Prints the command, runs it with our own output, and fails when it fails.
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
+    println!("$ {}", show(command));
+    let status = command.status().with_context(|| format!("cannot run {}", show(command)))?;
+    if !status.success() {
+        bail!("{} ended with {status}", show(command));
+    }
+    Ok(())
+}
+
+/// Whether the command can be started and succeeds; its output is dropped.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// What the command prints.
+pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot run {}", show(command)))?;
+    if !output.status.success() {
+        bail!("{} ended with {}", show(command), output.status);
+    }
+    String::from_utf8(output.stdout).context("the output is not UTF-8")
+}
+
+/// Builds what the benchmarks need with full optimisation, then runs the harness.
+pub(crate) fn bench(args: &[String]) -> anyhow::Result<()> {
+    run(cargo().args(["build", "--release", "--package", "weftway", "--package", "weft-bench"]))?;
+    let target = output(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let target: serde_json::Value = serde_json::from_str(&target)?;
+    let target = target["target_directory"].as_str().context("cargo names no target folder")?;
+    run(Command::new(Path::new(target).join("release/weft-bench")).current_dir(root()).args(args))
+}
+
+fn show(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    let args = command.get_args().map(|arg| arg.to_string_lossy());
+    std::iter::once(name.to_string_lossy()).chain(args).collect::<Vec<_>>().join(" ")
+}

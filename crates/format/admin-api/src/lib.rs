@@ -1,0 +1,1 @@
+//! Types of the admin endpoint: configuration dump, proxy status, readiness.

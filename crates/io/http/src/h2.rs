@@ -1,0 +1,16 @@
+//! HTTP/2 connections, either side, on the `h2` crate.
+//!
+//! Heads are converted at the border: what the layers above see is the same [`RequestHead`] and
+//! [`ResponseHead`] as on HTTP/1.1, so that one canonical view serves both.
+//!
+//! [`RequestHead`]: weft_message::RequestHead
+//! [`ResponseHead`]: weft_message::ResponseHead
+
+mod client;
+mod convert;
+mod server;
+mod stream;
+
+pub use client::{Client, ClientConnection};
+pub use server::{Accepted, Ended, Server, ServerSettings};
+pub use stream::Stream;

@@ -1,0 +1,123 @@
+//! The calling side.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use weft_message::RequestHead;
+
+use crate::error::WriteError;
+use crate::h2::convert;
+use crate::h2::stream::Stream;
+use crate::io::Io;
+
+/// Window of one response stream: one bulk buffer, as on HTTP/1.1.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+
+/// Window of all response streams of a connection together.
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// A handle for sending requests on one connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    send: SendRequest<Bytes>,
+    open: Rc<Cell<usize>>,
+}
+
+/// A stream that is open; counts until it is dropped.
+#[derive(Debug)]
+pub(super) struct OpenStream(Rc<Cell<usize>>);
+
+/// The connection itself, a future that ends with it. Has to be polled (spawned) for anything to
+/// move.
+pub struct ClientConnection(h2::client::Connection<Io, Bytes>);
+
+// === impl Client ===
+
+impl Client {
+    /// Exchanges settings. `head_bytes_max` bounds response heads.
+    ///
+    /// # Errors
+    ///
+    /// When the connection breaks or the peer does not speak HTTP/2.
+    pub async fn handshake(
+        io: Io,
+        head_bytes_max: u32,
+    ) -> Result<(Self, ClientConnection), h2::Error> {
+        let (send, connection) = h2::client::Builder::new()
+            .enable_push(false)
+            .max_header_list_size(head_bytes_max)
+            .initial_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .handshake(io)
+            .await?;
+        Ok((Self { send, open: Rc::default() }, ClientConnection(connection)))
+    }
+
+    /// Whether the connection has ended or refuses new streams.
+    pub fn is_closed(&mut self) -> bool {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        matches!(self.send.poll_ready(&mut cx), Poll::Ready(Err(_)))
+    }
+
+    /// Whether one more stream may be opened at once.
+    pub fn has_room(&self) -> bool {
+        self.open.get() < self.send.current_max_send_streams()
+    }
+
+    /// Waits until one more stream may be opened.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        self.send.poll_ready(cx)
+    }
+
+    /// Opens a stream. With `end`, there is no body. Call only when [`Client::poll_ready`] said so.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is gone or a field cannot be sent.
+    pub fn begin_request(
+        &mut self,
+        head: &RequestHead,
+        end: bool,
+    ) -> Result<Box<Stream>, WriteError> {
+        let request = convert::to_request(head)?;
+        let (response, send) = self.send.send_request(request, end).map_err(WriteError::H2)?;
+        let send = if end { None } else { Some(send) };
+        Ok(Box::new(Stream::client(response, send, OpenStream::new(&self.open))))
+    }
+}
+
+// === impl OpenStream ===
+
+impl OpenStream {
+    fn new(open: &Rc<Cell<usize>>) -> Self {
+        open.set(open.get() + 1);
+        Self(open.clone())
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+// === impl ClientConnection ===
+
+impl Future for ClientConnection {
+    type Output = Result<(), h2::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl std::fmt::Debug for ClientConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientConnection").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,59 @@
+//! Threads with a single-threaded runtime each.
+
+use std::io;
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder, LocalOptions};
+
+/// Runs `main` to its end on the present thread, with a runtime of its own. Used for the control
+/// thread (the process's first).
+///
+/// # Errors
+///
+/// When the system cannot give a runtime (descriptors are exhausted).
+pub fn block_on<F: Future>(main: F) -> io::Result<F::Output> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build_local(LocalOptions::default())?;
+    let output = runtime.block_on(main);
+    // A blocking task (a password hash, say) must not hold up the end of the process.
+    runtime.shutdown_background();
+    Ok(output)
+}
+
+/// Enough for password hashing and file reading beside traffic; more would only take the cores
+/// away from it.
+const BLOCKING_THREADS_MAX: usize = 4;
+
+/// How many events one look at the kernel may bring. More batches better, fewer is fairer to the
+/// tasks that are already awake.
+const EVENTS_PER_TICK: usize = 256;
+
+/// Starts one worker thread and runs on it what `main` makes.
+///
+/// # Errors
+///
+/// When the thread cannot be started.
+pub fn spawn<M, F>(name: &str, main: M) -> io::Result<JoinHandle<io::Result<()>>>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future<Output = ()>,
+{
+    #[expect(clippy::disallowed_methods, reason = "the one place that may spawn")]
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .max_io_events_per_tick(EVENTS_PER_TICK)
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .build_local(LocalOptions::default())?;
+        runtime.block_on(main());
+        runtime.shutdown_background();
+        Ok(())
+    })
+}
+
+/// Cores this process may use; at least 1.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

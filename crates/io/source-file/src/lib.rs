@@ -1,0 +1,1 @@
+//! Watches files and folders of documents and yields the whole set.

@@ -1,0 +1,155 @@
+//! The client side: how an upstream is verified.
+
+mod roots;
+mod verifier;
+
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs;
+use rustls_pki_types::ServerName;
+use weft_model::backend::{UpstreamProtocol, UpstreamTls};
+
+use crate::certificate::{self, InvalidCertificate};
+use roots::Roots;
+use verifier::{AnyServer, UpstreamVerifier};
+
+/// Sessions remembered for resumption per upstream configuration. A backend of hundreds of
+/// endpoints shares one server name, so few are needed; each costs a few hundred bytes.
+const SESSIONS_MAX: usize = 64;
+
+/// TLS towards one kind of upstream, ready for handshakes. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct ClientTls {
+    config: Arc<ClientConfig>,
+    server_name: Option<ServerName<'static>>,
+    verifies: bool,
+}
+
+/// Settings towards an upstream that cannot be honoured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidUpstreamTls {
+    /// The server name is neither a DNS name nor an IP address.
+    #[error("server name `{0}` is neither a DNS name nor an IP address")]
+    ServerName(Box<str>),
+    /// The authorities are invalid.
+    #[error("upstream authorities: {0}")]
+    Roots(InvalidCertificate),
+    /// An authority cannot serve as such.
+    #[error("an upstream authority cannot be used: {0}")]
+    Root(Box<str>),
+    /// The system offers no authorities.
+    #[error("the system has no certificate authorities; install ca-certificates or name a root")]
+    NoSystemRoots,
+    /// The client certificate is invalid.
+    #[error("client certificate of {origin}: {reason}")]
+    Client {
+        /// Where it came from.
+        origin: Box<str>,
+        /// What is wrong.
+        reason: InvalidCertificate,
+    },
+    /// The TLS library refuses the combination.
+    #[error("the combination of settings is not possible: {0}")]
+    Refused(Box<str>),
+}
+
+/// A host that no certificate could be checked against.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("upstream host `{0}` is neither a DNS name nor an IP address; set a server name")]
+pub struct InvalidHost(pub Box<str>);
+
+impl ClientTls {
+    /// Makes the configuration.
+    ///
+    /// `protocol` decides what ALPN offers: HTTP/2 and HTTP/1.1 for [`UpstreamProtocol::Auto`],
+    /// only the one for the others, nothing for `None` (bytes that are not HTTP). The system's
+    /// authorities are read once per process, when the first configuration needs them; this may
+    /// take some milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidUpstreamTls`] with what to correct.
+    pub fn build(
+        tls: &UpstreamTls,
+        protocol: Option<UpstreamProtocol>,
+    ) -> Result<Self, InvalidUpstreamTls> {
+        let UpstreamTls { server_name, roots_pem, client, insecure_skip_verify, subject_alt_names } =
+            tls;
+        let server_name = server_name.as_deref().map(|name| {
+            parse_host(name).ok_or_else(|| InvalidUpstreamTls::ServerName(name.into()))
+        });
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(refused)?
+            .dangerous();
+        let builder = match insecure_skip_verify {
+            true => builder.with_custom_certificate_verifier(Arc::new(AnyServer::new(&provider))),
+            false => {
+                let roots = match roots_pem {
+                    Some(pem) => Arc::new(Roots::from_pem(pem)?),
+                    None => roots::system()?,
+                };
+                let verifier = UpstreamVerifier::new(roots, subject_alt_names, &provider);
+                builder.with_custom_certificate_verifier(Arc::new(verifier))
+            }
+        };
+        let mut config = match client {
+            Some(client) => {
+                let key = certificate::load(client).map_err(|reason| {
+                    InvalidUpstreamTls::Client { origin: client.origin.clone(), reason }
+                })?;
+                let resolver = rustls::sign::SingleCertAndKey::from(key);
+                builder.with_client_cert_resolver(Arc::new(resolver))
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = match protocol {
+            Some(UpstreamProtocol::Auto) => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Some(UpstreamProtocol::Http1) => vec![b"http/1.1".to_vec()],
+            Some(UpstreamProtocol::Http2) => vec![b"h2".to_vec()],
+            None => Vec::new(),
+        };
+        config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+        let server_name = server_name.transpose()?;
+        Ok(Self { config: Arc::new(config), server_name, verifies: !insecure_skip_verify })
+    }
+
+    /// The configuration for a handshake.
+    pub fn config(&self) -> &Arc<ClientConfig> {
+        &self.config
+    }
+
+    /// Whether the upstream's certificate is verified.
+    pub fn verifies(&self) -> bool {
+        self.verifies
+    }
+
+    /// The name sent and verified when the request is for `host` (without port; IPv6 with or
+    /// without brackets).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHost`] when `host` counts and cannot be in a certificate.
+    pub fn server_name(&self, host: &str) -> Result<ServerName<'static>, InvalidHost> {
+        match &self.server_name {
+            Some(name) => Ok(name.clone()),
+            None => parse_host(host).ok_or_else(|| InvalidHost(host.into())),
+        }
+    }
+}
+
+fn parse_host(host: &str) -> Option<ServerName<'static>> {
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let host = host.strip_suffix('.').unwrap_or(host);
+    ServerName::try_from(host.to_ascii_lowercase()).ok()
+}
+
+fn refused(error: rustls::Error) -> InvalidUpstreamTls {
+    InvalidUpstreamTls::Refused(error.to_string().into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,416 @@
+//! What the user typed. Nothing here touches the system.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+
+/// Service mesh and API gateway in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "weftway", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a standalone gateway on the files you already have; they are watched.
+    Gateway(Box<GatewayArgs>),
+    /// Print every problem of every document, with file, line and fix. Exits 1 if there is an error.
+    Analyze(AnalyzeArgs),
+    /// Show everything on sample services.
+    Demo(DemoArgs),
+    /// Load a URL and print latencies.
+    Bench(BenchArgs),
+    /// Print a completion script for your shell.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the version.
+    Version,
+}
+
+/// Arguments of `weftway gateway`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct GatewayArgs {
+    #[command(flatten)]
+    pub(crate) documents: DocumentArgs,
+
+    /// Address of the admin endpoint (metrics, health, configuration); `off` for none.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000", value_parser = address_or_off)]
+    pub(crate) admin: AddressOrOff,
+
+    /// Worker threads; one a core by default.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+
+    /// Access log on standard output.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) access_log: AccessLogFormat,
+
+    /// How much the process log says: error, warn, info, debug, trace, or a filter such as
+    /// `info,weft_proxy=debug`.
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub(crate) log: String,
+
+    /// Process log as JSON.
+    #[arg(long)]
+    pub(crate) log_json: bool,
+
+    /// Write the bound addresses to this file, as JSON, once ready.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) address_file: Option<PathBuf>,
+
+    /// How long requests may go on after SIGTERM; a second signal ends them at once.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) drain_timeout: Duration,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+}
+
+/// Which documents, and what they need besides.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct DocumentArgs {
+    /// Files or folders of documents (YAML or JSON).
+    #[arg(short = 'f', long = "file", value_name = "PATH", required = true, num_args = 1..)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Address of the entry point `web`.
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080")]
+    pub(crate) http: SocketAddr,
+
+    /// Address of the entry point `websecure`.
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
+    pub(crate) https: SocketAddr,
+
+    /// A further entry point.
+    #[arg(long, value_name = "NAME=ADDR", value_parser = entry_point)]
+    pub(crate) entry_point: Vec<(String, SocketAddr)>,
+
+    /// Addresses of a service.
+    #[arg(long, value_name = "NAME:PORT=ADDR[,ADDR]", value_parser = backend)]
+    pub(crate) backend: Vec<BackendArg>,
+
+    /// Bind ports of Gateways and Ingresses elsewhere: `80=8080,443=8443`. Port 0 asks the system.
+    #[arg(long, value_name = "FROM=TO", value_delimiter = ',', value_parser = port_pair)]
+    pub(crate) port_map: Vec<(u16, u16)>,
+
+    /// Address that ports of Gateways and Ingresses are bound on.
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
+    pub(crate) bind: IpAddr,
+
+    /// Certificate chain served when no other fits, PEM. Watched.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// Its key, PEM.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Believe forwarding headers (`X-Forwarded-*`) of these peers.
+    #[arg(long, value_name = "NET", value_delimiter = ',', value_parser = net)]
+    pub(crate) trust_forwarded_from: Vec<IpNet>,
+
+    /// Expect and believe the PROXY protocol of these peers.
+    #[arg(long, value_name = "NET", value_delimiter = ',', value_parser = net)]
+    pub(crate) trust_proxy_protocol_from: Vec<IpNet>,
+
+    /// Let Traefik resources refer to other namespaces.
+    #[arg(long)]
+    pub(crate) allow_cross_namespace: bool,
+
+    /// Let routes lead to Services of type ExternalName.
+    #[arg(long)]
+    pub(crate) allow_external_names: bool,
+}
+
+/// Bounds on what peers may send. docs/running.md has the defaults with their reasons.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// Time for a request head [default: 10s].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) head_timeout: Option<Duration>,
+
+    /// Time for TLS and PROXY headers [default: 10s].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) handshake_timeout: Option<Duration>,
+
+    /// Time between two requests of a connection [default: 180s].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) idle_timeout: Option<Duration>,
+
+    /// Time in which a body has to move [default: 60s].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) body_idle_timeout: Option<Duration>,
+
+    /// Size of a request head, bytes, at most 65536 [default: 65536].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(256..=65536))]
+    pub(crate) head_bytes_max: Option<u32>,
+
+    /// Lines of a request head [default: 128].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) head_fields_max: Option<u16>,
+
+    /// Length of a request target, bytes [default: 16384].
+    #[arg(long, value_name = "N")]
+    pub(crate) target_bytes_max: Option<u32>,
+
+    /// Open connections of one worker [default: 100000].
+    #[arg(long, value_name = "N")]
+    pub(crate) connections_max: Option<u32>,
+
+    /// Requests at one time on one HTTP/2 connection [default: 250].
+    #[arg(long, value_name = "N")]
+    pub(crate) h2_streams_max: Option<u32>,
+
+    /// Streams that one HTTP/2 peer may reset within ten seconds [default: 200].
+    #[arg(long, value_name = "N")]
+    pub(crate) h2_resets_max: Option<u32>,
+
+    /// Memory that one connection may hold in buffers, bytes [default: 4194304].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(65536..))]
+    pub(crate) connection_memory_bytes_max: Option<u32>,
+
+    /// Requests on one connection before it is closed in order; 0 is no bound [default: 0].
+    #[arg(long, value_name = "N")]
+    pub(crate) requests_per_connection_max: Option<u32>,
+}
+
+/// Arguments of `weftway analyze`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct AnalyzeArgs {
+    #[command(flatten)]
+    pub(crate) documents: DocumentArgs,
+
+    /// How problems are printed.
+    #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: AnalyzeFormat,
+}
+
+/// Arguments of `weftway demo`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// Check every answer and end; exits 1 when one is wrong.
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+/// Arguments of `weftway bench`, named as in `hey`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct BenchArgs {
+    /// What to load.
+    pub(crate) url: String,
+
+    /// Connections.
+    #[arg(short = 'c', long, value_name = "N", default_value_t = 50)]
+    pub(crate) connections: usize,
+
+    /// Requests in all.
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) requests: Option<u64>,
+
+    /// How long, instead of a number of requests.
+    #[arg(short = 'z', long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+
+    /// Requests a second over all connections (open loop: latency counts from the intended start).
+    #[arg(short = 'q', long, value_name = "RATE")]
+    pub(crate) rate: Option<f64>,
+
+    /// Method.
+    #[arg(short = 'm', long, value_name = "METHOD", default_value = "GET")]
+    pub(crate) method: String,
+
+    /// Header, `name: value`; may be given often.
+    #[arg(short = 'H', long, value_name = "HEADER")]
+    pub(crate) header: Vec<String>,
+
+    /// Body.
+    #[arg(short = 'd', long, value_name = "TEXT", conflicts_with = "body_file")]
+    pub(crate) body: Option<String>,
+
+    /// Body from a file.
+    #[arg(short = 'D', long, value_name = "FILE")]
+    pub(crate) body_file: Option<PathBuf>,
+
+    /// Time for one request.
+    #[arg(short = 't', long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+
+    /// HTTP/2.
+    #[arg(long)]
+    pub(crate) h2: bool,
+
+    /// Streams at a time on one HTTP/2 connection.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) streams: usize,
+
+    /// Accept any certificate.
+    #[arg(short = 'k', long)]
+    pub(crate) insecure: bool,
+
+    /// A new connection for each request.
+    #[arg(long)]
+    pub(crate) disable_keepalive: bool,
+
+    /// Threads.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) threads: usize,
+
+    /// How the result is printed.
+    #[arg(short = 'o', long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: BenchFormat,
+}
+
+/// How the access log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AccessLogFormat {
+    /// None.
+    Off,
+    /// `key=value`.
+    Text,
+    /// JSON.
+    Json,
+}
+
+/// How problems are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AnalyzeFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How a load's result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// An address, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AddressOrOff {
+    Address(SocketAddr),
+    Off,
+}
+
+/// Addresses of a service port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BackendArg {
+    pub(crate) name: String,
+    pub(crate) port: u16,
+    pub(crate) addrs: Vec<SocketAddr>,
+}
+
+fn address_or_off(text: &str) -> Result<AddressOrOff, String> {
+    match text {
+        "off" => Ok(AddressOrOff::Off),
+        text => text
+            .parse()
+            .map(AddressOrOff::Address)
+            .map_err(|_| "write an address such as 127.0.0.1:15000, or `off`".into()),
+    }
+}
+
+fn entry_point(text: &str) -> Result<(String, SocketAddr), String> {
+    let wanted = "write NAME=ADDR, such as metrics=127.0.0.1:9100";
+    let (name, addr) = text.split_once('=').ok_or(wanted)?;
+    if name.is_empty() {
+        return Err(wanted.into());
+    }
+    Ok((name.into(), addr.parse().map_err(|_| wanted)?))
+}
+
+fn backend(text: &str) -> Result<BackendArg, String> {
+    let wanted = "write NAME:PORT=ADDR[,ADDR], such as greeter:8080=127.0.0.1:9000";
+    let (service, addrs) = text.split_once('=').ok_or(wanted)?;
+    let (name, port) = service.rsplit_once(':').ok_or(wanted)?;
+    if name.is_empty() {
+        return Err(wanted.into());
+    }
+    let port = port.parse().map_err(|_| wanted)?;
+    let parsed: Result<Vec<_>, _> = addrs.split(',').map(str::parse).collect();
+    Ok(BackendArg { name: name.into(), port, addrs: parsed.map_err(|_| wanted)? })
+}
+
+fn port_pair(text: &str) -> Result<(u16, u16), String> {
+    let wanted = "write FROM=TO, such as 80=8080";
+    let (from, to) = text.split_once('=').ok_or(wanted)?;
+    Ok((from.parse().map_err(|_| wanted)?, to.parse().map_err(|_| wanted)?))
+}
+
+fn net(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| "write an address or a network such as 10.0.0.0/8".into())
+}
+
+/// `250ms`, `30s`, `5m`, `1h`, or several of them in a row.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wanted = || "write a duration such as 250ms, 30s or 1m30s".to_owned();
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, tail) = tail.split_at(letters);
+        let scale = match unit {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(wanted()),
+        };
+        let number: f64 = number.parse().map_err(|_| wanted())?;
+        let secs = Duration::try_from_secs_f64(number * scale).map_err(|_| wanted())?;
+        total = total.checked_add(secs).ok_or_else(wanted)?;
+        rest = tail;
+    }
+    if text.is_empty() { Err(wanted()) } else { Ok(total) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        for (text, millis) in
+            [("250ms", 250), ("30s", 30_000), ("1m30s", 90_000), ("1.5s", 1_500), ("1h", 3_600_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "5", "s", "5d", "-1s", "1s!", "99999999999999999999h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn backends() {
+        let parsed = backend("shop/greeter:8080=127.0.0.1:9000,[::1]:9000");
+        let parsed = parsed.expect("this is the documented form");
+        assert_eq!((&*parsed.name, parsed.port, parsed.addrs.len()), ("shop/greeter", 8080, 2));
+        for text in ["greeter", "greeter=127.0.0.1:1", ":80=127.0.0.1:1", "a:b=127.0.0.1:1", "a:1="] {
+            assert!(backend(text).is_err(), "{text}");
+        }
+    }
+}

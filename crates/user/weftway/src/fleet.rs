@@ -1,0 +1,173 @@
+//! The workers of a process and their sockets.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::Context as _;
+use tokio::sync::{mpsc, oneshot};
+use weft_model::Generation;
+use weft_model::id::ListenerId;
+use weft_net::listen::{self, ListenOptions};
+use weft_proxy::access_log::AccessLog;
+use weft_proxy::live::Live;
+use weft_proxy::plan::SharedPlan;
+use weft_proxy::worker::{self, Command, Start};
+use weft_runtime::drain::Watch;
+use weft_runtime::metrics::Registry;
+use weft_upstream::shared::Shared;
+
+/// The workers, as the control thread sees them.
+pub(crate) struct Fleet {
+    workers: Vec<Worker>,
+    bound: BTreeMap<ListenerId, Bound>,
+}
+
+struct Worker {
+    commands: mpsc::UnboundedSender<Command>,
+    thread: JoinHandle<std::io::Result<()>>,
+}
+
+/// Where a listener was asked to be and where it is (they differ for port 0).
+struct Bound {
+    wanted: SocketAddr,
+    addr: SocketAddr,
+}
+
+/// What all workers share.
+pub(crate) struct Parts {
+    pub(crate) registry: Registry,
+    pub(crate) live: Live,
+    pub(crate) shared: Shared,
+    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) drain: Watch,
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// Starts the workers; they serve nothing yet.
+    pub(crate) fn start(count: usize, parts: &Parts) -> anyhow::Result<Self> {
+        let workers = (0..count).map(|index| start_worker(index, parts));
+        Ok(Self { workers: workers.collect::<Result<_, _>>()?, bound: BTreeMap::new() })
+    }
+
+    /// Puts a plan in force in every worker, and its listeners; gives what could not be bound.
+    ///
+    /// New listeners accept once every worker has the plan, removed ones stop first, so that no
+    /// connection meets a worker without a plan for it.
+    pub(crate) async fn apply(&mut self, plan: &Arc<SharedPlan>) -> Vec<anyhow::Error> {
+        self.close_removed(plan);
+        self.publish(plan).await;
+        let mut errors = Vec::new();
+        for listener in &plan.listeners {
+            let settings = &listener.settings;
+            let wanted = settings.addr;
+            if self.bound.get(&settings.id).is_some_and(|bound| bound.wanted == wanted) {
+                continue;
+            }
+            match self.bind(&settings.id, wanted) {
+                Ok(addr) => {
+                    tracing::info!(listener = %settings.id, %addr, "listening");
+                    self.bound.insert(settings.id.clone(), Bound { wanted, addr });
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        errors
+    }
+
+    /// Listeners and the addresses they are bound at.
+    pub(crate) fn addresses(&self) -> BTreeMap<String, SocketAddr> {
+        self.bound.iter().map(|(id, bound)| (id.to_string(), bound.addr)).collect()
+    }
+
+    /// Waits for the workers' threads, which end once they have drained.
+    pub(crate) fn join(self) {
+        for worker in self.workers {
+            drop(worker.commands);
+            if worker.thread.join().is_err() {
+                tracing::error!("a worker has panicked");
+            }
+        }
+    }
+
+    /// Sends the plan to all workers and waits until it is in force in each.
+    async fn publish(&self, plan: &Arc<SharedPlan>) {
+        let mut answers: Vec<oneshot::Receiver<Generation>> = Vec::new();
+        for worker in &self.workers {
+            let (done, answer) = oneshot::channel();
+            // A worker that is gone has panicked; its end is seen when it is joined.
+            if worker.commands.send(Command::Apply(plan.clone(), done)).is_ok() {
+                answers.push(answer);
+            }
+        }
+        for answer in answers {
+            let _ = answer.await;
+        }
+    }
+
+    fn close_removed(&mut self, plan: &SharedPlan) {
+        let kept = |id: &ListenerId, bound: &Bound| {
+            plan.listeners.iter().any(|listener| {
+                listener.settings.id == *id && listener.settings.addr == bound.wanted
+            })
+        };
+        let workers = &self.workers;
+        self.bound.retain(|id, bound| {
+            let keep = kept(id, bound);
+            if !keep {
+                tracing::info!(listener = %id, addr = %bound.addr, "no longer listening");
+                for worker in workers {
+                    let _ = worker.commands.send(Command::Unlisten(id.clone()));
+                }
+            }
+            keep
+        });
+    }
+
+    /// One socket a worker on the same address; the kernel spreads connections over them.
+    fn bind(&self, id: &ListenerId, wanted: SocketAddr) -> anyhow::Result<SocketAddr> {
+        let options = ListenOptions::DEFAULT;
+        let mut sockets: Vec<TcpListener> = Vec::new();
+        let mut addr = wanted;
+        for _ in &self.workers {
+            let socket = listen::bind(addr, &options)
+                .with_context(|| format!("listener {id} cannot be served"))?;
+            addr = socket.local_addr().context("a bound socket has an address")?;
+            sockets.push(socket);
+        }
+        for (worker, socket) in self.workers.iter().zip(sockets) {
+            let _ = worker.commands.send(Command::Listen(id.clone(), socket));
+        }
+        Ok(addr)
+    }
+}
+
+fn start_worker(index: usize, parts: &Parts) -> anyhow::Result<Worker> {
+    let (commands, receiver) = mpsc::unbounded_channel();
+    let mut seed = [0; 8];
+    let mut secret = [0; 32];
+    random(&mut seed)?;
+    random(&mut secret)?;
+    let start = Start {
+        index,
+        seed: u64::from_le_bytes(seed),
+        secret,
+        commands: receiver,
+        drain: parts.drain.clone(),
+        registry: parts.registry.clone(),
+        live: parts.live.clone(),
+        shared: parts.shared.clone(),
+        access_log: parts.access_log.clone(),
+    };
+    let thread = weft_runtime::worker::spawn(&format!("worker-{index}"), move || worker::run(start))
+        .context("a worker thread cannot be started")?;
+    Ok(Worker { commands, thread })
+}
+
+/// Fills from the system's entropy.
+pub(crate) fn random(bytes: &mut [u8]) -> anyhow::Result<()> {
+    aws_lc_rs::rand::fill(bytes).map_err(|_| anyhow::anyhow!("the system gives no random numbers"))
+}

@@ -1,0 +1,65 @@
+//! Weftway: service mesh and API gateway in one binary.
+//!
+//! This crate is thin on purpose: it parses arguments, wires the parts together and prints. What
+//! it decides are exit codes: 0 fine, 1 found a problem, 2 wrong usage.
+
+mod admin;
+mod analyze;
+mod args;
+mod bench;
+mod demo;
+mod fleet;
+mod gateway;
+mod source;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::args::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    weft_tls::install_provider();
+    match run(args.command) {
+        Ok(code) => code,
+        Err(error) => {
+            print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Gateway(args) => gateway::run(*args),
+        Command::Analyze(args) => analyze::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Completion { shell } => {
+            let name = "weftway";
+            clap_complete::generate(shell, &mut Args::command(), name, &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Version => {
+            print_line(&format!("weftway {}", env!("CARGO_PKG_VERSION")));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Prints a line. A reader that went away (`weftway ... | head`) is not an error.
+pub(crate) fn print_line(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Prints an error with its causes, one a line.
+pub(crate) fn print_error(error: &anyhow::Error) {
+    use std::io::Write as _;
+    let mut out = std::io::stderr();
+    let _ = writeln!(out, "error: {error}");
+    for cause in error.chain().skip(1) {
+        let _ = writeln!(out, "  because: {cause}");
+    }
+}
