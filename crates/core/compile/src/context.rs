@@ -43,9 +43,13 @@ pub(crate) struct Scope<'a> {
 #[derive(Debug, Clone)]
 pub(crate) enum Dependency {
     /// A resource.
-    Resource(Key, Option<Arc<Resource>>),
+    Resource(Arc<Resource>),
+    /// A resource that did not exist.
+    NoResource(Box<Key>),
     /// All that speaks of a service.
-    Service(Box<str>, Box<str>, Option<Arc<Sources>>),
+    Service(Arc<Sources>),
+    /// A service, by namespace and name, of which nothing spoke.
+    NoService(Box<(Box<str>, Box<str>)>),
 }
 
 /// What dialects add to.
@@ -128,7 +132,10 @@ impl<'a> Scope<'a> {
     /// A resource by key.
     pub(crate) fn get(&self, key: Key) -> Option<&'a Arc<Resource>> {
         let found = self.context.index.get(&key);
-        self.dependencies.borrow_mut().push(Dependency::Resource(key, found.map(Arc::clone)));
+        self.dependencies.borrow_mut().push(match found {
+            Some(found) => Dependency::Resource(Arc::clone(found)),
+            None => Dependency::NoResource(Box::new(key)),
+        });
         found
     }
 
@@ -160,14 +167,15 @@ impl<'a> Scope<'a> {
     }
 
     /// What was looked up.
-    pub(crate) fn into_dependencies(self) -> Vec<Dependency> {
-        self.dependencies.into_inner()
+    pub(crate) fn into_dependencies(self) -> Box<[Dependency]> {
+        self.dependencies.into_inner().into()
     }
 
     fn note_service(&self, namespace: &str, name: &str) {
-        let sources = self.context.services.sources(namespace, name).map(Arc::clone);
-        let note = Dependency::Service(namespace.into(), name.into(), sources);
-        self.dependencies.borrow_mut().push(note);
+        self.dependencies.borrow_mut().push(match self.context.services.sources(namespace, name) {
+            Some(sources) => Dependency::Service(Arc::clone(sources)),
+            None => Dependency::NoService(Box::new((namespace.into(), name.into()))),
+        });
     }
 }
 
@@ -177,10 +185,15 @@ impl Dependency {
     /// Whether a lookup now has the same answer.
     pub(crate) fn holds(&self, context: &Context<'_>) -> bool {
         match self {
-            Self::Resource(key, found) => same(context.index.get(key), found.as_ref()),
-            Self::Service(namespace, name, found) => {
-                same(context.services.sources(namespace, name), found.as_ref())
+            Self::Resource(found) => {
+                context.index.get(&found.key).is_some_and(|now| Arc::ptr_eq(now, found))
             }
+            Self::NoResource(key) => context.index.get(key).is_none(),
+            Self::Service(found) => context
+                .services
+                .sources(&found.namespace, &found.name)
+                .is_some_and(|now| Arc::ptr_eq(now, found)),
+            Self::NoService(name) => context.services.sources(&name.0, &name.1).is_none(),
         }
     }
 }
@@ -204,13 +217,5 @@ impl Output {
     /// Sets a verdict that does not follow from the problems.
     pub(crate) fn verdict(&mut self, key: &Key, verdict: Verdict) {
         self.verdicts.insert(key.clone(), verdict);
-    }
-}
-
-fn same<T>(left: Option<&Arc<T>>, right: Option<&Arc<T>>) -> bool {
-    match (left, right) {
-        (Some(left), Some(right)) => Arc::ptr_eq(left, right),
-        (None, None) => true,
-        _ => false,
     }
 }

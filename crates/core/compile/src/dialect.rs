@@ -1,14 +1,10 @@
-//! The order in which dialects win, where several speak of one request.
+//! The order in which dialects win, where several speak of one request: Gateway API (6), Istio (5),
+//! Linkerd (4), SMI (3), Traefik (2), Ingress (1). The numbers go into `Rank::dialect`; those of
+//! dialects that are not compiled here stay free.
 
 /// Gateway API, first of all.
-pub const GATEWAY_API: u8 = 6;
-/// Istio.
-pub const ISTIO: u8 = 5;
-/// Linkerd.
-pub const LINKERD: u8 = 4;
-/// SMI.
-pub const SMI: u8 = 3;
+pub(crate) const GATEWAY_API: u8 = 6;
 /// Traefik.
-pub const TRAEFIK: u8 = 2;
+pub(crate) const TRAEFIK: u8 = 2;
 /// Kubernetes Ingress.
-pub const INGRESS: u8 = 1;
+pub(crate) const INGRESS: u8 = 1;

@@ -12,6 +12,7 @@ mod context;
 mod dialect;
 mod expression;
 mod gateway_api;
+mod ingress;
 mod listeners;
 mod literal;
 mod options;

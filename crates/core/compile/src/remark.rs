@@ -44,6 +44,11 @@ impl<'a> Place<'a> {
         self.say(out, Severity::Warning, message, None);
     }
 
+    /// Reports a warning with advice.
+    pub(crate) fn warn_with(self, out: &mut Output, message: impl Into<Box<str>>, fix: &str) {
+        self.say(out, Severity::Warning, message, Some(fix));
+    }
+
     /// Reports something worth knowing.
     pub(crate) fn note(self, out: &mut Output, message: impl Into<Box<str>>) {
         self.say(out, Severity::Note, message, None);

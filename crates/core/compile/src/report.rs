@@ -5,28 +5,24 @@ mod tests;
 
 use std::sync::Arc;
 
+use weft_resources::set::Item;
 use weft_resources::{Key, Pos, Problem, Severity};
 
 /// What became of every resource, in the order of files and lines.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Report {
-    /// One entry for each document that says something.
-    pub resources: Vec<Arc<ResourceReport>>,
+    /// One entry for each resource.
+    pub resources: Vec<ResourceReport>,
 }
 
 /// What became of one resource.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResourceReport {
-    /// Its name, if it could be read.
-    pub key: Option<Key>,
-    /// Its file.
-    pub file: Arc<str>,
-    /// Where it begins.
-    pub at: Pos,
     /// What became of it.
     pub verdict: Verdict,
-    /// Everything to say about it.
-    pub problems: Vec<Problem>,
+    item: Arc<Item>,
+    /// What decoding did not know.
+    further: Vec<Problem>,
 }
 
 /// What became of a resource.
@@ -54,21 +50,49 @@ impl Report {
 
     /// How many problems of that severity there are.
     pub fn count(&self, severity: Severity) -> usize {
-        let problems = self.resources.iter().flat_map(|resource| &resource.problems);
+        let problems = self.resources.iter().flat_map(ResourceReport::problems);
         problems.filter(|problem| problem.severity == severity).count()
     }
 
     /// The entry of a resource.
     pub fn find(&self, key: &Key) -> Option<&ResourceReport> {
-        self.resources.iter().find(|entry| entry.key.as_ref() == Some(key)).map(|entry| &**entry)
+        self.resources.iter().find(|entry| entry.key() == Some(key))
     }
 
     /// All problems, by file and line.
     pub fn problems(&self) -> Vec<&Problem> {
         let mut problems: Vec<&Problem> =
-            self.resources.iter().flat_map(|resource| &resource.problems).collect();
+            self.resources.iter().flat_map(ResourceReport::problems).collect();
         problems.sort_by(|a, b| (&a.file, a.at, a.severity).cmp(&(&b.file, b.at, b.severity)));
         problems
+    }
+}
+
+// === impl ResourceReport ===
+
+impl ResourceReport {
+    pub(crate) fn new(item: Arc<Item>, verdict: Verdict, further: Vec<Problem>) -> Self {
+        Self { verdict, item, further }
+    }
+
+    /// Its name, if it could be read.
+    pub fn key(&self) -> Option<&Key> {
+        self.item.key()
+    }
+
+    /// Its file.
+    pub fn file(&self) -> &Arc<str> {
+        &self.item.file
+    }
+
+    /// Where it begins.
+    pub fn at(&self) -> Pos {
+        self.item.at
+    }
+
+    /// Everything to say about it.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.item.problems.iter().chain(&self.further)
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use rapidhash::fast::SeedableState;
 use weft_model::backend::{Endpoint, Endpoints};
 use weft_resources::kubernetes::endpoints::{EndpointSlice, SERVICE_NAME_LABEL};
 use weft_resources::kubernetes::service::{PortRef, ServiceType};
@@ -68,16 +69,20 @@ pub(crate) enum Unresolved {
 /// same, so that a route can tell by pointer whether its service changed.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
+    pub(crate) namespace: Box<str>,
+    pub(crate) name: Box<str>,
     pub(crate) service: Option<Arc<Resource>>,
     slices: Vec<Arc<Resource>>,
     endpoints: Option<Arc<Resource>>,
     entries: Vec<Arc<Resource>>,
 }
 
+type Map<T> = HashMap<Box<str>, T, SeedableState<'static>>;
+
 /// Everything that is known of services.
 #[derive(Debug, Default)]
 pub(crate) struct Services {
-    by_namespace: HashMap<Box<str>, HashMap<Box<str>, Arc<Sources>>>,
+    by_namespace: Map<Map<Arc<Sources>>>,
 }
 
 // === impl Unresolved ===
@@ -156,22 +161,28 @@ impl Services {
         resources: impl Iterator<Item = &'a Arc<Resource>>,
         before: Option<&Self>,
     ) -> Self {
-        let mut found: HashMap<(Box<str>, Box<str>), Sources> = HashMap::new();
+        let mut found = Map::<Map<Sources>>::default();
+        let mut sources = |namespace: &str, name: &str, add: &dyn Fn(&mut Sources)| {
+            let services = match found.get_mut(namespace) {
+                Some(services) => services,
+                None => found.entry(namespace.into()).or_default(),
+            };
+            add(services.entry(name.into()).or_default());
+        };
         for resource in resources {
             let Key { namespace, name, .. } = &resource.key;
             match &resource.body {
-                Kind::Service(_) => {
-                    let sources = found.entry((namespace.clone(), name.clone())).or_default();
+                Kind::Service(_) => sources(namespace, name, &|sources| {
                     sources.service = Some(Arc::clone(resource));
-                }
-                Kind::Endpoints(_) => {
-                    let sources = found.entry((namespace.clone(), name.clone())).or_default();
+                }),
+                Kind::Endpoints(_) => sources(namespace, name, &|sources| {
                     sources.endpoints = Some(Arc::clone(resource));
-                }
+                }),
                 Kind::EndpointSlice(_) => {
                     let Some(service) = resource.label(SERVICE_NAME_LABEL) else { continue };
-                    let sources = found.entry((namespace.clone(), service.into())).or_default();
-                    sources.slices.push(Arc::clone(resource));
+                    sources(namespace, service, &|sources| {
+                        sources.slices.push(Arc::clone(resource));
+                    });
                 }
                 Kind::ServiceEntry(entry) => {
                     for host in &entry.hosts {
@@ -181,23 +192,33 @@ impl Services {
                         let mut names = vec![named];
                         names.extend(Some(whole).filter(|whole| *whole != names[0]));
                         for (service, namespace) in names {
-                            let sources = found.entry((namespace, service)).or_default();
-                            sources.entries.push(Arc::clone(resource));
+                            sources(&namespace, &service, &|sources| {
+                                sources.entries.push(Arc::clone(resource));
+                            });
                         }
                     }
                 }
                 _ => {}
             }
         }
-        let mut services = Self::default();
-        for ((namespace, name), sources) in found {
-            let old = before
-                .and_then(|before| before.sources(&namespace, &name))
-                .filter(|old| old.is_same(&sources));
-            let sources = old.map_or_else(|| Arc::new(sources), Arc::clone);
-            services.by_namespace.entry(namespace).or_default().insert(name, sources);
+        let mut by_namespace = Map::default();
+        for (namespace, services) in found {
+            let mut here = Map::default();
+            for (name, mut sources) in services {
+                let old = before.and_then(|before| before.sources(&namespace, &name));
+                let sources = match old.filter(|old| old.is_same(&sources)) {
+                    Some(old) => Arc::clone(old),
+                    None => {
+                        sources.namespace.clone_from(&namespace);
+                        sources.name.clone_from(&name);
+                        Arc::new(sources)
+                    }
+                };
+                here.insert(name, sources);
+            }
+            by_namespace.insert(namespace, here);
         }
-        services
+        Self { by_namespace }
     }
 
     /// The resources that speak of a service.

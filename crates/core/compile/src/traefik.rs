@@ -22,6 +22,7 @@ mod tls;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rapidhash::fast::SeedableState;
 use weft_model::backend::Backend;
 use weft_model::id::ListenerId;
 use weft_model::route::{Route, TcpRoute};
@@ -30,16 +31,18 @@ use weft_resources::{Kind, Problem, Resource};
 use crate::context::{Context, Dependency, Output};
 use crate::traefik::prepare::Prepared;
 
-pub(crate) use borrow::middlewares;
+pub(crate) use borrow::Borrower;
 pub(crate) use tls::referenced_files;
 
 /// What was made of resources, by the address of the resource that it was made from. Each entry
 /// holds that resource, so that the address stays its own.
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
-    prepared: HashMap<usize, (Arc<Resource>, Arc<Prepared>)>,
-    pieces: HashMap<usize, (Arc<Resource>, Arc<Piece>)>,
+    prepared: ByAddress<Prepared>,
+    pieces: ByAddress<Piece>,
 }
+
+type ByAddress<T> = HashMap<usize, (Arc<Resource>, Arc<T>), SeedableState<'static>>;
 
 /// What one resource with routers adds.
 #[derive(Debug, Default)]
@@ -49,9 +52,9 @@ struct Piece {
     http: Vec<Arc<Route>>,
     tcp: Vec<Arc<TcpRoute>>,
     backends: Vec<Arc<Backend>>,
-    tls: Option<tls::Use>,
+    tls: Option<Box<tls::Use>>,
     problems: Vec<Problem>,
-    dependencies: Vec<Dependency>,
+    dependencies: Box<[Dependency]>,
 }
 
 // === impl Memo ===
@@ -66,6 +69,8 @@ impl Memo {
 
     /// The same for resources that came later.
     pub(crate) fn prepare_missing(&mut self, resources: &[Arc<Resource>], before: Option<&Self>) {
+        // Most resources have nothing to prepare and nothing to say.
+        let nothing = Arc::new(Prepared::nothing());
         for resource in resources.iter().filter(|resource| is_ours(&resource.body)) {
             let address = address(resource);
             if self.prepared.contains_key(&address) {
@@ -74,7 +79,10 @@ impl Memo {
             let known = before.and_then(|before| before.prepared.get(&address));
             let prepared = match known {
                 Some((_, prepared)) => Arc::clone(prepared),
-                None => Arc::new(prepare::prepare(resource)),
+                None => match prepare::prepare(resource) {
+                    prepared if prepared.is_nothing() => Arc::clone(&nothing),
+                    prepared => Arc::new(prepared),
+                },
             };
             self.prepared.insert(address, (Arc::clone(resource), prepared));
         }
@@ -113,14 +121,34 @@ pub(crate) fn compile(
         let known = before.and_then(|before| before.pieces.get(&address(resource)));
         let piece = known
             .map(|(_, piece)| piece)
-            .filter(|piece| piece.dependencies.iter().all(|dependency| dependency.holds(context)))
-            .map_or_else(|| Arc::new(router::piece(context, &memo, resource)), Arc::clone);
+            .filter(|piece| piece.dependencies.iter().all(|dependency| dependency.holds(context)));
+        let piece = match piece {
+            Some(piece) => Arc::clone(piece),
+            None => {
+                let mut piece = router::piece(context, &memo, resource);
+                share_backends(&mut piece, output);
+                Arc::new(piece)
+            }
+        };
         pieces.push((Arc::clone(resource), piece));
     }
     place(context, &pieces, output);
     tls::finish(context, &memo, &pieces, output);
     memo.pieces = pieces.into_iter().map(|entry| (address(&entry.0), entry)).collect();
     memo
+}
+
+/// Routers often lead to the same service; it is kept once.
+fn share_backends(piece: &mut Piece, output: &mut Output) {
+    for backend in &mut piece.backends {
+        match output.backends.get(&backend.id) {
+            Some(known) if **known == **backend => *backend = Arc::clone(known),
+            Some(_) => {}
+            None => {
+                output.backend(Arc::clone(backend));
+            }
+        }
+    }
 }
 
 /// Puts what the pieces hold where it belongs.

@@ -15,6 +15,7 @@ use weft_resources::{Key, Kind, Pos, Problem, Resource, ResourceSet, Severity};
 use crate::certificates;
 use crate::context::{Context, Output};
 use crate::gateway_api;
+use crate::ingress;
 use crate::options::Options;
 use crate::report::{Report, ResourceReport, Verdict};
 use crate::services::Services;
@@ -69,9 +70,10 @@ pub fn compile(set: &ResourceSet, options: &Options, previous: Option<&World>) -
     };
     gateway_api::compile(&context, &prepared, &mut output);
     let traefik = traefik::compile(&context, prepared, memo, &mut output);
+    ingress::compile(&context, &traefik, &mut output);
 
     let snapshot = snapshot(&mut output, options, previous);
-    let report = report(set, &effective, output, previous);
+    let report = report(set, &effective, output);
     let memory = Memory {
         options: options.clone(),
         good: effective.index,
@@ -104,11 +106,15 @@ struct Effective {
 
 impl Effective {
     fn new(set: &ResourceSet, good: Option<&Index>) -> Self {
-        let mut effective =
-            Self { resources: Vec::new(), index: Index::default(), last_good: HashMap::new() };
+        let count = set.items().len();
+        let mut effective = Self {
+            resources: Vec::with_capacity(count),
+            index: Index::with_capacity(count),
+            last_good: HashMap::new(),
+        };
         let mut unreadable: Vec<&Item> = Vec::new();
         for item in set.items() {
-            match (&item.resource, &item.key) {
+            match (&item.resource, item.key()) {
                 (Some(resource), Some(key)) if resource.body.is_broken() && is_good(good, key) => {
                     effective.keep(key, item.file.clone(), item.at, good);
                 }
@@ -218,65 +224,47 @@ fn reuse(
     }
 }
 
-fn report(
-    set: &ResourceSet,
-    effective: &Effective,
-    mut output: Output,
-    previous: Option<&World>,
-) -> Report {
-    let mut resources = Vec::with_capacity(set.items().len());
-    let old = previous.map(|world| world.report.resources.as_slice()).unwrap_or_default();
-    for (position, item) in set.items().iter().enumerate() {
-        let entry = resource_report(item, effective, &mut output);
-        // Entries that say the same are kept; they usually stand at the same place.
-        match old.get(position) {
-            Some(old) if **old == entry => resources.push(Arc::clone(old)),
-            _ => resources.push(Arc::new(entry)),
-        }
-    }
-    if !output.general.is_empty() {
-        resources.push(Arc::new(general(std::mem::take(&mut output.general))));
-    }
+fn report(set: &ResourceSet, effective: &Effective, mut output: Output) -> Report {
+    let items = set.items().iter();
+    let mut resources: Vec<ResourceReport> =
+        items.map(|item| resource_report(item, effective, &mut output)).collect();
+    resources.extend(general(output.general));
     Report { resources }
 }
 
 /// What is to say about the command line.
-fn general(problems: Vec<Problem>) -> ResourceReport {
-    let file = Arc::clone(&problems[0].file);
-    let verdict = Verdict::Rejected;
-    ResourceReport { key: None, file, at: Pos::default(), verdict, problems }
+fn general(problems: Vec<Problem>) -> Option<ResourceReport> {
+    let file = Arc::clone(&problems.first()?.file);
+    let item = Item { rejected: None, file, at: Pos::default(), resource: None, problems };
+    Some(ResourceReport::new(Arc::new(item), Verdict::Rejected, Vec::new()))
 }
 
-fn resource_report(item: &Item, effective: &Effective, output: &mut Output) -> ResourceReport {
-    let mut problems = item.problems.clone();
-    let mut verdict = if item.resource.is_some() { Verdict::Accepted } else { Verdict::Rejected };
-    let key = item.key.as_ref();
+fn resource_report(
+    item: &Arc<Item>,
+    effective: &Effective,
+    output: &mut Output,
+) -> ResourceReport {
+    let mut further = Vec::new();
+    let mut verdict = if item.is_rejected() { Verdict::Rejected } else { Verdict::Accepted };
+    let key = item.key();
     let last_good = key.and_then(|key| effective.last_good.get(key));
     // Of two items with one key, the note belongs to the one that it was made for.
     let last_good = last_good.filter(|notes| notes.last().is_some_and(|note| note.at == item.at));
     if let Some(notes) = last_good {
-        problems.extend(notes.iter().cloned());
+        further.clone_from(notes);
         verdict = Verdict::LastGood;
-    } else if let (Some(key), true) = (key, item.resource.is_some()) {
-        problems.extend(output.problems.remove(key).unwrap_or_default());
-        if problems.iter().any(Problem::is_error) {
+    } else if let (Some(key), Some(resource)) = (key, &item.resource) {
+        further = output.problems.remove(key).unwrap_or_default();
+        if item.problems.iter().chain(&further).any(Problem::is_error) {
             verdict = Verdict::Degraded;
         }
         verdict = output.verdicts.remove(key).unwrap_or(verdict);
-    }
-    if let Some(resource) = &item.resource {
         if let Some(problem) = without_effect(resource) {
             verdict = Verdict::Ignored;
-            problems.push(problem);
+            further.push(problem);
         }
     }
-    ResourceReport {
-        key: item.key.clone(),
-        file: Arc::clone(&item.file),
-        at: item.at,
-        verdict,
-        problems,
-    }
+    ResourceReport::new(Arc::clone(item), verdict, further)
 }
 
 /// What to say of kinds that have no effect.

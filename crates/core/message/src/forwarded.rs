@@ -29,6 +29,18 @@ pub struct Hop<'a> {
     pub server: &'a str,
 }
 
+/// Which forwarding fields a trusted hop sent.
+#[derive(Debug, Clone, Copy, Default)]
+struct Found {
+    forwarded_for: bool,
+    real_ip: bool,
+    proto: bool,
+    port: bool,
+    host: bool,
+    /// The hop before says that the client used TLS.
+    secure: bool,
+}
+
 /// What only a trusted hop may send.
 const FORWARDING: &[Known] = &[
     Known::Forwarded,
@@ -48,6 +60,27 @@ const FORWARDING: &[Known] = &[
 /// Membership of [`FORWARDING`] by id.
 const IS_FORWARDING: [bool; 256] = forwarding_table();
 
+// === impl Found ===
+
+impl Found {
+    fn look(&mut self, fields: &Fields) {
+        for entry in fields.entries() {
+            match Known::from_id(entry.id) {
+                Some(Known::XForwardedFor) => self.forwarded_for = true,
+                Some(Known::XRealIp) => self.real_ip = true,
+                Some(Known::XForwardedPort) => self.port = true,
+                Some(Known::XForwardedHost) => self.host = true,
+                Some(Known::XForwardedProto) => {
+                    let proto = fields.value(entry);
+                    self.proto = true;
+                    self.secure |= proto.eq_ignore_ascii_case(b"https") || proto == b"wss";
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
 // === functions ===
 
 /// Removes every forwarding field, and every name that folds to one (`X_Forwarded.For`), for a
@@ -66,8 +99,9 @@ pub fn remove_aliases(fields: &mut Fields) -> usize {
     before - fields.len()
 }
 
-/// Makes the forwarding fields of a request right: what an untrusted hop sent goes, what is
-/// missing is set, and the peer is appended to `X-Forwarded-For`.
+/// Makes the forwarding fields of a request right: what an untrusted hop sent goes, and what is
+/// missing is set. `X-Forwarded-For` keeps what a trusted hop said: [`append_for`] adds the peer
+/// once nobody looks at the list any more, just before the request goes upstream.
 ///
 /// Call it after [`Fields::strip_hop_by_hop`].
 pub fn apply(head: &mut RequestHead, hop: &Hop<'_>) {
@@ -77,27 +111,39 @@ pub fn apply(head: &mut RequestHead, hop: &Hop<'_>) {
     } else {
         remove_all(&mut head.fields);
     }
-    if !head.fields.contains(Known::XRealIp) {
-        set_real_ip(&mut head.fields, peer);
+    let mut found = Found::default();
+    if trusted {
+        found.look(&head.fields);
     }
-    if !head.fields.contains(Known::XForwardedProto) {
-        set_proto(&mut head.fields, scheme, websocket);
+    if !found.real_ip {
+        head.fields.append_with(Known::XRealIp, |out| push_ip(peer, out));
     }
-    if !head.fields.contains(Known::XForwardedPort) {
+    if !found.proto {
+        let text = proto(scheme, websocket);
+        head.fields.append_with(Known::XForwardedProto, |out| out.extend_from_slice(text));
+    }
+    if !found.port {
         let port = match head.port() {
             Some(port) => port,
-            None if is_secure(&head.fields) => Scheme::Https.default_port(),
+            None if found.secure => Scheme::Https.default_port(),
             None => scheme.default_port(),
         };
-        set_port(&mut head.fields, port);
+        let write = |out: &mut Vec<u8>| push_decimal(u64::from(port), out);
+        head.fields.append_with(Known::XForwardedPort, write);
     }
-    if !head.fields.contains(Known::XForwardedHost) && !head.authority().is_empty() {
-        set_host(head);
+    let (authority, fields) = head.authority_and_fields();
+    if !found.host && !authority.is_empty() {
+        let write = |out: &mut Vec<u8>| out.extend_from_slice(authority.as_bytes());
+        fields.append_with(Known::XForwardedHost, write);
     }
     if !server.is_empty() {
-        set_server(&mut head.fields, server);
+        set_server(fields, server);
     }
-    append_for(&mut head.fields, peer);
+    if found.forwarded_for {
+        append_for(fields, peer);
+    } else {
+        fields.append_with(Known::XForwardedFor, |out| push_ip(peer, out));
+    }
 }
 
 /// Appends `peer` to `X-Forwarded-For`; several fields become one.
@@ -112,12 +158,7 @@ pub fn set_real_ip(fields: &mut Fields, peer: IpAddr) {
 
 /// Sets `X-Forwarded-Proto`.
 pub fn set_proto(fields: &mut Fields, scheme: Scheme, websocket: bool) {
-    let text: &[u8] = match (scheme, websocket) {
-        (Scheme::Http, false) => b"http",
-        (Scheme::Https, false) => b"https",
-        (Scheme::Http, true) => b"ws",
-        (Scheme::Https, true) => b"wss",
-    };
+    let text = proto(scheme, websocket);
     fields.set_with(Known::XForwardedProto, |out| out.extend_from_slice(text));
 }
 
@@ -138,6 +179,15 @@ pub fn set_server(fields: &mut Fields, server: &str) {
     let _ = fields.set(Known::XForwardedServer, server.as_bytes());
 }
 
+fn proto(scheme: Scheme, websocket: bool) -> &'static [u8] {
+    match (scheme, websocket) {
+        (Scheme::Http, false) => b"http",
+        (Scheme::Https, false) => b"https",
+        (Scheme::Http, true) => b"ws",
+        (Scheme::Https, true) => b"wss",
+    }
+}
+
 /// Appends an address; an IPv4 address in IPv6 form as IPv4.
 fn push_ip(addr: IpAddr, out: &mut Vec<u8>) {
     match addr.to_canonical() {
@@ -152,13 +202,6 @@ fn push_ip(addr: IpAddr, out: &mut Vec<u8>) {
         // Writing to a vector does not fail.
         addr => drop(write!(out, "{addr}")),
     }
-}
-
-/// Whether the hop before says that the client used TLS.
-fn is_secure(fields: &Fields) -> bool {
-    fields
-        .get(Known::XForwardedProto)
-        .is_some_and(|proto| proto.eq_ignore_ascii_case(b"https") || proto == b"wss")
 }
 
 /// Whether the name is not well known but folds to a forwarding field.

@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::backend::Backend;
-use crate::id::BackendId;
+use crate::id::{BackendId, PolicyId, RouteId};
 use crate::listener::Listener;
+use crate::route::Route;
 
 /// A number that grows with each published snapshot; the same in logs, metrics and answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -27,4 +28,27 @@ pub struct Snapshot {
     pub listeners: Vec<Arc<Listener>>,
     /// Every destination that a route names.
     pub backends: BTreeMap<BackendId, Arc<Backend>>,
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// All HTTP routes, listener by listener; one that is served on several comes as often.
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.listeners.iter().flat_map(|listener| {
+            let plain = listener.plain.as_ref();
+            let tls = listener.tls.as_ref().map(|tls| &tls.served);
+            plain.into_iter().chain(tls).flat_map(|served| &served.http.routes)
+        })
+    }
+
+    /// The names of all steps, under which live state is kept.
+    pub fn policies(&self) -> impl Iterator<Item = &PolicyId> {
+        self.routes().flat_map(|route| route.steps.iter().map(|step| &step.id))
+    }
+
+    /// The route of that name.
+    pub fn route(&self, id: &RouteId) -> Option<&Arc<Route>> {
+        self.routes().find(|route| route.id == *id)
+    }
 }

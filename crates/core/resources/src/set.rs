@@ -8,6 +8,8 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rapidhash::fast::SeedableState;
+
 use crate::problem::{Pos, Problem, Severity};
 use crate::resource::{Key, Resource};
 use crate::yaml;
@@ -48,8 +50,8 @@ pub struct Document {
 /// One resource, or what is left of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
-    /// Its name, when it could be read.
-    pub key: Option<Key>,
+    /// The name of a rejected resource, when it could be read.
+    pub rejected: Option<Box<Key>>,
     /// File it stands in.
     pub file: Arc<str>,
     /// Where it begins.
@@ -131,18 +133,22 @@ impl ResourceSet {
 
     fn from_files(files: Vec<Arc<SourceFile>>) -> Self {
         let mut set = Self { files, ..Self::default() };
-        let mut seen: HashMap<&Key, &Item> = HashMap::new();
+        let documents = set.files.iter().flat_map(|file| &file.documents);
+        let count = documents.map(|document| document.items.len()).sum();
+        set.items.reserve_exact(count);
+        let mut seen: HashMap<&Key, &Item, SeedableState<'static>> =
+            HashMap::with_capacity_and_hasher(count, SeedableState::default());
         for document in set.files.iter().flat_map(|file| &file.documents) {
             for item in &document.items {
-                let Some(key) = &item.key else {
+                let Some(key) = item.key() else {
                     set.items.push(Arc::clone(item));
                     continue;
                 };
-                if let Some(first) = seen.get(key) {
+                if let Some(first) = seen.insert(key, item) {
+                    seen.insert(key, first);
                     set.items.push(Arc::new(duplicate(item, first)));
                     continue;
                 }
-                seen.insert(key, item);
                 if let Some(resource) = &item.resource {
                     set.index.insert(Arc::clone(resource));
                 }
@@ -163,6 +169,14 @@ impl PartialEq for ResourceSet {
 // === impl Item ===
 
 impl Item {
+    /// Its name, when it could be read.
+    pub fn key(&self) -> Option<&Key> {
+        match &self.resource {
+            Some(resource) => Some(&resource.key),
+            None => self.rejected.as_deref(),
+        }
+    }
+
     /// Whether the resource is not in force as written.
     pub fn is_rejected(&self) -> bool {
         self.resource.is_none()
@@ -171,41 +185,70 @@ impl Item {
 
 fn read_file(path: &str, text: &str, old: Option<&Arc<SourceFile>>) -> SourceFile {
     let path: Arc<str> = old.map_or_else(|| Arc::from(path), |old| Arc::clone(&old.path));
-    let mut known: HashMap<(u32, &str), &Document> = HashMap::new();
-    let mut by_key: HashMap<&Key, &Arc<Item>> = HashMap::new();
-    for document in old.iter().flat_map(|old| &old.documents) {
-        let file = old.expect("its documents were just listed");
-        known.insert((document.line, &file.text[document.range.clone()]), document);
-        by_key.extend(document.items.iter().filter_map(|item| Some((item.key.as_ref()?, item))));
-    }
+    let known = old.map(|old| Known::new(old));
+    let mut by_key = None;
     let base = text.as_ptr() as usize;
-    let documents = yaml::split(text)
-        .into_iter()
-        .map(|chunk| {
-            let start = chunk.text.as_ptr() as usize - base;
-            let range = start..start + chunk.text.len();
-            let items = match known.get(&(chunk.line, chunk.text)) {
-                Some(document) => document.items.clone(),
-                None => decode::items(&path, chunk)
-                    .into_iter()
-                    .map(|item| keep_equal(item, &by_key))
-                    .collect(),
-            };
-            Document { line: chunk.line, range, items }
-        })
-        .collect();
+    let mut documents = Vec::new();
+    for (position, chunk) in yaml::split(text).into_iter().enumerate() {
+        let start = chunk.text.as_ptr() as usize - base;
+        let range = start..start + chunk.text.len();
+        let same = known.as_ref().and_then(|known| known.find(position, chunk));
+        let items = match (same, old) {
+            (Some(document), _) => document.items.clone(),
+            (None, None) => decode::items(&path, chunk).into_iter().map(Arc::new).collect(),
+            (None, Some(old)) => {
+                let by_key = by_key.get_or_insert_with(|| items_by_key(old));
+                let items = decode::items(&path, chunk).into_iter();
+                items.map(|item| keep_equal(item, by_key)).collect()
+            }
+        };
+        documents.push(Document { line: chunk.line, range, items });
+    }
+    documents.shrink_to_fit();
     SourceFile { path, text: text.into(), documents }
+}
+
+/// The documents of a file as it was before.
+struct Known<'a> {
+    file: &'a SourceFile,
+    by_line: HashMap<u32, &'a Document>,
+}
+
+impl<'a> Known<'a> {
+    fn new(file: &'a SourceFile) -> Self {
+        let by_line = file.documents.iter().map(|document| (document.line, document)).collect();
+        Self { file, by_line }
+    }
+
+    /// The document with the same text at the same place.
+    fn find(&self, position: usize, chunk: yaml::Chunk<'_>) -> Option<&'a Document> {
+        let is_same = |document: &&Document| {
+            document.line == chunk.line && self.file.text[document.range.clone()] == *chunk.text
+        };
+        // Most often nothing has moved.
+        self.file
+            .documents
+            .get(position)
+            .filter(is_same)
+            .or_else(|| self.by_line.get(&chunk.line).copied().filter(is_same))
+    }
+}
+
+fn items_by_key(file: &SourceFile) -> HashMap<&Key, &Arc<Item>> {
+    let items = file.documents.iter().flat_map(|document| &document.items);
+    items.filter_map(|item| Some((item.key()?, item))).collect()
 }
 
 /// The old item where the new one says the same.
 fn keep_equal(item: Item, old: &HashMap<&Key, &Arc<Item>>) -> Arc<Item> {
-    let same = item.key.as_ref().and_then(|key| old.get(key)).filter(|old| ****old == item);
+    let same = item.key().and_then(|key| old.get(key)).filter(|old| ****old == item);
     same.map_or_else(|| Arc::new(item), |old| Arc::clone(old))
 }
 
 fn duplicate(item: &Item, first: &Item) -> Item {
     let mut item = item.clone();
-    let name = item.key.as_ref().map(ToString::to_string).unwrap_or_default();
+    let name = item.key().map(ToString::to_string).unwrap_or_default();
+    item.rejected = item.key().cloned().map(Box::new);
     let message =
         format!("{name} is already defined in {}:{}; this one is not used", first.file, first.at.line);
     item.problems.push(

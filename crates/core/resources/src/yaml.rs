@@ -108,7 +108,7 @@ pub fn split(text: &str) -> Vec<Chunk<'_>> {
     let mut chunks = Vec::new();
     let (mut start, mut start_line) = (0, 1);
     let (mut offset, mut line) = (0, 1);
-    // Directives and comments in front of a `---` belong to the document after it.
+    // Directives and comments in front of the first `---` belong to the document after it.
     let mut has_content = false;
     for piece in text.split_inclusive('\n') {
         if is_separator(piece) && has_content {

@@ -167,10 +167,7 @@ pub(crate) async fn error_page(
 ) -> Result<Reason, Stop> {
     let status = x.rsp.status();
     answered.discard(scope, status);
-    let (body, content_type) = match fetch_page(scope, x, &page, status).await {
-        Some(fetched) => fetched,
-        None => (Vec::new(), None),
-    };
+    let (body, content_type) = fetch_page(scope, x, &page, status).await.unwrap_or_default();
     x.rsp.fields.remove(Known::ContentEncoding);
     x.rsp.fields.remove(Known::ContentType);
     if let Some(content_type) = content_type {

@@ -78,6 +78,8 @@ async fn serve(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg) -> Result<Re
         steps::choice(scope, x, down, &choice).await?;
     }
     keep_body(scope, x, down).await?;
+    // Only now, because steps count the addresses of the list from its right end.
+    forwarded::append_for(&mut x.req.fields, scope.conn.client.ip());
     attempt::forward(scope, x, down, backend).await
 }
 

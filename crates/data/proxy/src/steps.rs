@@ -248,7 +248,7 @@ async fn ask_authorizer(
             Ok(())
         }
         AuthVerdict::Deny => {
-            let denial = forward_auth::denial(auth, &head, scope.conn.tls.is_some());
+            let denial = forward_auth::denial(auth, &head, backend.settings().tls.is_some());
             Err(Stop::Answer(Box::new(DirectResponse {
                 reason: forward_auth::denial_reason(head.status()),
                 head: denial.map_err(full)?,

@@ -71,6 +71,7 @@ pub(crate) struct Worker {
     pub(crate) live: Live,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) log: Option<Writer>,
+    #[expect(clippy::vec_box, reason = "they move between requests by pointer")]
     pub(crate) exchanges: RefCell<Vec<Box<Exchange>>>,
     pub(crate) slots: Slots,
     pub(crate) credentials: RefCell<CredentialCache>,

@@ -15,6 +15,8 @@ mod endpoint;
 pub mod error;
 mod lease;
 pub mod metrics;
+pub mod health;
+pub mod resolve;
 mod pool;
 pub mod shared;
 

@@ -129,8 +129,7 @@ impl Generators {
     /// One line for the header of the result.
     pub(crate) fn describe(&self) -> String {
         let own = concat!("weft-load ", env!("CARGO_PKG_VERSION"));
-        let first_words =
-            |line: &String| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        let first_words = |line: &String| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
         let h1 = self.wrk.as_ref().map_or_else(|| own.to_owned(), first_words);
         let h2 = self.h2load.as_ref().map_or_else(|| own.to_owned(), first_words);
         format!("{h1} (HTTP/1.1 closed loop), {h2} (HTTP/2), {own} (open loop, churn)")
@@ -167,13 +166,7 @@ struct WrkResult {
     p99: f64,
 }
 
-fn wrk(
-    lab: &Lab,
-    shape: Shape,
-    table: Table,
-    addr: SocketAddr,
-    secs: u64,
-) -> anyhow::Result<Seen> {
+fn wrk(lab: &Lab, shape: Shape, table: Table, addr: SocketAddr, secs: u64) -> anyhow::Result<Seen> {
     let script = lab.path("wrk.lua");
     std::fs::write(&script, wrk_script(shape, table))?;
     let output = Command::new("wrk")
@@ -198,11 +191,8 @@ fn wrk(
 }
 
 fn wrk_script(shape: Shape, table: Table) -> String {
-    let mut script = format!(
-        "wrk.method = {:?}\nwrk.headers[\"Host\"] = {:?}\n",
-        shape.method,
-        table.host()
-    );
+    let mut script =
+        format!("wrk.method = {:?}\nwrk.headers[\"Host\"] = {:?}\n", shape.method, table.host());
     for (name, value) in HEADERS {
         script.push_str(&format!("wrk.headers[{name:?}] = {value:?}\n"));
     }
@@ -254,10 +244,8 @@ fn h2load_result(text: &str, log: &Path, secs: u64) -> anyhow::Result<Seen> {
     let succeeded = number("status codes:", "2xx").context("h2load names no statuses")?;
     // start in µs, status, duration in µs, separated by tabs
     let log = std::fs::read_to_string(log).context("h2load wrote no log")?;
-    let durations: Vec<f64> = log
-        .lines()
-        .filter_map(|line| line.split('\t').nth(2)?.trim().parse().ok())
-        .collect();
+    let durations: Vec<f64> =
+        log.lines().filter_map(|line| line.split('\t').nth(2)?.trim().parse().ok()).collect();
     Ok(Seen {
         requests,
         failed: requests.saturating_sub(succeeded),

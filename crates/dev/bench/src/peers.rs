@@ -41,7 +41,6 @@ pub(crate) enum Kind {
 
 /// A proxy that answers requests.
 pub(crate) struct Running {
-    pub(crate) kind: Kind,
     pub(crate) process: Process,
     pub(crate) plain: SocketAddr,
     pub(crate) tls: Option<SocketAddr>,
@@ -130,7 +129,6 @@ impl Peer {
         })?;
         let is_relay = self.kind == Kind::Relay;
         Ok(Running {
-            kind: self.kind,
             process,
             plain,
             tls: (!is_relay).then(|| local(ports.tls)),

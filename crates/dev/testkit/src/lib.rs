@@ -27,6 +27,7 @@
 
 mod background;
 mod certificates;
+pub mod documents;
 mod echo;
 mod gateway;
 mod grpc;
@@ -45,10 +46,24 @@ pub use echo::Echo;
 pub use gateway::{Gateway, GatewayBuilder, Reserved};
 pub use grpc::{GrpcReply, decode_messages, encode_message};
 pub use h2_client::{H2Client, H2Exchange, H2Request, H2Response};
-pub use h2_frames::{Frame, H2Frames, flags, kind};
+pub use h2_frames::{Frame, H2Frames, Outcome, flags, kind};
 pub use h2_origin::{H2Origin, H2Recorded};
 pub use raw_client::RawClient;
-pub use raw_origin::{ConnectionLog, Exchange, Gate, Next, RawOrigin, RawOriginBuilder, RawRequest};
+pub use raw_origin::{
+    ConnectionLog, Exchange, Gate, Next, RawOrigin, RawOriginBuilder, RawRequest,
+};
 pub use response::Response;
 pub use stream::{TlsDial, dial_tls};
 pub use tcp_origin::TcpOrigin;
+
+/// What was compressed by gzip.
+///
+/// # Panics
+///
+/// When the bytes are not whole and right.
+pub fn gunzip(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(bytes), &mut out)
+        .expect("the bytes are gzip");
+    out
+}

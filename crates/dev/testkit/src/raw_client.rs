@@ -16,6 +16,9 @@ pub struct RawClient {
     buffer: Vec<u8>,
 }
 
+/// Field names and values.
+type Pairs = Vec<(String, String)>;
+
 // === impl RawClient ===
 
 impl RawClient {
@@ -62,9 +65,8 @@ impl RawClient {
 
     /// One GET on a connection of its own.
     pub fn get(addr: SocketAddr, host: &str, target: &str) -> Response {
-        Self::connect(addr).request(&format!(
-            "GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-        ))
+        Self::connect(addr)
+            .request(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
     }
 
     /// The peer's certificate, DER, and the protocol agreed on by ALPN.
@@ -277,7 +279,7 @@ impl RawClient {
         self.read_until(b"\r\n\r\n").map(Some)
     }
 
-    fn read_chunked(&mut self) -> io::Result<(Vec<u8>, Vec<(String, String)>)> {
+    fn read_chunked(&mut self) -> io::Result<(Vec<u8>, Pairs)> {
         let mut body = Vec::new();
         loop {
             let chunk = self.chunk()?;

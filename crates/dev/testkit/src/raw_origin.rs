@@ -96,7 +96,7 @@ struct Log {
     connections: Vec<ConnectionLog>,
     requests: Vec<RawRequest>,
     /// For shutting down.
-    sockets: Vec<TcpStream>,
+    sockets: Vec<Option<TcpStream>>,
 }
 
 // === impl RawOrigin ===
@@ -182,12 +182,15 @@ impl RawOrigin {
             .wait_timeout_while(log, DEADLINE, unmet)
             .unwrap_or_else(PoisonError::into_inner);
         let requests = log.requests.len();
-        assert!(!timeout.timed_out(), "waited in vain for {what}; the origin got {requests} requests");
+        assert!(
+            !timeout.timed_out(),
+            "waited in vain for {what}; the origin got {requests} requests"
+        );
     }
 
     /// Ends every open connection, as a restart would.
     pub fn close_connections(&self) {
-        for socket in &lock(&self.shared.log).sockets {
+        for socket in lock(&self.shared.log).sockets.iter().flatten() {
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
@@ -285,6 +288,11 @@ impl Gate {
     pub fn open(&self) {
         *lock(&self.0.0) = true;
         self.0.1.notify_all();
+    }
+
+    /// Whether it is open.
+    pub fn is_open(&self) -> bool {
+        *lock(&self.0.0)
     }
 
     /// Waits until it is open, at most the usual deadline.

@@ -89,9 +89,8 @@ impl Response {
     }
 
     pub(crate) fn content_length(&self) -> Option<usize> {
-        self.header("content-length").map(|value| {
-            value.parse().unwrap_or_else(|_| panic!("content-length is {value:?}"))
-        })
+        self.header("content-length")
+            .map(|value| value.parse().unwrap_or_else(|_| panic!("content-length is {value:?}")))
     }
 }
 

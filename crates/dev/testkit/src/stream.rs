@@ -22,6 +22,8 @@ pub struct TlsDial {
     pub alpn: Vec<String>,
     /// Client certificate.
     pub client: Option<Leaf>,
+    /// Offers TLS 1.2 only.
+    pub is_tls12_only: bool,
 }
 
 /// A connection.
@@ -65,12 +67,14 @@ impl TlsDial {
             roots: Some(roots),
             alpn: vec!["http/1.1".into()],
             client: None,
+            is_tls12_only: false,
         }
     }
 
     /// Offers nothing by ALPN and accepts every certificate.
     pub fn insecure(server_name: &str) -> Self {
-        Self { server_name: Some(server_name.into()), roots: None, alpn: Vec::new(), client: None }
+        let server_name = Some(server_name.into());
+        Self { server_name, roots: None, alpn: Vec::new(), client: None, is_tls12_only: false }
     }
 
     /// With other protocols.
@@ -87,9 +91,21 @@ impl TlsDial {
         self
     }
 
+    /// Offering TLS 1.2 only.
+    #[must_use]
+    pub fn tls12_only(mut self) -> Self {
+        self.is_tls12_only = true;
+        self
+    }
+
     pub(crate) fn config(&self) -> Arc<rustls::ClientConfig> {
+        let versions = if self.is_tls12_only {
+            &[&rustls::version::TLS12][..]
+        } else {
+            rustls::DEFAULT_VERSIONS
+        };
         let builder = rustls::ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap();
         let builder = match &self.roots {
             Some(roots) => builder.with_root_certificates(roots.clone()),
@@ -98,9 +114,7 @@ impl TlsDial {
                 .with_custom_certificate_verifier(Arc::new(accept_all::AcceptAll)),
         };
         let mut config = match &self.client {
-            Some(leaf) => {
-                builder.with_client_auth_cert(leaf.chain_der(), leaf.key_der()).unwrap()
-            }
+            Some(leaf) => builder.with_client_auth_cert(leaf.chain_der(), leaf.key_der()).unwrap(),
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = self.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();

@@ -106,7 +106,8 @@ impl Shared {
         let mut stream = match &self.tls {
             None => Stream::Plain(tcp),
             Some(config) => {
-                let session = ServerConnection::new(config.clone()).map_err(std::io::Error::other)?;
+                let session =
+                    ServerConnection::new(config.clone()).map_err(std::io::Error::other)?;
                 Stream::Server(Box::new(StreamOwned::new(session, tcp)))
             }
         };

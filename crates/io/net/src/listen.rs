@@ -102,6 +102,40 @@ pub fn bind(addr: SocketAddr, options: &ListenOptions) -> Result<std::net::TcpLi
     opened().map_err(|source| BindError { addr, source })
 }
 
+/// A port kept for us: bound, but not listening, so that no connection comes to it.
+#[derive(Debug)]
+pub struct Reservation {
+    _socket: Socket,
+    addr: SocketAddr,
+}
+
+/// Keeps a port that the system chooses. Sockets made by [`bind`] with
+/// [`ListenOptions::reuse_port`] can have it while the reservation lives.
+///
+/// # Errors
+///
+/// When the address is not ours or no port is free.
+pub fn reserve(ip: std::net::IpAddr) -> Result<Reservation, BindError> {
+    let wanted = SocketAddr::new(ip, 0);
+    let opened = || -> io::Result<Reservation> {
+        let socket = Socket::new(Domain::for_address(wanted), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&wanted.into())?;
+        let addr = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+        Ok(Reservation { _socket: socket, addr })
+    };
+    opened().map_err(|source| BindError { addr: wanted, source })
+}
+
+impl Reservation {
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.addr.port()
+    }
+}
+
+
 /// Sets the options of a connection that we opened. Accepted ones have inherited theirs.
 ///
 /// # Errors

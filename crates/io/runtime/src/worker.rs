@@ -53,6 +53,14 @@ where
     })
 }
 
+/// Starts a thread for work that blocks for the life of the process, such as writing a log.
+#[expect(clippy::disallowed_methods, reason = "the one place that may spawn")]
+pub fn spawn_blocking(name: &str, work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = std::thread::Builder::new().name(name.into()).spawn(work) {
+        tracing::error!(thread = name, %error, "a thread cannot be started");
+    }
+}
+
 /// Cores this process may use; at least 1.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

@@ -146,6 +146,9 @@ fn advice(error: &TlsError) -> String {
         TlsError::InvalidCertificate(
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
         ) => "the peer's certificate is not valid yet; compare the clocks",
+        TlsError::InvalidCertificate(CertificateError::BadSignature) => {
+            "a signature of the peer's certificate is wrong; was its authority renewed?"
+        }
         TlsError::NoCertificatesPresented => {
             "the peer presented no certificate, and one is required"
         }

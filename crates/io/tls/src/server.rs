@@ -35,6 +35,7 @@ struct Inner {
     /// By a hash of what it was made from, to find it again at the next build.
     built: HashMap<u64, Vec<Arc<Parts>>>,
     tickets: Ticketers,
+    errors: Vec<InvalidTls>,
 }
 
 /// One entry as it is served.
@@ -42,7 +43,8 @@ struct Inner {
 struct Built {
     host: Box<str>,
     site: Box<str>,
-    parts: Arc<Parts>,
+    /// `None` when the entry is invalid: its handshakes are refused.
+    parts: Option<Arc<Parts>>,
 }
 
 /// What a configuration was made from, and the configuration.
@@ -55,7 +57,10 @@ struct Parts {
 
 /// The configuration that a server name leads to.
 #[derive(Debug, Clone)]
-pub struct Selected(Arc<Built>);
+pub struct Selected {
+    entry: Arc<Built>,
+    parts: Arc<Parts>,
+}
 
 /// No configuration for a server name: the handshake is refused with `unrecognized_name`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +71,9 @@ pub enum NotSelected {
     /// Strict server names are on and no certificate covers the name.
     #[error("strict server names are on and no certificate covers the name")]
     Strict,
+    /// The entry that covers the name is invalid; see [`ServerTls::build_partial`].
+    #[error("the certificates or options for the server name are invalid")]
+    Invalid,
 }
 
 /// An entry that cannot be served.
@@ -133,11 +141,23 @@ impl ServerTls {
     ///
     /// Every entry that cannot be served, with the reason.
     pub fn build(table: &TlsTable, previous: Option<&Self>) -> Result<Self, Vec<InvalidTls>> {
+        match Self::build_partial(table, previous) {
+            (built, errors) if errors.is_empty() => Ok(built),
+            (_, errors) => Err(errors),
+        }
+    }
+
+    /// The same, but an entry that cannot be served does not keep the others from being served.
+    ///
+    /// Handshakes for its own names are refused. They do not fall through to a wildcard or the
+    /// default, whose rules for clients may be laxer, and the entry's earlier form does not go on,
+    /// because what could not be put in force may be a stricter rule.
+    pub fn build_partial(table: &TlsTable, previous: Option<&Self>) -> (Self, Vec<InvalidTls>) {
         let previous = previous.map(|previous| &previous.0);
         if let Some(previous) = previous
             && previous.table == *table
         {
-            return Ok(Self(previous.clone()));
+            return (Self(previous.clone()), previous.errors.clone());
         }
         let mut builder = Builder {
             previous: previous.map(|previous| &**previous),
@@ -148,7 +168,7 @@ impl ServerTls {
         };
         let (mut exact, mut shallow, mut deep) = (HashMap::new(), HashMap::new(), HashMap::new());
         for entry in &table.entries {
-            let Some(built) = builder.entry(entry) else { continue };
+            let built = builder.entry(entry);
             let host = entry.host.to_ascii_lowercase();
             let (map, key) = match host.strip_prefix("*.") {
                 Some(suffix) if entry.deep => (&mut deep, suffix),
@@ -157,14 +177,12 @@ impl ServerTls {
             };
             map.entry(key.into()).or_insert(built);
         }
-        let default = table.default.as_ref().and_then(|entry| builder.entry(entry));
-        if !builder.errors.is_empty() {
-            return Err(builder.errors);
-        }
-        let Builder { built, mut tickets, .. } = builder;
+        let default = table.default.as_ref().map(|entry| builder.entry(entry));
+        let Builder { built, mut tickets, errors, .. } = builder;
         tickets.forget_unused();
-        let table = table.clone();
-        Ok(Self(Arc::new(Inner { table, exact, shallow, deep, default, built, tickets })))
+        let (table, said) = (table.clone(), errors.clone());
+        let inner = Inner { table, exact, shallow, deep, default, built, tickets, errors };
+        (Self(Arc::new(inner)), said)
     }
 
     /// The site of the entry that a host leads to (see [`TlsEntry::site`]); `None` when it leads
@@ -184,7 +202,7 @@ impl ServerTls {
             .and_then(|name| self.0.find(name))
             .or(self.0.default.as_ref())
             .ok_or(NotSelected::NoEntry)?;
-        let parts = &found.parts;
+        let parts = found.parts.as_ref().ok_or(NotSelected::Invalid)?;
         let covered = || {
             server_name.is_some_and(|name| {
                 parts.certificates.iter().any(|certificate| resolver::covers(certificate, name))
@@ -192,7 +210,7 @@ impl ServerTls {
         };
         match parts.options.sni_strict && !covered() {
             true => Err(NotSelected::Strict),
-            false => Ok(Selected(found.clone())),
+            false => Ok(Selected { entry: found.clone(), parts: parts.clone() }),
         }
     }
 }
@@ -223,22 +241,22 @@ impl Inner {
 impl Selected {
     /// The configuration for the handshake.
     pub fn config(&self) -> &Arc<ServerConfig> {
-        &self.0.parts.config
+        &self.parts.config
     }
 
     /// The host of the entry: `shop.example`, `*.example`, or empty for the default.
     pub fn host(&self) -> &str {
-        &self.0.host
+        &self.entry.host
     }
 
     /// The site of the entry (see [`TlsEntry::site`]).
     pub fn site(&self) -> &str {
-        &self.0.site
+        &self.entry.site
     }
 
     /// The options of the entry.
     pub fn options(&self) -> &TlsOptions {
-        &self.0.parts.options
+        &self.parts.options
     }
 
     /// Whether a client certificate that is accepted has been verified against authorities.
@@ -253,19 +271,13 @@ impl Selected {
 // === impl Builder ===
 
 impl Builder<'_> {
-    fn entry(&mut self, entry: &TlsEntry) -> Option<Arc<Built>> {
-        match self.parts(entry) {
-            Ok(parts) => Some({
-                let (host, site) = (entry.host.clone(), entry.site.clone());
-                Arc::new(Built { host, site, parts })
-            }),
-            Err(reasons) => {
-                let host = &entry.host;
-                let with_host = |reason| InvalidTls { host: host.clone(), reason };
-                self.errors.extend(reasons.into_iter().map(with_host));
-                None
-            }
-        }
+    fn entry(&mut self, entry: &TlsEntry) -> Arc<Built> {
+        let (host, site) = (entry.host.clone(), entry.site.clone());
+        let parts = self.parts(entry).map_err(|reasons| {
+            let with_host = |reason| InvalidTls { host: host.clone(), reason };
+            self.errors.extend(reasons.into_iter().map(with_host));
+        });
+        Arc::new(Built { host, site, parts: parts.ok() })
     }
 
     fn parts(&mut self, entry: &TlsEntry) -> Result<Arc<Parts>, Vec<InvalidEntry>> {

@@ -1,8 +1,10 @@
 //! When the next request may start.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use rustix::time::{
@@ -11,6 +13,7 @@ use rustix::time::{
 };
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
 
 /// The schedule of one worker, shared by its lanes.
 pub(crate) struct Pacer {
@@ -19,6 +22,10 @@ pub(crate) struct Pacer {
     remaining: Cell<Option<u64>>,
     open: Option<OpenLoop>,
     issued: Cell<u64>,
+    /// Lanes that wait for a slot of their own, the earliest slot first.
+    waiting: RefCell<VecDeque<Waiting>>,
+    /// A lane has begun to wait.
+    arrived: Notify,
 }
 
 /// This worker's share of a fixed-rate schedule: slot `k` starts at
@@ -35,6 +42,15 @@ pub(crate) struct Timer {
     fd: AsyncFd<OwnedFd>,
 }
 
+struct Waiting {
+    due: Instant,
+    lane: Waker,
+}
+
+/// The last stretch before a slot is spent looking at the clock and the sockets: being woken from
+/// idle takes the kernel as long, and would count as latency.
+const SPIN: Duration = Duration::from_micros(50);
+
 // === impl Pacer ===
 
 impl Pacer {
@@ -50,11 +66,14 @@ impl Pacer {
             remaining: Cell::new(requests),
             open,
             issued: Cell::new(0),
+            waiting: RefCell::new(VecDeque::new()),
+            arrived: Notify::new(),
         }
     }
 
     /// Waits for the next slot and returns its intended start, or `None` when the run is over.
-    pub(crate) async fn next(&self, timer: Option<&Timer>) -> Option<Instant> {
+    /// Not cancel safe: a slot is taken at once. In an open loop, [`Pacer::drive`] must run.
+    pub(crate) async fn next(&self) -> Option<Instant> {
         if self.remaining.get() == Some(0) {
             return None;
         }
@@ -71,15 +90,29 @@ impl Pacer {
             return None;
         }
         self.take();
-        if let Some(wait) = intended.checked_duration_since(now)
-            && !wait.is_zero()
-        {
-            match timer {
-                Some(timer) => timer.wait(wait).await,
-                None => tokio::time::sleep(wait).await,
-            }
+        if intended > now {
+            self.wait(intended).await;
         }
         Some(intended)
+    }
+
+    /// Wakes the lanes when their slots are due; never ends.
+    pub(crate) async fn drive(&self, timer: &Timer) {
+        loop {
+            let earliest = self.waiting.borrow().front().map(|waiting| waiting.due);
+            let Some(due) = earliest else {
+                self.arrived.notified().await;
+                continue;
+            };
+            let wait = due.saturating_duration_since(Instant::now());
+            if wait.is_zero() {
+                self.release(Instant::now());
+            } else if wait > SPIN {
+                timer.wait(wait - SPIN).await;
+            } else {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// Slots that were due before the deadline and never started.
@@ -89,6 +122,31 @@ impl Pacer {
         let due = open.slots_before(span);
         let due = self.remaining.get().map_or(due, |left| due.min(self.issued.get() + left));
         due.saturating_sub(self.issued.get())
+    }
+
+    async fn wait(&self, due: Instant) {
+        let mut is_queued = false;
+        std::future::poll_fn(|cx| {
+            if is_queued {
+                return Poll::Ready(());
+            }
+            is_queued = true;
+            // Slots are given out in order, so the queue is in order.
+            let lane = cx.waker().clone();
+            self.waiting.borrow_mut().push_back(Waiting { due, lane });
+            self.arrived.notify_one();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn release(&self, now: Instant) {
+        let mut waiting = self.waiting.borrow_mut();
+        while waiting.front().is_some_and(|waiting| waiting.due <= now) {
+            if let Some(released) = waiting.pop_front() {
+                released.lane.wake();
+            }
+        }
     }
 
     fn take(&self) {
@@ -138,12 +196,9 @@ impl Timer {
         if timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::empty(), &once).is_err() {
             return tokio::time::sleep(wait).await;
         }
-        let mut expirations = [0_u8; 8];
-        while let Ok(mut guard) = self.fd.readable().await {
-            let read = guard.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut expirations)?));
-            if read.is_ok() {
-                return;
-            }
+        // Arming it anew forgets this expiration, so there is no need to read it.
+        if let Ok(mut guard) = self.fd.readable().await {
+            guard.clear_ready();
         }
     }
 }

@@ -178,14 +178,14 @@ async fn run_all(
     shared: &Rc<Shared>,
     pacer: &Rc<Pacer>,
 ) -> Result<(), LoadError> {
+    if shared.plan.rate_per_sec.is_some() {
+        let (timer, pacer) = (Timer::new()?, pacer.clone());
+        // It ends with the runtime, after the last lane.
+        tokio::task::spawn_local(async move { pacer.drive(&timer).await });
+    }
     let mut tasks = Vec::with_capacity(lanes.len());
     for lane in lanes {
-        let timer = match shared.plan.rate_per_sec {
-            Some(_) => Some(Timer::new()?),
-            None => None,
-        };
-        let (shared, pacer) = (shared.clone(), pacer.clone());
-        tasks.push(tokio::task::spawn_local(run_lane(lane, shared, pacer, timer)));
+        tasks.push(tokio::task::spawn_local(run_lane(lane, shared.clone(), pacer.clone())));
     }
     for task in tasks {
         task.await.map_err(|_| LoadError::WorkerDied)?;
@@ -193,8 +193,8 @@ async fn run_all(
     Ok(())
 }
 
-async fn run_lane(mut lane: Lane, shared: Rc<Shared>, pacer: Rc<Pacer>, timer: Option<Timer>) {
-    while let Some(start) = pacer.next(timer.as_ref()).await {
+async fn run_lane(mut lane: Lane, shared: Rc<Shared>, pacer: Rc<Pacer>) {
+    while let Some(start) = pacer.next().await {
         let result = match tokio::time::timeout(shared.plan.timeout, lane.request(&shared)).await {
             Ok(result) => result,
             Err(_) => {

@@ -131,7 +131,7 @@ pub(crate) struct DocumentArgs {
 }
 
 /// Bounds on what peers may send. docs/running.md has the defaults with their reasons.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
     /// Time for a request head [default: 10s].

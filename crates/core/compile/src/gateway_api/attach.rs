@@ -11,6 +11,9 @@ use super::site::{Fate, Site};
 use crate::context::Output;
 use crate::remark::Place;
 
+/// The group of kinds that are still being tried out.
+const EXPERIMENTAL_GROUP: &str = "gateway.networking.x-k8s.io";
+
 /// A route at a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Attachment {
@@ -44,6 +47,7 @@ pub(super) fn attach(
         match at_parent(objects, sites, route, parent, &hosts) {
             Ok(found) => {
                 for attachment in found {
+                    // The same listener by another name counts once.
                     if !attached.iter().any(|known| known.site == attachment.site) {
                         attached.push(attachment);
                     }
@@ -79,9 +83,10 @@ fn at_parent(
     if object.is("", "Service") {
         return Err(Detached::Elsewhere("routes of a Service are for the mesh only".into()));
     }
-    let is_listener_set = matches!(&*object.kind, "ListenerSet" | "XListenerSet");
-    if *object.kind != *"Gateway" && !is_listener_set || *object.group != *GROUP && !is_listener_set
-    {
+    let is_parent = object.is(GROUP, "Gateway")
+        || object.is(GROUP, "ListenerSet")
+        || object.is(EXPERIMENTAL_GROUP, "XListenerSet");
+    if !is_parent {
         let message = format!("routes do not attach to a {} ({})", object.kind, object.group);
         return Err(Detached::Refused(message));
     }

@@ -1,6 +1,6 @@
 //! From attached rules to routes of listeners.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -25,16 +25,21 @@ use crate::dialect;
 pub(super) struct Emitter<'s, 'a> {
     pub(super) sites: &'s [Site<'a>],
     /// By address and whether on the TLS side, in the order of precedence.
-    http: BTreeMap<(SocketAddr, bool), Vec<Route>>,
-    tcp: BTreeMap<(SocketAddr, bool), Vec<TcpRoute>>,
+    http: BTreeMap<Door, Vec<Route>>,
+    tcp: BTreeMap<Door, Vec<TcpRoute>>,
+    /// What is there already: Gateways that are served together may lead the same way twice.
+    seen: HashSet<(Door, RouteId, i64)>,
 }
+
+/// An address and whether on the TLS side.
+type Door = (SocketAddr, bool);
 
 // === impl Emitter ===
 
 impl<'s, 'a> Emitter<'s, 'a> {
     /// Nothing yet.
     pub(super) fn new(sites: &'s [Site<'a>]) -> Self {
-        Self { sites, http: BTreeMap::new(), tcp: BTreeMap::new() }
+        Self { sites, http: BTreeMap::new(), tcp: BTreeMap::new(), seen: HashSet::new() }
     }
 
     /// Adds the rules of a route of HTTP. Routes must come in the order of precedence.
@@ -71,14 +76,13 @@ impl<'s, 'a> Emitter<'s, 'a> {
         if site.fate != Fate::Open {
             return;
         }
-        let routes = self.http.entry((site.addr, site.side() == Side::Tls)).or_default();
+        let door = (site.addr, site.side() == Side::Tls);
+        let routes = self.http.entry(door).or_default();
         for (index, found) in rule.matches.iter().enumerate() {
             for (host, own) in &attachment.hosts {
-                let id = route_id(rule, index, host);
+                let id = RouteId::new(route_id(rule, index, host));
                 let major = major(&site.host, *own);
-                // Merged Gateways may lead the same way twice.
-                let same = |route: &Route| *route.id.as_str() == *id && route.rank.major == major;
-                if !routes.iter().rev().any(same) {
+                if self.seen.insert((door, id.clone(), major)) {
                     routes.push(http_route(resource, rule, found, host, id, major));
                 }
             }
@@ -87,9 +91,9 @@ impl<'s, 'a> Emitter<'s, 'a> {
 
     /// Adds a TCP route.
     pub(super) fn add_tcp(&mut self, addr: SocketAddr, is_tls: bool, route: TcpRoute) {
-        let routes = self.tcp.entry((addr, is_tls)).or_default();
-        if !routes.iter().any(|known| known.id == route.id && known.rank.major == route.rank.major) {
-            routes.push(route);
+        let door = (addr, is_tls);
+        if self.seen.insert((door, route.id.clone(), route.rank.major)) {
+            self.tcp.entry(door).or_default().push(route);
         }
     }
 
@@ -151,7 +155,7 @@ impl<'s, 'a> Emitter<'s, 'a> {
                 id,
                 origin,
                 rank,
-                matcher: TcpMatcher::Sni(site.host.to_match()),
+                matcher: sni(self.sites, site, &site.host),
                 tls: TcpTls::Passthrough,
                 in_flight_max: None,
                 allow: Vec::new(),
@@ -159,10 +163,12 @@ impl<'s, 'a> Emitter<'s, 'a> {
             });
             return;
         }
-        let routes = self.http.entry((site.addr, is_tls)).or_default();
-        if routes.iter().any(|route| is_closing(route, &rank, &site.host)) {
+        // Listeners that are served together are kept from others once.
+        let name = RouteId::new(format!("listener {}", site.host));
+        if !self.seen.insert(((site.addr, is_tls), name, rank.major)) {
             return;
         }
+        let routes = self.http.entry((site.addr, is_tls)).or_default();
         routes.push(Route {
             id,
             origin,
@@ -175,18 +181,12 @@ impl<'s, 'a> Emitter<'s, 'a> {
     }
 }
 
-/// Whether a route keeps a host already, for a listener that is served together with another.
-fn is_closing(route: &Route, rank: &Rank, host: &Host) -> bool {
-    (route.rank.major, route.rank.minor) == (rank.major, 0)
-        && route.matcher == Matcher::Host(host.to_match())
-}
-
 fn http_route(
     resource: &Resource,
     rule: &Rule,
     found: &Match,
     host: &Host,
-    id: String,
+    id: RouteId,
     major: i64,
 ) -> Route {
     let condition = &found.condition;
@@ -204,7 +204,7 @@ fn http_route(
         host => format!("host {host}, {}", condition.words),
     };
     Route {
-        id: RouteId::new(id),
+        id,
         origin: origin(resource, rule.at.line, words),
         rank: Rank {
             dialect: dialect::GATEWAY_API,

@@ -21,7 +21,7 @@ use super::policy::Policies;
 use super::session;
 use crate::context::Output;
 use crate::remark::Place;
-use crate::traefik;
+use crate::traefik::{self, Borrower};
 
 /// What rules are compiled with.
 #[derive(Clone, Copy)]
@@ -103,11 +103,12 @@ impl<'a> Compiler<'a> {
             Rules::Grpc(rules) => rules.iter().map(Written::grpc).collect(),
         };
         let kind = route.key.kind.to_ascii_lowercase();
+        let names: Vec<Option<&str>> = written.iter().map(|rule| rule.name).collect();
         written
             .into_iter()
             .enumerate()
             .map(|(index, rule)| {
-                let label = rule.name.map_or_else(|| index.to_string(), str::to_owned);
+                let label = label(&names, index);
                 let (namespace, name) = (route.namespace(), route.name());
                 let id = format!("{kind}/{namespace}/{name}/{label}");
                 let caller = Caller {
@@ -172,6 +173,16 @@ impl<'a> Written<'a> {
             matches!(path, Some(PathModifier::Prefix(_)))
         })
     }
+}
+
+/// The name of a rule if it is one and the only one, else its position: ids must differ.
+fn label(names: &[Option<&str>], index: usize) -> String {
+    let is_name = |name: &&str| {
+        name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && names.iter().filter(|other| **other == Some(*name)).count() == 1
+    };
+    names[index].filter(is_name).map_or_else(|| index.to_string(), str::to_owned)
 }
 
 type Conditions = Vec<(Pos, Result<Condition, String>)>;
@@ -337,7 +348,9 @@ impl<'a> Linker<'a> {
             at: reference.at,
         };
         let Compiler { objects, traefik, .. } = self.compiler;
-        traefik::middlewares(objects.ctx, traefik, self.caller.route, &[name], path, id, out)
+        let borrower =
+            Borrower { context: objects.ctx, memo: traefik, resource: self.caller.route };
+        borrower.middlewares(&[name], path, id, out)
     }
 
     fn target(&self, rule: &Written<'a>, prefix: Option<&str>, out: &mut Output) -> Target {

@@ -30,6 +30,20 @@ pub(super) enum Value {
     None,
 }
 
+// === impl Prepared ===
+
+impl Prepared {
+    /// Of a resource that is fine and needs no preparation.
+    pub(super) fn nothing() -> Self {
+        Self { value: Value::None, problems: Vec::new() }
+    }
+
+    /// Whether it says nothing.
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self.value, Value::None) && self.problems.is_empty()
+    }
+}
+
 /// Looks at a resource alone.
 pub(super) fn prepare(resource: &Resource) -> Prepared {
     let mut problems = Problems { resource, list: Vec::new() };
@@ -90,15 +104,11 @@ pub(super) fn tcp_matcher(rule: &str, syntax: Syntax) -> Result<TcpMatcher, Inva
 /// Problems of one resource while it is looked at.
 pub(super) struct Problems<'a> {
     resource: &'a Resource,
+    /// What was found so far.
     pub(super) list: Vec<Problem>,
 }
 
-impl<'a> Problems<'a> {
-    /// None yet.
-    pub(super) fn new(resource: &'a Resource) -> Self {
-        Self { resource, list: Vec::new() }
-    }
-
+impl Problems<'_> {
     /// Adds one.
     pub(super) fn add(
         &mut self,

@@ -46,6 +46,10 @@ pub(super) fn piece(context: &Context<'_>, memo: &Memo, resource: &Arc<Resource>
     piece.backends = if is_router { std::mem::take(&mut link.backends) } else { Vec::new() };
     drop(link);
     piece.dependencies = scope.into_dependencies();
+    piece.http.shrink_to_fit();
+    piece.tcp.shrink_to_fit();
+    piece.backends.shrink_to_fit();
+    piece.placement.shrink_to_fit();
     piece
 }
 
@@ -59,7 +63,7 @@ fn ingress_route(
     let (refusal, tls) = common(link, home, &route.tls, &route.parent_refs, "spec");
     piece.placement =
         placement(link, &route.entry_points, route.tls.is_some(), "spec.entryPoints");
-    piece.tls = tls;
+    piece.tls = tls.map(Box::new);
     for (index, rule) in route.routes.iter().enumerate() {
         let Ok(matcher) = http_matcher(&rule.rule, rule.syntax) else { continue };
         if let Some(tls) = &mut piece.tls {
@@ -107,7 +111,7 @@ fn file_router(
     let entry_points = format!("{path}.entryPoints");
     piece.placement =
         placement(link, &router.entry_points, router.tls.is_some(), &entry_points);
-    piece.tls = tls;
+    piece.tls = tls.map(Box::new);
     let Ok(matcher) = http_matcher(&router.rule, router.syntax) else { return };
     if let Some(tls) = &mut piece.tls {
         tls.add_hosts(rule::host_matches(&matcher));

@@ -129,7 +129,7 @@ fn common(
     match tls::Use::new(link, home, written, path) {
         Ok(used) => {
             let options = used.options();
-            piece.tls = Some(used);
+            piece.tls = Some(Box::new(used));
             (TcpTls::Terminate(options), None)
         }
         Err(refusal) => (TcpTls::Terminate(Arc::new(tls::default_options())), Some(refusal)),

@@ -54,8 +54,8 @@ const GROUPS: [(&str, &str); 10] = [
     ("CurveP384", "secp384r1"),
     ("secp384r1", "secp384r1"),
     ("P384", "secp384r1"),
-    ("X25519", "x25519"),
-    ("x25519", "x25519"),
+    ("X25519", "X25519"),
+    ("x25519", "X25519"),
     ("X25519MLKEM768", "X25519MLKEM768"),
     ("x25519mlkem768", "X25519MLKEM768"),
 ];
@@ -129,6 +129,11 @@ impl Use {
                 self.hosts.push(name);
             }
         }
+    }
+
+    /// The name of the options of its own.
+    pub(super) fn options_name(&self) -> Option<&str> {
+        self.options.as_ref().map(|(name, _)| &**name)
     }
 
     /// The options of its own, or the usual ones.
@@ -425,7 +430,7 @@ impl Stock {
                 output.problem(&resource.key, problem);
             }
         }
-        let used = pieces.iter().filter_map(|(_, piece)| piece.tls.as_ref());
+        let used = pieces.iter().filter_map(|(_, piece)| piece.tls.as_deref());
         used.flat_map(|used| &used.certificates).for_each(|certificate| stock.add(certificate));
         stock.given(context, output);
         stock

@@ -89,16 +89,29 @@ impl Fields {
         self.entries.retain(|entry| keep(entry.id));
     }
 
-    /// Sets a well-known name to what `write` appends. The text must be a valid value; what is
-    /// written here comes from numbers and addresses, not from peers.
+    /// Adds a well-known name with the value that `write` appends, which must be a valid one: what
+    /// is written here comes from numbers and addresses, not from peers.
+    pub(crate) fn append_with(&mut self, name: Known, write: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(entry) = self.line_with(name, write) {
+            self.entries.push(entry);
+        }
+    }
+
+    /// The same, in the place of the fields of this name.
     pub(crate) fn set_with(&mut self, name: Known, write: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(entry) = self.line_with(name, write) {
+            self.replace(entry, name.as_str().as_bytes());
+        }
+    }
+
+    #[inline]
+    fn line_with(&mut self, name: Known, write: impl FnOnce(&mut Vec<u8>)) -> Option<Entry> {
         if self.arena.len() > ARENA_BYTES_MAX {
-            return;
+            return None;
         }
         let start = self.begin_line(name.as_str().as_bytes());
         write(&mut self.arena);
-        let entry = self.end_line(start, name.as_str().len(), name as u8);
-        self.replace(entry, name.as_str().as_bytes());
+        Some(self.end_line(start, name.as_str().len(), name as u8))
     }
 
     /// Joins every value of a well-known name with `separator`, then adds what `write` appends

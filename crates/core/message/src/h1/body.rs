@@ -123,8 +123,68 @@ struct Trailers {
     fields: Fields,
 }
 
-/// Ids of fields that may not come after the body (RFC 9110 section 6.5.1): they frame, route,
+/// Fields that may not come after the body (RFC 9110 section 6.5.1): they frame, route,
 /// authenticate, or say how the body was to be read.
+const FORBIDDEN_NAMES: &[Known] = &[
+    // Framing and the connection.
+    Known::Connection,
+    Known::ContentLength,
+    Known::Http2Settings,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::Te,
+    Known::Trailer,
+    Known::TransferEncoding,
+    Known::Upgrade,
+    // Routing, and who is asking.
+    Known::Authorization,
+    Known::Cookie,
+    Known::Forwarded,
+    Known::Host,
+    Known::ProxyAuthenticate,
+    Known::ProxyAuthorization,
+    Known::SetCookie,
+    Known::WwwAuthenticate,
+    Known::XApiKey,
+    Known::XForwardedClientCert,
+    Known::XForwardedFor,
+    Known::XForwardedHost,
+    Known::XForwardedMethod,
+    Known::XForwardedPort,
+    Known::XForwardedPrefix,
+    Known::XForwardedProto,
+    Known::XForwardedServer,
+    Known::XForwardedTlsClientCert,
+    Known::XForwardedTlsClientCertInfo,
+    Known::XForwardedUri,
+    Known::XHttpMethodOverride,
+    Known::XOriginalUrl,
+    Known::XRealIp,
+    Known::XRewriteUrl,
+    // How the request or the response is to be treated.
+    Known::Age,
+    Known::CacheControl,
+    Known::Date,
+    Known::Expect,
+    Known::Expires,
+    Known::IfMatch,
+    Known::IfModifiedSince,
+    Known::IfNoneMatch,
+    Known::IfRange,
+    Known::IfUnmodifiedSince,
+    Known::Location,
+    Known::MaxForwards,
+    Known::Pragma,
+    Known::Range,
+    Known::RetryAfter,
+    Known::Vary,
+    // How the body is to be read.
+    Known::ContentEncoding,
+    Known::ContentRange,
+    Known::ContentType,
+];
+
+/// [`FORBIDDEN_NAMES`] by id.
 const NOT_IN_TRAILERS: [bool; 256] = not_in_trailers();
 
 // === impl BodyLimits ===
@@ -347,68 +407,10 @@ pub(super) fn is_id_allowed(id: u8) -> bool {
 }
 
 const fn not_in_trailers() -> [bool; 256] {
-    const NAMES: &[Known] = &[
-        // Framing and the connection.
-        Known::Connection,
-        Known::ContentLength,
-        Known::Http2Settings,
-        Known::KeepAlive,
-        Known::ProxyConnection,
-        Known::Te,
-        Known::Trailer,
-        Known::TransferEncoding,
-        Known::Upgrade,
-        // Routing, and who is asking.
-        Known::Authorization,
-        Known::Cookie,
-        Known::Forwarded,
-        Known::Host,
-        Known::ProxyAuthenticate,
-        Known::ProxyAuthorization,
-        Known::SetCookie,
-        Known::WwwAuthenticate,
-        Known::XApiKey,
-        Known::XForwardedClientCert,
-        Known::XForwardedFor,
-        Known::XForwardedHost,
-        Known::XForwardedMethod,
-        Known::XForwardedPort,
-        Known::XForwardedPrefix,
-        Known::XForwardedProto,
-        Known::XForwardedServer,
-        Known::XForwardedTlsClientCert,
-        Known::XForwardedTlsClientCertInfo,
-        Known::XForwardedUri,
-        Known::XHttpMethodOverride,
-        Known::XOriginalUrl,
-        Known::XRealIp,
-        Known::XRewriteUrl,
-        // How the request or the response is to be treated.
-        Known::Age,
-        Known::CacheControl,
-        Known::Date,
-        Known::Expect,
-        Known::Expires,
-        Known::IfMatch,
-        Known::IfModifiedSince,
-        Known::IfNoneMatch,
-        Known::IfRange,
-        Known::IfUnmodifiedSince,
-        Known::Location,
-        Known::MaxForwards,
-        Known::Pragma,
-        Known::Range,
-        Known::RetryAfter,
-        Known::Vary,
-        // How the body is to be read.
-        Known::ContentEncoding,
-        Known::ContentRange,
-        Known::ContentType,
-    ];
     let mut table = [false; 256];
     let mut at = 0;
-    while at < NAMES.len() {
-        table[NAMES[at] as usize] = true;
+    while at < FORBIDDEN_NAMES.len() {
+        table[FORBIDDEN_NAMES[at] as usize] = true;
         at += 1;
     }
     table

@@ -108,11 +108,13 @@ pub(super) fn find_line_end(buf: &[u8], from: usize) -> Result<Option<usize>, Pa
     let mut at = from;
     loop {
         let Some(found) = find_control(&buf[at..]) else { return Ok(None) };
-        let found = at + found;
-        match (buf[found], buf.get(found + 1)) {
-            (b'\r', Some(b'\n')) => return Ok(Some(found)),
+        at += found;
+        if let Some(b"\r\n") = buf[at..].first_chunk::<2>() {
+            return Ok(Some(at));
+        }
+        match (buf[at], buf.get(at + 1)) {
             (b'\r', None) => return Ok(None),
-            (b'\t', _) => at = found + 1,
+            (b'\t', _) => at += 1,
             (b'\r', _) => return Err(ParseError::BareCr),
             (b'\n', _) => return Err(ParseError::BareLf),
             _ => return Err(ParseError::ControlByte),

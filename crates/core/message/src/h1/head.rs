@@ -91,7 +91,7 @@ impl Default for HeadLimits {
 
 /// Reads a request's head from the front of `buf`.
 ///
-/// `out` is overwritten, and holds a message only after [`Parsed::Complete`]. The scheme is that
+/// `out` is overwritten; it is empty unless the head is complete. The scheme is that
 /// of an absolute target, else `http`: set it from the connection. Hop-by-hop fields are still
 /// there; take them off with
 /// [`Fields::strip_hop_by_hop`](crate::Fields::strip_hop_by_hop).
@@ -109,6 +109,7 @@ pub fn parse_request(
     let parsed = if worth { read_request(buf, limits, rules, out) } else { Ok(Parsed::Partial) };
     let parsed = parsed.inspect_err(|_| out.clear())?;
     if parsed == Parsed::Partial {
+        out.clear();
         let line_bytes_max = limits.target_bytes_max.saturating_add(LINE_OVERHEAD_MAX);
         scan.ran_out(buf, limits.head_bytes_max, line_bytes_max)?;
     } else {
@@ -120,7 +121,7 @@ pub fn parse_request(
 /// Reads a response's head from the front of `buf`. `request_method` decides whether a body
 /// follows.
 ///
-/// `out` is overwritten, and holds a message only after [`Parsed::Complete`]. Bytes that follow a
+/// `out` is overwritten; it is empty unless the head is complete. Bytes that follow a
 /// message whose body is complete are no response: the connection is not to be used again then.
 ///
 /// # Errors
@@ -137,6 +138,7 @@ pub fn parse_response(
         if worth { read_response(buf, limits, request_method, out) } else { Ok(Parsed::Partial) };
     let parsed = parsed.inspect_err(|_| out.clear())?;
     if parsed == Parsed::Partial {
+        out.clear();
         scan.ran_out(buf, limits.head_bytes_max, usize::MAX)?;
     } else {
         *scan = HeadScan::new();

@@ -416,6 +416,27 @@ fn byte_by_byte_is_the_same_as_whole() {
     }
 }
 
+#[test]
+fn a_head_is_empty_until_it_is_complete() {
+    let (limits, rules) = (HeadLimits::DEFAULT, PathRules::default());
+    let empty = RequestHead::new();
+    for input in
+        [&b"GET /x HTTP/1.1\r\nHost: a\r\nX: 1\r\n"[..], b"GET /x HTTP/1.1\r\nX: 1\r\n\r\n"]
+    {
+        let mut head = request(b"PUT /y?z HTTP/1.1\r\nHost: b\r\nY: 2\r\n\r\n").unwrap().0;
+        let parsed = parse_request(input, &mut HeadScan::new(), &limits, &rules, &mut head);
+        assert!(matches!(parsed, Ok(Parsed::Partial) | Err(ParseError::MissingHost)));
+        assert_eq!(head, empty);
+        assert_eq!(format!("{head:?}"), format!("{empty:?}"));
+    }
+    let mut head = ResponseHead::new();
+    let mut scan = HeadScan::new();
+    let input = b"HTTP/1.1 404 x\r\nX: 1\r\n";
+    let parsed = parse_response(input, &mut scan, &limits, &Method::Get, &mut head);
+    assert_eq!(parsed, Ok(Parsed::Partial));
+    assert_eq!(head, ResponseHead::new());
+}
+
 // Responses.
 
 #[test]

@@ -148,10 +148,10 @@ pub(crate) fn read_class(reader: &Reader<'_, '_>) -> Option<GatewayClass> {
 pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<Gateway> {
     reader.require("spec")?.nested(|spec| {
         spec.nested("infrastructure", infrastructure);
-        if let Some(field) = spec.take("defaultScope") {
-            if field.choice(&[("None", false), ("All", true)]) == Some(true) {
-                field.warn("`defaultScope` has no effect: default Gateways are not supported", None);
-            }
+        if let Some(field) = spec.take("defaultScope")
+            && field.choice(&[("None", false), ("All", true)]) == Some(true)
+        {
+            field.warn("`defaultScope` has no effect: default Gateways are not supported", None);
         }
         let class = spec.require("gatewayClassName").and_then(|field| field.spanned_string());
         let listeners = listeners(spec);

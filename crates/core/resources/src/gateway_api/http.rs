@@ -114,6 +114,25 @@ pub struct SessionPersistence {
     pub at: Pos,
 }
 
+// === impl HttpRule ===
+
+impl HttpRule {
+    /// The rule that the API server adds to a route without rules: it takes everything, and leads
+    /// nowhere.
+    fn default_at(at: Pos) -> Self {
+        Self {
+            name: None,
+            matches: Vec::new(),
+            filters: Vec::new(),
+            backends: Vec::new(),
+            timeouts: RouteTimeouts::default(),
+            retry: None,
+            session: None,
+            at,
+        }
+    }
+}
+
 // === impl PathMatch ===
 
 impl std::fmt::Display for PathMatch {
@@ -131,7 +150,10 @@ pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<HttpRoute> {
     reader.require("spec")?.nested(|spec| {
         let parents = ParentRef::take_all(spec);
         let hostnames = hostnames(spec);
-        let rules = spec.list("rules", |item| item.nested(rule));
+        let mut rules = spec.list("rules", |item| item.nested(rule));
+        if !spec.has("rules") {
+            rules.push(HttpRule::default_at(spec.at()));
+        }
         Some(HttpRoute { parents, hostnames, rules })
     })
 }
@@ -169,12 +191,13 @@ const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 fn path_match(reader: &Reader<'_, '_>) -> Option<PathMatch> {
-    let types: [(&str, fn(Box<str>) -> PathMatch); 3] = [
+    type Make = fn(Box<str>) -> PathMatch;
+    let types: [(&str, Make); 3] = [
         ("PathPrefix", PathMatch::Prefix),
         ("Exact", PathMatch::Exact),
         ("RegularExpression", PathMatch::Regex),
     ];
-    let make = match reader.take("type") {
+    let make: Make = match reader.take("type") {
         Some(field) => field.choice(&types)?,
         None => PathMatch::Prefix,
     };
@@ -247,10 +270,10 @@ fn bound(field: &Field<'_, '_>) -> Option<Duration> {
 fn timeouts(reader: &Reader<'_, '_>) -> Option<RouteTimeouts> {
     let request = reader.take("request").and_then(|field| bound(&field));
     let backend_request = reader.take("backendRequest").and_then(|field| bound(&field));
-    if let (Some(all), Some(one)) = (request, backend_request) {
-        if one > all {
-            reader.error("`backendRequest` cannot be longer than `request`", None);
-        }
+    if let (Some(all), Some(one)) = (request, backend_request)
+        && one > all
+    {
+        reader.error("`backendRequest` cannot be longer than `request`", None);
     }
     Some(RouteTimeouts { request, backend_request })
 }

@@ -98,11 +98,11 @@ impl std::fmt::Display for ObjectRef {
 impl ParentRef {
     /// Takes `parentRefs` of a route.
     pub(crate) fn take_all(spec: &Reader<'_, '_>) -> Vec<Self> {
-        if let Some(field) = spec.take("useDefaultGateways") {
-            if field.choice(&[("None", false), ("All", true)]) == Some(true) {
-                let fix = Some("name the Gateway in `parentRefs`".into());
-                field.warn("`useDefaultGateways` has no effect: it is not supported", fix);
-            }
+        if let Some(field) = spec.take("useDefaultGateways")
+            && field.choice(&[("None", false), ("All", true)]) == Some(true)
+        {
+            let fix = Some("name the Gateway in `parentRefs`".into());
+            field.warn("`useDefaultGateways` has no effect: it is not supported", fix);
         }
         spec.list("parentRefs", |item| {
             item.nested(|reader| {

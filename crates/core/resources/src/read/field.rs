@@ -241,12 +241,13 @@ impl<'d, 'p> Field<'d, 'p> {
             let _: Option<()> = self.mismatch("a list");
             return Vec::new();
         };
-        let fields = nodes.iter().enumerate();
-        fields
-            .filter_map(|(index, node)| {
-                item(&Field::new(node, node.at, Path::Index(&self.path, index), self.sink))
-            })
-            .collect()
+        // Lists are short and many, so their room is exact.
+        let mut items = Vec::with_capacity(nodes.len());
+        for (index, node) in nodes.iter().enumerate() {
+            let field = Field::new(node, node.at, Path::Index(&self.path, index), self.sink);
+            items.extend(item(&field));
+        }
+        items
     }
 
     /// A list of texts.

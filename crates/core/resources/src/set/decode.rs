@@ -27,7 +27,7 @@ pub(super) fn items(file: &Arc<str>, chunk: Chunk<'_>) -> Vec<Item> {
 }
 
 fn broken(file: &Arc<str>, at: Pos, problems: Vec<Problem>) -> Item {
-    Item { key: None, file: Arc::clone(file), at, resource: None, problems }
+    Item { rejected: None, file: Arc::clone(file), at, resource: None, problems }
 }
 
 /// One object, the objects of a list, or a file of Traefik's file provider.
@@ -54,10 +54,15 @@ fn single(file: &Arc<str>, node: &Node) -> Item {
     let failed = sink.error_count() > 0;
     let mut item = broken(file, node.at, sink.into_problems());
     if let Some((key, body)) = decoded {
-        item.key = Some(key.clone());
-        item.resource = body.and_then(|(head, body)| {
+        let body = body.and_then(|(head, body)| {
             let body = if failed { body.after_errors()? } else { body };
-            Some(Arc::new(Resource {
+            Some((head, body))
+        });
+        let Some((head, body)) = body else {
+            item.rejected = Some(Box::new(key));
+            return item;
+        };
+        item.resource = Some(Arc::new(Resource {
                 key,
                 api_version: head.api_version,
                 labels: head.metadata.labels,
@@ -66,8 +71,7 @@ fn single(file: &Arc<str>, node: &Node) -> Item {
                 file: Arc::clone(file),
                 line: node.at.line,
                 body,
-            }))
-        });
+            }));
     }
     item
 }

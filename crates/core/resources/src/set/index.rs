@@ -5,12 +5,14 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use rapidhash::fast::SeedableState;
+
 use crate::resource::{Key, Resource};
 
 /// Resources by their key.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
-    resources: HashSet<ByKey>,
+    resources: HashSet<ByKey, SeedableState<'static>>,
 }
 
 /// A resource that is equal to another by its key alone.
@@ -20,6 +22,12 @@ struct ByKey(Arc<Resource>);
 // === impl Index ===
 
 impl Index {
+    /// An empty index with room for that many.
+    pub fn with_capacity(count: usize) -> Self {
+        let state = SeedableState::default();
+        Self { resources: HashSet::with_capacity_and_hasher(count, state) }
+    }
+
     /// The resource of that name.
     pub fn get(&self, key: &Key) -> Option<&Arc<Resource>> {
         self.resources.get(key).map(|ByKey(resource)| resource)

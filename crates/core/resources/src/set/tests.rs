@@ -1,0 +1,154 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const MIDDLEWARE: &str = "apiVersion: traefik.io/v1alpha1\nkind: Middleware\nmetadata: {name: NAME}\nspec:\n  addPrefix: {prefix: /PREFIX}\n";
+
+fn middleware(name: &str, prefix: &str) -> String {
+    MIDDLEWARE.replace("NAME", name).replace("PREFIX", prefix)
+}
+
+fn shown(set: &ResourceSet) -> Vec<String> {
+    set.problems().iter().map(ToString::to_string).collect()
+}
+
+fn names(set: &ResourceSet) -> Vec<&str> {
+    set.resources().map(|resource| resource.name()).collect()
+}
+
+#[test]
+fn documents_become_resources_with_places() {
+    let text = format!("{}---\n{}", middleware("a", "x"), middleware("b", "y"));
+    let set = load(&[("dir/m.yaml", text)]);
+    assert_eq!(shown(&set), [""; 0]);
+    let resource = set.get(&Key::new("traefik.io", "Middleware", "default", "b")).expect("b");
+    assert_eq!((&*resource.file, resource.line), ("dir/m.yaml", 7));
+}
+
+#[test]
+fn the_later_duplicate_is_rejected() {
+    let set = load(&[("b.yaml", middleware("a", "x")), ("a.yaml", middleware("a", "y"))]);
+    assert_eq!(names(&set), ["a"]);
+    assert_eq!(set.resources().next().map(|resource| &*resource.file), Some("a.yaml"));
+    assert_eq!(
+        shown(&set),
+        ["b.yaml:1:1: error: metadata.name: Middleware default/a is already defined in a.yaml:1; \
+          this one is not used"]
+    );
+}
+
+#[test]
+fn a_wrong_document_rejects_only_itself() {
+    let broken = middleware("b", "y").replace("prefix:", "prefx:");
+    let text = [middleware("a", "x"), broken, "{\n".into(), middleware("c", "z")].join("---\n");
+    let set = load(&[("m.yaml", text)]);
+    assert_eq!(names(&set), ["a", "c"]);
+    let problems = shown(&set);
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(problems[0].starts_with("m.yaml:11:14: error: spec.addPrefix: the field `prefix` is"));
+    assert!(problems[1].contains("unknown field `prefx`"), "{problems:?}");
+    assert!(problems[2].starts_with("m.yaml:"), "{problems:?}");
+}
+
+#[test]
+fn lists_hold_objects() {
+    let item = "  - apiVersion: traefik.io/v1alpha1\n    kind: Middleware\n    metadata: {name: N}\n    spec: {addPrefix: {prefix: /x}}\n";
+    let text = format!(
+        "apiVersion: v1\nkind: List\nmetadata: {{resourceVersion: ''}}\nitems:\n{}{}",
+        item.replace('N', "a"),
+        item.replace('N', "b")
+    );
+    let set = load(&[("l.yaml", text)]);
+    assert_eq!(shown(&set), [""; 0]);
+    assert_eq!(names(&set), ["a", "b"]);
+}
+
+#[test]
+fn what_names_nothing_is_said() {
+    let check = |text: &str, expected: &str| {
+        let set = load(&[("f", text)]);
+        assert!(shown(&set).iter().any(|line| line.contains(expected)), "{:?}", shown(&set));
+    };
+    check("a: 1\n", "the field `apiVersion` is required");
+    check("- a\n", "expected a map, found a list");
+    check("kind: Middleware\nmetadata: {name: a}\n", "the field `apiVersion` is required");
+    check(
+        &middleware("a", "x").replace("v1alpha1", "v1"),
+        "Middleware is not known under apiVersion `traefik.io/v1`",
+    );
+    check(&middleware("A_b", "x"), "`A_b` is not a valid name");
+}
+
+#[test]
+fn unknown_kinds_are_kept_as_such() {
+    let set = load(&[("f", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {}\n")]);
+    assert_eq!(shown(&set), [""; 0]);
+    let resource = set.resources().next().expect("it is there");
+    assert!(matches!(resource.body, crate::Kind::Unknown { .. }));
+    assert_eq!(resource.key.to_string(), "Deployment default/a");
+}
+
+#[test]
+fn unchanged_documents_keep_their_arc() {
+    let text = |prefix: &str| {
+        [middleware("a", "x"), middleware("b", prefix), middleware("c", "z")].join("---\n")
+    };
+    let before = load(&[("f", text("y")), ("g", middleware("d", "w"))]);
+    let after = load_incremental(&before, &[("f", Some(&text("changed")))]);
+    let same: Vec<bool> =
+        before.resources().zip(after.resources()).map(|(a, b)| Arc::ptr_eq(a, b)).collect();
+    assert_eq!(same, [true, false, true, true]);
+}
+
+#[test]
+fn gone_files_take_their_resources() {
+    let before = load(&[("f", middleware("a", "x")), ("g", middleware("b", "x"))]);
+    let after = load_incremental(&before, &[("f", None)]);
+    assert_eq!(names(&after), ["b"]);
+}
+
+/// A document of a few shapes: good, changed, broken, empty, duplicate.
+fn document() -> impl Strategy<Value = String> {
+    prop_oneof![
+        ("[a-d]", "[x-z]").prop_map(|(name, prefix)| middleware(&name, &prefix)),
+        "[a-d]".prop_map(|name| middleware(&name, "x").replace("prefix:", "wrong:")),
+        Just("# nothing\n".to_owned()),
+        Just("a: [\n".to_owned()),
+        Just("http:\n  middlewares:\n    m: {addPrefix: {prefix: /x}}\n".to_owned()),
+    ]
+}
+
+fn files() -> impl Strategy<Value = Vec<(String, Option<String>)>> {
+    let file = proptest::option::weighted(0.8, proptest::collection::vec(document(), 0..4));
+    proptest::collection::vec(file, 3).prop_map(|files| {
+        let named = files.into_iter().enumerate();
+        named
+            .map(|(index, documents)| {
+                (format!("f{index}"), documents.map(|documents| documents.join("---\n")))
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    /// Loading what changed gives the same as loading everything.
+    #[test]
+    fn incremental_is_fresh(first in files(), second in files()) {
+        let changes = |files: &[(String, Option<String>)]| -> Vec<(String, Option<String>)> {
+            files.to_vec()
+        };
+        let step = |previous: &ResourceSet, files: &[(String, Option<String>)]| {
+            let owned = changes(files);
+            let changes: Vec<Change<'_>> =
+                owned.iter().map(|(path, text)| (path.as_str(), text.as_deref())).collect();
+            load_incremental(previous, &changes)
+        };
+        let before = step(&ResourceSet::default(), &first);
+        let incremental = step(&before, &second);
+        let fresh = step(&ResourceSet::default(), &second);
+        prop_assert_eq!(incremental.items(), fresh.items());
+        for resource in fresh.resources() {
+            prop_assert_eq!(incremental.get(&resource.key), Some(resource));
+        }
+    }
+}

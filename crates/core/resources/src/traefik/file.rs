@@ -227,7 +227,7 @@ pub(crate) fn items(file: &Arc<str>, node: &Node) -> Vec<Item> {
     let mut items = items.items;
     if !problems.is_empty() {
         let file = Arc::clone(file);
-        items.push(Item { key: None, file, at: node.at, resource: None, problems });
+        items.push(Item { rejected: None, file, at: node.at, resource: None, problems });
     }
     items
 }
@@ -287,9 +287,11 @@ impl Items<'_> {
             None => None,
         };
         let failed = sink.error_count() > 0;
-        let resource = body.filter(|_| !failed).map(|body| {
+        let body = body.filter(|_| !failed);
+        let rejected = body.is_none().then(|| Box::new(key.clone()));
+        let resource = body.map(|body| {
             Arc::new(Resource {
-                key: key.clone(),
+                key,
                 api_version: "".into(),
                 labels: Box::default(),
                 annotations: Box::default(),
@@ -300,7 +302,7 @@ impl Items<'_> {
             })
         });
         self.items.push(Item {
-            key: Some(key),
+            rejected,
             file: Arc::clone(self.file),
             at: field.key_at(),
             resource,

@@ -528,10 +528,7 @@ fn in_flight_req(field: &Field<'_, '_>) -> Option<MiddlewareKind> {
 
 fn ip_allow_list(field: &Field<'_, '_>) -> Option<MiddlewareKind> {
     field.nested(|r| {
-        let ranges = r.require("sourceRange").map(|field| field.list(|item| item.ip_net()));
-        if ranges.as_ref().is_some_and(Vec::is_empty) {
-            r.error("`sourceRange` is empty, so nobody would be allowed", None);
-        }
+        let ranges = source_range(r);
         let strategy = r.take("ipStrategy").and_then(|field| IpStrategy::read(&field));
         let reject_status = r.int("rejectStatusCode", 100, 599).unwrap_or(403) as u16;
         Some(MiddlewareKind::IpAllowList(IpAllowList {
@@ -721,18 +718,11 @@ impl MiddlewareTcp {
         let conn = r.nested("inFlightConn", |r| {
             r.require("amount")?.int(1, u32::MAX.into()).map(|amount| amount as u32)
         });
-        let read_list = |r: &Reader<'_, '_>| {
-            Some(r.require("sourceRange")?.list(|item| item.ip_net()))
-        };
-        let list = r.nested("ipAllowList", read_list).or_else(|| r.nested("ipWhiteList", read_list));
+        let list =
+            r.nested("ipAllowList", source_range).or_else(|| r.nested("ipWhiteList", source_range));
         match (conn, list) {
             (Some(amount), None) => Some(Self::InFlightConn(amount)),
-            (None, Some(ranges)) => {
-                if ranges.is_empty() {
-                    r.error("`sourceRange` is empty, so nobody would be allowed", None);
-                }
-                Some(Self::IpAllowList(ranges))
-            }
+            (None, Some(ranges)) => Some(Self::IpAllowList(ranges)),
             (None, None) => {
                 r.error("one of `inFlightConn` and `ipAllowList` is needed", None);
                 None
@@ -743,6 +733,15 @@ impl MiddlewareTcp {
             }
         }
     }
+}
+
+/// Takes `sourceRange`. An empty one would allow nobody, which nobody writes on purpose.
+fn source_range(r: &Reader<'_, '_>) -> Option<Vec<IpNet>> {
+    let field = r.require("sourceRange")?;
+    if field.node().as_seq().is_some_and(<[_]>::is_empty) {
+        field.error("the list is empty, so nobody would be allowed", None);
+    }
+    Some(field.list(|item| item.ip_net()))
 }
 
 /// Reads one item of a status list: a number, a range `500-599`, or several of both with commas.

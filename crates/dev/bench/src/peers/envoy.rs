@@ -25,9 +25,7 @@ pub(super) fn start(program: &Path, lab: &Lab, ports: &Ports) -> anyhow::Result<
     let config = lab.path("envoy.json");
     std::fs::write(&config, serde_json::to_vec_pretty(&bootstrap(lab, ports))?)?;
     let mut command = pinned(PROXY_CPU, program);
-    command
-        .args(["--concurrency", "1", "--use-dynamic-base-id", "-l", "error", "-c"])
-        .arg(&config);
+    command.args(["--concurrency", "1", "--use-dynamic-base-id", "-l", "error", "-c"]).arg(&config);
     Process::start(&mut command, &lab.path("envoy.log"))
 }
 

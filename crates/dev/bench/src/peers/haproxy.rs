@@ -10,8 +10,9 @@ use crate::process::{Process, pinned};
 pub(super) fn find() -> Option<(PathBuf, String)> {
     let program = which("haproxy")?;
     let line = machine::version_line(program.to_str()?, &["-v"], "HAProxy")?;
-    let version = line.split(" - ").next().unwrap_or(&line);
-    Some((program, version.replace(" version", "")))
+    // HAProxy version 2.6.12-1 2026/10/17 - https://...
+    let version = line.split(' ').nth(2)?.to_owned();
+    Some((program, format!("HAProxy {version}")))
 }
 
 pub(super) fn start(program: &Path, lab: &Lab, ports: &Ports) -> anyhow::Result<Process> {

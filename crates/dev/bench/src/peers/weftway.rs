@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use super::{Kind, Running};
+use super::Running;
 use crate::client;
 use crate::lab::{Lab, PROXY_CPU};
 use crate::machine;
@@ -32,7 +32,8 @@ pub(crate) struct Addresses {
     pub(crate) listeners: BTreeMap<String, SocketAddr>,
 }
 
-const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+const ANY_PORT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// Longest start, with a large table under valgrind.
 const START: Duration = Duration::from_secs(600);
@@ -55,7 +56,7 @@ pub(super) fn start(program: &Path, lab: &Lab, table: Table) -> anyhow::Result<R
         client::wait_ready(plain, &table.host(), &table.path(), &mut process)
     };
     ready.with_context(|| log(lab))?;
-    Ok(Running { kind: Kind::Weftway, process, plain, tls: Some(tls), h2c: Some(plain) })
+    Ok(Running { process, plain, tls: Some(tls), h2c: Some(plain) })
 }
 
 /// What the program has said, for an error message.

@@ -12,11 +12,8 @@ fn finding(value: f64) -> Finding {
 
 #[test]
 fn bars_are_met_or_missed() {
-    let bar = Bar {
-        case: "h1-c64".to_owned(),
-        measure: "CPU ratio to haproxy".to_owned(),
-        at_most: 0.8,
-    };
+    let bar =
+        Bar { case: "h1-c64".to_owned(), measure: "CPU ratio to haproxy".to_owned(), at_most: 0.8 };
     let section = |value| Section {
         title: "Small".to_owned(),
         body: "text\n".to_owned(),
@@ -24,9 +21,7 @@ fn bars_are_met_or_missed() {
     };
     let good = document(&["machine".to_owned()], &[section(0.7)], std::slice::from_ref(&bar));
     assert!(
-        good.contains(
-            "| h1-c64 | CPU ratio to haproxy | 0.70 x (0.68 to 0.72) | ≤ 0.80 x | met |"
-        ),
+        good.contains("| h1-c64 | CPU ratio to haproxy | 0.70 x (0.68 to 0.72) | ≤ 0.80 x | met |"),
         "{good}"
     );
     assert!(good.starts_with("- machine\n"), "{good}");

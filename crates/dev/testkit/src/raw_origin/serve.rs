@@ -39,28 +39,29 @@ fn serve(tcp: TcpStream, shared: &Arc<Shared>) {
     let _ = tcp.set_nodelay(true);
     let Ok(copy) = tcp.try_clone() else { return };
     let index = shared.update(|log| {
-        log.sockets.push(copy);
+        log.sockets.push(Some(copy));
         log.connections.push(ConnectionLog::default());
         log.connections.len() - 1
     });
-    let mut peer_closed = false;
-    if let Some(stream) = open(tcp, shared, index) {
-        let mut conn =
-            Conn { stream, index, shared: shared.clone(), buffer: Vec::new(), peer_closed: false };
-        let next = serve_requests(&mut conn).unwrap_or(Next::Close);
-        peer_closed = conn.peer_closed;
-        if next == Next::Reset {
-            conn.stream.reset();
-        } else {
-            let _ = conn.stream.shutdown_write();
-        }
+    let Some(stream) = open(tcp, shared, index) else {
+        return shared.ended(index, false);
+    };
+    let mut conn =
+        Conn { stream, index, shared: shared.clone(), buffer: Vec::new(), peer_closed: false };
+    let next = serve_requests(&mut conn).unwrap_or(Next::Close);
+    if next == Next::Reset {
+        conn.stream.reset();
+        // The system resets when the last handle is gone.
+        shared.update(|log| log.sockets[index] = None);
+        let peer_closed = conn.peer_closed;
+        drop(conn);
+        return shared.ended(index, peer_closed);
     }
-    shared.update(|log| {
-        // The copy would keep the connection open.
-        let _ = log.sockets[index].shutdown(std::net::Shutdown::Write);
-        log.connections[index].is_closed = true;
-        log.connections[index].closed_by_peer = peer_closed;
-    });
+    let _ = conn.stream.shutdown_write();
+    shared.ended(index, conn.peer_closed);
+    // Closing with unread bytes would reset, and take the answer away from the peer.
+    while conn.stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
+    shared.update(|log| log.sockets[index] = None);
 }
 
 fn open(tcp: TcpStream, shared: &Arc<Shared>, index: usize) -> Option<Stream> {
@@ -153,5 +154,16 @@ impl Conn {
             log.connections[self.index].bytes.extend_from_slice(&chunk[..count]);
         });
         Ok(count)
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn ended(&self, index: usize, by_peer: bool) {
+        self.update(|log| {
+            log.connections[index].is_closed = true;
+            log.connections[index].closed_by_peer = by_peer;
+        });
     }
 }

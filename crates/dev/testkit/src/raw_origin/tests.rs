@@ -32,7 +32,11 @@ fn reads_chunks_and_trailers() {
 #[test]
 fn follows_a_script() {
     let origin = RawOrigin::start("one");
-    origin.on_raw("/raw", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nT: v\r\n\r\n", Next::Close);
+    origin.on_raw(
+        "/raw",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nT: v\r\n\r\n",
+        Next::Close,
+    );
     let mut client = RawClient::connect(origin.addr());
     let response = client.request("GET /raw HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!((response.status, &*response.body), (200, &b"x"[..]));

@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn resets_are_counted_per_window() {
-        let start = Instant::now();
+        let start = weft_runtime::time::now();
         let mut resets = Resets { max: 2, count: 0, since: None };
         assert!(!resets.add(start));
         assert!(!resets.add(start));

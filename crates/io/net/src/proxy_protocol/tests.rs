@@ -69,6 +69,7 @@ fn version_1_lines_that_are_refused() {
     invalid(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2 3\r\n", Line);
     invalid(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2 \r\n", Line);
     invalid(b"PROXY UNKNOWNx\r\n", Line);
+    invalid(b"PROXY UNKNOWN a\nb\r\n", Line);
     invalid(b"PROXY TCP4 192.0.2.01 192.0.2.2 1 2\r\n", Address);
     invalid(b"PROXY TCP4 ::1 ::1 1 2\r\n", Address);
     invalid(b"PROXY TCP6 192.0.2.1 192.0.2.2 1 2\r\n", Address);

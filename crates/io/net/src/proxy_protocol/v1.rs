@@ -63,13 +63,22 @@ fn check_start(bytes: &[u8]) -> Result<(), InvalidProxyHeader> {
     let possible = [&b"PROXY TCP4 "[..], b"PROXY TCP6 ", b"PROXY UNKNOWN"]
         .iter()
         .any(|start| is_prefix(bytes, start));
-    match possible && !bytes.contains(&b'\n') {
+    match possible && is_text(bytes) {
         true => Ok(()),
         false => Err(InvalidProxyHeader::Line),
     }
 }
 
+/// The line is text, what `UNKNOWN` lets be ignored too: a bare LF in it would be a line end to
+/// another reader.
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
 fn line(line: &[u8]) -> Result<Option<Relayed>, InvalidProxyHeader> {
+    if !is_text(line) {
+        return Err(InvalidProxyHeader::Line);
+    }
     let line = std::str::from_utf8(line).map_err(|_| InvalidProxyHeader::Line)?;
     let rest = line.strip_prefix("PROXY ").ok_or(InvalidProxyHeader::Line)?;
     // "UNKNOWN ... the receiver must ignore anything presented before the CRLF".

@@ -40,7 +40,7 @@ fn against(
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     let builder = if required { builder } else { builder.allow_unauthenticated() };
     let verifier = builder.build();
-    Ok(verifier.map_err(|error| InvalidEntry::ClientVerifier(error.to_string().into()))?)
+    verifier.map_err(|error| InvalidEntry::ClientVerifier(error.to_string().into()))
 }
 
 /// Accepts any certificate, but the client must own its key: the signature over the handshake is

@@ -1,0 +1,140 @@
+//! Backends: shares, permission, and what is missing.
+
+use super::{
+    addresses, ask, assert_reported, backend, check, clean, http_route, plain_gateway, world,
+};
+
+fn backends(list: &str) -> String {
+    http_route(&format!("  - {{backendRefs: [{list}]}}\n"))
+}
+
+/// HTTPRouteWeight, HTTPRouteAllBackendsWeightZero
+#[test]
+fn weights() {
+    let world = clean(&[
+        &plain_gateway(),
+        &backends(
+            "{name: v1, port: 8080, weight: 70}, {name: v2, port: 8080, weight: 30}, \
+             {name: v3, port: 8080, weight: 0}",
+        ),
+    ]);
+    assert_eq!(ask(&world, 80, "GET h/"), "v1:70 v2:30 v3:0");
+    let list = "{name: v1, port: 8080, weight: 0}, {name: v2, port: 8080, weight: 0}";
+    let zero = super::world(&[&plain_gateway(), &backends(list)]);
+    assert_eq!(ask(&zero, 80, "GET h/"), "500");
+    assert_reported(&zero, "every weight is 0");
+}
+
+/// HTTPRouteInvalidNonExistentBackendRef, HTTPRouteInvalidBackendRefUnknownKind
+#[test]
+fn invalid_backends_answer_their_share() {
+    let check = |list: &str, expected: &str, reason: &str| {
+        let world = world(&[&plain_gateway(), &backends(list)]);
+        assert_eq!(ask(&world, 80, "GET h/"), expected, "{list}");
+        assert_reported(&world, reason);
+    };
+    check("{name: nobody, port: 8080}", "500", "service `infra/nobody` is not found");
+    check("{name: v1, port: 81}", "500", "has no port `81`");
+    check("{name: v1}", "500", "`port` is required for a Service");
+    check("{name: v1, kind: Foo, port: 1}", "500", "requests cannot be sent to a Foo");
+    check(
+        "{name: v1, port: 8080}, {name: nobody, port: 8080, weight: 3}",
+        "v1:1 500:3",
+        "spec.rules[0].backendRefs[1]",
+    );
+}
+
+/// HTTPRouteNoBackendRefs
+#[test]
+fn rules_without_backends() {
+    let rules = "  - {matches: [{path: {type: Exact, value: /omitted}}]}
+  - {matches: [{path: {type: Exact, value: /empty}}], backendRefs: []}
+  - {backendRefs: [{name: v1, port: 8080}]}
+";
+    let world = world(&[&plain_gateway(), &http_route(rules)]);
+    check(&world, &[("GET h/omitted", "500"), ("GET h/empty", "500"), ("GET h/x", "v1")]);
+}
+
+/// HTTPRouteServiceTypes: a Service without endpoints is no error of the route
+#[test]
+fn services_without_endpoints_are_for_the_balancer() {
+    let world = clean(&[&plain_gateway(), &backends("{name: empty, port: 8080}")]);
+    assert_eq!(addresses(&backend(&world, "GET h/")), Vec::<String>::new());
+}
+
+fn grant(from: &str, to: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {{name: g, namespace: other}}
+spec:
+  from: [{{group: gateway.networking.k8s.io, {from}}}]
+  to: [{{group: '', {to}}}]
+---
+"
+    )
+}
+
+/// HTTPRouteReferenceGrant, HTTPRouteInvalidReferenceGrant,
+/// HTTPRouteInvalidCrossNamespaceBackendRef
+#[test]
+fn backends_of_other_namespaces_need_a_grant() {
+    let route = backends("{name: v1, namespace: other, port: 8080}");
+    let check = |grant: &str, expected: &str| {
+        let world = world(&[&plain_gateway(), &route, grant]);
+        assert_eq!(ask(&world, 80, "GET h/"), expected, "{grant}");
+        if expected == "500" {
+            assert_reported(&world, "no ReferenceGrant in the namespace `other` allows");
+        }
+    };
+    check("", "500");
+    check(&grant("kind: HTTPRoute, namespace: infra", "kind: Service, name: v1"), "other/v1");
+    check(&grant("kind: HTTPRoute, namespace: infra", "kind: Service"), "other/v1");
+    check(&grant("kind: HTTPRoute, namespace: infra", "kind: Service, name: v2"), "500");
+    check(&grant("kind: HTTPRoute, namespace: third", "kind: Service"), "500");
+    check(&grant("kind: GRPCRoute, namespace: infra", "kind: Service"), "500");
+    check(&grant("kind: HTTPRoute, namespace: infra", "kind: Secret"), "500");
+    // A grant counts in its own namespace only.
+    let grant = grant("kind: HTTPRoute, namespace: infra", "kind: Service");
+    check(&grant.replace("namespace: other", "namespace: infra"), "500");
+}
+
+/// HTTPRoutePartiallyInvalidViaInvalidReferenceGrant
+#[test]
+fn a_rule_without_its_grant_costs_no_other() {
+    let rules = "  - matches: [{path: {value: /v2}}]
+    backendRefs: [{name: v2, namespace: other, port: 8080}]
+  - backendRefs: [{name: v1, namespace: other, port: 8080}]
+";
+    let world = world(&[
+        &plain_gateway(),
+        &http_route(rules),
+        &grant("kind: HTTPRoute, namespace: infra", "kind: Service, name: v1"),
+    ]);
+    check(&world, &[("GET h/v2", "500"), ("GET h/", "other/v1")]);
+}
+
+/// HTTPRouteBackendProtocolH2C, HTTPRouteBackendProtocolWebSocket
+#[test]
+fn app_protocols() {
+    use weft_model::backend::UpstreamProtocol::{Auto, Http1, Http2};
+    let check = |protocol: &str, expected, tls: bool| {
+        let service = format!(
+            "apiVersion: v1
+kind: Service
+metadata: {{name: app, namespace: infra}}
+spec: {{ports: [{{port: 8080, appProtocol: {protocol}}}]}}
+---
+"
+        );
+        let world = clean(&[&service, &plain_gateway(), &backends("{name: app, port: 8080}")]);
+        let backend = backend(&world, "GET h/");
+        assert_eq!((backend.protocol, backend.tls.is_some()), (expected, tls), "{protocol}");
+    };
+    check("kubernetes.io/h2c", Http2, false);
+    check("kubernetes.io/ws", Http1, false);
+    check("kubernetes.io/wss", Http1, true);
+    check("https", Auto, true);
+    check("http", Auto, false);
+    check("example.com/own", Auto, false);
+}

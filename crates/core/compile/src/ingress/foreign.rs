@@ -1,0 +1,90 @@
+//! Annotations of other controllers, which have no effect here.
+
+use std::sync::Arc;
+
+use weft_model::outcome::Reason;
+use weft_model::policy::Refusal;
+use weft_resources::Resource;
+
+use crate::context::Output;
+use crate::remark::Place;
+
+/// Controllers with annotations of their own.
+const PREFIXES: [&str; 8] = [
+    "nginx.ingress.kubernetes.io/",
+    "ingress.kubernetes.io/",
+    "nginx.org/",
+    "haproxy.org/",
+    "haproxy-ingress.github.io/",
+    "konghq.com/",
+    "alb.ingress.kubernetes.io/",
+    "projectcontour.io/",
+];
+
+/// What names of annotations that protect begin with. Without them a route would be open to those
+/// it was closed to, so it is not served.
+const PROTECTING: [&str; 15] = [
+    "auth-",
+    "whitelist-",
+    "allowlist-",
+    "denylist-",
+    "blacklist-",
+    "limit-",
+    "rate-limit",
+    "global-rate-limit",
+    "enable-global-auth",
+    "enable-modsecurity",
+    "enable-owasp",
+    "modsecurity-",
+    "satisfy",
+    "waf",
+    "basic-auth",
+];
+
+/// Directives in a snippet that protect.
+const PROTECTING_DIRECTIVES: [&str; 7] =
+    ["allow", "deny", "auth", "limit_", "return", "satisfy", "modsecurity"];
+
+/// Reports the annotations of other controllers; a refusal where one of them protects.
+pub(super) fn report(resource: &Arc<Resource>, out: &mut Output) -> Option<Refusal> {
+    let mut refusal = None;
+    for (name, value) in &resource.annotations {
+        let Some(own) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) else {
+            continue;
+        };
+        let path = format!("metadata.annotations[{name}]");
+        let place = Place { path: &path, ..Place::whole(resource) };
+        if own.ends_with("-snippet") {
+            let message = format!("`{own}` is never supported: it is code of another proxy");
+            place.error_with(out, message, "use a Middleware");
+            if PROTECTING_DIRECTIVES.iter().any(|word| value.contains(word)) {
+                refuse(&mut refusal, name);
+            }
+        } else if is_protecting(own, value) {
+            place.error_with(
+                out,
+                format!("not served (503): `{own}` protects, and it is not supported"),
+                "name a Middleware in traefik.ingress.kubernetes.io/router.middlewares",
+            );
+            refuse(&mut refusal, name);
+        } else {
+            place.warn(out, format!("`{own}` is not supported and has no effect"));
+        }
+    }
+    refusal
+}
+
+fn refuse(refusal: &mut Option<Refusal>, name: &str) {
+    let detail = format!("the annotation {name} protects, and it is not supported");
+    refusal.get_or_insert(Refusal {
+        reason: Reason::PolicyUnenforceable,
+        detail: detail.into(),
+    });
+}
+
+fn is_protecting(name: &str, value: &str) -> bool {
+    // Signs of protection that are switched off, or only shape what a protecting one does.
+    let is_off = matches!(value.trim(), "" | "false" | "off" | "none" | "0");
+    let is_shape = matches!(name, "auth-keepalive" | "limit-rate-after" | "limit-rate");
+    !is_off && !is_shape && PROTECTING.iter().any(|prefix| name.starts_with(prefix))
+}

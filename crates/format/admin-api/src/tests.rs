@@ -1,0 +1,32 @@
+use super::config::{ChoiceView, TargetView};
+use super::*;
+
+#[test]
+fn ready_means_no_blockers() {
+    let text = |blockers: &[&str]| {
+        let blockers = blockers.iter().map(|name| (*name).to_owned()).collect();
+        serde_json::to_string(&ReadinessView::new(blockers)).unwrap()
+    };
+    assert_eq!(text(&[]), r#"{"ready":true,"blockers":[]}"#);
+    assert_eq!(text(&["draining"]), r#"{"ready":false,"blockers":["draining"]}"#);
+}
+
+#[test]
+fn targets_say_their_kind() {
+    let backend = TargetView::Backend { backend: "shop/cart:80".into() };
+    let choice =
+        ChoiceView { name: "a".into(), weight: 3, steps: Vec::new(), target: backend.clone() };
+    let target = TargetView::Weighted { choices: vec![choice], sticky_cookie: None };
+    let value = serde_json::to_value(&target).unwrap();
+    assert_eq!(value["kind"], "weighted");
+    assert_eq!(value["choices"][0]["target"]["kind"], "backend");
+    assert_eq!(serde_json::from_value::<TargetView>(value).unwrap(), target);
+}
+
+#[test]
+fn readers_skip_what_they_do_not_know() {
+    let text = r#"{"generation":7,"listeners":[],"backends":[],"certificates":[],"resources":[],
+        "problems":[],"of_a_later_version":{}}"#;
+    let dump: ConfigDump = serde_json::from_str(text).unwrap();
+    assert_eq!(dump, ConfigDump { generation: 7, ..ConfigDump::default() });
+}

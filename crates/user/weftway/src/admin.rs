@@ -1,0 +1,164 @@
+//! The admin endpoint: metrics, health, readiness and what is in force.
+//!
+//! It lives on the control thread, so that a slow reader of metrics never holds up traffic, and
+//! stays up while the process drains, so that `/readyz` can say so.
+//!
+//! It is open to whoever can reach its address (loopback by default), so it only ever reads. A
+//! browser on the same machine can reach it too: requests whose `Host` is a name other than
+//! `localhost` are refused, which keeps a web page from getting at it by rebinding its own name.
+
+mod dump;
+mod host;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use weft_admin_api::ReadinessView;
+use weft_compile::Report;
+use weft_model::Snapshot;
+use weft_runtime::metrics::Registry;
+use weft_runtime::ready::Readiness;
+use weft_runtime::{task, time};
+
+/// What the endpoint shows.
+#[derive(Clone)]
+pub(crate) struct AdminState {
+    /// Metrics.
+    pub(crate) registry: Registry,
+    /// What still keeps the process from being ready.
+    pub(crate) readiness: Readiness,
+    /// What is in force; none before the first configuration.
+    pub(crate) config: watch::Receiver<Option<AdminConfig>>,
+}
+
+/// What is in force.
+pub(crate) struct AdminConfig {
+    /// The configuration.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// What became of each document.
+    pub(crate) report: Arc<Report>,
+    /// Bound addresses by listener.
+    pub(crate) addresses: BTreeMap<String, SocketAddr>,
+}
+
+/// Readers are scrapers, probes and a person or two; more at one time wait to be accepted.
+const CONNECTIONS_MAX: usize = 64;
+
+/// A head that takes longer, or a connection that idles longer, is closed; scrapers come back every
+/// 15 to 60 s and may as well connect again.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Whole life of a connection, so that readers who take no answer cannot hold all places.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// After accepting failed (descriptors are exhausted, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const INDEX: &str = "\
+weftway admin
+/metrics  metrics in Prometheus' text format
+/healthz  whether the process lives
+/readyz   whether it is ready, and what blocks
+/config   the configuration in force, as JSON
+";
+
+/// Serves until the process ends.
+///
+/// Cancel safe: dropping it stops accepting; connections that are open go on.
+pub(crate) async fn serve(listener: TcpListener, state: AdminState) {
+    let router = router(state);
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let connection = connection(stream, router.clone());
+                task::spawn("admin-connection", async move {
+                    let _ = time::timeout(CONNECTION_TIMEOUT, connection).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the admin endpoint cannot accept a connection");
+                time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "an admin connection broke");
+    }
+}
+
+fn router(state: AdminState) -> Router {
+    Router::new()
+        .route("/", get(|| async { INDEX }))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/config", get(config))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "not found; / lists what there is\n") })
+        .layer(middleware::from_fn(guard))
+        .with_state(state)
+}
+
+/// What holds for every path.
+async fn guard(req: Request, next: Next) -> Response {
+    if !matches!(*req.method(), Method::GET | Method::HEAD) {
+        let allow = [(ALLOW, "GET, HEAD")];
+        return (StatusCode::METHOD_NOT_ALLOWED, allow, "read only\n").into_response();
+    }
+    let authority = req.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let hosts = req.headers().get_all(HOST).into_iter().map(HeaderValue::as_bytes);
+    if !hosts.chain(authority).all(host::is_local) {
+        let text = "use the address itself or localhost, not another name\n";
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
+    let mut rsp = next.run(req).await;
+    rsp.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    rsp
+}
+
+async fn metrics(State(state): State<AdminState>) -> Response {
+    let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4")];
+    (kind, state.registry.render()).into_response()
+}
+
+async fn ready(State(state): State<AdminState>) -> Response {
+    let view = ReadinessView::new(state.readiness.pending());
+    let status = if view.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, axum::Json(view)).into_response()
+}
+
+async fn config(State(state): State<AdminState>) -> Response {
+    let dump = match &*state.config.borrow() {
+        Some(config) => dump::dump(config),
+        None => {
+            let text = "there is no configuration yet\n";
+            return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+        }
+    };
+    axum::Json(dump).into_response()
+}

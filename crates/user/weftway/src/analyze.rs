@@ -1,0 +1,57 @@
+//! `weftway analyze`: every problem of every document, before it runs.
+
+use std::process::ExitCode;
+
+use weft_resources::Severity;
+
+use crate::args::{AnalyzeArgs, AnalyzeFormat, LimitArgs};
+use crate::print_line;
+use crate::source::Source;
+
+/// Prints the report. The exit code is 1 when there is an error.
+pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
+    let source = Source::new(&args.documents, &LimitArgs::default())?;
+    let problems = source.unreadable();
+    let world = weft_compile::compile(source.set(), source.options(), None);
+    let report = &world.report;
+    match args.output {
+        AnalyzeFormat::Text => {
+            for problem in &problems {
+                print_line(problem);
+            }
+            let text = source.render_report(report);
+            if !text.is_empty() {
+                print_line(text.trim_end());
+            }
+            print_line(&format!(
+                "{} resources, {} errors, {} warnings, {} notes",
+                report.resources.len(),
+                report.count(Severity::Error) + problems.len(),
+                report.count(Severity::Warning),
+                report.count(Severity::Note),
+            ));
+        }
+        AnalyzeFormat::Json => print_line(&json(report, &problems)),
+    }
+    let failed = report.has_errors() || !problems.is_empty();
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn json(report: &weft_compile::Report, unreadable: &[String]) -> String {
+    let problems: Vec<_> = report
+        .problems()
+        .into_iter()
+        .map(|problem| {
+            serde_json::json!({
+                "severity": problem.severity.to_string(),
+                "file": &*problem.file,
+                "line": problem.at.line,
+                "column": problem.at.column,
+                "path": problem.path,
+                "message": problem.message,
+                "fix": problem.fix,
+            })
+        })
+        .collect();
+    serde_json::json!({ "problems": problems, "unreadable": unreadable }).to_string()
+}
