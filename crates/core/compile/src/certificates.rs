@@ -104,10 +104,8 @@ pub(crate) fn from_pem(
     chain: &[u8],
     key: &[u8],
 ) -> Result<Certificate, InvalidCertificate> {
-    let broken = |reason: &str| InvalidCertificate::Chain {
-        origin: origin.into(),
-        reason: reason.into(),
-    };
+    let broken =
+        |reason: &str| InvalidCertificate::Chain { origin: origin.into(), reason: reason.into() };
     let mut names = None;
     for pem in Pem::iter_from_buffer(chain) {
         let pem = pem.map_err(|_| broken("it is not PEM"))?;
@@ -130,10 +128,8 @@ pub(crate) fn from_pem(
 
 /// Whether PEM text holds at least one certificate and no broken one.
 pub(crate) fn check_roots(origin: &str, pem: &[u8]) -> Result<(), InvalidCertificate> {
-    let broken = |reason: &str| InvalidCertificate::Chain {
-        origin: origin.into(),
-        reason: reason.into(),
-    };
+    let broken =
+        |reason: &str| InvalidCertificate::Chain { origin: origin.into(), reason: reason.into() };
     let mut found = false;
     for pem in Pem::iter_from_buffer(pem) {
         let pem = pem.map_err(|_| broken("it is not PEM"))?;

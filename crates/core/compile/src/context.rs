@@ -114,9 +114,7 @@ fn secret_certificate(
     secret: &str,
 ) -> Result<Arc<Certificate>, InvalidCertificate> {
     match resource.map(|resource| (resource, &resource.body)) {
-        Some((resource, Kind::Secret(body))) => {
-            context.certificates.of_secret(resource, body)
-        }
+        Some((resource, Kind::Secret(body))) => context.certificates.of_secret(resource, body),
         _ => Err(InvalidCertificate::NoSecret { name: format!("{namespace}/{secret}") }),
     }
 }

@@ -22,9 +22,7 @@ use std::sync::Arc;
 use weft_model::id::{ListenerId, PolicyId, RouteId};
 use weft_model::outcome::Reason;
 use weft_model::policy::{Refusal, Step, StepKind};
-use weft_model::route::{
-    HostMatch, Matcher, Origin, PathMatch, Rank, Route, Target, Timeouts,
-};
+use weft_model::route::{HostMatch, Matcher, Origin, PathMatch, Rank, Route, Target, Timeouts};
 use weft_model::text::Pattern;
 use weft_resources::kubernetes::Ingress;
 use weft_resources::kubernetes::ingress::{IngressBackend, IngressPath, PathType};
@@ -131,9 +129,10 @@ impl<'a> Writer<'a> {
         let refusal = shared.refusal.clone().or_else(|| options.as_ref().err().cloned());
         let rules = self.rules(out);
         let hosts: Vec<&str> = rules.iter().map(|rule| rule.host).collect();
-        let shown = options.ok().filter(|_| placement.iter().any(|place| place.is_tls)).map(
-            |options| tls::Shown::new(self.borrower, self.ingress, &options, &hosts, out),
-        );
+        let shown = options
+            .ok()
+            .filter(|_| placement.iter().any(|place| place.is_tls))
+            .map(|options| tls::Shown::new(self.borrower, self.ingress, &options, &hosts, out));
         for rule in &rules {
             let Some(route) = self.route(rule, &shared, refusal.as_ref(), out) else { continue };
             for place in &placement {
@@ -190,8 +189,7 @@ impl<'a> Writer<'a> {
         let resource = self.borrower.resource;
         let place = format!("ingress/{}/{}", resource.namespace(), resource.name());
         let path = annotation::path("router.middlewares");
-        let found =
-            self.borrower.middlewares(&self.annotations.middlewares, &path, &place, out);
+        let found = self.borrower.middlewares(&self.annotations.middlewares, &path, &place, out);
         let steps = match found {
             Ok(steps) => steps,
             Err(why) => {
@@ -269,7 +267,8 @@ impl<'a> Writer<'a> {
     /// The condition on the path and its rank: length first, exact before prefix.
     fn path(&self, path: &IngressPath) -> Result<(PathMatch, u64), String> {
         let canonical = |text: &str| {
-            literal::path(text).map_err(|error| format!("no request has the path `{text}`: {error}"))
+            literal::path(text)
+                .map_err(|error| format!("no request has the path `{text}`: {error}"))
         };
         let rank = |text: &str, is_exact: bool| (text.len() as u64) << 1 | u64::from(is_exact);
         Ok(match (path.path_type, self.annotations.path_matcher) {

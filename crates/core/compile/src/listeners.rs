@@ -113,8 +113,7 @@ impl Side {
         // Where ranks are equal, the route that stands first wins.
         self.http.sort_by(|a, b| b.rank.cmp(&a.rank).then_with(|| a.id.cmp(&b.id)));
         self.tcp.sort_by(|a, b| b.rank.cmp(&a.rank).then_with(|| a.id.cmp(&b.id)));
-        let (old_http, old_tcp) =
-            old.map(|old| (&*old.http.routes, &*old.tcp)).unwrap_or_default();
+        let (old_http, old_tcp) = old.map(|old| (&*old.http.routes, &*old.tcp)).unwrap_or_default();
         reuse(&mut self.http, old_http, |route| &route.id);
         reuse(&mut self.tcp, old_tcp, |route| &route.id);
         let enabled = self.http_enabled || !self.http.is_empty();
@@ -135,10 +134,11 @@ fn reuse<T: PartialEq>(new: &mut [Arc<T>], old: &[Arc<T>], id: impl Fn(&T) -> &R
     }
     let by_id: HashMap<&RouteId, &Arc<T>> = old.iter().map(|route| (id(route), route)).collect();
     for route in new {
-        if let Some(old) = by_id.get(id(route)) {
-            if !Arc::ptr_eq(old, route) && ***old == **route {
-                *route = Arc::clone(old);
-            }
+        if let Some(old) = by_id.get(id(route))
+            && !Arc::ptr_eq(old, route)
+            && ***old == **route
+        {
+            *route = Arc::clone(old);
         }
     }
 }
@@ -150,10 +150,8 @@ fn all_same<T>(left: &[Arc<T>], right: &[Arc<T>]) -> bool {
 /// The first entry of each host.
 fn tls_table(entries: Vec<TlsEntry>, default: Option<TlsEntry>) -> TlsTable {
     let mut seen = std::collections::HashSet::new();
-    let mut kept: Vec<TlsEntry> = entries
-        .into_iter()
-        .filter(|entry| seen.insert((entry.host.clone(), entry.deep)))
-        .collect();
+    let mut kept: Vec<TlsEntry> =
+        entries.into_iter().filter(|entry| seen.insert((entry.host.clone(), entry.deep))).collect();
     kept.sort_by(|a, b| (&a.host, a.deep).cmp(&(&b.host, b.deep)));
     TlsTable { entries: kept, default }
 }
@@ -161,9 +159,7 @@ fn tls_table(entries: Vec<TlsEntry>, default: Option<TlsEntry>) -> TlsTable {
 /// Whether nothing changed, by pointer where that is enough.
 fn is_same(old: &Listener, new: &Listener) -> bool {
     let side = |old: Option<&Served>, new: Option<&Served>| match (old, new) {
-        (Some(old), Some(new)) => {
-            Arc::ptr_eq(&old.http, &new.http) && all_same(&old.tcp, &new.tcp)
-        }
+        (Some(old), Some(new)) => Arc::ptr_eq(&old.http, &new.http) && all_same(&old.tcp, &new.tcp),
         (None, None) => true,
         _ => false,
     };

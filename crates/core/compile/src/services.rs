@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use rapidhash::fast::SeedableState;
 use weft_model::backend::{Endpoint, Endpoints};
+use weft_resources::istio::{Resolution, ServiceEntry};
 use weft_resources::kubernetes::endpoints::{EndpointSlice, SERVICE_NAME_LABEL};
 use weft_resources::kubernetes::service::{PortRef, ServiceType};
 use weft_resources::kubernetes::{Service, endpoints::SliceEndpoint};
-use weft_resources::istio::{Resolution, ServiceEntry};
 use weft_resources::{Key, Kind, Resource};
 
 use crate::options::Options;
@@ -58,7 +58,9 @@ pub(crate) enum Unresolved {
         known: Box<str>,
     },
     /// An ExternalName service, and these are not allowed.
-    #[error("service `{service}` is an ExternalName, which `--allow-external-name` does not permit")]
+    #[error(
+        "service `{service}` is an ExternalName, which `--allow-external-name` does not permit"
+    )]
     ExternalName {
         /// Namespace and name.
         service: Box<str>,
@@ -449,8 +451,7 @@ fn slice_port(
 
 /// What the service's ServiceEntries say of a port.
 fn entry_endpoints(sources: &Sources, number: u16) -> Option<Endpoints> {
-    let (entry, port) =
-        sources.entries().find_map(|entry| Some((entry, entry.port(number)?)))?;
+    let (entry, port) = sources.entries().find_map(|entry| Some((entry, entry.port(number)?)))?;
     let addrs: Vec<_> = entry
         .endpoints
         .iter()

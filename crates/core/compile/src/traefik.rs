@@ -154,9 +154,7 @@ fn share_backends(piece: &mut Piece, output: &mut Output) {
 /// Puts what the pieces hold where it belongs.
 fn place(context: &Context<'_>, pieces: &[(Arc<Resource>, Arc<Piece>)], output: &mut Output) {
     for entry_point in &context.options.entry_points {
-        let draft = output
-            .drafts
-            .at(entry_point.addr, || ListenerId::new(&*entry_point.name));
+        let draft = output.drafts.at(entry_point.addr, || ListenerId::new(&*entry_point.name));
         // An entry point answers 404 even when no router is there.
         draft.plain.http_enabled |= !entry_point.tls;
         draft.tls.http_enabled |= entry_point.tls;
@@ -200,7 +198,10 @@ fn is_linked(body: &Kind) -> bool {
     has_routers(body)
         || matches!(
             body,
-            Kind::Middleware(_) | Kind::TraefikService(_) | Kind::FileService(_) | Kind::FileServiceTcp(_)
+            Kind::Middleware(_)
+                | Kind::TraefikService(_)
+                | Kind::FileService(_)
+                | Kind::FileServiceTcp(_)
         )
 }
 

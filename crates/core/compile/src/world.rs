@@ -57,8 +57,7 @@ pub fn compile(set: &ResourceSet, options: &Options, previous: Option<&World>) -
     effective.fall_back(&prepared, before);
     prepared.prepare_missing(&effective.resources, looked_at);
 
-    let services =
-        Services::new(effective.resources.iter(), before.map(|memory| &memory.services));
+    let services = Services::new(effective.resources.iter(), before.map(|memory| &memory.services));
     let certificates = certificates::Store::after(before.map(|memory| &memory.certificates));
     let mut output = Output::default();
     let context = Context {
@@ -217,10 +216,11 @@ fn reuse(
     backend: &mut Arc<Backend>,
     before: &std::collections::BTreeMap<BackendId, Arc<Backend>>,
 ) {
-    if let Some(old) = before.get(id) {
-        if !Arc::ptr_eq(old, backend) && **old == **backend {
-            *backend = Arc::clone(old);
-        }
+    if let Some(old) = before.get(id)
+        && !Arc::ptr_eq(old, backend)
+        && **old == **backend
+    {
+        *backend = Arc::clone(old);
     }
 }
 
@@ -239,19 +239,29 @@ fn general(problems: Vec<Problem>) -> Option<ResourceReport> {
     Some(ResourceReport::new(Arc::new(item), Verdict::Rejected, Vec::new()))
 }
 
-fn resource_report(
-    item: &Arc<Item>,
-    effective: &Effective,
-    output: &mut Output,
-) -> ResourceReport {
+fn resource_report(item: &Arc<Item>, effective: &Effective, output: &mut Output) -> ResourceReport {
     let mut further = Vec::new();
     let mut verdict = if item.is_rejected() { Verdict::Rejected } else { Verdict::Accepted };
     let key = item.key();
-    let last_good = key.and_then(|key| effective.last_good.get(key));
-    // Of two items with one key, the note belongs to the one that it was made for.
-    let last_good = last_good.filter(|notes| notes.last().is_some_and(|note| note.at == item.at));
-    if let Some(notes) = last_good {
-        further.clone_from(notes);
+    let is_own = |notes: &&Vec<Problem>| {
+        notes.last().is_some_and(|note| note.at == item.at && note.file == item.file)
+    };
+    let last_good = effective.last_good.iter().filter(|(_, notes)| is_own(notes));
+    match key {
+        // Of two items with one key, the note belongs to the one that it was made for.
+        Some(key) => {
+            let notes = effective.last_good.get(key).filter(is_own);
+            further.extend(notes.into_iter().flatten().cloned());
+        }
+        // What could not be read may stand for several.
+        None if !effective.last_good.is_empty() => {
+            let mut kept: Vec<_> = last_good.collect();
+            kept.sort_by_key(|(key, _)| *key);
+            further.extend(kept.into_iter().flat_map(|(_, notes)| notes.iter().cloned()));
+        }
+        None => {}
+    }
+    if !further.is_empty() {
         verdict = Verdict::LastGood;
     } else if let (Some(key), Some(resource)) = (key, &item.resource) {
         further = output.problems.remove(key).unwrap_or_default();
@@ -277,11 +287,8 @@ fn without_effect(resource: &Resource) -> Option<Problem> {
         Kind::Unknown { api_version, kind } => {
             // What runs in a cluster beside the gateway is none of its business.
             let others = ["v1", "apps/v1", "batch/v1", "rbac.authorization.k8s.io/v1"];
-            let severity = if others.contains(&&**api_version) {
-                Severity::Note
-            } else {
-                Severity::Warning
-            };
+            let severity =
+                if others.contains(&&**api_version) { Severity::Note } else { Severity::Warning };
             (severity, format!("{kind} ({api_version}) has no effect here"))
         }
         _ => return None,

@@ -26,10 +26,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     let mut rest = unsigned;
     let mut nanos: u128 = 0;
     while !rest.is_empty() {
-        let number_len = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
+        let number_len =
+            rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
         let (number, tail) = rest.split_at(number_len);
-        let unit_len =
-            tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let unit_len = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_len);
         let amount = scaled(number, unit_nanos(unit).ok_or_else(invalid)?).ok_or_else(invalid)?;
         nanos = nanos.checked_add(amount).ok_or_else(invalid)?;

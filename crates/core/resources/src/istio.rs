@@ -176,10 +176,8 @@ fn endpoint(reader: &Reader<'_, '_>) -> Option<EntryEndpoint> {
     ["labels", "serviceAccount"].iter().for_each(|name| reader.skip(name));
     reader.ignored("network", "all networks are reached directly");
     let weight = reader.int("weight", 1, u32::MAX.into()).unwrap_or(1) as u32;
-    let zone = reader
-        .string("locality")
-        .and_then(|text| text.split('/').nth(1).map(Into::into))
-        .filter(|zone: &Box<str>| !zone.is_empty());
+    let locality = reader.string_or_empty("locality");
+    let zone = locality.split('/').nth(1).filter(|zone| !zone.is_empty()).map(Into::into);
     let mut ports = Vec::new();
     reader.nested("ports", |map| {
         ports.extend(map.rest().filter_map(|(name, field)| Some((name.into(), field.port()?))));

@@ -104,7 +104,8 @@ pub struct KindInfo {
 }
 
 /// The kinds of every dialect. Each dialect lists its own in its module.
-const DIALECTS: &[&[KindInfo]] = &[traefik::KINDS, gateway_api::KINDS, kubernetes::KINDS, istio::KINDS];
+const DIALECTS: &[&[KindInfo]] =
+    &[traefik::KINDS, gateway_api::KINDS, kubernetes::KINDS, istio::KINDS];
 
 // === impl Kind ===
 

@@ -14,7 +14,7 @@ mod tests;
 use crate::kind::{Kind, KindInfo};
 
 pub use data::{ConfigMap, Namespace, Secret};
-pub use endpoints::{Endpoints, EndpointSlice};
+pub use endpoints::{EndpointSlice, Endpoints};
 pub use ingress::{Ingress, IngressClass};
 pub use selector::LabelSelector;
 pub use service::Service;

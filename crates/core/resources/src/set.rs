@@ -249,8 +249,10 @@ fn duplicate(item: &Item, first: &Item) -> Item {
     let mut item = item.clone();
     let name = item.key().map(ToString::to_string).unwrap_or_default();
     item.rejected = item.key().cloned().map(Box::new);
-    let message =
-        format!("{name} is already defined in {}:{}; this one is not used", first.file, first.at.line);
+    let message = format!(
+        "{name} is already defined in {}:{}; this one is not used",
+        first.file, first.at.line
+    );
     item.problems.push(
         Problem::new(Severity::Error, &item.file, item.at, "metadata.name", message)
             .with_fix("rename or remove one of the two"),

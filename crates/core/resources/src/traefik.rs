@@ -14,8 +14,8 @@ pub mod tls;
 pub mod transport;
 
 use crate::kind::{Kind, KindInfo};
-use crate::read::{Field, Reader};
 use crate::problem::Pos;
+use crate::read::{Field, Reader};
 
 pub use middleware::{Middleware, MiddlewareTcp};
 pub use route::{IngressRoute, IngressRouteTcp};
@@ -68,10 +68,7 @@ kinds! {
     "TLSStore" => |r| spec(r, TlsStore::read).map(Kind::TlsStore);
 }
 
-fn spec<T>(
-    reader: &Reader<'_, '_>,
-    read: fn(&Reader<'_, '_>) -> Option<T>,
-) -> Option<Box<T>> {
+fn spec<T>(reader: &Reader<'_, '_>, read: fn(&Reader<'_, '_>) -> Option<T>) -> Option<Box<T>> {
     reader.require("spec")?.nested(read).map(Box::new)
 }
 

@@ -208,8 +208,9 @@ fn core(text: &str) -> Core {
         let sign = if text.starts_with('-') { -1.0 } else { 1.0 };
         return Core::Float(sign * f64::INFINITY);
     }
-    let numeric = unsigned.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'-' | b'+'))
-        && unsigned.bytes().any(|b| b.is_ascii_digit());
+    let numeric =
+        unsigned.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'-' | b'+'))
+            && unsigned.bytes().any(|b| b.is_ascii_digit());
     if !numeric || text.len() - unsigned.len() > 1 {
         return Core::Str;
     }

@@ -138,18 +138,15 @@ fn shared_listener(
         return known.clone();
     }
     let limits = &listener.limits;
-    let server_tls = listener.tls.as_ref().and_then(|tls| {
+    let server_tls = listener.tls.as_ref().map(|tls| {
         let before = known.and_then(|known| known.server_tls.as_deref());
-        match ServerTls::build(&tls.terminate, before) {
-            Ok(built) => Some(Arc::new(built)),
-            Err(errors) => {
-                problems.extend(errors.iter().map(|error| PlanProblem {
-                    subject: format!("listener {}", listener.id),
-                    message: error.to_string(),
-                }));
-                known.and_then(|known| known.server_tls.clone())
-            }
-        }
+        // An entry that cannot be served refuses its own names only.
+        let (built, errors) = ServerTls::build_partial(&tls.terminate, before);
+        problems.extend(errors.iter().map(|error| PlanProblem {
+            subject: format!("listener {}", listener.id),
+            message: error.to_string(),
+        }));
+        Arc::new(built)
     });
     Arc::new(SharedListener {
         head_limits: HeadLimits {

@@ -27,6 +27,7 @@
 
 mod background;
 mod certificates;
+pub mod conformance;
 pub mod documents;
 mod echo;
 mod gateway;

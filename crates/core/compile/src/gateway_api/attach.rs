@@ -93,16 +93,16 @@ fn at_parent(
     let of_parent: Vec<usize> = (0..sites.len())
         .filter(|index| {
             let owner = &sites[*index].owner.key;
-            owner.kind == *object.kind && *owner.namespace == *namespace && owner.name == object.name
+            owner.kind == *object.kind
+                && *owner.namespace == *namespace
+                && owner.name == object.name
         })
         .collect();
     if of_parent.is_empty() {
         return Err(no_parent(objects, parent, namespace));
     }
-    let named: Vec<usize> = of_parent
-        .into_iter()
-        .filter(|index| is_meant(&sites[*index], parent))
-        .collect();
+    let named: Vec<usize> =
+        of_parent.into_iter().filter(|index| is_meant(&sites[*index], parent)).collect();
     if named.is_empty() {
         let message = format!("{} has no listener {}", object, wanted(parent));
         return Err(Detached::Refused(message));
@@ -121,7 +121,9 @@ fn at_parent(
 fn no_parent(objects: &Objects<'_>, parent: &ParentRef, namespace: &str) -> Detached {
     let object = &parent.object;
     let is_there = objects.gateways.iter().any(|(gateway, _)| {
-        *object.kind == *"Gateway" && gateway.namespace() == namespace && gateway.name() == &*object.name
+        *object.kind == *"Gateway"
+            && gateway.namespace() == namespace
+            && gateway.name() == &*object.name
     });
     if is_there {
         return Detached::Elsewhere(format!("{object} is not served here"));
@@ -162,7 +164,10 @@ fn at_site(
         return Err(format!("the listener `{name}` is not served"));
     }
     if !site.kinds.contains(&&*route.key.kind) {
-        return Err(format!("the listener `{name}` does not take routes of kind {}", route.key.kind));
+        return Err(format!(
+            "the listener `{name}` does not take routes of kind {}",
+            route.key.kind
+        ));
     }
     let allowed = &site.listener.allowed.namespaces;
     if !objects.is_allowed(allowed, site.owner.namespace(), route.namespace()) {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use weft_model::backend::{Backend, HostHeader, PoolSettings, UpstreamProtocol, UpstreamTls};
+use weft_model::backend::{
+    Backend, Endpoints, HostHeader, PoolSettings, UpstreamProtocol, UpstreamTls,
+};
 use weft_model::id::BackendId;
 use weft_model::outcome::Reason;
 use weft_model::policy::Refusal;
@@ -63,6 +65,7 @@ impl Caller<'_> {
     ) -> Result<BackendId, Refusal> {
         let (namespace, name, resolved) =
             self.resolve(reference).map_err(|message| self.invalid(message))?;
+        self.report_empty(reference, &resolved, out, place);
         let (protocol, wants_tls) = protocol(self.speaks, resolved.app_protocol.as_deref());
         let tls = self.tls(namespace, name, &resolved, wants_tls, out, place)?;
         let mut id = format!("{namespace}/{name}:{}", resolved.port);
@@ -107,6 +110,24 @@ impl Caller<'_> {
             Speaks::Http | Speaks::Bytes | Speaks::Passthrough => Reason::InvalidBackend,
         };
         Refusal { reason, detail: message.into() }
+    }
+
+    /// A service without endpoints is no fault of the route; users ask why all the same.
+    fn report_empty(
+        self,
+        reference: &BackendRef,
+        resolved: &Resolved,
+        out: &mut Output,
+        place: Place<'_>,
+    ) {
+        let is_empty = matches!(&resolved.endpoints, Endpoints::Static(list) if list.is_empty());
+        if !is_empty || self.objects.ctx.options.allow_empty_services {
+            return;
+        }
+        let (name, port) = (&reference.object.name, resolved.port);
+        let message = format!("{}:{port} has no endpoint; it is answered 503", reference.object);
+        let fix = format!("add an EndpointSlice, or start with --backend {name}:{port}=ADDR");
+        place.warn_with(out, message, &fix);
     }
 
     fn resolve<'r>(self, reference: &'r BackendRef) -> Result<(&'r str, &'r str, Resolved), String>
@@ -179,13 +200,12 @@ impl Caller<'_> {
         Ok(Some(Arc::new(tls)))
     }
 
-    fn client_certificate(
-        self,
-    ) -> Result<Option<Arc<weft_model::listener::Certificate>>, Refusal> {
+    fn client_certificate(self) -> Result<Option<Arc<weft_model::listener::Certificate>>, Refusal> {
         let Some((gateway, body)) = self.gateway else { return Ok(None) };
         let Some(reference) = &body.client_certificate else { return Ok(None) };
         certificate::certificate(self.objects, gateway, reference).map(Some).map_err(|message| {
-            let detail = format!("the client certificate of {} cannot be used: {message}", gateway.key);
+            let detail =
+                format!("the client certificate of {} cannot be used: {message}", gateway.key);
             Refusal { reason: Reason::PolicyUnenforceable, detail: detail.into() }
         })
     }

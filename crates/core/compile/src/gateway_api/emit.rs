@@ -129,10 +129,19 @@ impl<'s, 'a> Emitter<'s, 'a> {
     }
 
     /// Keeps the hosts of a listener from less specific ones: what no route of its own takes is
-    /// answered here.
+    /// answered here. Where there is no other listener, other dialects may take it.
     fn close(&mut self, index: usize) {
         let site = &self.sites[index];
-        if site.host == Host::Any || !site.owns_host() {
+        let is_wider = |other: &Site<'_>| {
+            other.owns_host()
+                && other.addr == site.addr
+                && other.side() == site.side()
+                && other.host != site.host
+                && other.host.contains(&site.host)
+        };
+        let is_contested = self.sites.iter().any(is_wider);
+        let is_broken = matches!(site.fate, Fate::Broken(_));
+        if site.host == Host::Any || !site.owns_host() || !(is_contested || is_broken) {
             return;
         }
         let refusal = match &site.fate {
@@ -151,16 +160,20 @@ impl<'s, 'a> Emitter<'s, 'a> {
         let origin = origin(site.owner, site.listener.at.line, format!("host {}", site.host));
         let id = RouteId::new(site.name());
         if !site.is_http() {
-            self.add_tcp(site.addr, is_tls, TcpRoute {
-                id,
-                origin,
-                rank,
-                matcher: sni(self.sites, site, &site.host),
-                tls: TcpTls::Passthrough,
-                in_flight_max: None,
-                allow: Vec::new(),
-                target: Target::Refuse(refusal),
-            });
+            self.add_tcp(
+                site.addr,
+                is_tls,
+                TcpRoute {
+                    id,
+                    origin,
+                    rank,
+                    matcher: sni(self.sites, site, &site.host),
+                    tls: TcpTls::Passthrough,
+                    in_flight_max: None,
+                    allow: Vec::new(),
+                    target: Target::Refuse(refusal),
+                },
+            );
             return;
         }
         // Listeners that are served together are kept from others once.
@@ -315,7 +328,8 @@ fn tls_entries(sites: &[Site<'_>], site: &Site<'_>) -> Vec<TlsEntry> {
         if host == site.host || !site.host.contains(&host) || sites.iter().any(is_other) {
             continue;
         }
-        let own = tls.certificates.iter().filter(|found| found.names.iter().any(|own| **own == *name));
+        let own =
+            tls.certificates.iter().filter(|found| found.names.iter().any(|own| **own == *name));
         entries.push(entry(name, false, own.map(Arc::clone).collect()));
     }
     entries

@@ -38,8 +38,8 @@ fn pairs(pairs: &[(Box<str>, Box<str>)]) -> Result<Vec<(FieldName, Box<str>)>, S
 }
 
 fn field_name(name: &str) -> Result<FieldName, String> {
-    let field = FieldName::new(name)
-        .map_err(|error| format!("`{name}` is not a header name: {error}"))?;
+    let field =
+        FieldName::new(name).map_err(|error| format!("`{name}` is not a header name: {error}"))?;
     if UNTOUCHABLE.contains(&field.as_str()) {
         let hint = if field.as_str() == "host" { "; use URLRewrite with `hostname`" } else { "" };
         return Err(format!("the header `{name}` cannot be changed by a filter{hint}"));

@@ -80,14 +80,45 @@ impl std::fmt::Display for Host {
 
 /// Whether `host` is `suffix` with at least one label in front.
 fn is_below(host: &str, suffix: &str) -> bool {
-    host.strip_suffix(suffix).and_then(|front| front.strip_suffix('.')).is_some_and(|front| {
-        !front.is_empty()
-    })
+    host.strip_suffix(suffix)
+        .and_then(|front| front.strip_suffix('.'))
+        .is_some_and(|front| !front.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{Strategy, prop_assert_eq, prop_oneof, proptest};
+
     use super::Host;
+
+    /// Names of one to four labels out of two, so that they often have something in common.
+    fn name() -> impl Strategy<Value = String> {
+        proptest::collection::vec(prop_oneof!["a", "b"], 1..5).prop_map(|labels| labels.join("."))
+    }
+
+    fn host() -> impl Strategy<Value = Host> {
+        let text = prop_oneof![name(), name().prop_map(|name| format!("*.{name}"))];
+        proptest::option::of(text).prop_map(|text| Host::new(text.as_deref()))
+    }
+
+    proptest! {
+        #[test]
+        fn an_intersection_holds_what_both_hold(a in host(), b in host(), name in name()) {
+            let name = Host::Exact(name.into());
+            let both = a.intersection(&b).is_some_and(|both| both.contains(&name));
+            prop_assert_eq!(both, a.contains(&name) && b.contains(&name));
+        }
+
+        #[test]
+        fn hosts_that_hold_one_name_differ_in_specificity(
+            a in host(), b in host(), name in name()
+        ) {
+            let name = Host::Exact(name.into());
+            if a.contains(&name) && b.contains(&name) {
+                prop_assert_eq!(a == b, a.specificity() == b.specificity());
+            }
+        }
+    }
 
     #[test]
     fn intersections() {

@@ -95,9 +95,9 @@ impl<'a> Objects<'a> {
         }
         let from = (GROUP, &*referrer.key.kind, home);
         let to = (&*target.group, &*target.kind, &*target.name);
-        self.grants.get(namespace).is_some_and(|grants| {
-            grants.iter().any(|grant| grant.allows(from, to))
-        })
+        self.grants
+            .get(namespace)
+            .is_some_and(|grants| grants.iter().any(|grant| grant.allows(from, to)))
     }
 
     /// Whether a namespace is among those that an object of namespace `home` allows.

@@ -242,9 +242,10 @@ impl<'a> Linker<'a> {
         out: &mut Output,
     ) -> Match {
         let condition = condition.clone();
-        if let Some(same) = before.iter().find(|other| {
-            other.condition.prefix == condition.prefix || !rule.replaces_prefix()
-        }) {
+        if let Some(same) = before
+            .iter()
+            .find(|other| other.condition.prefix == condition.prefix || !rule.replaces_prefix())
+        {
             return Match { condition, ..same.clone() };
         }
         let path = format!("{}.filters", self.path);

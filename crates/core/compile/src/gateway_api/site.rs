@@ -218,8 +218,7 @@ fn is_attached(
     {
         return false;
     }
-    let allowed =
-        objects.is_allowed(&body.allowed_listeners, gateway.namespace(), set.namespace());
+    let allowed = objects.is_allowed(&body.allowed_listeners, gateway.namespace(), set.namespace());
     if !allowed {
         let message = format!("{} does not allow ListenerSets of this namespace", gateway.key);
         Place::new(set, parent.at, "spec.parentRef").error_with(

@@ -123,7 +123,9 @@ impl Annotations {
                 Some(tls) => self.tls = tls,
                 None => place.error(out, format!("`{value}` is neither true nor false")),
             },
-            "router.tls.options" => self.tls_options = references(value, self.at).into_iter().next(),
+            "router.tls.options" => {
+                self.tls_options = references(value, self.at).into_iter().next()
+            }
             "router.tls.certresolver" => self.cert_resolver = Some(value.into()),
             _ if name.starts_with("router.tls.domains.") => {
                 place.warn(out, "it has no effect: certificates are not fetched here");

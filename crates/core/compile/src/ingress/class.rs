@@ -50,9 +50,10 @@ impl<'a> Classes<'a> {
         ingress: &Ingress,
         out: &mut Output,
     ) -> bool {
-        let named = ingress.class.as_deref().or_else(|| {
-            resource.annotation(OLD).filter(|name| !name.is_empty())
-        });
+        let named = ingress
+            .class
+            .as_deref()
+            .or_else(|| resource.annotation(OLD).filter(|name| !name.is_empty()));
         let path = match ingress.class {
             Some(_) => "spec.ingressClassName".into(),
             None => format!("metadata.annotations[{OLD}]"),

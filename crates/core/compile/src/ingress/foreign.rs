@@ -76,10 +76,7 @@ pub(super) fn report(resource: &Arc<Resource>, out: &mut Output) -> Option<Refus
 
 fn refuse(refusal: &mut Option<Refusal>, name: &str) {
     let detail = format!("the annotation {name} protects, and it is not supported");
-    refusal.get_or_insert(Refusal {
-        reason: Reason::PolicyUnenforceable,
-        detail: detail.into(),
-    });
+    refusal.get_or_insert(Refusal { reason: Reason::PolicyUnenforceable, detail: detail.into() });
 }
 
 fn is_protecting(name: &str, value: &str) -> bool {

@@ -114,11 +114,8 @@ fn ask(world: &World, host: &str, path: &str) -> String {
 fn path_types() {
     let check = |path_type: &str, paths: &[&str], request: &str, expected: &str| {
         let names = ["a", "b", "c"];
-        let rules_of: Vec<String> = paths
-            .iter()
-            .zip(names)
-            .map(|(path, name)| rule("", path_type, path, name))
-            .collect();
+        let rules_of: Vec<String> =
+            paths.iter().zip(names).map(|(path, name)| rule("", path_type, path, name)).collect();
         let world = world(&rules(&rules_of));
         assert_eq!(problems(&world), Vec::<String>::new());
         assert_eq!(ask(&world, "h", request), expected, "{path_type} {paths:?} {request}");
@@ -242,7 +239,8 @@ spec: {{controller: {controller}}}
     check(&[ours(false)], "", "404");
     check(&[ours(true)], "", "a");
     check(&[nginx(true), ours(false)], "", "404");
-    let old = named("").replace("annotations: {", "annotations: {kubernetes.io/ingress.class: nginx");
+    let old =
+        named("").replace("annotations: {", "annotations: {kubernetes.io/ingress.class: nginx");
     assert_eq!(ask(&world(&format!("{}{old}", nginx(false))), "h", "/"), "404");
 }
 
@@ -283,8 +281,7 @@ spec: {stripPrefix: {prefixes: [/x]}}
 
 #[test]
 fn a_missing_middleware_keeps_the_route_closed() {
-    let annotation =
-        "traefik.ingress.kubernetes.io/router.middlewares: default-auth@kubernetescrd";
+    let annotation = "traefik.ingress.kubernetes.io/router.middlewares: default-auth@kubernetescrd";
     let spec = format!("  rules:\n{}", rule("", "Prefix", "/", "a"));
     let world = world(&ingress("i", annotation, &spec));
     assert_eq!(ask(&world, "h", "/"), "503");
@@ -437,7 +434,10 @@ fn tls_hosts_and_certificates() {
     let mut hosts: Vec<&str> = table.entries.iter().map(|entry| &*entry.host).collect();
     hosts.sort_unstable();
     assert_eq!(hosts, ["*.b.com", "a.com"]);
-    assert_reported(&world, "secret `default/lost` is not found; the default certificate is served");
+    assert_reported(
+        &world,
+        "secret `default/lost` is not found; the default certificate is served",
+    );
 }
 
 #[test]
@@ -466,11 +466,8 @@ stringData:
         let rules = rule("a.com", "Prefix", "/", "a") + &rule("b.com", "Prefix", "/", "b");
         format!("  tls: [{{{hosts}secretName: cert}}]\n  rules:\n{rules}")
     };
-    let text = format!(
-        "{option}{}{}",
-        secret("cert", &["a.com"]),
-        ingress("i", annotation, &spec(""))
-    );
+    let text =
+        format!("{option}{}{}", secret("cert", &["a.com"]), ingress("i", annotation, &spec("")));
     let world = world_with(&entry_points(), &text);
     let on = |host: &str| words(&find(&world, 8443, true, host, "/").unwrap());
     assert_eq!(on("a.com"), "a");
@@ -508,4 +505,6 @@ spec:
     assert_eq!(ask(&world, "h", "/x/long"), "b");
     let text = text.replace("/x/long", "/y");
     assert_eq!(ask(&self::world(&text), "h", "/y"), "a", "what it does not take is Ingress's");
+    let text = text.replace("protocol: HTTP}", "protocol: HTTP, hostname: h}");
+    assert_eq!(ask(&self::world(&text), "h", "/y"), "a", "whether the listener has a host or not");
 }

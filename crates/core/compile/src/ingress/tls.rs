@@ -58,9 +58,11 @@ impl Shown {
             site: "traefik/default".into(),
             ..entry(host, certificate)
         };
-        entries.extend(given.iter().flat_map(|certificate| {
-            certificate.names.iter().map(|name| usual(name, certificate))
-        }));
+        entries.extend(
+            given.iter().flat_map(|certificate| {
+                certificate.names.iter().map(|name| usual(name, certificate))
+            }),
+        );
         let default = default.map(|certificate| usual("", &certificate));
         Self { entries, default, options: Arc::clone(options) }
     }

@@ -59,8 +59,9 @@ fn header_name(
     name: &Spanned<Box<str>>,
     path: &str,
 ) -> Result<FieldName, Refusal> {
-    FieldName::new(name)
-        .map_err(|_| refuse(link, name.at, path, format!("`{}` is not the name of a header", name.value)))
+    FieldName::new(name).map_err(|_| {
+        refuse(link, name.at, path, format!("`{}` is not the name of a header", name.value))
+    })
 }
 
 fn header_names(
@@ -110,7 +111,10 @@ fn basic_auth(
     }))
 }
 
-type Users = Vec<(Box<str>, Box<str>)>;
+/// Name and hash.
+type User = (Box<str>, Box<str>);
+
+type Users = Vec<User>;
 
 fn secret_users(
     link: &mut Link<'_, '_>,
@@ -153,7 +157,7 @@ fn parse_users(lines: &[u8]) -> Result<Users, String> {
 }
 
 /// Reads one line; comments and empty lines name nobody. Never shows the line: it holds a hash.
-fn parse_user(line: &str) -> Result<Option<(Box<str>, Box<str>)>, String> {
+fn parse_user(line: &str) -> Result<Option<User>, String> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
@@ -197,12 +201,10 @@ fn forward_auth(
     let response_headers =
         header_names(link, &auth.auth_response_headers, &field("authResponseHeaders"))?;
     let header = auth.header_field.as_ref();
-    let header =
-        header.map(|name| header_name(link, name, &field("headerField"))).transpose()?;
+    let header = header.map(|name| header_name(link, name, &field("headerField"))).transpose()?;
     let default_port = if scheme == Scheme::Https { 443 } else { 80 };
     let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let authority =
-        if port == default_port { bracketed } else { format!("{bracketed}:{port}") };
+    let authority = if port == default_port { bracketed } else { format!("{bracketed}:{port}") };
     Ok(StepKind::ForwardAuth(Box::new(ForwardAuth {
         backend,
         host: authority.into(),

@@ -59,9 +59,7 @@ fn cors(headers: &Headers, path: &str, problems: &mut Problems<'_>) -> Cors {
     let patterns = cors.allow_origin_list_regex.iter();
     Cors {
         allow_origins: cors.allow_origin_list.clone(),
-        allow_origin_patterns: patterns
-            .filter_map(|text| pattern(text, &path, problems))
-            .collect(),
+        allow_origin_patterns: patterns.filter_map(|text| pattern(text, &path, problems)).collect(),
         allow_methods: cors.allow_methods.clone(),
         allow_headers: cors.allow_headers.clone(),
         expose_headers: cors.expose_headers.clone(),
@@ -118,12 +116,7 @@ fn edits(
     edits
 }
 
-fn secure(
-    headers: &Headers,
-    at: Pos,
-    path: &str,
-    problems: &mut Problems<'_>,
-) -> SecureHeaders {
+fn secure(headers: &Headers, at: Pos, path: &str, problems: &mut Problems<'_>) -> SecureHeaders {
     let mut names = |list: &[Box<str>], field: &str| -> Vec<FieldName> {
         let path = format!("{path}.{field}");
         list.iter().filter_map(|name| field_name(name, at, &path, problems)).collect()

@@ -45,14 +45,7 @@ struct Visit {
 impl<'s, 'a> Link<'s, 'a> {
     /// A link from `resource` to whatever it names.
     pub(super) fn new(scope: &'s Scope<'a>, memo: &'s Memo, resource: &'a Resource) -> Self {
-        Self {
-            scope,
-            memo,
-            resource,
-            backends: Vec::new(),
-            problems: Vec::new(),
-            walk: Vec::new(),
-        }
+        Self { scope, memo, resource, backends: Vec::new(), problems: Vec::new(), walk: Vec::new() }
     }
 
     /// A resource looked at alone.
@@ -173,9 +166,7 @@ impl<'s, 'a> Link<'s, 'a> {
             Ok(found) => found,
             Err(missing) => return Err(self.refuse(unenforceable, reference.at, path, missing)),
         };
-        let entered = self.enter(found, reference.at, path, |link| {
-            link.steps_of(found, place)
-        });
+        let entered = self.enter(found, reference.at, path, |link| link.steps_of(found, place));
         let why = match entered {
             Ok(Ok(steps)) => return Ok(steps),
             Ok(Err(Some(refusal))) => return Err(refusal),

@@ -88,9 +88,7 @@ pub(super) fn locate<'a>(
         None => (&*reference.name, None),
     };
     let found = match (provider, home) {
-        (Some("file"), _) | (None, Home::File) => {
-            scope.get(Key::new(file::GROUP, kind, "", name))
-        }
+        (Some("file"), _) | (None, Home::File) => scope.get(Key::new(file::GROUP, kind, "", name)),
         (None, Home::Namespace(_)) => {
             let namespace = namespace(scope, home, reference)?;
             scope.get(Key::new(GROUP, kind, namespace, name))
@@ -116,7 +114,6 @@ pub(super) fn locate<'a>(
 
 /// `shop-limit@kubernetescrd` is `limit` in `shop`; names and namespaces may contain dashes too.
 fn joined<'a>(scope: &Scope<'a>, kind: &'static str, name: &str) -> Option<&'a Arc<Resource>> {
-    name.match_indices('-').find_map(|(at, _)| {
-        scope.get(Key::new(GROUP, kind, &name[..at], &name[at + 1..]))
-    })
+    name.match_indices('-')
+        .find_map(|(at, _)| scope.get(Key::new(GROUP, kind, &name[..at], &name[at + 1..])))
 }

@@ -81,10 +81,7 @@ fn convert(
         MiddlewareKind::StripPrefixRegex(patterns) => {
             let path = field("stripPrefixRegex.regex");
             StepKind::StripPrefixRegex(
-                patterns
-                    .iter()
-                    .filter_map(|text| anchored_start(text, &path, problems))
-                    .collect(),
+                patterns.iter().filter_map(|text| anchored_start(text, &path, problems)).collect(),
             )
         }
         MiddlewareKind::ReplacePath(path) => StepKind::ReplacePath(path.clone()),

@@ -141,12 +141,7 @@ impl Problems<'_> {
         self.add(Severity::Warning, at, path, message)
     }
 
-    fn extend<T>(
-        &mut self,
-        parsed: Result<T, InvalidRule>,
-        rule: &Spanned<Box<str>>,
-        path: &str,
-    ) {
+    fn extend<T>(&mut self, parsed: Result<T, InvalidRule>, rule: &Spanned<Box<str>>, path: &str) {
         let Err(error) = parsed else { return };
         let before = rule.value.get(..error.offset()).unwrap_or(&rule.value);
         // Rules are usually one plain line; then the column is exact.

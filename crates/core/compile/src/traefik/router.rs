@@ -61,8 +61,7 @@ fn ingress_route(
 ) {
     let home = Home::of(resource);
     let (refusal, tls) = common(link, home, &route.tls, &route.parent_refs, "spec");
-    piece.placement =
-        placement(link, &route.entry_points, route.tls.is_some(), "spec.entryPoints");
+    piece.placement = placement(link, &route.entry_points, route.tls.is_some(), "spec.entryPoints");
     piece.tls = tls.map(Box::new);
     for (index, rule) in route.routes.iter().enumerate() {
         let Ok(matcher) = http_matcher(&rule.rule, rule.syntax) else { continue };
@@ -71,8 +70,7 @@ fn ingress_route(
         }
         let place = format!("ingressroute/{}/{index}", label(resource));
         let path = format!("spec.routes[{index}]");
-        let (steps, target) =
-            steps_and_target(link, rule, home, &path, &place, refusal.as_ref());
+        let (steps, target) = steps_and_target(link, rule, home, &path, &place, refusal.as_ref());
         piece.http.push(Arc::new(Route {
             id: RouteId::new(place),
             origin: origin(resource, rule.at.line, &rule.rule),
@@ -109,16 +107,14 @@ fn file_router(
     let path = format!("http.routers.{}", resource.name());
     let (refusal, tls) = common(link, Home::File, &router.tls, &router.parent_refs, &path);
     let entry_points = format!("{path}.entryPoints");
-    piece.placement =
-        placement(link, &router.entry_points, router.tls.is_some(), &entry_points);
+    piece.placement = placement(link, &router.entry_points, router.tls.is_some(), &entry_points);
     piece.tls = tls.map(Box::new);
     let Ok(matcher) = http_matcher(&router.rule, router.syntax) else { return };
     if let Some(tls) = &mut piece.tls {
         tls.add_hosts(rule::host_matches(&matcher));
     }
     let place = format!("router/{}", label(resource));
-    let steps =
-        link.steps(&router.middlewares, Home::File, &format!("{path}.middlewares"), &place);
+    let steps = link.steps(&router.middlewares, Home::File, &format!("{path}.middlewares"), &place);
     let target = match &router.service {
         Some(service) => service::named(link, service, Home::File, &format!("{path}.service")),
         None => {
@@ -201,8 +197,7 @@ pub(super) fn placement(
             }
             None => {
                 let message = format!("there is no entry point `{}`", name.value);
-                let known: Vec<&str> =
-                    known.iter().map(|entry_point| &*entry_point.name).collect();
+                let known: Vec<&str> = known.iter().map(|entry_point| &*entry_point.name).collect();
                 let fix = format!(
                     "use one of {}, or start with --entry-point {}=ADDR",
                     known.join(", "),

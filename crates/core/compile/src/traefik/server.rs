@@ -193,7 +193,11 @@ pub(super) fn certificate_of(
 
 /// What messages call a certificate that is given by file or in place.
 pub(super) fn origin(text: &str) -> String {
-    if is_inline(text) { "the certificate in the document".into() } else { format!("file `{text}`") }
+    if is_inline(text) {
+        "the certificate in the document".into()
+    } else {
+        format!("file `{text}`")
+    }
 }
 
 /// PEM text, or the content of a file.
@@ -276,9 +280,9 @@ fn scheme_of(hints: &PortHints<'_>) -> Scheme {
 /// Whether the port says that only HTTP/2 is spoken, so that gRPC is never sent over HTTP/1.1.
 fn speaks_http2(hints: &PortHints<'_>) -> bool {
     let is_http2 = |text: &str| {
-        ["grpc", "h2c", "http2"]
-            .iter()
-            .any(|name| text.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-')))
+        ["grpc", "h2c", "http2"].iter().any(|name| {
+            text.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        })
     };
     hints.app_protocol.is_some_and(is_http2) || is_http2(hints.name)
 }

@@ -202,10 +202,9 @@ fn only_port(link: &Link<'_, '_>, namespace: &str, name: &str) -> Result<PortRef
     let mut ports = link.scope.ports(namespace, name);
     match (ports.pop(), ports.pop()) {
         (Some(port), None) => Ok(port),
-        (None, _) => Err(missing(Unresolved::NotFound {
-            namespace: namespace.into(),
-            name: name.into(),
-        })),
+        (None, _) => {
+            Err(missing(Unresolved::NotFound { namespace: namespace.into(), name: name.into() }))
+        }
         (Some(_), Some(_)) => Err(Missing {
             message: format!("service `{namespace}/{name}` has several ports"),
             fix: Some("name one of them in `port`".into()),
@@ -226,7 +225,8 @@ fn of_resolved(
     let port = resolved.port;
     let is_empty = matches!(&resolved.endpoints, Endpoints::Static(list) if list.is_empty());
     if is_empty && !link.scope.options().allow_empty_services {
-        let message = format!("service `{namespace}/{name}:{port}` has no endpoint; it is answered 503");
+        let message =
+            format!("service `{namespace}/{name}:{port}` has no endpoint; it is answered 503");
         let fix = format!("add an EndpointSlice, or start with --backend {name}:{port}=ADDR");
         link.say(Severity::Warning, at, path, &message, Some(fix));
     }
@@ -236,8 +236,7 @@ fn of_resolved(
         app_protocol: resolved.app_protocol.as_deref(),
     };
     let id = format!("{namespace}/{name}:{port}{}", suffix(settings));
-    let mut backend =
-        server::backend(link, home, id, settings, &hints, resolved.endpoints, path)?;
+    let mut backend = server::backend(link, home, id, settings, &hints, resolved.endpoints, path)?;
     let sticky = settings.sticky.as_ref();
     backend.sticky = sticky.map(|sticky| cookie(sticky, &format!("{namespace}-{name}-{port}")));
     Ok(Target::Backend(link.backend(backend)))
@@ -310,8 +309,7 @@ fn of_file_service(
             let main = named(link, service, Home::File, &format!("{path}.service"));
             let mut copies = Vec::new();
             for (index, (mirror, percent)) in mirrors.iter().enumerate() {
-                let target =
-                    named(link, mirror, Home::File, &format!("{path}.mirrors[{index}]"));
+                let target = named(link, mirror, Home::File, &format!("{path}.mirrors[{index}]"));
                 copies.push(Mirror { parts_per_million: percent * PERCENT, target });
             }
             mirrored(main, copies, *mirror_body, *max_body_size)
@@ -357,12 +355,7 @@ fn weighted(
     Target::Weighted(Arc::new(Weighted { choices, sticky }))
 }
 
-fn mirrored(
-    main: Target,
-    mirrors: Vec<Mirror>,
-    body: bool,
-    body_bytes_max: Option<u64>,
-) -> Target {
+fn mirrored(main: Target, mirrors: Vec<Mirror>, body: bool, body_bytes_max: Option<u64>) -> Target {
     Target::Mirror(Arc::new(Mirrors { main, mirrors, body, body_bytes_max }))
 }
 
@@ -399,7 +392,8 @@ fn servers_target(
             })
             .collect();
         if let Some(first) = addresses.first() {
-            let weight = addresses.iter().fold(0u32, |sum, server| sum.saturating_add(server.weight));
+            let weight =
+                addresses.iter().fold(0u32, |sum, server| sum.saturating_add(server.weight));
             groups.push((scheme, weight, Endpoints::Static(endpoints.into()), first.port));
         }
         for server in names {

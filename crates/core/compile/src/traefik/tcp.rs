@@ -43,8 +43,7 @@ pub(super) fn ingress_route(
 ) {
     let home = Home::of(resource);
     let (tcp_tls, refusal) = common(link, home, &route.tls, "spec.tls", piece);
-    piece.placement =
-        placement(link, &route.entry_points, route.tls.is_some(), "spec.entryPoints");
+    piece.placement = placement(link, &route.entry_points, route.tls.is_some(), "spec.entryPoints");
     for (index, rule) in route.routes.iter().enumerate() {
         let Ok(matcher) = tcp_matcher(&rule.rule, rule.syntax) else { continue };
         let path = format!("spec.routes[{index}]");
@@ -67,11 +66,9 @@ pub(super) fn file_router(
     piece: &mut Piece,
 ) {
     let path = format!("tcp.routers.{}", resource.name());
-    let (tcp_tls, refusal) =
-        common(link, Home::File, &router.tls, &format!("{path}.tls"), piece);
+    let (tcp_tls, refusal) = common(link, Home::File, &router.tls, &format!("{path}.tls"), piece);
     let entry_points = format!("{path}.entryPoints");
-    piece.placement =
-        placement(link, &router.entry_points, router.tls.is_some(), &entry_points);
+    piece.placement = placement(link, &router.entry_points, router.tls.is_some(), &entry_points);
     let Ok(matcher) = tcp_matcher(&router.rule, router.syntax) else { return };
     let rule_path = format!("{path}.rule");
     check_matcher(link, &matcher, router.tls.is_some(), &router.rule, &rule_path);
@@ -161,12 +158,7 @@ fn priority(own: i64, rule: &str, matcher: &TcpMatcher) -> i64 {
     }
 }
 
-fn bounds(
-    link: &mut Link<'_, '_>,
-    references: &[ObjectRef],
-    home: Home<'_>,
-    path: &str,
-) -> Bounds {
+fn bounds(link: &mut Link<'_, '_>, references: &[ObjectRef], home: Home<'_>, path: &str) -> Bounds {
     let mut bounds = Bounds::default();
     for (index, reference) in references.iter().enumerate() {
         let found = locate(link.scope, "MiddlewareTCP", home, reference);
@@ -249,12 +241,7 @@ fn targets(
     }
 }
 
-fn target(
-    link: &mut Link<'_, '_>,
-    service: &TcpServiceRef,
-    home: Home<'_>,
-    path: &str,
-) -> Target {
+fn target(link: &mut Link<'_, '_>, service: &TcpServiceRef, home: Home<'_>, path: &str) -> Target {
     of_service(link, service, home, path)
         .unwrap_or_else(|missing| link.no_target(service.target.at, path, missing))
 }

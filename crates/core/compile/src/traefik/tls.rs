@@ -7,6 +7,7 @@ use weft_model::listener::{Certificate, ClientAuth, TlsEntry, TlsOptions, TlsVer
 use weft_model::outcome::Reason;
 use weft_model::policy::Refusal;
 use weft_model::route::HostMatch;
+use weft_resources::traefik::ObjectRef;
 use weft_resources::traefik::middleware::MiddlewareKind;
 use weft_resources::traefik::route::RouterTls;
 use weft_resources::traefik::tls::{CertificateRef, ClientAuthKind, TlsOption, Version};
@@ -103,16 +104,14 @@ impl Use {
                 }
             }
         }
-        if let Some(reference) = &tls.options {
-            if &*reference.name != DEFAULT || reference.namespace.is_some() {
-                let path = format!("{path}.options");
-                let options = locate(link.scope, "TLSOption", home, reference)
-                    .and_then(|found| named_options(link, found).map(|options| (found, options)));
-                let (found, options) = options.map_err(|missing| {
-                    link.refuse(Reason::PolicyUnenforceable, reference.at, &path, missing)
-                })?;
-                used.options = Some((label(found).into(), options));
-            }
+        if let Some(reference) = tls.options.as_ref().filter(|reference| !is_default(reference)) {
+            let path = format!("{path}.options");
+            let options = locate(link.scope, "TLSOption", home, reference)
+                .and_then(|found| named_options(link, found).map(|options| (found, options)));
+            let (found, options) = options.map_err(|missing| {
+                link.refuse(Reason::PolicyUnenforceable, reference.at, &path, missing)
+            })?;
+            used.options = Some((label(found).into(), options));
         }
         Ok(used)
     }
@@ -143,6 +142,11 @@ impl Use {
             None => Arc::new(default_options()),
         }
     }
+}
+
+/// Whether options are the ones that hold anyway.
+fn is_default(reference: &ObjectRef) -> bool {
+    &*reference.name == DEFAULT && reference.namespace.is_none()
 }
 
 /// Options where no document says anything.
@@ -305,7 +309,10 @@ fn named_options(
     }
     let verified = |roots: Vec<u8>| {
         if roots.is_empty() {
-            let message = format!("{} asks for verified client certificates and names no authority", resource.key);
+            let message = format!(
+                "{} asks for verified client certificates and names no authority",
+                resource.key
+            );
             return Err(Missing { message, fix: Some("name Secrets in `secretNames`".into()) });
         }
         Ok(roots.into())
@@ -331,10 +338,8 @@ pub(super) fn finish(
 ) {
     let stock = Stock::collect(context, memo, pieces, output);
     for (index, entry_point) in context.options.entry_points.iter().enumerate() {
-        let here: Vec<_> = pieces
-            .iter()
-            .filter(|(_, piece)| piece.placement.contains(&(index, true)))
-            .collect();
+        let here: Vec<_> =
+            pieces.iter().filter(|(_, piece)| piece.placement.contains(&(index, true))).collect();
         let has_tls_routes =
             here.iter().any(|(_, piece)| !piece.http.is_empty() || !piece.tcp.is_empty());
         if !entry_point.tls && !has_tls_routes {
@@ -498,8 +503,7 @@ impl Stock {
                     }
                 }
                 let default = store.default_certificate.as_ref();
-                let default =
-                    default.and_then(|written| get(written, "spec.defaultCertificate"));
+                let default = default.and_then(|written| get(written, "spec.defaultCertificate"));
                 if resource.name() == DEFAULT {
                     self.default = self.default.take().or(default);
                 } else {

@@ -1,0 +1,294 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use weft_model::listener::Listener;
+use weft_resources::set::Change;
+use weft_resources::{load, load_incremental};
+
+use super::*;
+use crate::EntryPoint;
+
+fn options() -> Options {
+    Options::new(vec![EntryPoint {
+        name: "web".into(),
+        addr: "127.0.0.1:80".parse().expect("an address"),
+        tls: false,
+    }])
+}
+
+fn route(name: &str, rule: &str) -> String {
+    format!(
+        "apiVersion: traefik.io/v1alpha1\nkind: IngressRoute\nmetadata: {{name: {name}}}\nspec:\n  routes:\n  - match: {rule}\n    middlewares: [{{name: m}}]\n    services: [{{name: s, port: 80}}]\n"
+    )
+}
+
+fn middleware(prefix: &str) -> String {
+    format!(
+        "apiVersion: traefik.io/v1alpha1\nkind: Middleware\nmetadata: {{name: m}}\nspec: {{addPrefix: {{prefix: {prefix}}}}}\n"
+    )
+}
+
+fn slice(last: u8) -> String {
+    format!(
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: s-1, labels: {{kubernetes.io/service-name: s}}}}\naddressType: IPv4\nports: [{{port: 80}}]\nendpoints: [{{addresses: [10.0.0.{last}]}}]\n"
+    )
+}
+
+fn step(files: &[(&str, String)], previous: Option<&World>) -> World {
+    compile(&load(files), &options(), previous)
+}
+
+fn rules(world: &World) -> Vec<String> {
+    let listener: &Listener = &world.snapshot.listeners[0];
+    let served = listener.plain.as_ref().expect("it is served");
+    served.http.routes.iter().map(|route| route.origin.rule.to_string()).collect()
+}
+
+fn verdicts(world: &World) -> Vec<(String, Verdict)> {
+    let entries = world.report.resources.iter();
+    entries
+        .map(|entry| (entry.key().map(ToString::to_string).unwrap_or_default(), entry.verdict))
+        .collect()
+}
+
+fn good(rule: &str) -> Vec<(&'static str, String)> {
+    vec![("m.yaml", middleware("/a")), ("r.yaml", route("r", rule)), ("s.yaml", slice(1))]
+}
+
+#[test]
+fn nothing_new_is_the_same_snapshot() {
+    let files = good("Path(`/a`)");
+    let before = step(&files, None);
+    assert_eq!(before.report.problems(), Vec::<&Problem>::new());
+    assert_eq!(before.snapshot.generation, Generation(1));
+    let after = step(&files, Some(&before));
+    assert!(Arc::ptr_eq(&before.snapshot, &after.snapshot));
+}
+
+#[test]
+fn what_did_not_change_keeps_its_arc() {
+    let files = |rule: &str| {
+        vec![
+            ("m.yaml", middleware("/a")),
+            ("q.yaml", route("q", "Path(`/q`)")),
+            ("r.yaml", route("r", rule)),
+            ("s.yaml", slice(1)),
+        ]
+    };
+    let before = step(&files("Path(`/r`)"), None);
+    let after = step(&files("Path(`/changed`)"), Some(&before));
+    assert_eq!(after.snapshot.generation, Generation(2));
+    let routes = |world: &World| {
+        world.snapshot.listeners[0].plain.as_ref().expect("it is served").http.routes.clone()
+    };
+    let find = |world: &World, name: &str| {
+        let routes = routes(world);
+        let found = routes.iter().find(|route| &*route.origin.name == name);
+        Arc::clone(found.expect("it is there"))
+    };
+    assert!(Arc::ptr_eq(&find(&before, "default/q"), &find(&after, "default/q")));
+    assert!(!Arc::ptr_eq(&find(&before, "default/r"), &find(&after, "default/r")));
+    for (id, backend) in &before.snapshot.backends {
+        assert!(Arc::ptr_eq(backend, &after.snapshot.backends[id]));
+    }
+}
+
+#[test]
+fn new_endpoints_leave_routes_alone() {
+    let mut files = good("Path(`/a`)");
+    let before = step(&files, None);
+    files[2].1 = slice(2);
+    let after = step(&files, Some(&before));
+    assert!(Arc::ptr_eq(&before.snapshot.listeners[0], &after.snapshot.listeners[0]));
+    let (id, backend) = after.snapshot.backends.first_key_value().expect("one");
+    assert_ne!(&before.snapshot.backends[id], backend);
+}
+
+#[test]
+fn a_broken_document_keeps_its_last_good_form() {
+    let check = |broken: String, line: &str| {
+        let before = step(&good("Path(`/a`)"), None);
+        let mut files = good("Path(`/a`)");
+        files[1].1 = broken.clone();
+        let after = step(&files, Some(&before));
+        assert_eq!(rules(&after), ["Path(`/a`)"], "{broken}");
+        let shown: Vec<String> = after.report.problems().iter().map(ToString::to_string).collect();
+        assert!(shown.iter().any(|problem| problem.starts_with(line)), "{shown:?}");
+        assert!(shown.iter().any(|problem| problem.contains("still in force")), "{shown:?}");
+        // It stays through further changes, and comes back when it is repaired.
+        let later = step(&files, Some(&after));
+        assert_eq!(rules(&later), ["Path(`/a`)"], "{broken}");
+        let repaired = step(&good("Path(`/new`)"), Some(&later));
+        assert_eq!(rules(&repaired), ["Path(`/new`)"]);
+        assert_eq!(repaired.report.problems(), Vec::<&Problem>::new());
+    };
+    let new = route("r", "Path(`/b`)");
+    check(new.replace("services", "servcies"), "r.yaml:8:5: error");
+    check(new.replace("Path(`/b`)", "Pth(`/b`)"), "r.yaml:6:12: error");
+    check(new.replace("[{name: s, port: 80}]", "[{name: s"), "r.yaml:");
+}
+
+#[test]
+fn the_verdict_says_that_an_old_form_is_in_force() {
+    let before = step(&good("Path(`/a`)"), None);
+    let mut files = good("Path(`/a`)");
+    files[1].1 = route("r", "Pth(`/b`)");
+    let after = step(&files, Some(&before));
+    assert!(verdicts(&after).contains(&("IngressRoute default/r".into(), Verdict::LastGood)));
+    files[1].1 = files[1].1.replace("spec:", "spec: 5 #");
+    let after = step(&files, Some(&after));
+    assert!(!rules(&after).is_empty(), "{:?}", verdicts(&after));
+}
+
+#[test]
+fn without_a_good_form_a_broken_one_is_rejected() {
+    let mut files = good("Path(`/a`)");
+    files[1].1 = files[1].1.replace("services", "servcies");
+    let world = step(&files, None);
+    assert_eq!(rules(&world), [""; 0]);
+    assert!(verdicts(&world).contains(&("IngressRoute default/r".into(), Verdict::Rejected)));
+}
+
+#[test]
+fn a_broken_form_is_never_the_last_good_one() {
+    let mut files = good("Pth(`/a`)");
+    let first = step(&files, None);
+    files[1].1 = route("r", "Pth(`/b`)");
+    let second = step(&files, Some(&first));
+    assert!(verdicts(&second).contains(&("IngressRoute default/r".into(), Verdict::Degraded)));
+}
+
+#[test]
+fn a_document_that_is_gone_is_gone() {
+    let before = step(&good("Path(`/a`)"), None);
+    let after = step(&[("m.yaml", middleware("/a")), ("s.yaml", slice(1))], Some(&before));
+    assert_eq!(rules(&after), [""; 0]);
+}
+
+#[test]
+fn an_unreadable_file_keeps_what_it_held() {
+    let both = format!("{}---\n{}", route("q", "Path(`/q`)"), route("r", "Path(`/r`)"));
+    let before = step(&[("r.yaml", both.clone())], None);
+    let broken = both.replacen("metadata: {name: q}", "metadata: {name: q", 1);
+    let after = step(&[("r.yaml", broken)], Some(&before));
+    assert_eq!(rules(&after), ["Path(`/q`)", "Path(`/r`)"]);
+}
+
+#[test]
+fn a_moved_resource_is_not_kept_twice() {
+    let before = step(&[("a.yaml", route("r", "Path(`/r`)"))], None);
+    let files = [("a.yaml", "{".to_owned()), ("b.yaml", route("r", "Path(`/new`)"))];
+    let after = step(&files, Some(&before));
+    assert_eq!(rules(&after), ["Path(`/new`)"]);
+}
+
+#[test]
+fn what_runs_beside_a_gateway_is_ignored() {
+    let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {x: 1}\n";
+    let world = step(&[("d.yaml", text.to_owned())], None);
+    assert_eq!(verdicts(&world), [("Deployment default/a".to_owned(), Verdict::Ignored)]);
+    assert_eq!(world.report.count(Severity::Note), 1);
+    assert!(!world.report.has_errors());
+}
+
+#[test]
+fn options_of_the_next_generation_hold() {
+    let files = good("Path(`/a`)");
+    let before = step(&files, None);
+    let mut changed = options();
+    let addr = "127.0.0.1:9".parse().expect("an address");
+    changed.backends.insert(("s".into(), 80), vec![addr]);
+    let incremental = compile(&load(&files), &changed, Some(&before));
+    let fresh = compile(&load(&files), &changed, None);
+    assert_eq!(incremental.snapshot.backends, fresh.snapshot.backends);
+    assert_ne!(before.snapshot.backends, fresh.snapshot.backends);
+}
+
+/// One of a few documents, all of which can be read.
+fn document() -> impl Strategy<Value = String> {
+    let name = || prop_oneof![Just("a"), Just("b"), Just("c")];
+    let head = |kind: &str, name: &str| {
+        format!(
+            "apiVersion: traefik.io/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n"
+        )
+    };
+    prop_oneof![
+        4 => (name(), name(), name(), 0..3usize).prop_map(move |(own, middleware, service, shape)| {
+            let tls = ["", "  tls: {}\n", "  tls: {options: {name: a}}\n"][shape];
+            format!(
+                "{}  routes:\n  - match: Host(`{own}.example`) && Path(`/{service}`)\n    middlewares: [{{name: {middleware}}}]\n    services: [{{name: {service}, port: 80}}, {{name: {own}, kind: TraefikService}}]\n{tls}",
+                head("IngressRoute", own)
+            )
+        }),
+        1 => (name(), name(), 0..4usize).prop_map(move |(own, other, shape)| {
+            let spec = [
+                format!("addPrefix: {{prefix: /{other}}}"),
+                format!("chain: {{middlewares: [{{name: {other}}}]}}"),
+                format!("errors: {{status: ['500'], query: /x, service: {{name: {other}, port: 80}}}}"),
+                "rateLimit: {average: 5}".to_owned(),
+            ];
+            format!("{}  {}\n", head("Middleware", own), spec[shape])
+        }),
+        1 => (name(), name(), 0..2usize).prop_map(move |(own, other, shape)| {
+            let kind = ["Service", "TraefikService"][shape];
+            format!(
+                "{}  weighted: {{services: [{{name: {other}, kind: {kind}, port: 80}}]}}\n",
+                head("TraefikService", own)
+            )
+        }),
+        2 => (name(), 0..4u8).prop_map(|(own, last)| {
+            slice(last).replace("s-1", own).replace("service-name: s", &format!("service-name: {own}"))
+        }),
+        1 => (name(), any::<bool>()).prop_map(move |(own, strict)| {
+            format!("{}  sniStrict: {strict}\n", head("TLSOption", own))
+        }),
+        1 => (name(), name()).prop_map(|(own, other)| {
+            format!("http:\n  routers: {{{own}: {{rule: Path(`/f`), service: {other}}}}}\n  services: {{{own}: {{loadBalancer: {{servers: [{{url: 'http://127.0.0.1:1'}}]}}}}}}\n")
+        }),
+    ]
+}
+
+fn files() -> impl Strategy<Value = Vec<String>> {
+    let file = proptest::collection::vec(document(), 0..4);
+    proptest::collection::vec(file.prop_map(|documents| documents.join("---\n")), 3)
+}
+
+proptest! {
+    /// What came before shares its parts and changes nothing else.
+    #[test]
+    fn incremental_is_fresh(generations in proptest::collection::vec(files(), 1..4), empty in any::<bool>()) {
+        let mut options = options();
+        let mut set = ResourceSet::default();
+        let mut world: Option<World> = None;
+        for (position, texts) in generations.iter().enumerate() {
+            options.allow_empty_services = empty && position == 1;
+            let named: Vec<(String, &String)> =
+                texts.iter().enumerate().map(|(index, text)| (format!("f{index}"), text)).collect();
+            let changes: Vec<Change<'_>> =
+                named.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
+            set = load_incremental(&set, &changes);
+            let next = compile(&set, &options, world.as_ref());
+            // Duplicates are errors, whose last good form may rightly stay; compare without them.
+            if set.items().iter().all(|item| !item.is_rejected()) {
+                let fresh = compile(&set, &options, None);
+                prop_assert_eq!(&next.snapshot.listeners, &fresh.snapshot.listeners);
+                prop_assert_eq!(&next.snapshot.backends, &fresh.snapshot.backends);
+                prop_assert_eq!(&next.report, &fresh.report);
+            }
+            world = Some(next);
+        }
+    }
+
+    /// A route never names a backend that is not there.
+    #[test]
+    fn every_backend_exists(texts in files()) {
+        let named: Vec<(String, &String)> =
+            texts.iter().enumerate().map(|(index, text)| (format!("f{index}"), text)).collect();
+        let world = compile(&load(&named), &options(), None);
+        let text = format!("{:?}", world.snapshot.listeners);
+        for (at, _) in text.match_indices("Backend(\"") {
+            let id = text[at + 9..].split('"').next().unwrap_or_default();
+            prop_assert!(world.snapshot.backends.contains_key(&BackendId::new(id)), "{}", id);
+        }
+    }
+}

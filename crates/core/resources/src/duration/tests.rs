@@ -3,11 +3,7 @@ use super::*;
 #[test]
 fn go_durations() {
     let check = |text: &str, expected: Option<u64>| {
-        assert_eq!(
-            parse_duration(text).ok(),
-            expected.map(Duration::from_micros),
-            "{text}"
-        );
+        assert_eq!(parse_duration(text).ok(), expected.map(Duration::from_micros), "{text}");
     };
     check("250ms", Some(250_000));
     check("1m30s", Some(90_000_000));

@@ -134,7 +134,8 @@ pub(crate) fn take_all(reader: &Reader<'_, '_>) -> Vec<Filter> {
 }
 
 fn one(reader: &Reader<'_, '_>) -> Option<(&'static str, Filter)> {
-    let (name, own) = reader.require("type")?.choice(&TYPES.map(|(name, own)| (name, (name, own))))?;
+    let (name, own) =
+        reader.require("type")?.choice(&TYPES.map(|(name, own)| (name, (name, own))))?;
     for (_, other) in TYPES {
         if other != own && reader.has(other) {
             reader.take(other);
@@ -176,7 +177,10 @@ fn header_list(reader: &Reader<'_, '_>, name: &'static str) -> Vec<(Box<str>, Bo
             Some((name?, value?))
         })?;
         if pairs.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
-            item.warn(format!("the header `{name}` is already named above; this one is not used"), None);
+            item.warn(
+                format!("the header `{name}` is already named above; this one is not used"),
+                None,
+            );
             return None;
         }
         pairs.push((name, value));
@@ -206,7 +210,8 @@ fn mirror(reader: &Reader<'_, '_>) -> Option<FilterKind> {
 }
 
 fn redirect(reader: &Reader<'_, '_>) -> Option<RedirectFilter> {
-    let scheme = reader.take("scheme").map(|field| field.choice(&[("http", "http"), ("https", "https")]));
+    let scheme =
+        reader.take("scheme").map(|field| field.choice(&[("http", "http"), ("https", "https")]));
     let host = reader.take("hostname").map(|field| hostname(&field, false));
     let port = reader.take("port").map(|field| field.port());
     let path = reader.take("path").map(|field| field.nested(path_modifier));
@@ -265,9 +270,11 @@ fn cors(reader: &Reader<'_, '_>) -> Option<CorsFilter> {
             .int("maxAge", 1, i32::MAX.into())
             .map_or(CORS_MAX_AGE_SECS, |secs| secs as u32),
     };
-    for (name, list) in
-        [("allowOrigins", &cors.origins), ("allowMethods", &cors.methods), ("allowHeaders", &cors.headers)]
-    {
+    for (name, list) in [
+        ("allowOrigins", &cors.origins),
+        ("allowMethods", &cors.methods),
+        ("allowHeaders", &cors.headers),
+    ] {
         if list.len() > 1 && list.iter().any(|item| **item == *"*") {
             reader.error(format!("`{name}` cannot have `*` beside other values"), None);
         }

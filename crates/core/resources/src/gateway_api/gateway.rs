@@ -242,17 +242,17 @@ fn listeners(spec: &Reader<'_, '_>) -> Vec<Listener> {
 
 fn listener(reader: &Reader<'_, '_>) -> Option<Listener> {
     let name = reader.require_string("name");
-    let host_field = reader.take("hostname").filter(|field| {
-        field.node().as_scalar().is_none_or(|scalar| !scalar.text.is_empty())
-    });
+    let host_field = reader
+        .take("hostname")
+        .filter(|field| field.node().as_scalar().is_none_or(|scalar| !scalar.text.is_empty()));
     let hostname = match &host_field {
         Some(field) => Some(hostname(field, true)?.value),
         None => None,
     };
     let port = reader.require("port").and_then(|field| field.port());
-    let protocol = reader.require("protocol").and_then(|field| {
-        field.non_empty_string().map(|name| field.spanned(protocol(&name)))
-    });
+    let protocol = reader
+        .require("protocol")
+        .and_then(|field| field.non_empty_string().map(|name| field.spanned(protocol(&name))));
     let tls = reader.nested("tls", |tls| listener_tls(tls));
     let allowed = allowed_routes(reader)?;
     let protocol = protocol?;
@@ -308,8 +308,7 @@ fn allowed_routes(reader: &Reader<'_, '_>) -> Option<AllowedRoutes> {
     let Some(field) = reader.take("allowedRoutes") else { return Some(allowed) };
     field.nested(|reader| {
         if let Some(field) = reader.take("namespaces") {
-            allowed.namespaces =
-                field.nested(|reader| namespaces(reader, FromNamespaces::Same))?;
+            allowed.namespaces = field.nested(|reader| namespaces(reader, FromNamespaces::Same))?;
         }
         allowed.kinds = reader.list("kinds", |item| {
             item.nested(|reader| {
@@ -358,9 +357,9 @@ fn validation(reader: &Reader<'_, '_>) -> Option<FrontendValidation> {
             Some(field) => field.choice(&modes)?,
             None => false,
         };
-        let authorities = validation.require("caCertificateRefs")?.list(|item| {
-            item.nested(|reader| ObjectRef::take(reader, "", "ConfigMap"))
-        });
+        let authorities = validation
+            .require("caCertificateRefs")?
+            .list(|item| item.nested(|reader| ObjectRef::take(reader, "", "ConfigMap")));
         Some(FrontendValidation { authorities, insecure_fallback })
     })
 }

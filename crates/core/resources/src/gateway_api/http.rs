@@ -306,10 +306,8 @@ pub(crate) fn session(reader: &Reader<'_, '_>) -> Option<SessionPersistence> {
         session.name = cookie.string("name").or(session.name.take());
         session.path = cookie.string("path");
         let lifetimes = [("Session", false), ("Permanent", true)];
-        session.permanent = cookie
-            .take("lifetimeType")
-            .and_then(|field| field.choice(&lifetimes))
-            .unwrap_or(false);
+        session.permanent =
+            cookie.take("lifetimeType").and_then(|field| field.choice(&lifetimes)).unwrap_or(false);
         Some(())
     });
     reader.nested("header", |header| {

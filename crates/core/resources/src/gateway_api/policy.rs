@@ -78,9 +78,8 @@ pub enum PolicyName {
 impl ReferenceGrant {
     /// Whether it allows a referrer of that kind and namespace to refer to an object.
     pub fn allows(&self, from: (&str, &str, &str), to: (&str, &str, &str)) -> bool {
-        let from_fits = self.from.iter().any(|entry| {
-            (&*entry.group, &*entry.kind, &*entry.namespace) == from
-        });
+        let from_fits =
+            self.from.iter().any(|entry| (&*entry.group, &*entry.kind, &*entry.namespace) == from);
         let to_fits = self.to.iter().any(|entry| {
             (&*entry.group, &*entry.kind) == (to.0, to.1)
                 && entry.name.as_deref().is_none_or(|name| name == to.2)
@@ -167,8 +166,7 @@ fn target(reader: &Reader<'_, '_>) -> Option<PolicyTarget> {
 }
 
 fn subject_alt_name(reader: &Reader<'_, '_>) -> Option<PolicyName> {
-    let is_uri =
-        reader.require("type")?.choice(&[("Hostname", false), ("URI", true)])?;
+    let is_uri = reader.require("type")?.choice(&[("Hostname", false), ("URI", true)])?;
     let host = reader.take("hostname").filter(|_| !is_uri);
     let uri = reader.string("uri").filter(|_| is_uri);
     match (host, uri) {

@@ -71,7 +71,9 @@ pub(crate) fn read_slice(reader: &Reader<'_, '_>) -> Option<EndpointSlice> {
 }
 
 fn slice_endpoint(reader: &Reader<'_, '_>, is_ip: bool) -> Option<SliceEndpoint> {
-    ["targetRef", "nodeName", "hints", "deprecatedTopology"].iter().for_each(|name| reader.skip(name));
+    ["targetRef", "nodeName", "hints", "deprecatedTopology"]
+        .iter()
+        .for_each(|name| reader.skip(name));
     let zone = reader.string("zone");
     let hostname = reader.string("hostname");
     let (mut ready, mut serving, mut terminating) = (None, None, false);

@@ -143,7 +143,8 @@ fn path(reader: &Reader<'_, '_>) -> Option<IngressPath> {
     let backend = reader.require("backend").and_then(|field| field.nested(backend));
     let (path_type, backend) = (path_type?, backend?);
     let may_be_empty = path_type != PathType::Exact;
-    if !path.starts_with('/') && !(path.is_empty() && may_be_empty) {
+    let is_fine = path.starts_with('/') || path.is_empty() && may_be_empty;
+    if !is_fine {
         let fix = Some("write a path that begins with `/`".into());
         reader.error(format!("`{path}` is not an absolute path"), fix);
         return None;

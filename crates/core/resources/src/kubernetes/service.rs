@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::problem::Pos;
 use crate::read::{Field, Reader};
+use crate::yaml::Core;
 
 /// A Service (core v1).
 #[derive(Debug, Clone, PartialEq)]
@@ -84,12 +85,12 @@ const CLUSTER_ONLY: &[&str] = &[
 impl Service {
     /// The port of that number or name, TCP only.
     pub fn port(&self, wanted: &PortRef) -> Option<&ServicePort> {
-        self.ports.iter().filter(|port| port.transport == Transport::Tcp).find(|port| {
-            match wanted {
+        self.ports.iter().filter(|port| port.transport == Transport::Tcp).find(
+            |port| match wanted {
                 PortRef::Number(number) => port.port == *number,
                 PortRef::Name(name) => port.name == *name,
-            }
-        })
+            },
+        )
     }
 }
 
@@ -107,10 +108,9 @@ impl std::fmt::Display for PortRef {
 impl PortRef {
     /// Reads a number, or the name of a port.
     pub fn read(field: &Field<'_, '_>) -> Option<Self> {
-        if let Some(scalar) = field.node().as_scalar() {
-            if matches!(scalar.core(), crate::yaml::Core::Int(_)) {
-                return field.port().map(Self::Number);
-            }
+        let scalar = field.node().as_scalar();
+        if scalar.is_some_and(|scalar| matches!(scalar.core(), Core::Int(_))) {
+            return field.port().map(Self::Number);
         }
         field.non_empty_string().map(Self::Name)
     }
@@ -141,10 +141,13 @@ pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<Service> {
 }
 
 fn service_type(spec: &Reader<'_, '_>) -> Option<ServiceType> {
-    let choices =
-        [("ClusterIP", false), ("NodePort", false), ("LoadBalancer", false), ("ExternalName", true)];
-    let external =
-        spec.take("type").map_or(Some(false), |field| field.choice(&choices))?;
+    let choices = [
+        ("ClusterIP", false),
+        ("NodePort", false),
+        ("LoadBalancer", false),
+        ("ExternalName", true),
+    ];
+    let external = spec.take("type").map_or(Some(false), |field| field.choice(&choices))?;
     let name = spec.take("externalName");
     match (external, name) {
         (true, Some(field)) => {
@@ -170,7 +173,8 @@ fn session_affinity(spec: &Reader<'_, '_>) {
     let Some(field) = spec.take("sessionAffinity") else { return };
     if field.choice(&[("None", false), ("ClientIP", true)]) == Some(true) {
         let fix = "ask for stickiness in the route that uses this service".into();
-        field.warn("`sessionAffinity` has no effect: a gateway chooses endpoints itself", Some(fix));
+        field
+            .warn("`sessionAffinity` has no effect: a gateway chooses endpoints itself", Some(fix));
     }
 }
 

@@ -174,10 +174,9 @@ impl<'d, 'p> Field<'d, 'p> {
     /// negative durations for "at once".
     pub fn signed_duration(&self) -> Option<(bool, Duration)> {
         let scalar = self.node.as_scalar();
-        if let Some(rest) = scalar.and_then(|scalar| scalar.text.strip_prefix('-')) {
-            if let Ok(value) = parse_duration(rest) {
-                return Some((true, value));
-            }
+        let negative = scalar.and_then(|scalar| scalar.text.strip_prefix('-'));
+        if let Some(Ok(value)) = negative.map(parse_duration) {
+            return Some((true, value));
         }
         self.duration().map(|value| (false, value))
     }

@@ -67,9 +67,7 @@ fn case_is_the_usual_mistake() {
 #[test]
 fn paths_name_list_items() {
     let (_, problems) = check("a:\n  - b: [1, x]\n", |r| {
-        r.list("a", |item| {
-            item.nested(|r| Some(r.list("b", |item| item.int(0, 9))))
-        })
+        r.list("a", |item| item.nested(|r| Some(r.list("b", |item| item.int(0, 9)))))
     });
     assert_eq!(problems, ["f:2:12: error: a[0].b[1]: expected a whole number, found the text `x`"]);
 }

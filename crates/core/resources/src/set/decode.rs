@@ -32,16 +32,13 @@ fn broken(file: &Arc<str>, at: Pos, problems: Vec<Problem>) -> Item {
 
 /// One object, the objects of a list, or a file of Traefik's file provider.
 fn object(file: &Arc<str>, node: &Node, items: &mut Vec<Item>) {
-    if node.find("apiVersion").is_none() && node.find("kind").is_none() {
-        if traefik::file::is_file_provider(node) {
-            items.extend(traefik::file::items(file, node));
-            return;
-        }
+    let is_object = node.find("apiVersion").is_some() || node.find("kind").is_some();
+    if !is_object && traefik::file::is_file_provider(node) {
+        items.extend(traefik::file::items(file, node));
+        return;
     }
-    let is_list = node
-        .find("kind")
-        .and_then(Node::as_scalar)
-        .is_some_and(|kind| kind.text.ends_with("List"));
+    let is_list =
+        node.find("kind").and_then(Node::as_scalar).is_some_and(|kind| kind.text.ends_with("List"));
     match node.find("items").and_then(Node::as_seq) {
         Some(nodes) if is_list => nodes.iter().for_each(|node| object(file, node, items)),
         _ => items.push(single(file, node)),
@@ -63,15 +60,15 @@ fn single(file: &Arc<str>, node: &Node) -> Item {
             return item;
         };
         item.resource = Some(Arc::new(Resource {
-                key,
-                api_version: head.api_version,
-                labels: head.metadata.labels,
-                annotations: head.metadata.annotations,
-                created: head.metadata.created,
-                file: Arc::clone(file),
-                line: node.at.line,
-                body,
-            }));
+            key,
+            api_version: head.api_version,
+            labels: head.metadata.labels,
+            annotations: head.metadata.annotations,
+            created: head.metadata.created,
+            file: Arc::clone(file),
+            line: node.at.line,
+            body,
+        }));
     }
     item
 }

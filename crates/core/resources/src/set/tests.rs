@@ -81,7 +81,8 @@ fn what_names_nothing_is_said() {
 
 #[test]
 fn unknown_kinds_are_kept_as_such() {
-    let set = load(&[("f", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {}\n")]);
+    let set =
+        load(&[("f", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {}\n")]);
     assert_eq!(shown(&set), [""; 0]);
     let resource = set.resources().next().expect("it is there");
     assert!(matches!(resource.body, crate::Kind::Unknown { .. }));

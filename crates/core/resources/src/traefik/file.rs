@@ -270,12 +270,7 @@ impl Items<'_> {
         });
     }
 
-    fn add(
-        &mut self,
-        key: Key,
-        field: &Field<'_, '_>,
-        read: fn(&Reader<'_, '_>) -> Option<Kind>,
-    ) {
+    fn add(&mut self, key: Key, field: &Field<'_, '_>, read: fn(&Reader<'_, '_>) -> Option<Kind>) {
         let sink = Sink::new(Arc::clone(self.file));
         let body = match Reader::new(field.node(), *field.path(), &sink) {
             Some(reader) if !key.name.contains('@') => read(&reader),
@@ -504,7 +499,9 @@ pub fn split_authority(text: &str, default: Option<u16>) -> Option<(&str, u16)> 
     };
     let port = if port.is_empty() { default? } else { port.parse().ok().filter(|n| *n != 0)? };
     let valid = !host.is_empty()
-        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':'));
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':'));
     valid.then_some((host, port))
 }
 

@@ -558,9 +558,8 @@ fn errors(field: &Field<'_, '_>) -> Option<MiddlewareKind> {
             }
         });
         let query = r.string_or_empty("query");
-        let request_headers = r
-            .take("errorRequestHeaders")
-            .map(|field| field.list(|item| item.spanned_string()));
+        let request_headers =
+            r.take("errorRequestHeaders").map(|field| field.list(|item| item.spanned_string()));
         Some(MiddlewareKind::Errors(Box::new(Errors {
             statuses,
             rewrites,
@@ -580,8 +579,7 @@ fn rewrite(range: &str, field: &Field<'_, '_>) -> Option<((u16, u16), u16)> {
 }
 
 fn compress(field: &Field<'_, '_>) -> Option<MiddlewareKind> {
-    let codings =
-        [("gzip", Coding::Gzip), ("br", Coding::Brotli), ("zstd", Coding::Zstd)];
+    let codings = [("gzip", Coding::Gzip), ("br", Coding::Brotli), ("zstd", Coding::Zstd)];
     let mut compress = Compress {
         encodings: vec![Coding::Gzip, Coding::Brotli, Coding::Zstd],
         default_encoding: None,

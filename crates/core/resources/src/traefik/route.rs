@@ -237,7 +237,10 @@ pub(super) fn observability(r: &Reader<'_, '_>) {
     r.nested("observability", |r| {
         for name in ["accessLogs", "metrics", "tracing"] {
             if r.bool(name) == Some(false) {
-                r.warn(format!("`{name}: false` has no effect: it is not switched per router"), None);
+                r.warn(
+                    format!("`{name}: false` has no effect: it is not switched per router"),
+                    None,
+                );
             }
         }
         if let Some(verbosity) = r.take("traceVerbosity") {

@@ -351,7 +351,10 @@ impl HealthCheck {
             let schemes = [("http", Scheme::Http), ("https", Scheme::Https), ("h2c", Scheme::H2c)];
             let positive = |name| r.take(name).and_then(|f| f.duration()).filter(|d| !d.is_zero());
             if r.bool("followRedirects") == Some(false) {
-                r.warn("`followRedirects: false`: redirects count as healthy and are not followed", None);
+                r.warn(
+                    "`followRedirects: false`: redirects count as healthy and are not followed",
+                    None,
+                );
             }
             Some(Self {
                 grpc: r.take("mode").and_then(|f| f.choice(&modes)).unwrap_or(false),

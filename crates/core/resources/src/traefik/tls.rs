@@ -99,10 +99,10 @@ impl TlsOption {
     pub fn read(r: &Reader<'_, '_>) -> Option<Self> {
         let min_version = version(r, "minVersion");
         let max_version = version(r, "maxVersion");
-        if let (Some(min), Some(max)) = (&min_version, &max_version) {
-            if min.value > max.value {
-                r.error("`minVersion` is above `maxVersion`", None);
-            }
+        if let (Some(min), Some(max)) = (&min_version, &max_version)
+            && min.value > max.value
+        {
+            r.error("`minVersion` is above `maxVersion`", None);
         }
         r.skip("preferServerCipherSuites"); // without effect in Traefik too
         Some(Self {
@@ -135,7 +135,9 @@ impl ClientAuth {
                 at: field.at(),
                 secret_names: r.list("secretNames", |item| item.spanned_string()),
                 ca_files: r.list("caFiles", |item| item.spanned_string()),
-                kind: r.take("clientAuthType").map_or(Some(ClientAuthKind::NoClientCert), |f| f.choice(&kinds))?,
+                kind: r
+                    .take("clientAuthType")
+                    .map_or(Some(ClientAuthKind::NoClientCert), |f| f.choice(&kinds))?,
             })
         })
     }

@@ -105,9 +105,8 @@ impl ServersTransport {
             idle_conn_timeout: IDLE_TIMEOUT,
         };
         r.nested("forwardingTimeouts", |r| {
-            let take = |name, default| {
-                r.take(name).and_then(|field| field.duration()).unwrap_or(default)
-            };
+            let take =
+                |name, default| r.take(name).and_then(|field| field.duration()).unwrap_or(default);
             transport.dial_timeout = take("dialTimeout", DIAL_TIMEOUT);
             transport.response_header_timeout = take("responseHeaderTimeout", Duration::ZERO);
             transport.idle_conn_timeout = take("idleConnTimeout", IDLE_TIMEOUT);
@@ -138,8 +137,7 @@ impl ServersTransportTcp {
         Some(Self {
             tls,
             dial_timeout: dial.unwrap_or(DIAL_TIMEOUT),
-            termination_delay: termination
-                .unwrap_or(TerminationDelay::After(TERMINATION_DELAY)),
+            termination_delay: termination.unwrap_or(TerminationDelay::After(TERMINATION_DELAY)),
             proxy_protocol,
         })
     }
@@ -157,9 +155,7 @@ impl ClientTls {
         let secrets = r.list("certificatesSecrets", |item| item.spanned_string());
         certificates.extend(secrets.into_iter().map(super::tls::CertificateRef::Secret));
         let mut peer_names = r.list("peerCertSANs", PeerName::read);
-        peer_names.extend(
-            r.string("peerCertURI").filter(|uri| !uri.is_empty()).map(PeerName::Uri),
-        );
+        peer_names.extend(r.string("peerCertURI").filter(|uri| !uri.is_empty()).map(PeerName::Uri));
         r.ignored("cipherSuites", "the suites towards servers are the library's own choice");
         let versions = (version(r, "minVersion"), version(r, "maxVersion"));
         let spiffe = r.take("spiffe").map(|field| {

@@ -15,7 +15,7 @@ pub(super) fn documents(
     chunk: Chunk<'_>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Node> {
-    let mut builder = Builder::new(chunk.line);
+    let mut builder = Builder::new(chunk);
     let mut documents = Vec::new();
     let mut parser = Parser::new_from_str(chunk.text);
     while let Some(event) = parser.next_event() {
@@ -54,7 +54,8 @@ enum Content {
     Map { entries: Vec<Entry>, key: Option<(Box<str>, Pos)>, merges: Vec<Node> },
 }
 
-struct Builder {
+struct Builder<'a> {
+    text: &'a str,
     first_line: u32,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Node>,
@@ -63,9 +64,10 @@ struct Builder {
 
 // === impl Builder ===
 
-impl Builder {
-    fn new(first_line: u32) -> Self {
-        Self { first_line, stack: Vec::new(), anchors: HashMap::new(), alias_nodes: 0 }
+impl<'a> Builder<'a> {
+    fn new(chunk: Chunk<'a>) -> Self {
+        let (text, first_line) = (chunk.text, chunk.line);
+        Self { text, first_line, stack: Vec::new(), anchors: HashMap::new(), alias_nodes: 0 }
     }
 
     fn pos(&self, marker: Marker) -> Pos {
@@ -76,8 +78,11 @@ impl Builder {
     }
 
     fn syntax(&self, error: &ScanError) -> Fault {
-        let at = self.pos(*error.marker());
+        let mut at = self.pos(*error.marker());
         let message = error.info();
+        if message.contains("tab") {
+            at = self.tab(at);
+        }
         let fix = if message.contains("tab") {
             Some("indent with spaces; YAML allows no tabs there")
         } else if message.contains("mapping values are not allowed") {
@@ -86,6 +91,19 @@ impl Builder {
             None
         };
         Fault { at, message: format!("invalid YAML: {message}"), fix }
+    }
+
+    /// The tab that an error means: the parser stops at the end of the line before.
+    fn tab(&self, at: Pos) -> Pos {
+        let lines = self.text.lines().zip(self.first_line..);
+        let after = lines.skip_while(|(_, line)| *line < at.line);
+        let tabs = after.filter_map(|(text, line)| {
+            let indent = text.chars().take_while(|c| c.is_whitespace());
+            let column = indent.take_while(|c| *c != '\t').count();
+            let is_tab = text.chars().nth(column) == Some('\t');
+            is_tab.then(|| Pos::new(line, column as u32 + 1))
+        });
+        tabs.into_iter().next().unwrap_or(at)
     }
 
     fn event(
@@ -110,8 +128,7 @@ impl Builder {
             }
             Event::MappingStart(anchor, tag) => {
                 self.check_tag(tag.as_deref(), "map", at)?;
-                let content =
-                    Content::Map { entries: Vec::new(), key: None, merges: Vec::new() };
+                let content = Content::Map { entries: Vec::new(), key: None, merges: Vec::new() };
                 return self.open(Frame { at, anchor, content });
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(self.pos(span.end))?,
@@ -265,7 +282,11 @@ fn key_of(node: Node) -> Result<(Box<str>, Pos), Fault> {
         Value::Scalar(scalar) => Ok((scalar.text, node.at)),
         Value::Seq(_) | Value::Map(_) => {
             let message = "a key must be text, not a list or map".into();
-            Err(Fault { at: node.at, message, fix: Some("put values that begin with `{` between quotes") })
+            Err(Fault {
+                at: node.at,
+                message,
+                fix: Some("put values that begin with `{` between quotes"),
+            })
         }
     }
 }

@@ -77,8 +77,7 @@ fn empty_documents_are_left_out() {
 
 #[test]
 fn a_broken_document_costs_only_itself() {
-    let (documents, problems) =
-        parse_stream("f.yaml", "a: 1\n---\nb: [1, 2\nc: 3\n---\nd: 4\n");
+    let (documents, problems) = parse_stream("f.yaml", "a: 1\n---\nb: [1, 2\nc: 3\n---\nd: 4\n");
     assert_eq!(documents.len(), 2);
     assert_eq!(text(&documents[1], "d"), "4");
     assert_eq!(problems.len(), 1);
@@ -95,7 +94,8 @@ fn duplicate_keys() {
 
 #[test]
 fn anchors_aliases_and_merge_keys() {
-    let node = one("base: &base {x: 1, y: 2}\nuse:\n  <<: *base\n  y: 3\nlist: &l [1]\nagain: *l\n");
+    let node =
+        one("base: &base {x: 1, y: 2}\nuse:\n  <<: *base\n  y: 3\nlist: &l [1]\nagain: *l\n");
     let used = node.find("use").expect("it is there");
     assert_eq!((text(used, "x"), text(used, "y")), ("1", "3"));
     assert_eq!(node.find("again").and_then(Node::as_seq).map(<[Node]>::len), Some(1));

@@ -34,8 +34,8 @@ pub(super) fn dump(config: &AdminConfig) -> ConfigDump {
             .resources
             .iter()
             .map(|resource| ResourceView {
-                name: resource.key.as_ref().map(ToString::to_string).unwrap_or_default(),
-                place: place(&resource.file, resource.at.line, 0),
+                name: resource.key().map(ToString::to_string).unwrap_or_default(),
+                place: place(resource.file(), resource.at().line, 0),
                 verdict: resource.verdict.to_string(),
             })
             .collect(),

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use weft_model::listener::{Certificate, ClientAuth, TlsOptions};
+use weft_resources::Resource;
 use weft_resources::gateway_api::ObjectRef;
 use weft_resources::gateway_api::gateway::{FrontendValidation, Protocol};
-use weft_resources::Resource;
 
 use super::{Fate, Site, Terminate};
 use crate::context::Output;

@@ -32,7 +32,8 @@ pub(super) fn settle(sites: &mut [Site<'_>], out: &mut Output) {
                 Between::Apart => {}
                 Between::Merged => merged = true,
                 Between::Clash => {
-                    clash = clash.or_else(|| Some(format!("it conflicts with {}", in_words(other))));
+                    clash =
+                        clash.or_else(|| Some(format!("it conflicts with {}", in_words(other))));
                 }
             }
         }

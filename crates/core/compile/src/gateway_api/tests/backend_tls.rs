@@ -40,9 +40,17 @@ kind: Service
 metadata: {name: secure, namespace: infra}
 spec: {ports: [{name: one, port: 443}, {name: two, port: 8443}]}
 ---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: secure-1, namespace: infra, labels: {kubernetes.io/service-name: secure}}
+addressType: IPv4
+ports: [{name: one, port: 443}, {name: two, port: 8443}]
+endpoints: [{addresses: [10.0.0.20]}]
+---
 ";
 
-const CA: &str = "hostname: abc.example.com, caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]";
+const CA: &str =
+    "hostname: abc.example.com, caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]";
 
 fn routes() -> String {
     http_route(
@@ -72,11 +80,8 @@ fn services_are_reached_by_tls() {
 
 #[test]
 fn the_systems_authorities() {
-    let policy = policy(
-        "p",
-        "name: secure",
-        "hostname: a.example, wellKnownCACertificates: System",
-    );
+    let policy =
+        policy("p", "name: secure", "hostname: a.example, wellKnownCACertificates: System");
     let found = tls(&[&policy], "GET h/one").unwrap();
     assert_eq!(found.roots_pem, None);
 }
@@ -164,7 +169,9 @@ fn certificates_shown_to_backends() {
     let gateway = |secret: &str| {
         plain_gateway().replace(
             "  listeners:",
-            &format!("  tls: {{backend: {{clientCertificateRef: {{name: {secret}}}}}}}\n  listeners:"),
+            &format!(
+                "  tls: {{backend: {{clientCertificateRef: {{name: {secret}}}}}}}\n  listeners:"
+            ),
         )
     };
     let (ca, policy) = (authority(), policy("p", "name: secure", CA));

@@ -5,9 +5,7 @@ use std::time::Duration;
 use weft_model::policy::{HeaderEdits, PathRewrite, Redirect, Rewrite, StepKind};
 use weft_model::route::Target;
 
-use super::{
-    ask, assert_reported, clean, find, http_route, plain_gateway, steps, words, world,
-};
+use super::{ask, assert_reported, clean, find, http_route, plain_gateway, steps, words, world};
 
 fn with(filters: &str) -> String {
     http_route(&format!(
@@ -90,12 +88,12 @@ fn rewrites() {
     };
     let prefix = |replacement: &str| Rewrite {
         host: None,
-        path: Some(PathRewrite::Prefix {
-            matched: "/p".into(),
-            replacement: replacement.into(),
-        }),
+        path: Some(PathRewrite::Prefix { matched: "/p".into(), replacement: replacement.into() }),
     };
-    check("hostname: one.example.org", Rewrite { host: Some("one.example.org".into()), path: None });
+    check(
+        "hostname: one.example.org",
+        Rewrite { host: Some("one.example.org".into()), path: None },
+    );
     check("path: {type: ReplacePrefixMatch, replacePrefixMatch: /one}", prefix("/one"));
     check("path: {type: ReplacePrefixMatch, replacePrefixMatch: /}", prefix("/"));
     check("path: {type: ReplacePrefixMatch, replacePrefixMatch: ''}", prefix("/"));
@@ -245,7 +243,8 @@ metadata: {name: m, namespace: infra}
 spec: {addPrefix: {prefix: /x}}
 ---
 ";
-    let filter = "{type: ExtensionRef, extensionRef: {group: traefik.io, kind: Middleware, name: m}}";
+    let filter =
+        "{type: ExtensionRef, extensionRef: {group: traefik.io, kind: Middleware, name: m}}";
     let world = clean(&[middleware, &plain_gateway(), &with(filter)]);
     assert_eq!(steps(&world, "GET h/p"), [StepKind::AddPrefix("/x".into())]);
 }

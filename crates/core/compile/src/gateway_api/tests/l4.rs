@@ -78,7 +78,7 @@ fn server_names() {
         &[
             ("abc.example.com", "v1 passed"),
             ("x.other.example.com", "v2 passed"),
-            ("other.com", "404 passed"),
+            ("other.com", "nothing"),
         ],
     );
     check(
@@ -110,6 +110,22 @@ fn ended_and_passed_on_one_port() {
     let hosts: Vec<&str> = tls.terminate.entries.iter().map(|entry| &*entry.host).collect();
     assert_eq!(hosts, ["tls.example.com"]);
     assert!(!tls.served.http.enabled, "no HTTP is spoken here");
+}
+
+#[test]
+fn a_listener_of_bytes_keeps_its_names_from_a_wider_one() {
+    let world = clean(&[
+        &gateway(&[&passthrough("wide", ""), &passthrough("own", "db.example.com")]),
+        &attached("TLSRoute", "r", "wide", "", V1),
+        &attached("TLSRoute", "other", "own", "db.example.com", V2),
+    ]);
+    assert_eq!(dial(&world, 443, Some("web.example.com")), "v1 passed");
+    assert_eq!(dial(&world, 443, Some("db.example.com")), "v2 passed");
+    let world = clean(&[
+        &gateway(&[&passthrough("wide", ""), &passthrough("own", "db.example.com")]),
+        &attached("TLSRoute", "r", "wide", "", V1),
+    ]);
+    assert_eq!(dial(&world, 443, Some("db.example.com")), "404 passed", "refused, not passed on");
 }
 
 #[test]

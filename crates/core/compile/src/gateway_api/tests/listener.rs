@@ -1,6 +1,8 @@
 //! Listeners: hosts, isolation, who may attach, and conflicts.
 
-use super::{ask, assert_reported, check, clean, gateway, plain_gateway, problems, route, rule, world};
+use super::{
+    ask, assert_reported, check, clean, gateway, plain_gateway, problems, route, rule, world,
+};
 
 /// A rule that takes everything.
 fn all(backend: &str) -> String {
@@ -41,8 +43,18 @@ fn hosts_of_listener_and_route_intersect() {
             "non.matching.com, '*.specific.com'",
             &prefix("/s3", "v3"),
         ),
-        &attached("wildcard-wildcard", "{name: gw}", "'*.anotherwildcard.io'", &prefix("/s4", "v1")),
-        &attached("none", "{name: gw}", "specific.but.wrong.com, wildcard.io", &prefix("/s5", "v2")),
+        &attached(
+            "wildcard-wildcard",
+            "{name: gw}",
+            "'*.anotherwildcard.io'",
+            &prefix("/s4", "v1"),
+        ),
+        &attached(
+            "none",
+            "{name: gw}",
+            "specific.but.wrong.com, wildcard.io",
+            &prefix("/s5", "v2"),
+        ),
     ]);
     check(
         &world,
@@ -276,7 +288,10 @@ metadata: {name: other, labels: {team: a}}
     check("from: All", "other/v1");
     check("from: Selector, selector: {matchLabels: {team: a}}", "other/v1");
     check("from: Selector, selector: {matchLabels: {team: b}}", "404");
-    check("from: Selector, selector: {matchLabels: {kubernetes.io/metadata.name: other}}", "other/v1");
+    check(
+        "from: Selector, selector: {matchLabels: {kubernetes.io/metadata.name: other}}",
+        "other/v1",
+    );
     check(
         "from: Selector, selector: {matchExpressions: [{key: team, operator: Exists}]}",
         "other/v1",

@@ -4,10 +4,8 @@ use super::{ask, check, clean, http_route, plain_gateway, problems, route, rule,
 
 #[test]
 fn simple_same_namespace() {
-    let world = clean(&[
-        &plain_gateway(),
-        &http_route("  - backendRefs: [{name: v1, port: 8080}]\n"),
-    ]);
+    let world =
+        clean(&[&plain_gateway(), &http_route("  - backendRefs: [{name: v1, port: 8080}]\n")]);
     check(&world, &[("GET a.example/", "v1"), ("POST /any/path?x=y", "v1")]);
 }
 
@@ -35,7 +33,8 @@ fn exact_paths() {
 /// HTTPRoutePathMatchOrder
 #[test]
 fn path_order() {
-    let exact = |path: &str, backend| rule(&format!("{{path: {{type: Exact, value: {path}}}}}"), backend);
+    let exact =
+        |path: &str, backend| rule(&format!("{{path: {{type: Exact, value: {path}}}}}"), backend);
     let prefix = |path: &str, backend| rule(&format!("{{path: {{value: {path}}}}}"), backend);
     let rules = [
         exact("/match", "v1"),
@@ -161,7 +160,9 @@ fn query_parameters() {
         rule(&format!("{{path: {{value: /path1}}, {whale}}}"), "v1"),
         rule(&format!("{{headers: [{{name: version, value: one}}], {whale}}}"), "v2"),
         rule(
-            &format!("{{path: {{value: /path2}}, headers: [{{name: version, value: two}}], {whale}}}"),
+            &format!(
+                "{{path: {{value: /path2}}, headers: [{{name: version, value: two}}], {whale}}}"
+            ),
             "v3",
         ),
         rule(
@@ -209,10 +210,7 @@ fn methods() {
         rule("{method: GET}", "v2"),
         rule("{path: {value: /path1}, method: GET}", "v1"),
         rule("{headers: [{name: version, value: one}], method: PUT}", "v2"),
-        rule(
-            "{path: {value: /path2}, headers: [{name: version, value: two}], method: POST}",
-            "v3",
-        ),
+        rule("{path: {value: /path2}, headers: [{name: version, value: two}], method: POST}", "v3"),
         rule(
             "{path: {value: /path3}, method: PATCH}, \
              {path: {value: /path4}, headers: [{name: version, value: three}], method: DELETE}",
@@ -279,7 +277,7 @@ spec:
   parentRefs: [{{name: gw}}]
   rules:
   - {{backendRefs: [{{name: {backend}, port: 8080}}]}}
-  - {{backendRefs: [{{name: empty, port: 8080}}]}}
+  - {{backendRefs: [{{name: v3, port: 8080}}]}}
 ---
 "
         )

@@ -58,7 +58,9 @@ fn rules_without_backends() {
 /// HTTPRouteServiceTypes: a Service without endpoints is no error of the route
 #[test]
 fn services_without_endpoints_are_for_the_balancer() {
-    let world = clean(&[&plain_gateway(), &backends("{name: empty, port: 8080}")]);
+    let world = world(&[&plain_gateway(), &backends("{name: empty, port: 8080}")]);
+    assert!(!world.report.has_errors());
+    assert_reported(&world, "Service empty:8080 has no endpoint; it is answered 503");
     assert_eq!(addresses(&backend(&world, "GET h/")), Vec::<String>::new());
 }
 
@@ -127,7 +129,8 @@ spec: {{ports: [{{port: 8080, appProtocol: {protocol}}}]}}
 ---
 "
         );
-        let world = clean(&[&service, &plain_gateway(), &backends("{name: app, port: 8080}")]);
+        let world =
+            clean(&[&service, SLICE, &plain_gateway(), &backends("{name: app, port: 8080}")]);
         let backend = backend(&world, "GET h/");
         assert_eq!((backend.protocol, backend.tls.is_some()), (expected, tls), "{protocol}");
     };
@@ -138,3 +141,13 @@ spec: {{ports: [{{port: 8080, appProtocol: {protocol}}}]}}
     check("http", Auto, false);
     check("example.com/own", Auto, false);
 }
+
+/// Where `app` is.
+const SLICE: &str = "apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: app-1, namespace: infra, labels: {kubernetes.io/service-name: app}}
+addressType: IPv4
+ports: [{port: 3000}]
+endpoints: [{addresses: [10.0.0.9]}]
+---
+";

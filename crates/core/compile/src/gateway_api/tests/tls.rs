@@ -44,9 +44,11 @@ fn entry<'a>(table: &'a TlsTable, name: &str) -> Option<&'a TlsEntry> {
             .and_then(|front| front.strip_suffix('.'))
             .is_some_and(|front| !front.is_empty() && (entry.deep || !front.contains('.'))),
     };
-    let best = table.entries.iter().filter(fits).max_by_key(|entry| {
-        (!entry.host.starts_with('*'), entry.host.len())
-    });
+    let best = table
+        .entries
+        .iter()
+        .filter(fits)
+        .max_by_key(|entry| (!entry.host.starts_with('*'), entry.host.len()));
     best.or(table.default.as_ref())
 }
 
@@ -268,9 +270,11 @@ data:
     assert_eq!(auth(&lenient, 443), Some(ClientAuth::Request));
     let broken = world(&[&certificate, &map, &gateway("", "nobody")]);
     assert!(
-        !broken.snapshot.listeners.iter().any(|listener| {
-            listener.addr.port() == 443 && listener.tls.is_some()
-        }),
+        !broken
+            .snapshot
+            .listeners
+            .iter()
+            .any(|listener| { listener.addr.port() == 443 && listener.tls.is_some() }),
         "nobody can be verified, so nobody is served"
     );
     assert_reported(&broken, "ConfigMap infra/nobody is not found");

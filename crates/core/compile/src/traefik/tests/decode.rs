@@ -35,10 +35,8 @@ fn wrong_values_name_the_right_form() {
     );
     check(
         &object("Middleware", "m", "  ipAllowList: {sourceRange: [10.0.0.0/33]}\n"),
-        &[
-            "6:31: error: spec.ipAllowList.sourceRange[0]: `10.0.0.0/33` is not an address or \
-             address range [write an address or a range such as 10.0.0.0/8]",
-        ],
+        &["6:31: error: spec.ipAllowList.sourceRange[0]: `10.0.0.0/33` is not an address or \
+             address range [write an address or a range such as 10.0.0.0/8]"],
     );
 }
 
@@ -76,8 +74,10 @@ fn patterns_and_expressions_are_checked() {
 fn a_middleware_has_one_type() {
     check(
         &object("Middleware", "m", "  addPrefix: {prefix: /a}\n  compress: {}\n"),
-        &["6:3: error: spec: a middleware has one type, found addPrefix and compress [split it into \
-           several middlewares, in a chain if need be]"],
+        &[
+            "6:3: error: spec: a middleware has one type, found addPrefix and compress [split it into \
+           several middlewares, in a chain if need be]",
+        ],
     );
     check(&object("Middleware", "m", "  {}\n"), &["6:3: error: spec: the middleware has no type"]);
 }
@@ -91,8 +91,10 @@ fn fields_without_effect_are_said() {
     );
     check(
         &route("    observability: {accessLogs: false}\n"),
-        &["10:20: warning: spec.routes[0].observability: `accessLogs: false` has no effect: it is \
-           not switched per router"],
+        &[
+            "10:20: warning: spec.routes[0].observability: `accessLogs: false` has no effect: it is \
+           not switched per router",
+        ],
     );
 }
 

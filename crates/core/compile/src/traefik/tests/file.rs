@@ -31,7 +31,10 @@ http:
     assert_eq!(problems(&world), [""; 0]);
     let route = only_route(&world);
     assert_eq!(route.id.as_str(), "router/app@file");
-    assert_eq!((&*route.origin.kind, &*route.origin.name, route.origin.line), ("Router", "app@file", 4));
+    assert_eq!(
+        (&*route.origin.kind, &*route.origin.name, route.origin.line),
+        ("Router", "app@file", 4)
+    );
     assert_eq!(kinds(route).len(), 2);
     let backend = backend(&world, &route.target);
     assert_eq!(backend.id.as_str(), "app@file");

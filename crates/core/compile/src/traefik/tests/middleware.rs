@@ -247,8 +247,7 @@ fn headers_keep_traefiks_order() {
         remove: vec![name("x-gone")],
         ..HeaderEdits::default()
     };
-    let response =
-        HeaderEdits { set: vec![(name("x-b"), "yes".into())], ..HeaderEdits::default() };
+    let response = HeaderEdits { set: vec![(name("x-b"), "yes".into())], ..HeaderEdits::default() };
     let secure = SecureHeaders {
         allowed_hosts: vec!["a.example".into()],
         sts: Some("max-age=10; includeSubDomains; preload".into()),
@@ -275,14 +274,16 @@ fn headers_keep_traefiks_order() {
 
 #[test]
 fn development_switches_protections_off() {
-    let steps = steps("headers: {isDevelopment: true, stsSeconds: 9, allowedHosts: [a], frameDeny: true}");
+    let steps =
+        steps("headers: {isDevelopment: true, stsSeconds: 9, allowedHosts: [a], frameDeny: true}");
     let [StepKind::SecureHeaders(secure)] = steps.as_slice() else { panic!("{steps:?}") };
     assert_eq!((&secure.sts, secure.allowed_hosts.len(), secure.response.len()), (&None, 0, 1));
 }
 
 #[test]
 fn header_values_cannot_hold_line_ends() {
-    let text = object("Middleware", "m", "  headers: {customResponseHeaders: {X-A: \"a\\r\\nb\"}}\n");
+    let text =
+        object("Middleware", "m", "  headers: {customResponseHeaders: {X-A: \"a\\r\\nb\"}}\n");
     let text = format!("{text}{}", with_middleware());
     let world = world(&text);
     assert!(problems(&world)[0].contains("control characters"), "{:?}", problems(&world));
@@ -315,10 +316,7 @@ fn basic_auth_reads_users_from_a_secret() {
     let world = world(&format!("{auth}{secret}{}", with_middleware()));
     assert_eq!(problems(&world), [""; 0]);
     let expected = StepKind::BasicAuth(BasicAuth {
-        users: vec![
-            ("ann".into(), "$apr1$salt$hash".into()),
-            ("bob".into(), "{SHA}AAAA".into()),
-        ],
+        users: vec![("ann".into(), "$apr1$salt$hash".into()), ("bob".into(), "{SHA}AAAA".into())],
         realm: "traefik".into(),
         header: None,
         remove_header: true,
@@ -395,15 +393,28 @@ fn forward_auth() {
 #[test]
 fn what_protects_and_is_not_supported_is_not_served() {
     for kind in [
-        "digestAuth", "jwt", "apiKey", "oidc", "oAuthIntrospection", "oAuthClientCredentials",
-        "hmac", "ldap", "opa", "waf", "plugin", "distributedRateLimit", "encodedCharacters",
+        "digestAuth",
+        "jwt",
+        "apiKey",
+        "oidc",
+        "oAuthIntrospection",
+        "oAuthClientCredentials",
+        "hmac",
+        "ldap",
+        "opa",
+        "waf",
+        "plugin",
+        "distributedRateLimit",
+        "encodedCharacters",
     ] {
         let spec = format!("  {kind}: {{a: b}}\n");
         let world = world(&format!("{}{}", object("Middleware", "m", &spec), with_middleware()));
         let found = problems(&world);
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains(&format!("`{kind}` is not supported")), "{found:?}");
-        assert!(found[1].starts_with("t.yaml:16:19: error: spec.routes[0].middlewares[0]: not served"));
+        assert!(
+            found[1].starts_with("t.yaml:16:19: error: spec.routes[0].middlewares[0]: not served")
+        );
         let route = only_route(&world);
         let [StepKind::Refuse(refusal)] = kinds(route)[..] else { panic!("{route:?}") };
         assert_eq!(refusal.reason, Reason::PolicyUnenforceable);

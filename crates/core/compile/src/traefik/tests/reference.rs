@@ -36,10 +36,7 @@ fn chains_keep_their_order() {
     assert_eq!(problems(&world), [""; 0]);
     let prefixes: Vec<String> =
         kinds(only_route(&world)).iter().map(|kind| format!("{kind:?}")).collect();
-    assert_eq!(
-        prefixes,
-        [r#"AddPrefix("/a")"#, r#"AddPrefix("/b")"#, r#"AddPrefix("/a")"#]
-    );
+    assert_eq!(prefixes, [r#"AddPrefix("/a")"#, r#"AddPrefix("/b")"#, r#"AddPrefix("/a")"#]);
 }
 
 #[test]
@@ -75,7 +72,10 @@ fn other_namespaces_need_permission() {
     let other = object("Middleware", "m", "  addPrefix: {prefix: /a}\n")
         .replace("{name: m}", "{name: m, namespace: shop}");
     let text = format!("{other}{}", route("    middlewares: [{name: m, namespace: shop}]\n"));
-    refused(&text, "references to other namespaces are not allowed [start with --allow-cross-namespace]");
+    refused(
+        &text,
+        "references to other namespaces are not allowed [start with --allow-cross-namespace]",
+    );
     let mut options = options();
     options.allow_cross_namespace = true;
     let world = world_with(&text, &options);

@@ -43,7 +43,10 @@ spec:
     let served = side(&world, "websecure", true).expect("TLS is served");
     let [route] = served.http.routes.as_slice() else { panic!("{served:?}") };
     assert_eq!(route.matcher, Matcher::Path(PathMatch::Prefix("/api/v1/hello".into())));
-    assert_eq!(route.target, Target::Backend(weft_model::id::BackendId::new("default/greeter:8080")));
+    assert_eq!(
+        route.target,
+        Target::Backend(weft_model::id::BackendId::new("default/greeter:8080"))
+    );
     assert_eq!(backend(&world, &route.target).id.as_str(), "default/greeter:8080");
     assert_eq!(route.id.as_str(), "ingressroute/default/greeter-route/0");
     let origin = &route.origin;
@@ -73,10 +76,8 @@ fn priorities_are_lengths_unless_said() {
     );
     let world = world(&text);
     assert_eq!(problems(&world), [""; 0]);
-    let order: Vec<(&str, i64)> = routes(&world)
-        .iter()
-        .map(|route| (&*route.origin.rule, route.rank.major))
-        .collect();
+    let order: Vec<(&str, i64)> =
+        routes(&world).iter().map(|route| (&*route.origin.rule, route.rank.major)).collect();
     assert_eq!(
         order,
         [
@@ -92,7 +93,11 @@ fn priorities_are_lengths_unless_said() {
 #[test]
 fn equal_priorities_go_by_name() {
     let route = |name: &str| {
-        object("IngressRoute", name, "  entryPoints: [web]\n  routes:\n  - {match: Path(`/a`), services: [{name: greeter, port: 8080}]}\n")
+        object(
+            "IngressRoute",
+            name,
+            "  entryPoints: [web]\n  routes:\n  - {match: Path(`/a`), services: [{name: greeter, port: 8080}]}\n",
+        )
     };
     let world = world(&[route("b"), route("a")].concat());
     let order: Vec<&str> = routes(&world).iter().map(|route| &*route.origin.name).collect();
@@ -122,12 +127,19 @@ fn the_older_language() {
     let world = world(&text);
     assert_eq!(problems(&world), [""; 0]);
     let host = |name: &str| Matcher::Host(HostMatch::Exact(name.into()));
-    assert_eq!(only_route(&world).matcher, Matcher::Any(vec![host("a.example"), host("b.example")]));
+    assert_eq!(
+        only_route(&world).matcher,
+        Matcher::Any(vec![host("a.example"), host("b.example")])
+    );
 }
 
 #[test]
 fn without_entry_points_all_are_meant() {
-    let text = object("IngressRoute", "r", "  routes:\n  - {match: Path(`/a`), services: [{name: greeter, port: 8080}]}\n");
+    let text = object(
+        "IngressRoute",
+        "r",
+        "  routes:\n  - {match: Path(`/a`), services: [{name: greeter, port: 8080}]}\n",
+    );
     let world = world(&text);
     let count = |name, tls| side(&world, name, tls).map(|served| served.http.routes.len());
     assert_eq!((count("web", false), count("websecure", false)), (Some(1), Some(1)));
@@ -136,7 +148,11 @@ fn without_entry_points_all_are_meant() {
 
 #[test]
 fn an_entry_point_may_be_tls_as_a_whole() {
-    let text = object("IngressRoute", "r", "  routes:\n  - {match: Path(`/a`), services: [{name: greeter, port: 8080}]}\n");
+    let text = object(
+        "IngressRoute",
+        "r",
+        "  routes:\n  - {match: Path(`/a`), services: [{name: greeter, port: 8080}]}\n",
+    );
     let mut options = super::options();
     options.entry_points[1].tls = true;
     let world = world_with(&text, &options);

@@ -21,7 +21,9 @@ fn documents(services: &str, others: &str) -> String {
     let route = object(
         "IngressRoute",
         "r",
-        &format!("  entryPoints: [web]\n  routes:\n  - match: PathPrefix(`/`)\n    services: {services}\n"),
+        &format!(
+            "  entryPoints: [web]\n  routes:\n  - match: PathPrefix(`/`)\n    services: {services}\n"
+        ),
     );
     format!("{route}{others}")
 }
@@ -86,7 +88,7 @@ fn settings_make_another_backend() {
     assert_eq!(check.probe, probe);
     let cookie = backend.sticky.as_ref().expect("a cookie");
     // An underscore and five digits of the SHA-1 of `default-greeter-8080`.
-    assert_eq!((&*cookie.name).len(), 6);
+    assert_eq!(cookie.name.len(), 6);
     assert!(cookie.name.starts_with('_'));
     assert_eq!((&*cookie.path, &*cookie.same_site, cookie.max_age_secs), ("/", "lax", 60));
     assert!(cookie.http_only && !cookie.secure);
@@ -150,8 +152,7 @@ fn middlewares_of_a_single_service_come_last() {
         .concat(),
     );
     let world = world(&text);
-    let ids: Vec<&str> =
-        only_route(&world).steps.iter().map(|step| step.id.as_str()).collect();
+    let ids: Vec<&str> = only_route(&world).steps.iter().map(|step| step.id.as_str()).collect();
     assert_eq!(ids, ["middleware/default/n", "middleware/default/m"]);
 }
 
@@ -175,9 +176,15 @@ fn what_is_missing_is_answered_503_with_the_reason() {
     );
     check("[{name: greeter, port: grpc}]", "has no port `grpc`");
     check("[{name: greeter, port: 8080, namespace: shop}]", "references to other namespaces");
-    check("[{name: greeter, port: 8080, serversTransport: t}]", "ServersTransport `default/t` is not found");
+    check(
+        "[{name: greeter, port: 8080, serversTransport: t}]",
+        "ServersTransport `default/t` is not found",
+    );
     check("[{name: t, kind: TraefikService}]", "TraefikService `default/t` is not found");
-    check("[{name: api@internal, kind: TraefikService}]", "is a part of Traefik that does not exist here");
+    check(
+        "[{name: api@internal, kind: TraefikService}]",
+        "is a part of Traefik that does not exist here",
+    );
     check("[]", "the route has no service");
 }
 
@@ -232,8 +239,10 @@ fn transports() {
         "t",
         "  serverName: up.example\n  insecureSkipVerify: true\n  maxIdleConnsPerHost: -1\n  disableHTTP2: true\n  peerCertSANs: [{type: URI, value: 'spiffe://a/b'}]\n  forwardingTimeouts: {dialTimeout: 1s, responseHeaderTimeout: 2s, idleConnTimeout: 3s}\n",
     );
-    let world =
-        with_services("[{name: greeter, port: 8080, scheme: https, serversTransport: t}]", &transport);
+    let world = with_services(
+        "[{name: greeter, port: 8080, scheme: https, serversTransport: t}]",
+        &transport,
+    );
     assert_eq!(problems(&world).len(), 1);
     assert!(problems(&world)[0].contains("`insecureSkipVerify` accepts any certificate"));
     let backend = backend(&world, target(&world));
@@ -259,8 +268,7 @@ fn a_transport_that_cannot_protect_is_not_used() {
         ("  certificatesSecrets: [mine]\n", "secret `default/mine` is not found"),
     ] {
         let transport = object("ServersTransport", "t", spec);
-        let world =
-            with_services("[{name: greeter, port: 8080, serversTransport: t}]", &transport);
+        let world = with_services("[{name: greeter, port: 8080, serversTransport: t}]", &transport);
         assert!(problems(&world)[0].contains(expected), "{:?}", problems(&world));
         assert!(matches!(target(&world), Target::Refuse(_)));
     }
@@ -269,8 +277,16 @@ fn a_transport_that_cannot_protect_is_not_used() {
 #[test]
 fn weighted_services_nest() {
     let services = [
-        object("TraefikService", "w", "  weighted:\n    sticky: {cookie: {name: lvl1}}\n    services:\n    - {name: inner, kind: TraefikService, weight: 4}\n    - {name: other, port: 8080}\n"),
-        object("TraefikService", "inner", "  weighted: {services: [{name: greeter, port: 8080}]}\n"),
+        object(
+            "TraefikService",
+            "w",
+            "  weighted:\n    sticky: {cookie: {name: lvl1}}\n    services:\n    - {name: inner, kind: TraefikService, weight: 4}\n    - {name: other, port: 8080}\n",
+        ),
+        object(
+            "TraefikService",
+            "inner",
+            "  weighted: {services: [{name: greeter, port: 8080}]}\n",
+        ),
     ];
     let world = clean("[{name: w, kind: TraefikService}]", &services.concat());
     let Target::Weighted(outer) = target(&world) else { panic!("{:?}", target(&world)) };
@@ -281,26 +297,44 @@ fn weighted_services_nest() {
 
 #[test]
 fn mirrors_failovers_and_hashes() {
-    let mirror = object("TraefikService", "t", "  mirroring:\n    name: greeter\n    port: 8080\n    maxBodySize: 100\n    mirrors: [{name: other, port: 8080, percent: 20}]\n");
+    let mirror = object(
+        "TraefikService",
+        "t",
+        "  mirroring:\n    name: greeter\n    port: 8080\n    maxBodySize: 100\n    mirrors: [{name: other, port: 8080, percent: 20}]\n",
+    );
     let world = clean("[{name: t, kind: TraefikService}]", &mirror);
     let Target::Mirror(mirrors) = target(&world) else { panic!("{:?}", target(&world)) };
     assert_eq!((mirrors.body, mirrors.body_bytes_max), (true, Some(100)));
     assert_eq!(mirrors.mirrors[0].parts_per_million, 200_000);
 
-    let failover = object("TraefikService", "t", "  failover:\n    service: {name: greeter, port: 8080}\n    fallback: {name: other, port: 8080}\n    errors: {status: [500-504], maxRequestBodyBytes: 9}\n");
+    let failover = object(
+        "TraefikService",
+        "t",
+        "  failover:\n    service: {name: greeter, port: 8080}\n    fallback: {name: other, port: 8080}\n    errors: {status: [500-504], maxRequestBodyBytes: 9}\n",
+    );
     let world = clean("[{name: t, kind: TraefikService}]", &failover);
     let Target::Failover(failover) = target(&world) else { panic!("{:?}", target(&world)) };
     assert_eq!((&*failover.statuses, failover.body_bytes_max), (&[(500, 504)][..], 9));
 
-    let hashed = object("TraefikService", "t", "  highestRandomWeight: {services: [{name: greeter, port: 8080, weight: 2}]}\n");
+    let hashed = object(
+        "TraefikService",
+        "t",
+        "  highestRandomWeight: {services: [{name: greeter, port: 8080, weight: 2}]}\n",
+    );
     let world = clean("[{name: t, kind: TraefikService}]", &hashed);
-    let Target::HighestRandomWeight(choices) = target(&world) else { panic!("{:?}", target(&world)) };
+    let Target::HighestRandomWeight(choices) = target(&world) else {
+        panic!("{:?}", target(&world))
+    };
     assert_eq!(choices[0].weight, 2);
 }
 
 #[test]
 fn circles_of_services_end() {
-    let circle = object("TraefikService", "t", "  weighted: {services: [{name: t, kind: TraefikService}]}\n");
+    let circle = object(
+        "TraefikService",
+        "t",
+        "  weighted: {services: [{name: t, kind: TraefikService}]}\n",
+    );
     let world = with_services("[{name: t, kind: TraefikService}]", &circle);
     assert!(problems(&world).iter().any(|line| line.contains("refers to itself")));
 }

@@ -49,7 +49,8 @@ fn passed_through_or_ended_here() {
 
 #[test]
 fn a_name_without_tls_matches_nothing() {
-    let text = route("web", "HostSNI(`a.example`)", "    services: [{name: greeter, port: 8080}]\n");
+    let text =
+        route("web", "HostSNI(`a.example`)", "    services: [{name: greeter, port: 8080}]\n");
     let found = problems(&world(&text));
     assert_eq!(found.len(), 1);
     assert!(found[0].starts_with("t.yaml:8:12: error: spec.routes[0].match: a router without"));
@@ -57,7 +58,11 @@ fn a_name_without_tls_matches_nothing() {
 
 #[test]
 fn services_have_settings() {
-    let transport = object("ServersTransportTCP", "st", "  dialTimeout: 3s\n  terminationDelay: 1s\n  proxyProtocol: {version: 1}\n  tls: {serverName: db.example}\n");
+    let transport = object(
+        "ServersTransportTCP",
+        "st",
+        "  dialTimeout: 3s\n  terminationDelay: 1s\n  proxyProtocol: {version: 1}\n  tls: {serverName: db.example}\n",
+    );
     let text = format!(
         "{}{transport}",
         route(
@@ -85,9 +90,17 @@ fn services_have_settings() {
 #[test]
 fn middlewares_bound_and_lists_intersect() {
     let text = [
-        route("web", "HostSNI(`*`)", "    middlewares: [{name: a}, {name: b}, {name: c}]\n    services: [{name: greeter, port: 8080}]\n"),
+        route(
+            "web",
+            "HostSNI(`*`)",
+            "    middlewares: [{name: a}, {name: b}, {name: c}]\n    services: [{name: greeter, port: 8080}]\n",
+        ),
         object("MiddlewareTCP", "a", "  inFlightConn: {amount: 7}\n"),
-        object("MiddlewareTCP", "b", "  ipAllowList: {sourceRange: [10.0.0.0/8, 192.168.0.0/16]}\n"),
+        object(
+            "MiddlewareTCP",
+            "b",
+            "  ipAllowList: {sourceRange: [10.0.0.0/8, 192.168.0.0/16]}\n",
+        ),
         object("MiddlewareTCP", "c", "  ipWhiteList: {sourceRange: [10.1.0.0/16]}\n"),
     ];
     let world = world(&text.concat());
@@ -101,7 +114,13 @@ fn middlewares_bound_and_lists_intersect() {
 fn what_protects_is_never_dropped() {
     let check = |middlewares: &str, expected: &str| {
         let text = [
-            route("web", "HostSNI(`*`)", &format!("    middlewares: {middlewares}\n    services: [{{name: greeter, port: 8080}}]\n")),
+            route(
+                "web",
+                "HostSNI(`*`)",
+                &format!(
+                    "    middlewares: {middlewares}\n    services: [{{name: greeter, port: 8080}}]\n"
+                ),
+            ),
             object("MiddlewareTCP", "b", "  ipAllowList: {sourceRange: [10.0.0.0/8]}\n"),
             object("MiddlewareTCP", "c", "  ipAllowList: {sourceRange: [192.168.0.0/16]}\n"),
         ];

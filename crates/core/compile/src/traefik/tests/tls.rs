@@ -34,7 +34,9 @@ fn route(name: &str, host: &str, tls: &str) -> String {
     object(
         "IngressRoute",
         name,
-        &format!("  entryPoints: [websecure]\n  routes:\n  - {{match: Host(`{host}`), services: [{{name: greeter, port: 8080}}]}}\n  tls: {tls}\n"),
+        &format!(
+            "  entryPoints: [websecure]\n  routes:\n  - {{match: Host(`{host}`), services: [{{name: greeter, port: 8080}}]}}\n  tls: {tls}\n"
+        ),
     )
 }
 
@@ -106,7 +108,11 @@ fn the_command_line_gives_the_default() {
 
 #[test]
 fn the_default_store_gives_the_default() {
-    let store = object("TLSStore", "default", "  defaultCertificate: {secretName: s}\n  certificates: [{secretName: t}]\n");
+    let store = object(
+        "TLSStore",
+        "default",
+        "  defaultCertificate: {secretName: s}\n  certificates: [{secretName: t}]\n",
+    );
     let text = [
         route("r", "a.example", "{}"),
         store,
@@ -122,7 +128,11 @@ fn the_default_store_gives_the_default() {
 
 #[test]
 fn options_attach_by_host() {
-    let option = object("TLSOption", "strict", "  minVersion: VersionTLS13\n  alpnProtocols: [http/1.1]\n  disableSessionTickets: true\n  clientAuth: {clientAuthType: RequireAnyClientCert}\n");
+    let option = object(
+        "TLSOption",
+        "strict",
+        "  minVersion: VersionTLS13\n  alpnProtocols: [http/1.1]\n  disableSessionTickets: true\n  clientAuth: {clientAuthType: RequireAnyClientCert}\n",
+    );
     let text = [
         route("r", "a.example", "{options: {name: strict}}"),
         route("s", "b.example", "{}"),
@@ -165,7 +175,8 @@ fn missing_options_are_not_served() {
     };
     let routed = route("r", "a.example", "{options: {name: o}}");
     check(routed.clone(), "TLSOption `default/o` is not found");
-    let unverified = object("TLSOption", "o", "  clientAuth: {clientAuthType: RequireAndVerifyClientCert}\n");
+    let unverified =
+        object("TLSOption", "o", "  clientAuth: {clientAuthType: RequireAndVerifyClientCert}\n");
     check(format!("{routed}{unverified}"), "names no authority");
     let nothing = object("TLSOption", "o", "  cipherSuites: [TLS_RSA_WITH_RC4_128_SHA]\n");
     check(format!("{routed}{nothing}"), "no cipher suite is left");
@@ -174,7 +185,11 @@ fn missing_options_are_not_served() {
 #[test]
 fn client_certificates_are_verified_against_secrets() {
     let ca = pair(&["ca.example"]);
-    let option = object("TLSOption", "o", "  clientAuth: {clientAuthType: RequireAndVerifyClientCert, secretNames: [ca]}\n");
+    let option = object(
+        "TLSOption",
+        "o",
+        "  clientAuth: {clientAuthType: RequireAndVerifyClientCert, secretNames: [ca]}\n",
+    );
     let secret = secret("ca", &ca).replace("tls.crt", "ca.crt");
     let text = [route("r", "a.example", "{options: {name: o}}"), option, secret];
     let world = world_with(&text.concat(), &with_default());
@@ -185,12 +200,13 @@ fn client_certificates_are_verified_against_secrets() {
 
 #[test]
 fn suites_and_groups_are_translated() {
-    let option = object("TLSOption", "default", "  minVersion: VersionTLS10\n  cipherSuites: [TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305, TLS_RSA_WITH_AES_128_CBC_SHA]\n  curvePreferences: [CurveP256, X25519]\n  sniStrict: true\n");
-    let text = [
-        route("r", "a.example", "{secretName: s}"),
-        option,
-        secret("s", &pair(&["a.example"])),
-    ];
+    let option = object(
+        "TLSOption",
+        "default",
+        "  minVersion: VersionTLS10\n  cipherSuites: [TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305, TLS_RSA_WITH_AES_128_CBC_SHA]\n  curvePreferences: [CurveP256, X25519]\n  sniStrict: true\n",
+    );
+    let text =
+        [route("r", "a.example", "{secretName: s}"), option, secret("s", &pair(&["a.example"]))];
     let world = world_with(&text.concat(), &with_default());
     let found = problems(&world);
     assert_eq!(found.len(), 2, "{found:?}");
@@ -209,18 +225,12 @@ fn files_are_handed_in() {
     let made = pair(&["file.example"]);
     let text = "---\ntls:\n  certificates: [{certFile: /a.crt, keyFile: /a.key}, {certFile: /b, keyFile: /b}]\nhttp:\n  routers: {r: {rule: Path(`/a`), service: s, entryPoints: [websecure], tls: {}}}\n  services: {s: {loadBalancer: {servers: [{url: 'http://127.0.0.1:1'}]}}}\n";
     let set = weft_resources::load(&[("t.yaml", text)]);
-    assert_eq!(
-        crate::referenced_files(&set),
-        ["/a.crt", "/a.key", "/b"].map(Box::<str>::from)
-    );
+    assert_eq!(crate::referenced_files(&set), ["/a.crt", "/a.key", "/b"].map(Box::<str>::from));
     let mut options = with_default();
     options.files.insert("/a.crt".into(), made.chain.clone());
     options.files.insert("/a.key".into(), made.key.clone());
     let world = world_with(text, &options);
-    assert_eq!(
-        problems(&world),
-        ["t.yaml:3:1: error: tls.certificates: file `/b` cannot be read"]
-    );
+    assert_eq!(problems(&world), ["t.yaml:3:1: error: tls.certificates: file `/b` cannot be read"]);
     assert_eq!(hosts(&world), ["file.example"]);
 }
 
