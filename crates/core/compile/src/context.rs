@@ -28,9 +28,14 @@ pub(crate) struct Context<'a> {
     pub(crate) index: &'a Index,
     /// Where services are.
     pub(crate) services: &'a Services,
+    /// Resources that are written but not in force, and where.
+    pub(crate) rejected: &'a HashMap<Key, Place>,
     /// Certificates read before.
     pub(crate) certificates: &'a certificates::Store<'a>,
 }
+
+/// Where a rejected resource is written: file and line.
+pub(crate) type Place = (Arc<str>, u32);
 
 /// A context that notes what was looked up in it, so that what was made from the answers can be
 /// used again while they stay the same.
@@ -44,8 +49,8 @@ pub(crate) struct Scope<'a> {
 pub(crate) enum Dependency {
     /// A resource.
     Resource(Arc<Resource>),
-    /// A resource that did not exist.
-    NoResource(Box<Key>),
+    /// A resource that did not exist, or was rejected there.
+    NoResource(Box<(Key, Option<Place>)>),
     /// All that speaks of a service.
     Service(Arc<Sources>),
     /// A service, by namespace and name, of which nothing spoke.
@@ -132,9 +137,17 @@ impl<'a> Scope<'a> {
         let found = self.context.index.get(&key);
         self.dependencies.borrow_mut().push(match found {
             Some(found) => Dependency::Resource(Arc::clone(found)),
-            None => Dependency::NoResource(Box::new(key)),
+            None => {
+                let place = self.context.rejected.get(&key).cloned();
+                Dependency::NoResource(Box::new((key, place)))
+            }
         });
         found
+    }
+
+    /// Where a resource is written that is not in force.
+    pub(crate) fn rejected(&self, key: &Key) -> Option<&'a Place> {
+        self.context.rejected.get(key)
     }
 
     /// The addresses behind a port of a service.
@@ -186,7 +199,10 @@ impl Dependency {
             Self::Resource(found) => {
                 context.index.get(&found.key).is_some_and(|now| Arc::ptr_eq(now, found))
             }
-            Self::NoResource(key) => context.index.get(key).is_none(),
+            Self::NoResource(missing) => {
+                let (key, place) = &**missing;
+                context.index.get(key).is_none() && context.rejected.get(key) == place.as_ref()
+            }
             Self::Service(found) => context
                 .services
                 .sources(&found.namespace, &found.name)

@@ -59,7 +59,7 @@ pub(crate) enum Unresolved {
     },
     /// An ExternalName service, and these are not allowed.
     #[error(
-        "service `{service}` is an ExternalName, which `--allow-external-name` does not permit"
+        "service `{service}` is an ExternalName, which `--allow-external-names` does not permit"
     )]
     ExternalName {
         /// Namespace and name.
@@ -97,7 +97,7 @@ impl Unresolved {
                 "add the Service with its EndpointSlice, or start with --backend {name}:PORT=ADDR"
             ),
             Self::NoSuchPort { .. } => "use one of the service's ports".into(),
-            Self::ExternalName { .. } => "start with --allow-external-name".into(),
+            Self::ExternalName { .. } => "start with --allow-external-names".into(),
         }
     }
 }

@@ -13,7 +13,7 @@ use weft_resources::set::{Index, Item};
 use weft_resources::{Key, Kind, Pos, Problem, Resource, ResourceSet, Severity};
 
 use crate::certificates;
-use crate::context::{Context, Output};
+use crate::context::{Context, Output, Place};
 use crate::gateway_api;
 use crate::ingress;
 use crate::options::Options;
@@ -65,6 +65,7 @@ pub fn compile(set: &ResourceSet, options: &Options, previous: Option<&World>) -
         resources: &effective.resources,
         index: &effective.index,
         services: &services,
+        rejected: &effective.rejected,
         certificates: &certificates,
     };
     gateway_api::compile(&context, &prepared, &mut output);
@@ -97,6 +98,8 @@ pub fn referenced_files(set: &ResourceSet) -> Vec<Box<str>> {
 struct Effective {
     resources: Vec<Arc<Resource>>,
     index: Index,
+    /// Those that are written and not in force.
+    rejected: HashMap<Key, Place>,
     /// Those that are in force in an older form, with what is wrong with the newer.
     last_good: HashMap<Key, Vec<Problem>>,
 }
@@ -109,6 +112,7 @@ impl Effective {
         let mut effective = Self {
             resources: Vec::with_capacity(count),
             index: Index::with_capacity(count),
+            rejected: HashMap::new(),
             last_good: HashMap::new(),
         };
         let mut unreadable: Vec<&Item> = Vec::new();
@@ -116,10 +120,18 @@ impl Effective {
             match (&item.resource, item.key()) {
                 (Some(resource), Some(key)) if resource.body.is_broken() && is_good(good, key) => {
                     effective.keep(key, item.file.clone(), item.at, good);
+                    if effective.index.get(key).is_none() {
+                        let place = (Arc::clone(&item.file), item.at.line);
+                        effective.rejected.insert(key.clone(), place);
+                    }
                 }
                 (Some(resource), _) => effective.add(Arc::clone(resource)),
                 (None, Some(key)) if set.get(key).is_none() => {
                     effective.keep(key, item.file.clone(), item.at, good);
+                    if effective.index.get(key).is_none() {
+                        let place = (Arc::clone(&item.file), item.at.line);
+                        effective.rejected.insert(key.clone(), place);
+                    }
                 }
                 (None, Some(_)) => {}
                 (None, None) => unreadable.push(item),

@@ -32,7 +32,6 @@ pub struct Hop<'a> {
 /// Which forwarding fields a trusted hop sent.
 #[derive(Debug, Clone, Copy, Default)]
 struct Found {
-    forwarded_for: bool,
     real_ip: bool,
     proto: bool,
     port: bool,
@@ -66,7 +65,6 @@ impl Found {
     fn look(&mut self, fields: &Fields) {
         for entry in fields.entries() {
             match Known::from_id(entry.id) {
-                Some(Known::XForwardedFor) => self.forwarded_for = true,
                 Some(Known::XRealIp) => self.real_ip = true,
                 Some(Known::XForwardedPort) => self.port = true,
                 Some(Known::XForwardedHost) => self.host = true,
@@ -138,11 +136,6 @@ pub fn apply(head: &mut RequestHead, hop: &Hop<'_>) {
     }
     if !server.is_empty() {
         set_server(fields, server);
-    }
-    if found.forwarded_for {
-        append_for(fields, peer);
-    } else {
-        fields.append_with(Known::XForwardedFor, |out| push_ip(peer, out));
     }
 }
 

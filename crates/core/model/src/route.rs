@@ -46,19 +46,20 @@ pub struct Origin {
 }
 
 /// Total order of routes. Compared field by field: dialect first, then the dialect's own rules
-/// put into `major`, `minor` and `detail`, then the name (the smaller name wins, hence reversed by
-/// `compile` through `tie`).
+/// put into `major`, `minor`, `detail`, and what makes ranks differ put into `tie`. A rank follows
+/// from its route alone where that can be, so that adding a route changes no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Rank {
     /// Gateway API above Istio above Linkerd above SMI above Traefik above Ingress.
     pub dialect: u8,
     /// Traefik: priority. Gateway API: specificity of the host. Ingress: the same.
     pub major: i64,
-    /// Gateway API and Ingress: kind and length of the path match.
+    /// Gateway API and Ingress: kind and length of the path match. Traefik: the name.
     pub minor: u64,
-    /// Gateway API: method, number of headers, number of query parameters.
+    /// Gateway API: method, number of headers, number of query parameters. Traefik: the name, and
+    /// the position of the rule.
     pub detail: u64,
-    /// Unique within a table, greater for the older and then the alphabetically smaller.
+    /// Makes the ranks of one table differ.
     pub tie: u32,
 }
 

@@ -1,5 +1,6 @@
 //! Accept, detect, handshake: from a socket to a protocol.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -154,6 +155,7 @@ async fn open(
     let Accepted { stream, peer, local } = accepted;
     let mut conn = Connection {
         client: peer,
+        place: Cell::new(0),
         local,
         trusted: contains(&settings.forwarded_from, peer.ip()),
         tls: None,

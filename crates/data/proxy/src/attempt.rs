@@ -127,7 +127,11 @@ impl Attempts {
 
     fn pick(&self, scope: &Scope<'_>, x: &mut Exchange) -> Result<Lease, Stop> {
         let worker = &scope.conn.worker;
-        let now = worker.now();
+        // The first attempt begins when the request did, as far as anybody can tell.
+        let now = match x.record.started {
+            Some(started) if x.record.attempts == 0 => started,
+            _ => worker.now(),
+        };
         let backend = &self.backend;
         let settings = backend.settings();
         if let Some(value) = x.decided.affinity

@@ -1,5 +1,6 @@
 //! What is known of a connection, for every request on it.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use crate::worker::Worker;
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) listener: ListenerId,
+    /// Where the listener was found in the plan last.
+    pub(crate) place: Cell<usize>,
     /// The client: from the PROXY header of a trusted peer, else the peer itself.
     pub(crate) client: SocketAddr,
     /// The address it connected to.
@@ -44,6 +47,6 @@ impl Connection {
 
     /// The listener in a plan; gone when the plan has it no more.
     pub(crate) fn listener_in<'a>(&self, plan: &'a Plan) -> Option<&'a Rc<ListenerPlan>> {
-        plan.listener(&self.listener)
+        plan.listener_near(&self.listener, &self.place)
     }
 }

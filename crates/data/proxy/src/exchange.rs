@@ -101,6 +101,7 @@ pub(crate) struct Record {
     pub(crate) started: Option<Instant>,
     pub(crate) upstream_started: Option<Instant>,
     pub(crate) response_head: Option<Instant>,
+    pub(crate) ended: Option<Instant>,
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) attempts: u32,
     pub(crate) status: u16,

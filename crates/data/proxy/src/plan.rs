@@ -1,6 +1,6 @@
 //! A snapshot made ready for use.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -69,7 +69,8 @@ pub struct PlanProblem {
 pub struct Plan {
     /// The shared part.
     pub shared: Arc<SharedPlan>,
-    listeners: HashMap<ListenerId, Rc<ListenerPlan>>,
+    /// In the order of the shared part; few, so they are looked through.
+    listeners: Vec<Rc<ListenerPlan>>,
 }
 
 /// One listener as one worker uses it.
@@ -242,14 +243,28 @@ impl Plan {
                     tls: cells(&listener.tls),
                     shared: listener.clone(),
                 };
-                (listener.settings.id.clone(), Rc::new(plan))
+                Rc::new(plan)
             })
             .collect();
         Self { shared, listeners }
     }
 
     pub(crate) fn listener(&self, id: &ListenerId) -> Option<&Rc<ListenerPlan>> {
-        self.listeners.get(id)
+        self.listener_near(id, &Cell::new(0))
+    }
+
+    /// The same for a caller that asks again and again: it remembers where it found the listener.
+    pub(crate) fn listener_near(
+        &self,
+        id: &ListenerId,
+        place: &Cell<usize>,
+    ) -> Option<&Rc<ListenerPlan>> {
+        let is_it = |plan: &&Rc<ListenerPlan>| plan.shared.settings.id == *id;
+        self.listeners.get(place.get()).filter(is_it).or_else(|| {
+            let found = self.listeners.iter().position(|plan| is_it(&plan))?;
+            place.set(found);
+            self.listeners.get(found)
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::request::Scope;
 /// Counts and logs an exchange that has ended, and lets go what it held.
 pub(crate) fn record(scope: &Scope<'_>, x: &mut Exchange, reason: Reason) {
     let worker = &scope.conn.worker;
-    let now = worker.now();
+    let now = x.record.ended.unwrap_or_else(|| worker.now());
     let duration = x.record.started.map_or_else(Default::default, |started| now - started);
     for hold in x.decided.holds.drain(..) {
         if let Hold::Breaker(breaker) = hold {

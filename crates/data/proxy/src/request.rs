@@ -9,7 +9,7 @@ use weft_http::Leg;
 use weft_message::{Method, forwarded};
 use weft_model::outcome::Reason;
 use weft_model::policy::Refusal;
-use weft_policy::answer::DirectResponse;
+use weft_policy::answer::{Asker, DirectResponse};
 use weft_runtime::Watchdog;
 
 use crate::body::RequestBody;
@@ -66,6 +66,7 @@ pub(crate) async fn handle(scope: Scope<'_>, x: &mut Exchange, down: &mut Leg) -
 async fn serve(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg) -> Result<Reason, Stop> {
     let worker = &scope.conn.worker;
     x.record.started = Some(worker.now());
+    x.decided.form = Asker::of(&x.req).form;
     check_method(x)?;
     let plan = worker.plan();
     x.plan = Some(plan.clone());

@@ -148,7 +148,9 @@ pub(crate) fn begin(
     let shown = if framing == BodyFraming::None { declared } else { framing };
     match down {
         Leg::H1(conn) => {
-            let keep = keeps_alive(scope, x) && framing != BodyFraming::UntilClose;
+            // With an answer this early, whether the rest of the request still comes is not known.
+            let early = !conn.is_body_complete();
+            let keep = keeps_alive(scope, x) && framing != BodyFraming::UntilClose && !early;
             let persistence = match (keep, x.facts.http10) {
                 (true, false) => Persistence::KeepAlive,
                 (true, true) => Persistence::KeepAliveHttp10,

@@ -32,7 +32,6 @@ pub(crate) async fn request(
     down: &mut Leg,
     steps: &Rc<[StepRuntime]>,
 ) -> Result<(), Stop> {
-    x.decided.form = Asker::of(&x.req).form;
     for (index, step) in steps.iter().enumerate() {
         // The response of a refusal passes the steps before this one only.
         x.decided.steps_passed = index;

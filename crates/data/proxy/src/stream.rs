@@ -44,6 +44,7 @@ pub(crate) async fn stream(
     scope.watchdog.disarm();
     let uploaded = flow.sender.is_done();
     let now = worker.now();
+    x.record.ended = Some(now);
     let head = x.record.response_head.unwrap_or(now);
     let latency = head.saturating_duration_since(lease.started());
     match result {

@@ -99,8 +99,9 @@ impl Lease {
     }
 
     /// Keeps the connection of a completed exchange for its next use.
-    pub fn give_back(&self, now: Instant, mut conn: Box<Conn>) {
-        if conn.is_quiet() {
+    pub fn give_back(&self, now: Instant, conn: Box<Conn>) {
+        // Whether the peer has closed it meanwhile is looked at when it is taken.
+        if conn.is_reusable() {
             let idle_max = self.backend.settings.pool.idle_per_endpoint_max as usize;
             self.endpoint.pool.give(now, conn, idle_max);
         }

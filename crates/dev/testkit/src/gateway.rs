@@ -106,7 +106,7 @@ impl Gateway {
 
     /// One GET to the administration.
     pub fn admin(&self, target: &str) -> Response {
-        RawClient::get(self.addresses.admin, "admin", target)
+        RawClient::get(self.addresses.admin, "localhost", target)
     }
 
     /// The folder of documents.

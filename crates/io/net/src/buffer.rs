@@ -12,7 +12,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::ReadBuf;
+
+use crate::stream::Stream;
 
 /// Size of a [`BufferPool::small`] buffer, bytes.
 pub const SMALL_BYTES: usize = 16 << 10;
@@ -219,11 +221,15 @@ impl Inbox {
     /// # Errors
     ///
     /// The stream's own; [`io::ErrorKind::OutOfMemory`] when [`Inbox::is_full`].
-    pub fn poll_fill<S: AsyncRead + Unpin + ?Sized>(
+    pub fn poll_fill<S: Stream + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,
     ) -> Poll<io::Result<usize>> {
+        if self.buffer.is_none() {
+            // Most often nothing is there yet, and then no buffer has to be taken and given back.
+            ready!(stream.poll_read_ready(cx))?;
+        }
         let wanted = if self.bulk { BULK_BYTES - self.len() } else { 1 };
         let room = self.make_room(wanted);
         if room.is_empty() {
@@ -253,7 +259,7 @@ impl Inbox {
     /// # Errors
     ///
     /// As [`Inbox::poll_fill`].
-    pub async fn fill<S: AsyncRead + Unpin + ?Sized>(
+    pub async fn fill<S: Stream + ?Sized>(
         &mut self,
         stream: &mut S,
     ) -> io::Result<usize> {

@@ -1,5 +1,7 @@
 //! The process log, on standard error. The access log is not part of it.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -16,7 +18,11 @@ pub enum Format {
 /// what cannot be read falls back to `info`. Calling it twice has no effect.
 pub fn init(filter: &str, format: Format) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // Colours are for people; files and pipes get plain text.
+        .with_ansi(std::io::stderr().is_terminal());
     // A second start, in tests that share a process, keeps the first.
     let _ = match format {
         Format::Text => builder.with_target(false).try_init(),

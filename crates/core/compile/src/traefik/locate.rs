@@ -88,10 +88,12 @@ pub(super) fn locate<'a>(
         None => (&*reference.name, None),
     };
     let found = match (provider, home) {
-        (Some("file"), _) | (None, Home::File) => scope.get(Key::new(file::GROUP, kind, "", name)),
+        (Some("file"), _) | (None, Home::File) => {
+            by_key(scope, Key::new(file::GROUP, kind, "", name))?
+        }
         (None, Home::Namespace(_)) => {
             let namespace = namespace(scope, home, reference)?;
-            scope.get(Key::new(GROUP, kind, namespace, name))
+            by_key(scope, Key::new(GROUP, kind, namespace, name))?
         }
         (Some("kubernetescrd"), _) => joined(scope, kind, name),
         (Some(other), _) => {
@@ -110,6 +112,15 @@ pub(super) fn locate<'a>(
         };
         Missing { message: format!("{kind} `{name}` is not found"), fix: None }
     })
+}
+
+fn by_key<'a>(scope: &Scope<'a>, key: Key) -> Result<Option<&'a Arc<Resource>>, Missing> {
+    if let Some((file, line)) = scope.rejected(&key) {
+        let message = format!("{key} ({file}:{line}) is rejected");
+        scope.get(key);
+        return Err(Missing { message, fix: Some("correct what is said about it".into()) });
+    }
+    Ok(scope.get(key))
 }
 
 /// `shop-limit@kubernetescrd` is `limit` in `shop`; names and namespaces may contain dashes too.

@@ -104,15 +104,7 @@ fn convert(
             let kinds = headers::steps(written, at, &field("headers"), problems);
             return Some(shared(resource, kinds));
         }
-        MiddlewareKind::Retry(retry) => StepKind::Retry(RetryPolicy {
-            attempts: retry.attempts,
-            initial_interval: retry.initial_interval,
-            timeout: Some(retry.timeout).filter(|timeout| !timeout.is_zero()),
-            statuses: retry.statuses.clone(),
-            body_bytes_max: retry.max_request_body_bytes.unwrap_or(u64::MAX),
-            on_network_error: !retry.disable_on_network_error,
-            non_idempotent: retry.non_idempotent,
-        }),
+        MiddlewareKind::Retry(retry) => StepKind::Retry(retry_policy(retry)),
         MiddlewareKind::CircuitBreaker(breaker) => {
             return breaker_step(breaker, &field("circuitBreaker.expression"), problems);
         }
@@ -128,11 +120,7 @@ fn convert(
             };
             return Some(Prepared::Counting(StepKind::InFlight { amount: *amount, source }));
         }
-        MiddlewareKind::IpAllowList(list) => StepKind::IpAllowList(IpAllowList {
-            ranges: list.ranges.clone(),
-            strategy: strategy(&list.strategy),
-            reject_status: list.reject_status,
-        }),
+        MiddlewareKind::IpAllowList(list) => StepKind::IpAllowList(allow_list(list)),
         MiddlewareKind::Compress(compress) => StepKind::Compress(compress_step(compress)),
         MiddlewareKind::Buffering(buffering) => {
             let path = field("buffering.retryExpression");
@@ -220,6 +208,26 @@ fn rate_limit(
     let settings =
         RateSettings { average: limit.average, period: limit.period, burst: limit.burst };
     Some(Prepared::Counting(StepKind::RateLimit { settings, source }))
+}
+
+fn retry_policy(retry: &written::Retry) -> RetryPolicy {
+    RetryPolicy {
+        attempts: retry.attempts,
+        initial_interval: retry.initial_interval,
+        timeout: Some(retry.timeout).filter(|timeout| !timeout.is_zero()),
+        statuses: retry.statuses.clone(),
+        body_bytes_max: retry.max_request_body_bytes.unwrap_or(u64::MAX),
+        on_network_error: !retry.disable_on_network_error,
+        non_idempotent: retry.non_idempotent,
+    }
+}
+
+fn allow_list(list: &written::IpAllowList) -> IpAllowList {
+    IpAllowList {
+        ranges: list.ranges.clone(),
+        strategy: strategy(&list.strategy),
+        reject_status: list.reject_status,
+    }
 }
 
 fn compress_step(compress: &written::Compress) -> Compress {

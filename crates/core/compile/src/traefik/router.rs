@@ -15,6 +15,7 @@ use weft_route::rule;
 use super::link::{Link, refusing};
 use super::locate::{Home, Missing, label};
 use super::prepare::http_matcher;
+use super::server::fnv1a;
 use super::{Memo, Piece, service, tcp, tls};
 use crate::context::Context;
 use crate::dialect;
@@ -65,16 +66,19 @@ fn ingress_route(
     piece.tls = tls.map(Box::new);
     for (index, rule) in route.routes.iter().enumerate() {
         let Ok(matcher) = http_matcher(&rule.rule, rule.syntax) else { continue };
-        if let Some(tls) = &mut piece.tls {
-            tls.add_hosts(rule::host_matches(&matcher));
-        }
         let place = format!("ingressroute/{}/{index}", label(resource));
         let path = format!("spec.routes[{index}]");
+        let mut refusal = refusal.clone();
+        if let Some(tls) = &mut piece.tls {
+            tls.add_hosts(rule::host_matches(&matcher));
+            let path = format!("{path}.match");
+            refusal = refusal.or_else(|| tls.unprotected(link, &matcher, rule.rule.at, &path));
+        }
         let (steps, target) = steps_and_target(link, rule, home, &path, &place, refusal.as_ref());
         piece.http.push(Arc::new(Route {
             id: RouteId::new(place),
             origin: origin(resource, rule.at.line, &rule.rule),
-            rank: rank(rule.priority, &rule.rule, index),
+            rank: rank(rule.priority, &rule.rule, resource, index),
             matcher,
             steps,
             target,
@@ -110,8 +114,11 @@ fn file_router(
     piece.placement = placement(link, &router.entry_points, router.tls.is_some(), &entry_points);
     piece.tls = tls.map(Box::new);
     let Ok(matcher) = http_matcher(&router.rule, router.syntax) else { return };
+    let mut refusal = refusal;
     if let Some(tls) = &mut piece.tls {
         tls.add_hosts(rule::host_matches(&matcher));
+        let path = format!("{path}.rule");
+        refusal = refusal.or_else(|| tls.unprotected(link, &matcher, router.rule.at, &path));
     }
     let place = format!("router/{}", label(resource));
     let steps = link.steps(&router.middlewares, Home::File, &format!("{path}.middlewares"), &place);
@@ -125,7 +132,7 @@ fn file_router(
     };
     piece.http.push(Arc::new(Route {
         origin: origin(resource, resource.line, &router.rule),
-        rank: rank(router.priority, &router.rule, 0),
+        rank: rank(router.priority, &router.rule, resource, 0),
         matcher,
         steps: join(steps, Arc::default(), &place, refusal.as_ref()),
         id: RouteId::new(place),
@@ -222,12 +229,27 @@ pub(super) fn origin(resource: &Resource, line: u32, rule: &str) -> Origin {
     }
 }
 
-fn rank(priority: i64, rule: &str, index: usize) -> Rank {
+fn rank(priority: i64, rule: &str, resource: &Resource, index: usize) -> Rank {
     let major = if priority == 0 { rule::default_priority(rule) } else { priority };
-    ranked(major, index)
+    ranked(major, resource, index)
 }
 
-/// Among routers of one priority the earlier of a document comes first.
-pub(super) fn ranked(major: i64, index: usize) -> Rank {
-    Rank { dialect: dialect::TRAEFIK, major, minor: 0, detail: u64::MAX - index as u64, tie: 0 }
+/// Traefik leaves the order of routers of one priority open. Here the smaller name comes first (as
+/// far as its first fourteen bytes tell), then the earlier rule of a document, and then a number
+/// that is arbitrary and always the same. Adding a router changes the rank of no other.
+pub(super) fn ranked(major: i64, resource: &Resource, index: usize) -> Rank {
+    let mut name = [0; 16];
+    for (byte, letter) in name.iter_mut().zip(resource.name().bytes().take(14)) {
+        *byte = letter;
+    }
+    let index = u16::try_from(index).unwrap_or(u16::MAX);
+    name[14..].copy_from_slice(&index.to_be_bytes());
+    let key = u128::MAX - u128::from_be_bytes(name);
+    Rank {
+        dialect: dialect::TRAEFIK,
+        major,
+        minor: (key >> 64) as u64,
+        detail: key as u64,
+        tie: fnv1a(resource.key.to_string().as_bytes()),
+    }
 }

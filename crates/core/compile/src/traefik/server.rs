@@ -357,6 +357,7 @@ fn cookie_name(name: &str) -> Box<str> {
     format!("_{}", &hex[..5]).into()
 }
 
-fn fnv1a(bytes: &[u8]) -> u32 {
+/// A small hash that never changes (FNV-1a).
+pub(super) fn fnv1a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }

@@ -52,7 +52,7 @@ pub(super) fn ingress_route(
         let target = targets(link, &rule.services, home, rule.at, &format!("{path}.services"));
         let id = format!("ingressroutetcp/{}/{index}", label(resource));
         let origin = origin(resource, rule.at.line, &rule.rule);
-        let rank = ranked(priority(rule.priority, &rule.rule, &matcher), index);
+        let rank = ranked(priority(rule.priority, &rule.rule, &matcher), resource, index);
         let refusal = refusal.clone();
         add(piece, id, origin, rank, matcher, tcp_tls.clone(), bounds, target, refusal);
     }
@@ -76,7 +76,7 @@ pub(super) fn file_router(
     let target = named(link, &router.service, &format!("{path}.service"));
     let id = format!("routertcp/{}", label(resource));
     let origin = origin(resource, resource.line, &router.rule);
-    let rank = ranked(priority(router.priority, &router.rule, &matcher), 0);
+    let rank = ranked(priority(router.priority, &router.rule, &matcher), resource, 0);
     add(piece, id, origin, rank, matcher, tcp_tls, bounds, target, refusal);
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use weft_model::listener::{Certificate, ClientAuth, TlsEntry, TlsOptions, TlsVersion};
 use weft_model::outcome::Reason;
 use weft_model::policy::Refusal;
-use weft_model::route::HostMatch;
+use weft_model::route::{HostMatch, Matcher};
 use weft_resources::traefik::ObjectRef;
 use weft_resources::traefik::middleware::MiddlewareKind;
 use weft_resources::traefik::route::RouterTls;
@@ -135,6 +135,29 @@ impl Use {
         self.options.as_ref().map(|(name, _)| &**name)
     }
 
+    /// A refusal when the options protect and a request that the rule takes may come over a
+    /// connection that they do not hold for: they go by server name, and the rule names none.
+    pub(super) fn unprotected(
+        &self,
+        link: &mut Link<'_, '_>,
+        matcher: &Matcher,
+        at: Pos,
+        path: &str,
+    ) -> Option<Refusal> {
+        let (name, options) = self.options.as_ref().filter(|_| !names_hosts(matcher))?;
+        let message = format!(
+            "the TLS options `{name}` go by host, and this rule does not name the hosts of all \
+             requests it takes"
+        );
+        let fix = Some("add Host(`...`) to the rule".to_owned());
+        if asks_client(options) {
+            let reason = Reason::PolicyUnenforceable;
+            return Some(link.refuse(reason, at, path, Missing { message, fix }));
+        }
+        link.say(Severity::Warning, at, path, &message, fix);
+        None
+    }
+
     /// The options of its own, or the usual ones.
     pub(super) fn options(&self) -> Arc<TlsOptions> {
         match &self.options {
@@ -142,6 +165,21 @@ impl Use {
             None => Arc::new(default_options()),
         }
     }
+}
+
+/// Whether every request that a rule takes has a host that it names.
+fn names_hosts(matcher: &Matcher) -> bool {
+    match matcher {
+        Matcher::All(all) => all.iter().any(names_hosts),
+        Matcher::Any(any) => any.iter().all(names_hosts),
+        Matcher::Host(host) => matches!(host, HostMatch::Exact(_) | HostMatch::OneLabel(_)),
+        _ => false,
+    }
+}
+
+/// Whether options ask for client certificates.
+fn asks_client(options: &TlsOptions) -> bool {
+    options.client_auth != ClientAuth::None
 }
 
 /// Whether options are the ones that hold anyway.
@@ -380,21 +418,26 @@ fn host_options(
                 hosts.entry(host.clone()).or_insert_with(|| own.cloned());
                 continue;
             }
-            // As Traefik does: neither, but the default.
+            // As Traefik does: neither, but the default; unless that would drop a protection.
+            let protecting =
+                [*first, own].into_iter().flatten().find(|named| asks_client(&named.1));
+            let known = hosts.get(host).cloned().flatten().filter(|named| asks_client(&named.1));
+            let chosen = known.or_else(|| protecting.cloned());
             let message = format!(
                 "the host `{host}` is given the TLS options `{}` here and `{}` by {} ({}:{}); \
-                 the default options are used",
+                 `{}` is used",
                 name(own),
                 name(*first),
                 other.key,
                 other.file,
-                other.line
+                other.line,
+                name(chosen.as_ref())
             );
             let problem =
                 Problem::new(Severity::Warning, &resource.file, used.at, "tls.options", message)
                     .with_fix("give every router of a host the same options");
             output.problem(&resource.key, problem);
-            hosts.insert(host.clone(), None);
+            hosts.insert(host.clone(), chosen);
         }
     }
     hosts
@@ -405,6 +448,9 @@ struct Stock {
     by_name: BTreeMap<Box<str>, Vec<Arc<Certificate>>>,
     default: Option<Arc<Certificate>>,
     options: Arc<TlsOptions>,
+    /// The default options are written and cannot be enforced. They may ask for client
+    /// certificates, so what they would hold for is not served.
+    is_closed: bool,
 }
 
 // === impl Stock ===
@@ -416,8 +462,15 @@ impl Stock {
         pieces: &[(Arc<Resource>, Arc<Piece>)],
         output: &mut Output,
     ) -> Self {
-        let mut stock =
-            Self { by_name: BTreeMap::new(), default: None, options: Arc::new(default_options()) };
+        let mut stock = Self {
+            by_name: BTreeMap::new(),
+            default: None,
+            options: Arc::new(default_options()),
+            is_closed: context
+                .rejected
+                .keys()
+                .any(|key| key.kind == "TLSOption" && &*key.name == DEFAULT),
+        };
         let mut options_from: Option<&Resource> = None;
         for resource in context.resources {
             let scope = context.scope();
@@ -451,7 +504,12 @@ impl Stock {
         let options = match named_options(link, resource) {
             Ok(options) => options,
             Err(missing) => {
-                link.say(Severity::Error, at, "spec", &missing.message, missing.fix);
+                let mut message = missing.message;
+                if resource.name() == DEFAULT {
+                    self.is_closed = true;
+                    message.push_str("; what the default options hold for is not served");
+                }
+                link.say(Severity::Error, at, "spec", &message, missing.fix);
                 return;
             }
         };
@@ -562,7 +620,8 @@ impl Stock {
 
     fn default_entry(&self) -> Option<TlsEntry> {
         // With strict names there is nothing to serve for a name that no certificate fits.
-        let certificate = self.default.as_ref().filter(|_| !self.options.sni_strict)?;
+        let is_served = !self.options.sni_strict && !self.is_closed;
+        let certificate = self.default.as_ref().filter(|_| is_served)?;
         Some(self.entry("", vec![Arc::clone(certificate)], None))
     }
 
@@ -571,7 +630,9 @@ impl Stock {
         let mut entries = Vec::new();
         for (name, certificates) in &self.by_name {
             let own = hosts.get(name).and_then(Option::as_ref);
-            entries.push(self.entry(name, certificates.clone(), own));
+            if own.is_some() || !self.is_closed {
+                entries.push(self.entry(name, certificates.clone(), own));
+            }
         }
         for (host, own) in hosts.iter().filter(|(host, _)| !self.by_name.contains_key(*host)) {
             // A host under a wildcard with other options must not fall under those.
@@ -579,7 +640,7 @@ impl Stock {
             let wildcard = wildcard.as_deref();
             let is_shadowed =
                 wildcard.is_some_and(|name| hosts.get(name).is_some_and(Option::is_some));
-            if own.is_none() && !is_shadowed {
+            if own.is_none() && (!is_shadowed || self.is_closed) {
                 continue;
             }
             let fitting = wildcard.and_then(|name| self.by_name.get(name)).cloned();

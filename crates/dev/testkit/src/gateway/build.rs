@@ -237,7 +237,7 @@ fn ready(child: &mut Child, address_file: &Path, output: &Output) -> Addresses {
 
 fn is_ready(addresses: &Addresses) -> bool {
     let Ok(mut client) = RawClient::try_connect(addresses.admin) else { return false };
-    let request = "GET /readyz HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n";
+    let request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     client.try_send(request).is_ok()
         && matches!(client.try_response(false), Ok(Some(response)) if response.status == 200)
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
+use weft_net::Stream as _;
 use weft_net::buffer::Inbox;
 
 use crate::buffers::Buffers;
@@ -75,7 +76,11 @@ impl Wire {
     /// system call while nothing has.
     pub fn is_quiet(&mut self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        self.unread().is_empty() && !self.eof && self.poll_fill(&mut cx).is_pending()
+        if !self.unread().is_empty() || self.eof {
+            return false;
+        }
+        // Readiness may be left over from bytes that were read: only a read tells.
+        self.io.poll_read_ready(&mut cx).is_pending() || self.poll_fill(&mut cx).is_pending()
     }
 
     /// Where a head is written to.

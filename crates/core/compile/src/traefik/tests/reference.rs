@@ -113,5 +113,8 @@ fn a_broken_middleware_is_not_served() {
         object("Middleware", "m", "  addPrefix: {prefx: /x}\n"),
         route("    middlewares: [{name: m}]\n"),
     ];
-    refused(&text.concat(), "Middleware `default/m` is not found");
+    refused(
+        &text.concat(),
+        "Middleware default/m (t.yaml:2) is rejected [correct what is said about it]",
+    );
 }

@@ -205,7 +205,7 @@ fn services_without_endpoints_warn_unless_allowed() {
 fn external_names_need_permission() {
     let service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: ext}\nspec: {type: ExternalName, externalName: api.example}\n";
     let text = documents("[{name: ext, port: 443}]", service);
-    assert!(problems(&world(&text))[0].contains("[start with --allow-external-name"));
+    assert!(problems(&world(&text))[0].contains("[start with --allow-external-names"));
     let mut options = options();
     options.allow_external_name_services = true;
     let world = world_with(&text, &options);

@@ -165,6 +165,60 @@ fn options_that_disagree_are_dropped_with_a_warning() {
 }
 
 #[test]
+fn options_that_protect_win_where_routers_disagree() {
+    let text = [
+        route("r", "a.example", "{options: {name: mutual}}"),
+        route("s", "a.example", "{}"),
+        object("TLSOption", "mutual", "  clientAuth: {clientAuthType: RequireAnyClientCert}\n"),
+    ];
+    let world = world_with(&text.concat(), &with_default());
+    assert!(problems(&world)[0].contains("`default/mutual` is used"), "{:?}", problems(&world));
+    assert_eq!(table(&world).entries[0].options.client_auth, ClientAuth::RequireAny);
+}
+
+#[test]
+fn a_rule_without_hosts_cannot_be_protected_by_options() {
+    let check = |rule: &str, options: &str, refused: bool, count: usize| {
+        let text = [
+            route("r", "a.example", "{options: {name: o}}").replace("Host(`a.example`)", rule),
+            object("TLSOption", "o", &format!("  {options}\n")),
+        ];
+        let world = world_with(&text.concat(), &with_default());
+        assert_eq!(problems(&world).len(), count, "{:?}", problems(&world));
+        let served = side(&world, "websecure", true).expect("TLS");
+        assert_eq!(!served.http.routes[0].steps.is_empty(), refused, "{rule}");
+    };
+    let mutual = "clientAuth: {clientAuthType: RequireAnyClientCert}";
+    check("Host(`a.example`) && Path(`/`)", mutual, false, 0);
+    check("Path(`/`)", mutual, true, 1);
+    check("Host(`a.example`) || Path(`/`)", mutual, true, 1);
+    check("HostRegexp(`a`)", mutual, true, 1);
+    check("Path(`/`)", "minVersion: VersionTLS13", false, 1);
+}
+
+#[test]
+fn default_options_that_cannot_be_enforced_close_what_they_hold_for() {
+    let check = |option: &str| {
+        let text = [
+            route("r", "a.example", "{secretName: s}"),
+            route("q", "b.example", "{options: {name: o}}"),
+            object("TLSOption", "o", "  minVersion: VersionTLS13\n"),
+            option.to_owned(),
+            secret("s", &pair(&["a.example"])),
+        ];
+        let world = world_with(&text.concat(), &with_default());
+        assert_eq!(problems(&world).len(), 1, "{:?}", problems(&world));
+        assert_eq!((hosts(&world), &table(&world).default), (vec!["b.example"], &None));
+    };
+    check(&object(
+        "TLSOption",
+        "default",
+        "  clientAuth: {clientAuthType: RequireAndVerifyClientCert, secretNames: [gone]}\n",
+    ));
+    check(&object("TLSOption", "default", "  clientAuht: {}\n"));
+}
+
+#[test]
 fn missing_options_are_not_served() {
     let check = |text: String, expected: &str| {
         let world = world_with(&text, &with_default());

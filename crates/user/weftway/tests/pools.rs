@@ -1,0 +1,1 @@
+//! Upstream pools, retries, failover, balancing, health: what clients see when upstreams misbehave.

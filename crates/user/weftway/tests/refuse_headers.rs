@@ -1,0 +1,1 @@
+//! Header trust: what a client may not say about itself.
