@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use weft_model::listener::Limits;
 
 /// What the command line says. Two equal values compile equal resources to equal worlds.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Options {
     /// Traefik's entry points.
     pub entry_points: Vec<EntryPoint>,
@@ -110,6 +110,21 @@ impl Options {
             .into_iter()
             .find_map(|form| self.backends.get(&(form.into(), port)))
             .map(Vec::as_slice)
+    }
+}
+
+impl std::fmt::Debug for Options {
+    /// Names files, but does not show what is in them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let files: Vec<_> = self.files.keys().collect();
+        f.debug_struct("Options")
+            .field("entry_points", &self.entry_points)
+            .field("backends", &self.backends)
+            .field("port_map", &self.port_map)
+            .field("bind_address", &self.bind_address)
+            .field("certificates", &self.certificates)
+            .field("files", &files)
+            .finish_non_exhaustive()
     }
 }
 

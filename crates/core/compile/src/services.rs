@@ -46,6 +46,8 @@ pub(crate) enum Unresolved {
         namespace: Box<str>,
         /// Name.
         name: Box<str>,
+        /// The port asked for; `None` when it was left to the service.
+        port: Option<Box<str>>,
     },
     /// The service has no such port.
     #[error("service `{service}` has no port `{port}`; it has {known}")]
@@ -93,8 +95,9 @@ impl Unresolved {
     /// What the user may do.
     pub(crate) fn fix(&self) -> String {
         match self {
-            Self::NotFound { name, .. } => format!(
-                "add the Service with its EndpointSlice, or start with --backend {name}:PORT=ADDR"
+            Self::NotFound { name, port, .. } => format!(
+                "add the Service with its EndpointSlice, or start with --backend {name}:{}=ADDR",
+                port.as_deref().unwrap_or("PORT")
             ),
             Self::NoSuchPort { .. } => "use one of the service's ports".into(),
             Self::ExternalName { .. } => "start with --allow-external-names".into(),
@@ -246,7 +249,11 @@ impl Services {
             return Ok(resolved);
         }
         let Some(sources) = sources else {
-            return Err(Unresolved::NotFound { namespace: namespace.into(), name: name.into() });
+            return Err(Unresolved::NotFound {
+                namespace: namespace.into(),
+                name: name.into(),
+                port: Some(port.to_string().into()),
+            });
         };
         let label = || format!("{namespace}/{name}").into_boxed_str();
         match service {

@@ -29,6 +29,8 @@ use weft_model::route::{Route, TcpRoute};
 use weft_resources::{Kind, Problem, Resource};
 
 use crate::context::{Context, Dependency, Output};
+use crate::listeners::Draft;
+use crate::options::EntryPoint;
 use crate::traefik::prepare::Prepared;
 
 pub(crate) use borrow::Borrower;
@@ -154,15 +156,15 @@ fn share_backends(piece: &mut Piece, output: &mut Output) {
 /// Puts what the pieces hold where it belongs.
 fn place(context: &Context<'_>, pieces: &[(Arc<Resource>, Arc<Piece>)], output: &mut Output) {
     for entry_point in &context.options.entry_points {
-        let draft = output.drafts.at(entry_point.addr, || ListenerId::new(&*entry_point.name));
+        let draft = draft(output, entry_point);
         // An entry point answers 404 even when no router is there.
         draft.plain.http_enabled |= !entry_point.tls;
         draft.tls.http_enabled |= entry_point.tls;
     }
     for (resource, piece) in pieces {
         for (index, is_tls) in &piece.placement {
-            let addr = context.options.entry_points[*index].addr;
-            let draft = output.drafts.at(addr, || unreachable_name(addr));
+            let entry_point = &context.options.entry_points[*index];
+            let draft = draft(output, entry_point);
             let side = if *is_tls { &mut draft.tls } else { &mut draft.plain };
             side.http_enabled |= !piece.http.is_empty();
             side.http.extend(piece.http.iter().map(Arc::clone));
@@ -177,9 +179,9 @@ fn place(context: &Context<'_>, pieces: &[(Arc<Resource>, Arc<Piece>)], output: 
     }
 }
 
-/// Entry points have a draft before anything is placed on them.
-fn unreachable_name(addr: std::net::SocketAddr) -> ListenerId {
-    ListenerId::new(addr.to_string())
+/// The draft of an entry point.
+fn draft<'a>(output: &'a mut Output, entry_point: &EntryPoint) -> &'a mut Draft {
+    output.drafts.at(entry_point.addr, || ListenerId::new(&*entry_point.name))
 }
 
 fn address(resource: &Arc<Resource>) -> usize {

@@ -42,7 +42,8 @@ pub struct AttemptFacts {
 
 /// Whether to send the request again.
 ///
-/// A failure before any byte of the request was written is retried for every method. Everything
+/// A failure before any byte of the request was written is retried for every method, and one after
+/// that for idempotent methods (RFC 9110 section 9.2.2; Traefik gives up there). Everything
 /// else (an answer with one of the statuses, a failure later on, which counts as the status it
 /// would become) only where sending twice does no harm: for methods other than POST, PATCH and LOCK,
 /// unless the policy says otherwise. What we answered ourselves is never retried.
@@ -69,7 +70,8 @@ pub fn may_retry(policy: &RetryPolicy, method: &Method, facts: AttemptFacts) -> 
         AttemptOutcome::Answered(status) => is_listed(status),
         AttemptOutcome::Failed { reason, request_bytes_written } => {
             is_attempt(reason)
-                && ((*on_network_error && !request_bytes_written) || is_listed(reason.status()))
+                && ((*on_network_error && (!request_bytes_written || method.is_idempotent()))
+                    || is_listed(reason.status()))
         }
     }
 }

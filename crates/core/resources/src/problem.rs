@@ -38,6 +38,8 @@ pub struct Problem {
     pub message: Box<str>,
     /// What to write instead.
     pub fix: Option<Box<str>>,
+    /// The line holds a secret and is not to be shown.
+    pub is_secret: bool,
 }
 
 // === impl Pos ===
@@ -73,7 +75,7 @@ impl Problem {
         message: impl Into<Box<str>>,
     ) -> Self {
         let (path, message) = (path.into(), message.into());
-        Self { severity, file: Arc::clone(file), at, path, message, fix: None }
+        Self { severity, file: Arc::clone(file), at, path, message, fix: None, is_secret: false }
     }
 
     /// The same with advice.
@@ -89,10 +91,11 @@ impl Problem {
     }
 
     /// The same problem as plain text over several lines, with the line of `source` (the file's
-    /// text) that it points at.
+    /// text) that it points at, unless that holds a secret.
     pub fn render(&self, source: Option<&str>) -> String {
         let mut out = self.to_string();
         out.push('\n');
+        let source = source.filter(|_| !self.is_secret);
         let line = (self.at.line as usize)
             .checked_sub(1)
             .and_then(|index| source.and_then(|text| text.lines().nth(index)));

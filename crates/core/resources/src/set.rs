@@ -25,7 +25,6 @@ pub struct ResourceSet {
 }
 
 /// A file and its documents.
-#[derive(Debug)]
 pub struct SourceFile {
     /// Path as given.
     pub path: Arc<str>,
@@ -163,6 +162,18 @@ impl PartialEq for ResourceSet {
     /// The same files say the same, however they were loaded.
     fn eq(&self, other: &Self) -> bool {
         self.items == other.items
+    }
+}
+
+// === impl SourceFile ===
+
+impl std::fmt::Debug for SourceFile {
+    /// Leaves the text out: it may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourceFile")
+            .field("path", &self.path)
+            .field("documents", &self.documents)
+            .finish_non_exhaustive()
     }
 }
 

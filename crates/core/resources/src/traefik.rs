@@ -2,7 +2,7 @@
 //! and its file provider, with Traefik's field names and defaults.
 //!
 //! The structs of routers, middlewares, transports and TLS settings are shared by both, as Traefik
-//! shares them; [`file`] holds what only the file provider has.
+//! shares them; [`mod@file`] holds what only the file provider has.
 
 pub mod file;
 pub mod middleware;

@@ -127,7 +127,7 @@ pub(crate) fn wanted_page(x: &Exchange) -> Option<Page> {
 /// The buffering that a response is to go through.
 pub(crate) fn wanted_buffer(x: &Exchange) -> Option<Buffering> {
     passed(x).find_map(|step| match &step.kind {
-        StepRuntimeKind::Buffering(buffering) if buffering.response_bytes_max.is_some() => {
+        StepRuntimeKind::Buffering(buffering, _) if buffering.response_bytes_max.is_some() => {
             Some((**buffering).clone())
         }
         _ => None,

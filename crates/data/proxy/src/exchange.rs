@@ -8,7 +8,7 @@ use std::time::Instant;
 use smallvec::SmallVec;
 use weft_message::h1::BodyFraming;
 use weft_message::{RequestHead, ResponseHead, UpgradeToken};
-use weft_model::policy::RetryPolicy;
+use weft_model::policy::{RetryExpression, RetryPolicy};
 use weft_model::route::StickyCookie;
 use weft_policy::answer::Form;
 use weft_policy::forward_auth::AuthCookies;
@@ -63,6 +63,8 @@ pub(crate) struct Decided {
     pub(crate) holds: SmallVec<[Hold; 2]>,
     /// The retry policy in force.
     pub(crate) retry: Option<Rc<RetryPolicy>>,
+    /// When a buffering step wants the request sent again.
+    pub(crate) retry_when: Option<Rc<RetryExpression>>,
     /// Cookies to set on the response.
     pub(crate) set_cookies: SmallVec<[(Rc<StickyCookie>, CookieValue); 1]>,
     /// What keeps the client on its endpoint.
@@ -129,6 +131,7 @@ impl Exchange {
             choice_steps,
             holds,
             retry,
+            retry_when,
             set_cookies,
             affinity,
             mirrors,
@@ -141,6 +144,7 @@ impl Exchange {
         choice_steps.clear();
         holds.clear();
         *retry = None;
+        *retry_when = None;
         set_cookies.clear();
         *affinity = None;
         mirrors.clear();

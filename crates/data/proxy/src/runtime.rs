@@ -6,7 +6,7 @@ use std::sync::Arc;
 use weft_model::id::BackendId;
 use weft_model::outcome::Reason;
 use weft_model::policy::{
-    BasicAuth, Buffering, Compress, ErrorPages, ForwardAuth, Refusal, RetryPolicy, SourceCriterion,
+    BasicAuth, Buffering, Compress, ErrorPages, ForwardAuth, Refusal, RetryExpression, RetryPolicy, SourceCriterion,
     Step, StepKind,
 };
 use weft_model::route::{Choice, Route, StickyCookie, Target};
@@ -57,8 +57,8 @@ pub(crate) enum StepRuntimeKind {
     ForwardAuth(Box<ForwardAuth>, Option<Rc<Backend>>),
     /// Put a retry policy in force for what follows.
     Retry(Rc<RetryPolicy>),
-    /// Hold bodies.
-    Buffering(Box<Buffering>),
+    /// Hold bodies; send again when the expression holds.
+    Buffering(Box<Buffering>, Option<Rc<RetryExpression>>),
     /// Replace error answers.
     Errors(Box<ErrorPages>, TargetRuntime),
     /// Compress responses.
@@ -159,7 +159,8 @@ impl StepRuntime {
             }
             StepKind::Retry(policy) => StepRuntimeKind::Retry(Rc::new(policy.clone())),
             StepKind::Buffering(buffering) => {
-                StepRuntimeKind::Buffering(Box::new(buffering.clone()))
+                let retry = buffering.retry.clone().map(Rc::new);
+                StepRuntimeKind::Buffering(Box::new(buffering.clone()), retry)
             }
             StepKind::Errors(pages) => {
                 let target = TargetRuntime::new(worker, &pages.target);

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt as _;
 use weft_http::io::Io;
 use weft_model::backend::ProxyVersion;
 use weft_model::id::PolicyId;
-use weft_model::route::{Target, TcpRoute};
+use weft_model::route::TcpRoute;
 use weft_net::Inbox;
 use weft_net::copy::{CopyCounters, CopyEnd, CopyLimits, Deadline, copy};
 use weft_net::proxy_protocol::{write_v1, write_v2};
@@ -74,20 +74,18 @@ fn permit(conn: &Connection, route: &TcpRoute, ip: IpAddr) -> Result<Permit, ()>
 
 fn backend(conn: &Connection, route: &TcpRoute) -> Option<Rc<Backend>> {
     let worker = &conn.worker;
-    let target: &Target = &route.target;
-    let mut target = TargetRuntime::new(worker, target);
+    let known = worker.tcp_targets.borrow().get(&route.id).cloned();
+    let mut target = known.unwrap_or_else(|| {
+        let target = TargetRuntime::new(worker, &route.target);
+        worker.tcp_targets.borrow_mut().insert(route.id.clone(), target.clone());
+        target
+    });
     loop {
         target = match target {
             TargetRuntime::Backend(backend) => return Some(backend),
             TargetRuntime::Weighted(weighted) => {
-                // A new picker a connection would always begin with the first: chance it is.
-                let total: f64 = weighted.choices.iter().map(|choice| choice.weight).sum();
-                let mut at = worker.rng.ratio() * total;
-                let choice = weighted.choices.iter().find(|choice| {
-                    at -= choice.weight;
-                    at < 0.0
-                });
-                choice?.target.clone()
+                let index = weighted.picker.pick(&*weighted, None, &[], &worker.rng)?;
+                weighted.choices[index].target.clone()
             }
             TargetRuntime::Mirror(main, _) => (*main).clone(),
             TargetRuntime::Failover(main, plan) => {

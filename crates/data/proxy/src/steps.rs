@@ -141,7 +141,8 @@ async fn run(
             let max = policy.body_bytes_max;
             if policy.attempts > 1 { body_steps::hold(scope, x, down, max, None).await } else { Ok(()) }
         }
-        StepRuntimeKind::Buffering(buffering) => {
+        StepRuntimeKind::Buffering(buffering, retry) => {
+            x.decided.retry_when = retry.clone();
             let refuse = buffering.request_bytes_max;
             let max = refuse.unwrap_or(body_steps::HELD_BYTES_MAX);
             body_steps::hold(scope, x, down, max, Some(Reason::BodyTooLarge)).await

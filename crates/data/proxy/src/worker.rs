@@ -1,6 +1,7 @@
 //! What belongs to one worker.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use weft_http::buffers::Buffers;
 use weft_model::Generation;
-use weft_model::id::ListenerId;
+use weft_model::id::{ListenerId, RouteId};
 use weft_net::BufferPool;
 use weft_policy::basic::cache::CredentialCache;
 use weft_resilience::rng::Rng;
@@ -24,6 +25,7 @@ use crate::exchange::Exchange;
 use crate::live::Live;
 use crate::metrics::WorkerMetrics;
 use crate::plan::{Plan, SharedPlan};
+use crate::runtime::TargetRuntime;
 use crate::serve_h1::Slots;
 use crate::{accept, metrics};
 
@@ -75,6 +77,8 @@ pub(crate) struct Worker {
     pub(crate) exchanges: RefCell<Vec<Box<Exchange>>>,
     pub(crate) slots: Slots,
     pub(crate) credentials: RefCell<CredentialCache>,
+    /// Targets of TCP routes under the present plan, kept because their pickers take turns.
+    pub(crate) tcp_targets: RefCell<HashMap<RouteId, TargetRuntime>>,
     plan: RefCell<Rc<Plan>>,
     phase: Cell<Phase>,
 }
@@ -105,6 +109,7 @@ pub async fn run(start: Start) {
         exchanges: RefCell::default(),
         slots: Slots::default(),
         credentials: RefCell::new(CredentialCache::new(secret, CredentialCache::ENTRIES_DEFAULT)),
+        tcp_targets: RefCell::default(),
         plan: RefCell::new(Rc::new(Plan::new(Arc::default()))),
         phase: Cell::new(Phase::Serving),
     });
@@ -199,6 +204,7 @@ impl Worker {
     fn apply(&self, shared: Arc<SharedPlan>) -> Generation {
         let generation = shared.generation;
         self.backends.reconcile(shared.upstreams.clone(), time::now());
+        self.tcp_targets.borrow_mut().clear();
         self.plan.replace(Rc::new(Plan::new(shared)));
         self.metrics.generation.set(generation.0);
         generation

@@ -178,7 +178,11 @@ impl H2Client {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let handshake = h2::client::Builder::new().enable_push(false).handshake(io);
+        // Wide for the connection, so that a stream that is not read holds up itself only.
+        let handshake = h2::client::Builder::new()
+            .enable_push(false)
+            .initial_connection_window_size(16 << 20)
+            .handshake(io);
         let (send, connection) =
             background.wait("the preface", handshake).expect("HTTP/2 is spoken");
         let ended = Arc::new(Mutex::new(None));

@@ -270,6 +270,13 @@ impl RawRequest {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Takes over what `more`, which is this request, has read since.
+    fn add(&mut self, more: &Self) {
+        self.body_raw.extend_from_slice(&more.body_raw[self.body_raw.len()..]);
+        self.body.extend_from_slice(&more.body[self.body.len()..]);
+        self.trailers.clone_from(&more.trailers);
+    }
+
     /// The head as text.
     pub fn head_text(&self) -> String {
         String::from_utf8_lossy(&self.head).into_owned()

@@ -200,8 +200,8 @@ fn two_hundred_streams_at_once() {
 fn a_slow_reader_holds_the_origin_back_and_not_memory() {
     let setup = setup();
     setup.one.on("/h1/big", |x| {
-        x.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 256 << 20))?;
-        for _ in 0..(256 << 20) / (64 << 10) {
+        x.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 32 << 20))?;
+        for _ in 0..(32 << 20) / (64 << 10) {
             x.send(vec![b'x'; 64 << 10])?;
         }
         Ok(Next::KeepAlive)
@@ -221,7 +221,7 @@ fn a_slow_reader_holds_the_origin_back_and_not_memory() {
     while let Some(data) = stream.data() {
         length += data.len();
     }
-    assert_eq!(length, 256 << 20);
+    assert_eq!(length, 32 << 20);
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn an_origin_that_does_not_read_holds_the_client_back() {
     });
     let before = setup.gateway.memory_bytes();
     let client = H2Client::connect(setup.gateway.web());
-    let mut request = H2Request::post("a.test", "/h1/slow", vec![b'x'; 64 << 20]);
+    let mut request = H2Request::post("a.test", "/h1/slow", vec![b'x'; 8 << 20]);
     request = request.header("x", "y");
     std::thread::scope(|scope| {
         let sending = scope.spawn(|| client.request(request).echo());
@@ -243,7 +243,7 @@ fn an_origin_that_does_not_read_holds_the_client_back() {
         let held = setup.gateway.memory_bytes().saturating_sub(before);
         assert!(held < 16 << 20, "{held} bytes are held");
         gate.open();
-        assert_eq!(sending.join().unwrap().body_bytes, 64 << 20);
+        assert_eq!(sending.join().unwrap().body_bytes, 8 << 20);
     });
 }
 

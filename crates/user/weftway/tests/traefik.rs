@@ -161,7 +161,7 @@ fn rules_by_headers_query_method_and_client() {
             "ClientIP(`10.0.0.0/8`)",
         ],
         &[
-            ("GET / HTTP/1.1\r\nHost: x\r\nx-team: red\r\nX-TEAM: blue", "a"),
+            ("GET / HTTP/1.1\r\nHost: x\r\nx-team: pink\r\nX-TEAM: blue", "a"),
             ("GET / HTTP/1.1\r\nHost: x\r\nX-Team: Blue", "404"),
             ("GET / HTTP/1.1\r\nHost: x\r\nX-Team: green", "b"),
             ("GET /?a=1&v=2 HTTP/1.1\r\nHost: x", "c"),

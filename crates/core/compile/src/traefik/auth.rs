@@ -48,6 +48,15 @@ pub(super) fn step(
     Ok(Arc::new(Step { id: PolicyId::new(id(middleware)), kind }))
 }
 
+/// The same about a line that holds the hash of a password.
+fn refuse_secret(link: &mut Link<'_, '_>, at: Pos, path: &str, message: String) -> Refusal {
+    let refusal = refuse(link, at, path, message);
+    if let Some(problem) = link.problems.last_mut() {
+        problem.is_secret = true;
+    }
+    refusal
+}
+
 /// Says why a middleware cannot be enforced.
 fn refuse(link: &mut Link<'_, '_>, at: Pos, path: &str, message: String) -> Refusal {
     let missing = Missing { message, fix: None };
@@ -80,7 +89,9 @@ fn basic_auth(
     let mut users = Vec::new();
     for line in &auth.users {
         let path = path(middleware, "basicAuth.users");
-        users.extend(parse_user(&line.value).map_err(|why| refuse(link, line.at, &path, why))?);
+        users.extend(
+            parse_user(&line.value).map_err(|why| refuse_secret(link, line.at, &path, why))?,
+        );
     }
     if let Some(file) = &auth.users_file {
         let path = path(middleware, "basicAuth.usersFile");

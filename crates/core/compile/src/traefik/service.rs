@@ -202,9 +202,11 @@ fn only_port(link: &Link<'_, '_>, namespace: &str, name: &str) -> Result<PortRef
     let mut ports = link.scope.ports(namespace, name);
     match (ports.pop(), ports.pop()) {
         (Some(port), None) => Ok(port),
-        (None, _) => {
-            Err(missing(Unresolved::NotFound { namespace: namespace.into(), name: name.into() }))
-        }
+        (None, _) => Err(missing(Unresolved::NotFound {
+            namespace: namespace.into(),
+            name: name.into(),
+            port: None,
+        })),
         (Some(_), Some(_)) => Err(Missing {
             message: format!("service `{namespace}/{name}` has several ports"),
             fix: Some("name one of them in `port`".into()),

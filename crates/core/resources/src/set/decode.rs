@@ -17,6 +17,9 @@ pub(super) fn items(file: &Arc<str>, chunk: Chunk<'_>) -> Vec<Item> {
     let mut problems = Vec::new();
     let documents = yaml::parse_chunk(file, chunk, &mut problems);
     let mut items = Vec::new();
+    // Of a document that cannot be parsed nobody knows the kind for sure.
+    let is_secret = chunk.text.contains("Secret");
+    problems.iter_mut().for_each(|problem| problem.is_secret = is_secret);
     if let Some(first) = problems.first() {
         items.push(broken(file, Pos { line: chunk.line, column: 1 }.max(first.at), problems));
     }
@@ -49,7 +52,14 @@ fn single(file: &Arc<str>, node: &Node) -> Item {
     let sink = Sink::new(Arc::clone(file));
     let decoded = decode(node, &sink);
     let failed = sink.error_count() > 0;
-    let mut item = broken(file, node.at, sink.into_problems());
+    let mut problems = sink.into_problems();
+    // Problems are logged, and their lines with them.
+    let is_secret = node
+        .find("kind")
+        .and_then(Node::as_scalar)
+        .is_some_and(|kind| kind.text.eq_ignore_ascii_case("Secret"));
+    problems.iter_mut().for_each(|problem| problem.is_secret = is_secret);
+    let mut item = broken(file, node.at, problems);
     if let Some((key, body)) = decoded {
         let body = body.and_then(|(head, body)| {
             let body = if failed { body.after_errors()? } else { body };

@@ -153,3 +153,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn lines_of_secrets_are_not_shown() {
+    let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata:\n  password: hunter2!\n";
+    let set = load(&[("f", text)]);
+    let problems = set.problems();
+    assert_eq!(problems.len(), 1);
+    assert!(!problems[0].render(Some(text)).contains("hunter2"), "{:?}", problems[0]);
+    assert!(!format!("{set:?}").contains("hunter2"));
+    let broken = text.replace("data:", "data: [");
+    let shown = load(&[("f", broken.as_str())]).problems()[0].render(Some(&broken));
+    assert!(!shown.contains("hunter2"), "{shown}");
+}

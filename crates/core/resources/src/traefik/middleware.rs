@@ -248,7 +248,7 @@ pub struct Buffering {
 }
 
 /// `basicAuth`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct BasicAuth {
     /// Secret with the users (custom resource).
     pub secret: Option<Spanned<Box<str>>>,
@@ -670,6 +670,19 @@ fn forward_auth(field: &Field<'_, '_>) -> Option<MiddlewareKind> {
         };
         address.map(|_| MiddlewareKind::ForwardAuth(Box::new(auth)))
     })
+}
+
+// === impl BasicAuth ===
+
+impl std::fmt::Debug for BasicAuth {
+    /// Leaves the users out: their lines hold hashes.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BasicAuth")
+            .field("secret", &self.secret)
+            .field("users_file", &self.users_file)
+            .field("realm", &self.realm)
+            .finish_non_exhaustive()
+    }
 }
 
 // === impl SourceCriterion ===

@@ -79,7 +79,7 @@ pub struct TlsStore {
 }
 
 /// Where a certificate and its key are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum CertificateRef {
     /// A Secret of the same namespace.
     Secret(Spanned<Box<str>>),
@@ -166,6 +166,16 @@ impl TlsStore {
 }
 
 // === impl CertificateRef ===
+
+impl std::fmt::Debug for CertificateRef {
+    /// Leaves the key out: it may be written in place.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Secret(name) => f.debug_tuple("Secret").field(name).finish(),
+            Self::Files { cert, .. } => f.debug_struct("Files").field("cert", cert).finish(),
+        }
+    }
+}
 
 impl CertificateRef {
     /// Reads `{secretName}` or `{certFile, keyFile}`.

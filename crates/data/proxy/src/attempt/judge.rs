@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use weft_model::outcome::{Fault, Reason};
 use weft_model::policy::RetryPolicy;
+use weft_policy::buffering::{self, ExpressionFacts};
 use weft_policy::retry::{self, AttemptFacts, AttemptOutcome};
 use weft_resilience::settings::BackoffSettings;
 use weft_upstream::{Lease, Report};
@@ -89,6 +90,12 @@ impl Attempts {
     }
 
     fn may_retry(&self, scope: &Scope<'_>, x: &Exchange, outcome: AttemptOutcome) -> bool {
+        if let Some(expression) = &x.decided.retry_when
+            && x.body.is_held()
+            && buffering::may_retry(expression, expression_facts(self.counted, outcome))
+        {
+            return true;
+        }
         let Some(policy) = &self.retry else { return false };
         let now = scope.conn.worker.now();
         let facts = AttemptFacts {
@@ -104,6 +111,15 @@ impl Attempts {
         self.tried.note(lease);
         self.backend.cells().retries.inc();
     }
+}
+
+/// An attempt in the terms of a buffering step's expression.
+fn expression_facts(attempts: u32, outcome: AttemptOutcome) -> ExpressionFacts {
+    let (response_code, is_network_error) = match outcome {
+        AttemptOutcome::Answered(status) => (status, false),
+        AttemptOutcome::Failed { reason, .. } => (reason.status(), true),
+    };
+    ExpressionFacts { attempts, response_code, is_network_error }
 }
 
 /// The waits of a retry policy.

@@ -45,6 +45,14 @@ impl<'a> Exchange<'a> {
         self.number
     }
 
+    /// How many requests came on this connection, this one included.
+    pub fn requests_on_connection(&self) -> usize {
+        let index = self.conn.index;
+        self.conn.shared.update(|log| {
+            log.requests.iter().filter(|request| request.connection == index).count()
+        })
+    }
+
     /// Reads the body to its end, once.
     ///
     /// # Errors
@@ -74,8 +82,8 @@ impl<'a> Exchange<'a> {
             let length = self.request.header("content-length").and_then(|text| text.parse().ok());
             self.read_plain(length.unwrap_or(0))?;
         }
-        let (number, request) = (self.number, self.request.clone());
-        self.conn.shared.update(|log| log.requests[number] = request);
+        let (number, request) = (self.number, &self.request);
+        self.conn.shared.update(|log| log.requests[number].add(request));
         Ok(!self.body_is_read)
     }
 

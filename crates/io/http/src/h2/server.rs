@@ -32,9 +32,6 @@ pub struct ServerSettings {
 /// The time over which resets are counted.
 const RESET_WINDOW: Duration = Duration::from_secs(10);
 
-/// DATA frames without data, which only cost us time, that a peer may send per stream.
-const EMPTY_DATA_FRAMES_MAX: usize = 64;
-
 /// An accepting connection. Has to be polled for anything to move on any of its streams.
 pub struct Server {
     connection: h2::server::Connection<Io, Bytes>,
@@ -83,7 +80,8 @@ impl Server {
             .max_concurrent_reset_streams(settings.streams_max as usize)
             .max_pending_accept_reset_streams(settings.streams_max as usize)
             .max_local_error_reset_streams(Some(settings.resets_max as usize))
-            .data_frame_budget(EMPTY_DATA_FRAMES_MAX)
+            // Small DATA frames are bounded by the library: their overhead by half the connection's
+            // window, empty ones by 100.
             .handshake(io)
             .await?;
         let resets = Resets { max: settings.resets_max, count: 0, since: None };

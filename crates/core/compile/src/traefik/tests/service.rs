@@ -168,7 +168,7 @@ fn what_is_missing_is_answered_503_with_the_reason() {
     check(
         "[{name: nope, port: 80}]",
         "t.yaml:9:16: error: spec.routes[0].services[0]: answered 503: service `default/nope` is not \
-         found [add the Service with its EndpointSlice, or start with --backend nope:PORT=ADDR]",
+         found [add the Service with its EndpointSlice, or start with --backend nope:80=ADDR]",
     );
     check(
         "[{name: greeter, port: 81}]",
