@@ -55,10 +55,11 @@ pub fn compile(set: &ResourceSet, options: &Options, previous: Option<&World>) -
     let memo = looked_at.filter(|_| same_options);
     let mut prepared = traefik::Memo::prepare(&effective.resources, looked_at);
     effective.fall_back(&prepared, before);
+    let certificates = certificates::Store::after(before.map(|memory| &memory.certificates));
+    effective.fall_back_certificates(&certificates, before);
     prepared.prepare_missing(&effective.resources, looked_at);
 
     let services = Services::new(effective.resources.iter(), before.map(|memory| &memory.services));
-    let certificates = certificates::Store::after(before.map(|memory| &memory.certificates));
     let mut output = Output::default();
     let context = Context {
         options,
@@ -189,6 +190,41 @@ impl Effective {
             *resource = Arc::clone(old);
             self.index.insert(Arc::clone(old));
         }
+    }
+
+    /// Replaces certificates that cannot be served by their last good form.
+    fn fall_back_certificates(
+        &mut self,
+        certificates: &certificates::Store<'_>,
+        before: Option<&Memory>,
+    ) {
+        let Some(before) = before else { return };
+        for resource in &mut self.resources {
+            let Some(error) = invalid_certificate(certificates, resource) else { continue };
+            let Some(old) = before.good.get(&resource.key) else { continue };
+            if Arc::ptr_eq(old, resource) || invalid_certificate(certificates, old).is_some() {
+                continue;
+            }
+            let at = Pos { line: resource.line, column: 1 };
+            let (key, file) = (&resource.key, &resource.file);
+            let broken = Problem::new(Severity::Error, file, at, "data", error.to_string());
+            self.last_good.insert(key.clone(), vec![broken, still_in_force(key, file, at)]);
+            *resource = Arc::clone(old);
+            self.index.insert(Arc::clone(old));
+        }
+    }
+}
+
+/// Why a Secret of certificates cannot be served. Secrets of other types are not looked at.
+fn invalid_certificate(
+    certificates: &certificates::Store<'_>,
+    resource: &Arc<Resource>,
+) -> Option<certificates::InvalidCertificate> {
+    match &resource.body {
+        Kind::Secret(secret) if &*secret.kind == "kubernetes.io/tls" => {
+            certificates.of_secret(resource, secret).err()
+        }
+        _ => None,
     }
 }
 

@@ -40,9 +40,11 @@ struct Found {
     secure: bool,
 }
 
-/// What only a trusted hop may send.
+/// What only a trusted hop may send: who the client is, and what it asked for.
 const FORWARDING: &[Known] = &[
     Known::Forwarded,
+    Known::Via,
+    Known::XForwardedClientCert,
     Known::XForwardedFor,
     Known::XForwardedHost,
     Known::XForwardedMethod,
@@ -53,7 +55,10 @@ const FORWARDING: &[Known] = &[
     Known::XForwardedTlsClientCert,
     Known::XForwardedTlsClientCertInfo,
     Known::XForwardedUri,
+    Known::XHttpMethodOverride,
+    Known::XOriginalUrl,
     Known::XRealIp,
+    Known::XRewriteUrl,
 ];
 
 /// Membership of [`FORWARDING`] by id.

@@ -4,9 +4,11 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::net::TcpStream;
 use weft_http::h1::Conn;
 use weft_http::io::{Io, Rewind};
 use weft_model::id::ListenerId;
@@ -15,13 +17,14 @@ use weft_net::Inbox;
 use weft_net::detect::{Detected, FirstBytes, detect};
 use weft_net::listen::{AcceptError, Accepted, ConnectionOptions, EXHAUSTED_BACKOFF, Listening};
 use weft_net::proxy_protocol;
+use weft_runtime::drain::Phase;
 use weft_runtime::task::Task;
 use weft_runtime::{task, time};
 use weft_tls::handshake;
 
 use crate::connection::{Connection, TlsFacts};
-use crate::metrics::{ConnectionCount, Limit};
-use crate::plan::ListenerPlan;
+use crate::metrics::{Limit, OpenConnections};
+use crate::plan::{ListenerPlan, Side};
 use crate::worker::Worker;
 use crate::{serve_h1, serve_h2, serve_tcp};
 
@@ -31,9 +34,9 @@ pub(crate) struct Acceptors(Vec<(ListenerId, Task<()>)>);
 
 /// A connection whose protocol is known.
 enum Opened {
-    H1(Connection, Io, Inbox),
-    H2(Connection, Io, Inbox),
-    Tcp(Connection, Arc<TcpRoute>, Io, Inbox),
+    H1(Rc<Connection>, Box<Conn>),
+    H2(Rc<Connection>, Box<Io>),
+    Tcp(Rc<Connection>, Box<(Arc<TcpRoute>, Io, Inbox)>),
 }
 
 /// Why a connection was given up before its protocol was known. The client gets no answer: it has
@@ -91,20 +94,10 @@ impl Acceptors {
 }
 
 async fn accept(worker: Rc<Worker>, id: ListenerId, listening: Listening) {
+    let open = worker.live.connections(&id);
     loop {
         match listening.accept().await {
-            Ok(accepted) => {
-                let plan = worker.plan();
-                let max = plan.listener(&id).map_or(u32::MAX, |listener| {
-                    listener.shared.settings.limits.connections_max
-                });
-                if worker.metrics.connections_open() >= u64::from(max) {
-                    worker.metrics.limit(Limit::Connections);
-                    continue;
-                }
-                let count = worker.metrics.connection();
-                task::spawn("connection", connection(worker.clone(), id.clone(), accepted, count));
-            }
+            Ok(accepted) => begin(&worker, &id, &open, accepted),
             Err(AcceptError::Transient(error)) => {
                 tracing::debug!(listener = %id, %error, "a connection was lost");
             }
@@ -120,21 +113,42 @@ async fn accept(worker: Rc<Worker>, id: ListenerId, listening: Listening) {
     }
 }
 
-async fn connection(worker: Rc<Worker>, id: ListenerId, accepted: Accepted, count: ConnectionCount) {
-    let client = accepted.peer;
-    // Large and short: boxed, so that it does not make every open connection larger.
-    let opened = Box::pin(open(worker, id, accepted, count)).await;
-    match opened {
-        Ok(Opened::H1(conn, io, inbox)) => {
-            let h1 = Conn::with_inbox(io, conn.worker.buffers.clone(), inbox);
-            serve_h1::serve(Rc::new(conn), h1).await;
-        }
-        Ok(Opened::H2(conn, io, inbox)) => {
-            let io = Io::Other(Box::new(Rewind::new(io, inbox)));
-            Box::pin(serve_h2::serve(Rc::new(conn), io)).await;
-        }
-        Ok(Opened::Tcp(conn, route, io, inbox)) => {
-            Box::pin(serve_tcp::serve(Rc::new(conn), route, io, inbox)).await;
+/// Serves a connection in a task of its own, if there may be one more.
+fn begin(worker: &Rc<Worker>, id: &ListenerId, open: &Arc<OpenConnections>, accepted: Accepted) {
+    let plan = worker.plan();
+    let Some(listener) = plan.listener(id) else { return };
+    let settings = &listener.shared.settings;
+    let Some(count) = worker.metrics.connection(open, settings.limits.connections_max) else {
+        worker.metrics.limit(Limit::Connections);
+        return;
+    };
+    let Accepted { stream, peer, local } = accepted;
+    let conn = Rc::new(Connection {
+        client: peer,
+        place: Cell::new(0),
+        local,
+        trusted: contains(&settings.forwarded_from, peer.ip()),
+        tls: None,
+        listener: id.clone(),
+        _count: count,
+        worker: worker.clone(),
+    });
+    task::spawn("connection", connection(conn, stream));
+}
+
+/// A connection, from its first byte to its last. This future is what an idle connection consists
+/// of, so whatever is large in it is boxed and short-lived.
+async fn connection(conn: Rc<Connection>, stream: TcpStream) {
+    if !speaks_late(&conn) && !until_spoken(&conn, &stream).await {
+        return;
+    }
+    let client = conn.client;
+    match Box::pin(open(conn, stream)).await {
+        Ok(Opened::H1(conn, h1)) => serve_h1::serve(conn, h1).await,
+        Ok(Opened::H2(conn, io)) => Box::pin(serve_h2::serve(conn, *io)).await,
+        Ok(Opened::Tcp(conn, tcp)) => {
+            let (route, io, inbox) = *tcp;
+            Box::pin(serve_tcp::serve(conn, route, io, inbox)).await;
         }
         Err(error) => {
             let error = crate::attempt::describe(&error);
@@ -143,42 +157,64 @@ async fn connection(worker: Rc<Worker>, id: ListenerId, accepted: Accepted, coun
     }
 }
 
-async fn open(
-    worker: Rc<Worker>,
-    id: ListenerId,
-    accepted: Accepted,
-    count: ConnectionCount,
-) -> Result<Opened, NotOpened> {
+/// Whether there is something to do before the client has said anything: it has to identify itself,
+/// or the server is the one to speak first.
+fn speaks_late(conn: &Connection) -> bool {
+    let plan = conn.worker.plan();
+    conn.listener_in(&plan).is_none_or(|listener| {
+        contains(&listener.shared.settings.proxy_protocol_from, conn.client.ip())
+            || is_tcp_whatever_comes(listener, conn)
+    })
+}
+
+/// Waits, owning next to nothing, for the client's first byte. False when it does not come.
+async fn until_spoken(conn: &Connection, stream: &TcpStream) -> bool {
+    let worker = &conn.worker;
+    let limit = serve_h1::limits(conn).idle_timeout;
+    let watchdog = poll_fn(|cx| Poll::Ready(worker.deadlines.watchdog(cx))).await;
+    watchdog.arm(limit);
+    let mut hurries = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(ready) = stream.poll_read_ready(cx) {
+            return Poll::Ready(ready.is_ok());
+        }
+        // Who has connected just before the end most likely has a request under way.
+        if conn.is_ending() && !hurries {
+            hurries = true;
+            watchdog.arm(limit.min(serve_h1::DRAIN_GRACE));
+        }
+        let over = watchdog.expired() || worker.phase() == Phase::Forced;
+        if over { Poll::Ready(false) } else { Poll::Pending }
+    })
+    .await
+}
+
+async fn open(mut conn: Rc<Connection>, stream: TcpStream) -> Result<Opened, NotOpened> {
+    let worker = conn.worker.clone();
     let plan = worker.plan();
-    let listener = plan.listener(&id).ok_or(NotOpened::NotServed)?.clone();
-    let settings = &listener.shared.settings;
-    let Accepted { stream, peer, local } = accepted;
-    let mut conn = Connection {
-        client: peer,
-        place: Cell::new(0),
-        local,
-        trusted: contains(&settings.forwarded_from, peer.ip()),
-        tls: None,
-        listener: id,
-        _count: count,
-        worker: worker.clone(),
-    };
+    let listener = conn.listener_in(&plan).ok_or(NotOpened::NotServed)?.clone();
+    let limits = &listener.shared.settings.limits;
     let mut io = Io::Tcp(stream);
     let mut inbox = Inbox::new(worker.buffers.pool());
-    let deadline = time::now() + settings.limits.handshake_timeout;
-    if contains(&settings.proxy_protocol_from, peer.ip()) {
-        within(&worker, deadline, read_proxy(&mut conn, &mut io, &mut inbox)).await?;
+    if contains(&listener.shared.settings.proxy_protocol_from, conn.client.ip()) {
+        let reading = read_proxy(&mut conn, &mut io, &mut inbox);
+        within(&worker, limits.handshake_timeout, reading).await?;
     }
-    if listener.side(true).is_none() && is_plain_tcp_only(&listener, &conn) {
+    if is_tcp_whatever_comes(&listener, &conn) {
         return open_plain(conn, &listener, io, inbox, FirstBytes::Other);
     }
-    let first_limit = time::now() + settings.limits.idle_timeout;
-    let first = within(&worker, first_limit, first_bytes(&mut io, &mut inbox)).await?;
-    match first {
+    if inbox.is_empty() {
+        // Behind a PROXY header the client may still be silent.
+        let waiting = fill(&mut io, &mut inbox);
+        within(&worker, limits.idle_timeout, waiting).await?;
+    }
+    // A client that begins like several protocols and stops has begun a head that it does not end.
+    let detected = time::timeout(limits.head_timeout, first_bytes(&mut io, &mut inbox)).await;
+    match detected.unwrap_or(Ok(FirstBytes::Other))? {
         FirstBytes::ProxyV1 | FirstBytes::ProxyV2 => Err(NotOpened::UntrustedProxy),
         FirstBytes::Tls if listener.side(true).is_some() => {
-            let deadline = time::now() + settings.limits.handshake_timeout;
-            within(&worker, deadline, open_tls(conn, &listener, io, inbox)).await
+            let opening = open_tls(conn, &listener, io, inbox);
+            within(&worker, limits.handshake_timeout, opening).await
         }
         first => open_plain(conn, &listener, io, inbox, first),
     }
@@ -186,10 +222,9 @@ async fn open(
 
 async fn within<T>(
     worker: &Worker,
-    deadline: std::time::Instant,
+    limit: Duration,
     work: impl Future<Output = Result<T, NotOpened>>,
 ) -> Result<T, NotOpened> {
-    let limit = deadline.saturating_duration_since(time::now()).max(Duration::from_millis(1));
     match time::timeout(limit, work).await {
         Ok(result) => result,
         Err(time::Elapsed) => {
@@ -200,14 +235,14 @@ async fn within<T>(
 }
 
 async fn read_proxy(
-    conn: &mut Connection,
+    conn: &mut Rc<Connection>,
     io: &mut Io,
     inbox: &mut Inbox,
 ) -> Result<(), NotOpened> {
     loop {
         let parsed = proxy_protocol::parse(inbox.bytes()).map_err(NotOpened::Proxy)?;
         if let proxy_protocol::Parsed::Complete { consumed, header } = parsed {
-            if let Some(relayed) = header.relayed {
+            if let (Some(relayed), Some(conn)) = (header.relayed, Rc::get_mut(conn)) {
                 conn.client = relayed.source;
                 conn.local = relayed.destination;
             }
@@ -235,16 +270,24 @@ async fn fill(io: &mut Io, inbox: &mut Inbox) -> Result<(), NotOpened> {
     }
 }
 
-/// Whether a plain connection goes to a TCP route whatever it sends, so that nothing has to be
-/// read first: the server may be the one to speak first.
-fn is_plain_tcp_only(listener: &ListenerPlan, conn: &Connection) -> bool {
-    listener
-        .side(false)
-        .is_some_and(|side| side.tcp.find(None, &[], conn.client.ip(), false).is_some())
+/// Whether a connection goes to one TCP route whatever it sends, TLS or not, so that nothing has to
+/// be read first: the server may be the one to speak first.
+fn is_tcp_whatever_comes(listener: &ListenerPlan, conn: &Connection) -> bool {
+    let find = |side: &Side, tls| side.tcp.find(None, &[], conn.client.ip(), tls).cloned();
+    let Some(plain) = listener.side(false).and_then(|side| find(side, false)) else {
+        return false;
+    };
+    let Some(tls) = listener.side(true) else { return true };
+    // With other routes beside it, the server name would decide.
+    tls.http.is_none()
+        && tls.tcp.routes().len() == 1
+        && find(tls, true).is_some_and(|route| {
+            route.tls == TcpTls::Passthrough && route.target == plain.target
+        })
 }
 
 fn open_plain(
-    conn: Connection,
+    conn: Rc<Connection>,
     listener: &ListenerPlan,
     io: Io,
     inbox: Inbox,
@@ -252,18 +295,28 @@ fn open_plain(
 ) -> Result<Opened, NotOpened> {
     let side = listener.side(false).ok_or(NotOpened::NotServed)?;
     if let Some(route) = side.tcp.find(None, &[], conn.client.ip(), false) {
-        return Ok(Opened::Tcp(conn, route.clone(), io, inbox));
+        return Ok(Opened::Tcp(conn, Box::new((route.clone(), io, inbox))));
     }
     match first {
         _ if side.http.is_none() => Err(NotOpened::NotServed),
-        FirstBytes::Http2 => Ok(Opened::H2(conn, io, inbox)),
+        FirstBytes::Http2 => Ok(opened_h2(conn, io, inbox)),
         // Whatever else it is, the HTTP/1.1 codec says what is wrong with it.
-        _ => Ok(Opened::H1(conn, io, inbox)),
+        _ => Ok(opened_h1(conn, io, inbox)),
     }
 }
 
+fn opened_h1(conn: Rc<Connection>, io: Io, inbox: Inbox) -> Opened {
+    let buffers = conn.worker.buffers.clone();
+    Opened::H1(conn, Box::new(Conn::with_inbox(io, buffers, inbox)))
+}
+
+fn opened_h2(conn: Rc<Connection>, io: Io, inbox: Inbox) -> Opened {
+    let io = if inbox.is_empty() { io } else { Io::Other(Box::new(Rewind::new(io, inbox))) };
+    Opened::H2(conn, Box::new(io))
+}
+
 async fn open_tls(
-    mut conn: Connection,
+    mut conn: Rc<Connection>,
     listener: &ListenerPlan,
     mut io: Io,
     mut inbox: Inbox,
@@ -278,7 +331,7 @@ async fn open_tls(
         && route.tls != TcpTls::Plain
         && !matches!(route.tls, TcpTls::Terminate(_))
     {
-        return Ok(Opened::Tcp(conn, route.clone(), io, inbox));
+        return Ok(Opened::Tcp(conn, Box::new((route.clone(), io, inbox))));
     }
     let selected = match server_tls.map(|tls| tls.select(sni)) {
         Some(Ok(selected)) => selected,
@@ -290,14 +343,17 @@ async fn open_tls(
     let stream =
         handshake::accept(io, inbox, hello, &selected).await.map_err(NotOpened::Tls)?;
     let is_h2 = stream.facts().alpn == Some(b"h2");
-    conn.tls = Some(TlsFacts { site: selected.site().into() });
+    if let Some(conn) = Rc::get_mut(&mut conn) {
+        // Nobody else has it before it is open.
+        conn.tls = Some(TlsFacts { site: selected.site().into() });
+    }
     let inbox = Inbox::new(conn.worker.buffers.pool());
     let io = Io::Other(Box::new(stream));
     match route {
-        Some(route) => Ok(Opened::Tcp(conn, route, io, inbox)),
+        Some(route) => Ok(Opened::Tcp(conn, Box::new((route, io, inbox)))),
         None if side.http.is_none() => Err(NotOpened::NotServed),
-        None if is_h2 => Ok(Opened::H2(conn, io, inbox)),
-        None => Ok(Opened::H1(conn, io, inbox)),
+        None if is_h2 => Ok(opened_h2(conn, io, inbox)),
+        None => Ok(opened_h1(conn, io, inbox)),
     }
 }
 

@@ -162,7 +162,7 @@ impl Attempts {
             }
             Stop::Answer(_) | Stop::Cut(..) => false,
         };
-        let fallback = x.decided.fallback.take().filter(|_| upstream_failed && x.body.is_held());
+        let fallback = x.decided.fallback.take().filter(|_| upstream_failed && x.body.is_kept());
         let Some(fallback) = fallback else { return Err(stop) };
         self.backend = select::select(scope, x, &fallback.target)?;
         self.tried = Tried::default();

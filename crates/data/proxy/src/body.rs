@@ -1,36 +1,30 @@
-//! The body of a request on its way upstream: streamed, held, or both.
+//! The body of a request on its way upstream: streamed, held, or streamed and kept.
 
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use weft_http::pump::{Pump, PumpError};
 use weft_http::{BodyEvent, Leg};
 
-/// Where the body comes from.
+/// Where the body comes from, and what of it could be sent again.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RequestBody {
-    /// Read already, and kept so that it can be sent again.
-    held: Option<Rc<[u8]>>,
-    /// More comes from the client after what is held.
+    /// Its beginning, as far as it was read from the client and kept.
+    kept: Vec<u8>,
+    /// So much of what streams through is kept.
+    keep_max: usize,
+    /// More comes from the client after what is kept.
     streams: bool,
-    /// Copies what streams through, for mirrors.
-    tee: Option<Tee>,
-}
-
-/// A copy of what streams through, up to a bound.
-#[derive(Debug, Clone)]
-pub(crate) struct Tee {
-    bytes: Vec<u8>,
-    max: usize,
-    overflowed: bool,
+    /// Something streamed through that was not kept.
+    lost: bool,
 }
 
 /// Sends one body once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Sender {
-    held_sent: usize,
+    /// How much of what is kept was sent.
+    sent: usize,
+    total: u64,
     pump: Pump,
-    streams: bool,
 }
 
 // === impl RequestBody ===
@@ -38,12 +32,12 @@ pub(crate) struct Sender {
 impl RequestBody {
     /// A body that comes from the client.
     pub(crate) fn streaming() -> Self {
-        Self { held: None, streams: true, tee: None }
+        Self { streams: true, ..Self::default() }
     }
 
-    /// A body that is held; `more` when the client has not sent all of it.
-    pub(crate) fn held(bytes: Vec<u8>, more: bool) -> Self {
-        Self { held: Some(bytes.into()), streams: more, tee: None }
+    /// A body that was read whole.
+    pub(crate) fn held(bytes: Vec<u8>) -> Self {
+        Self { kept: bytes, ..Self::default() }
     }
 
     /// Whether nothing has to come from the client any more.
@@ -51,38 +45,46 @@ impl RequestBody {
         !self.streams
     }
 
-    /// What is held.
-    pub(crate) fn bytes(&self) -> Option<&Rc<[u8]>> {
-        self.held.as_ref()
+    /// Whether it can be sent from its beginning: all that came from the client so far is there.
+    pub(crate) fn is_kept(&self) -> bool {
+        !self.lost
     }
 
-    /// Copies up to `max` bytes of what streams through.
-    pub(crate) fn tee(&mut self, max: usize) {
-        let before = self.tee.take().map_or(0, |tee| tee.max);
-        let bytes = self.held.as_deref().unwrap_or_default().to_vec();
-        let max = max.max(before);
-        self.tee = Some(Tee { overflowed: bytes.len() > max, bytes, max });
+    /// The whole body, if it is held.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        self.is_held().then_some(&self.kept)
     }
 
-    /// The whole body, if it was copied or held whole.
-    pub(crate) fn copied(&mut self) -> Option<Vec<u8>> {
-        match self.tee.take() {
-            Some(tee) if !tee.overflowed => Some(tee.bytes),
-            Some(_) => None,
-            None if !self.streams => Some(self.held.as_deref().unwrap_or_default().to_vec()),
-            None => None,
+    /// Keeps what streams through, as long as that is at most `max` bytes in all. Nothing waits
+    /// for it: what comes goes on at once, so that a stream that needs answers to go on has them.
+    pub(crate) fn keep(&mut self, max: u64) {
+        self.keep_max = self.keep_max.max(usize::try_from(max).unwrap_or(usize::MAX));
+    }
+
+    /// Takes the whole body, if it was held or kept.
+    pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
+        (self.is_held() && self.is_kept()).then(|| std::mem::take(&mut self.kept))
+    }
+
+    fn see(&mut self, bytes: &[u8]) -> usize {
+        if self.lost || self.kept.len() + bytes.len() > self.keep_max {
+            self.lost = true;
+            self.kept = Vec::new();
+            return 0;
         }
-    }
-
-    /// Begins to send it.
-    pub(crate) fn sender(&self) -> Sender {
-        Sender { held_sent: 0, pump: Pump::new(), streams: self.streams }
+        self.kept.extend_from_slice(bytes);
+        bytes.len()
     }
 }
 
 // === impl Sender ===
 
 impl Sender {
+    /// Nothing sent yet.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
     /// Whether all was sent.
     pub(crate) fn is_done(&self) -> bool {
         self.pump.is_done()
@@ -90,7 +92,7 @@ impl Sender {
 
     /// Bytes sent so far.
     pub(crate) fn bytes(&self) -> u64 {
-        self.held_sent as u64 + self.pump.bytes
+        self.total
     }
 
     /// Sends what can be sent; ready when all was, and flushed.
@@ -101,35 +103,26 @@ impl Sender {
         down: &mut Leg,
         up: &mut Leg,
     ) -> Poll<Result<(), PumpError>> {
-        if let Some(held) = &body.held {
-            while self.held_sent < held.len() {
-                let sent =
-                    ready!(up.poll_send(cx, &held[self.held_sent..])).map_err(PumpError::Write)?;
-                self.held_sent += sent;
-            }
+        let Self { sent, total, pump } = self;
+        while *sent < body.kept.len() {
+            let count =
+                ready!(up.poll_send(cx, &body.kept[*sent..])).map_err(PumpError::Write)?;
+            *sent += count;
+            *total += count as u64;
         }
-        if !self.streams {
-            ready!(up.poll_finish(cx, None)).map_err(PumpError::Write)?;
-            self.pump = Pump::finished();
+        if body.is_held() {
+            ready!(up.poll_finish(cx, down.trailers())).map_err(PumpError::Write)?;
+            *pump = Pump::finished();
             return Poll::Ready(Ok(()));
         }
-        match &mut body.tee {
-            None => self.pump.poll(cx, down, up),
-            Some(tee) => self.pump.poll_seen(cx, down, up, |bytes| tee.see(bytes)),
+        ready!(pump.poll_seen(cx, down, up, |bytes| {
+            *total += bytes.len() as u64;
+            *sent += body.see(bytes);
+        }))?;
+        if body.is_kept() {
+            body.streams = false;
         }
-    }
-}
-
-// === impl Tee ===
-
-impl Tee {
-    fn see(&mut self, bytes: &[u8]) {
-        if self.overflowed || self.bytes.len() + bytes.len() > self.max {
-            self.overflowed = true;
-            self.bytes = Vec::new();
-        } else {
-            self.bytes.extend_from_slice(bytes);
-        }
+        Poll::Ready(Ok(()))
     }
 }
 

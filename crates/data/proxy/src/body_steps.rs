@@ -3,7 +3,10 @@
 mod transform;
 
 use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
 
+use weft_http::error::ReadError;
+use weft_http::pump::PumpError;
 use weft_http::{BodyEvent, Leg};
 use weft_message::h1::BodyFraming;
 use weft_message::{Known, Method};
@@ -11,6 +14,7 @@ use weft_model::outcome::Reason;
 use weft_model::policy::{Buffering, Coding, ErrorPages};
 use weft_policy::answer::DirectResponse;
 use weft_policy::{compress, errors};
+use weft_runtime::drain::Phase;
 
 use crate::attempt::{Answered, client_reason, describe};
 use crate::body::{self, RequestBody};
@@ -18,7 +22,7 @@ use crate::exchange::Exchange;
 use crate::metrics::Limit;
 use crate::request::{Scope, Stop};
 use crate::runtime::{StepRuntime, StepRuntimeKind, TargetRuntime};
-use crate::{respond, select, subrequest};
+use crate::{respond, select, stream, subrequest};
 
 pub(crate) use transform::Transform;
 
@@ -35,35 +39,34 @@ pub(crate) struct Page {
     status: u16,
 }
 
-/// Reads the request's body so that it can be looked at or sent again. A body larger than `max` is
-/// refused with `refuse`, or, without it, what was read is sent first and the rest streams after,
-/// once.
+/// What came for it.
+pub(crate) struct FetchedPage {
+    body: Vec<u8>,
+    content_type: Option<Vec<u8>>,
+}
+
+/// Reads the whole body of the request before anything goes on, for a step that looks at it. One
+/// larger than `max` is refused with `reason`.
 pub(crate) async fn hold(
     scope: &Scope<'_>,
     x: &mut Exchange,
     down: &mut Leg,
     max: u64,
-    refuse: Option<Reason>,
+    reason: Reason,
 ) -> Result<(), Stop> {
-    if x.body.is_held() {
-        return match (x.body.bytes(), refuse) {
-            (Some(bytes), Some(reason)) if bytes.len() as u64 > max => {
-                Err(too_large(scope, reason))
-            }
-            _ => Ok(()),
-        };
-    }
-    if x.body.bytes().is_some() {
-        // It was too large for an earlier step already.
-        return refuse.map_or(Ok(()), |reason| Err(too_large(scope, reason)));
-    }
-    if let (BodyFraming::Length(length), Some(reason)) = (x.facts.framing, refuse)
-        && length > max
-    {
+    let known = match (x.body.bytes(), x.facts.framing) {
+        (Some(bytes), _) => Some(bytes.len() as u64),
+        (None, BodyFraming::Length(length)) => Some(length),
+        (None, _) => None,
+    };
+    if known.is_some_and(|length| length > max) {
         return Err(too_large(scope, reason));
     }
+    if x.body.is_held() {
+        return Ok(());
+    }
     respond::send_continue(x, down);
-    Box::pin(read_body(scope, x, down, max, refuse)).await
+    Box::pin(read_body(scope, x, down, max, reason)).await
 }
 
 async fn read_body(
@@ -71,17 +74,17 @@ async fn read_body(
     x: &mut Exchange,
     down: &mut Leg,
     max: u64,
-    refuse: Option<Reason>,
+    reason: Reason,
 ) -> Result<(), Stop> {
     let mut bytes = Vec::new();
-    let idle = weft_model::listener::Limits::DEFAULT.body_idle_timeout;
+    let idle = scope.body_idle(x);
     scope.watchdog.arm(idle);
     let mut seen = 0;
     let ended = poll_fn(|cx| {
         // What we said (100 Continue) has to leave before the client sends anything.
-        if let std::task::Poll::Ready(Err(error)) = down.poll_flush(cx) {
+        if let Poll::Ready(Err(error)) = down.poll_flush(cx) {
             let stop = Stop::because(Reason::ClientGone, describe(&error));
-            return std::task::Poll::Ready(Err(stop));
+            return Poll::Ready(Err(stop));
         }
         let polled = body::poll_hold(cx, down, &mut bytes, max);
         if bytes.len() != seen {
@@ -89,20 +92,20 @@ async fn read_body(
             scope.watchdog.arm(idle);
         } else if polled.is_pending() && scope.watchdog.expired() {
             scope.conn.worker.metrics.limit(Limit::BodyIdle);
-            return std::task::Poll::Ready(Err(Stop::Refuse(Reason::BodyTimeout, None)));
+            return Poll::Ready(Err(Stop::Refuse(Reason::BodyTimeout, None)));
+        } else if polled.is_pending() && scope.conn.worker.phase() == Phase::Forced {
+            return Poll::Ready(Err(Stop::Refuse(Reason::Draining, None)));
         }
         polled.map_err(|error| Stop::because(client_reason(&error), describe(&error)))
     })
     .await?;
     scope.watchdog.disarm();
     x.record.request_bytes = bytes.len() as u64;
-    match (ended, refuse) {
-        (false, Some(reason)) => Err(too_large(scope, reason)),
-        (ended, _) => {
-            x.body = RequestBody::held(bytes, !ended);
-            Ok(())
-        }
+    if !ended {
+        return Err(too_large(scope, reason));
     }
+    x.body = RequestBody::held(bytes);
+    Ok(())
 }
 
 fn too_large(scope: &Scope<'_>, reason: Reason) -> Stop {
@@ -157,17 +160,18 @@ pub(crate) fn wanted_coding(x: &mut Exchange, framing: BodyFraming) -> Option<Co
     Some(coding)
 }
 
-/// Replaces an answer by an error page. When the page cannot be had, the answer goes out as it is.
+/// Replaces an answer by an error page.
 pub(crate) async fn error_page(
     scope: &Scope<'_>,
     x: &mut Exchange,
     down: &mut Leg,
     answered: Answered,
     page: Page,
+    fetched: FetchedPage,
 ) -> Result<Reason, Stop> {
     let status = x.rsp.status();
     answered.discard(scope, status);
-    let (body, content_type) = fetch_page(scope, x, &page, status).await.unwrap_or_default();
+    let FetchedPage { body, content_type } = fetched;
     x.rsp.fields.remove(Known::ContentEncoding);
     x.rsp.fields.remove(Known::ContentType);
     if let Some(content_type) = content_type {
@@ -189,12 +193,13 @@ pub(crate) async fn error_page(
     Ok(respond::direct(scope, x, down, answer).await)
 }
 
-async fn fetch_page(
+/// Asks for an error page. Without one, the answer that it was to replace goes out as it is.
+pub(crate) async fn fetch_page(
     scope: &Scope<'_>,
     x: &mut Exchange,
     page: &Page,
-    status: u16,
-) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+) -> Option<FetchedPage> {
+    let status = x.rsp.status();
     let tls = scope.conn.tls.is_some();
     let question = errors::question(&page.settings, page.status, status, &x.req, tls)?;
     let backend = select::select(scope, x, &page.target).ok()?;
@@ -202,7 +207,7 @@ async fn fetch_page(
     match fetched {
         Ok((head, body)) => {
             let content_type = head.fields.get(Known::ContentType).map(<[u8]>::to_vec);
-            Some((body, content_type))
+            Some(FetchedPage { body, content_type })
         }
         Err(error) => {
             tracing::warn!(error = %describe(&error), "an error page could not be fetched");
@@ -220,17 +225,12 @@ pub(crate) async fn buffered(
     buffering: Buffering,
 ) -> Result<Reason, Stop> {
     let max = buffering.response_bytes_max.unwrap_or(HELD_BYTES_MAX);
-    let body = read_response(&mut answered.up, max).await;
     let status = x.rsp.status();
-    let body = match body {
-        Ok(Some(body)) => body,
-        Ok(None) => {
+    let body = match read_buffered(scope, x, down, &mut answered, max).await {
+        Ok(body) => body,
+        Err(stop) => {
             answered.up.abort(h2::Reason::CANCEL);
-            return Err(Stop::Refuse(Reason::UpstreamTooLarge, None));
-        }
-        Err(error) => {
-            answered.up.abort(h2::Reason::CANCEL);
-            return Err(Stop::because(Reason::UpstreamReset, describe(&error)));
+            return Err(stop);
         }
     };
     answered.discard(scope, status);
@@ -245,30 +245,80 @@ pub(crate) async fn buffered(
     Ok(respond::direct(scope, x, down, answer).await)
 }
 
-/// A whole body, or `None` when it is larger than `max`.
-pub(crate) async fn read_response(
-    up: &mut Leg,
+/// Reads the response while the rest of the request, if any, is still sent.
+async fn read_buffered(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    down: &mut Leg,
+    answered: &mut Answered,
     max: u64,
-) -> Result<Option<Vec<u8>>, weft_http::error::ReadError> {
+) -> Result<Vec<u8>, Stop> {
+    let Answered { up, sender, .. } = answered;
     let mut body = Vec::new();
-    poll_fn(|cx| {
-        loop {
-            match std::task::ready!(up.poll_body(cx))? {
-                BodyEvent::End => return std::task::Poll::Ready(Ok(true)),
-                BodyEvent::Data => {
-                    let chunk = up.chunk();
-                    if (body.len() + chunk.len()) as u64 > max {
-                        return std::task::Poll::Ready(Ok(false));
-                    }
-                    body.extend_from_slice(chunk);
-                    let count = chunk.len();
-                    up.consume(count);
+    let mut uploading = !sender.is_done();
+    let mut timer = stream::request_timer(x, scope);
+    let whole = poll_fn(|cx| {
+        if uploading {
+            match sender.poll(cx, &mut x.body, down, up) {
+                Poll::Ready(Err(PumpError::Read(error))) => {
+                    let stop = Stop::because(client_reason(&error), describe(&error));
+                    return Poll::Ready(Err(stop));
                 }
+                Poll::Ready(_) => uploading = false,
+                Poll::Pending => {}
             }
         }
+        if let Poll::Ready(read) = poll_read_response(cx, up, max, &mut body) {
+            return Poll::Ready(read.map_err(|error| {
+                let malformed = error.is_malformed();
+                let reason =
+                    if malformed { Reason::UpstreamProtocol } else { Reason::UpstreamReset };
+                Stop::because(reason, describe(&error))
+            }));
+        }
+        let gone = down.is_body_complete() && down.poll_gone(cx).is_ready();
+        let late = timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        let reason = match (gone, late) {
+            (true, _) => Reason::ClientGone,
+            (false, true) => Reason::RequestTimeout,
+            _ if scope.conn.worker.phase() == Phase::Forced => Reason::Draining,
+            _ => return Poll::Pending,
+        };
+        Poll::Ready(Err(Stop::Refuse(reason, None)))
     })
-    .await
-    .map(|whole| whole.then_some(body))
+    .await?;
+    x.record.request_bytes = sender.bytes();
+    if whole { Ok(body) } else { Err(Stop::Refuse(Reason::UpstreamTooLarge, None)) }
+}
+
+/// A whole body, or `None` when it is larger than `max`.
+pub(crate) async fn read_response(up: &mut Leg, max: u64) -> Result<Option<Vec<u8>>, ReadError> {
+    let mut body = Vec::new();
+    let whole = poll_fn(|cx| poll_read_response(cx, up, max, &mut body)).await?;
+    Ok(whole.then_some(body))
+}
+
+/// Appends to `body` what comes; false when that is more than `max`.
+fn poll_read_response(
+    cx: &mut Context<'_>,
+    up: &mut Leg,
+    max: u64,
+    body: &mut Vec<u8>,
+) -> Poll<Result<bool, ReadError>> {
+    loop {
+        match ready!(up.poll_body(cx))? {
+            BodyEvent::End => return Poll::Ready(Ok(true)),
+            BodyEvent::Data => {
+                let chunk = up.chunk();
+                if (body.len() + chunk.len()) as u64 > max {
+                    return Poll::Ready(Ok(false));
+                }
+                body.extend_from_slice(chunk);
+                let count = chunk.len();
+                up.consume(count);
+            }
+        }
+    }
 }
 
 /// The steps that the request has passed, the outermost last.

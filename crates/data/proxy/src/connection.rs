@@ -45,6 +45,12 @@ impl Connection {
         if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
     }
 
+    /// Whether it is to end as soon as nothing runs on it: the process drains, or the listener left
+    /// the configuration.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.worker.is_draining() || self.listener_in(&self.worker.plan()).is_none()
+    }
+
     /// The listener in a plan; gone when the plan has it no more.
     pub(crate) fn listener_in<'a>(&self, plan: &'a Plan) -> Option<&'a Rc<ListenerPlan>> {
         plan.listener_near(&self.listener, &self.place)

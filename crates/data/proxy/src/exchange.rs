@@ -118,6 +118,11 @@ pub(crate) struct Record {
 // === impl Exchange ===
 
 impl Exchange {
+    /// What the heads take in memory, about.
+    pub(crate) fn head_bytes(&self) -> usize {
+        self.req.fields.capacity_bytes() + self.rsp.fields.capacity_bytes()
+    }
+
     /// Forgets everything but the memory.
     pub(crate) fn clear(&mut self) {
         self.req.clear();
@@ -155,10 +160,15 @@ impl Exchange {
         self.record = Record::default();
     }
 
-    /// Whether the request could be sent again: nothing of its body has to come from the client
-    /// any more, and sending it twice does no harm (RFC 9110 section 9.2.2).
+    /// Whether the request could be sent again now: its body is there from the beginning, and
+    /// sending it twice does no harm (RFC 9110 section 9.2.2).
     pub(crate) fn is_replayable(&self) -> bool {
-        self.req.method().is_idempotent() && self.body.is_held()
+        self.req.method().is_idempotent() && self.body.is_kept()
+    }
+
+    /// Whether that will be so whatever is sent: nothing has to come from the client any more.
+    pub(crate) fn stays_replayable(&self) -> bool {
+        self.is_replayable() && self.body.is_held()
     }
 }
 

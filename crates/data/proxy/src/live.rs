@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use weft_model::id::PolicyId;
+use weft_model::id::{ListenerId, PolicyId};
 use weft_resilience::breaker::Breaker;
 use weft_resilience::bucket::KeyedBuckets;
 use weft_resilience::inflight::{KeyedInFlight, KeyedPermit};
 use weft_resilience::settings::{BreakerSettings, RateSettings};
+
+use crate::metrics::OpenConnections;
 
 /// Limits and breakers of a process.
 #[derive(Debug, Clone)]
@@ -19,6 +21,7 @@ struct Inner {
     epoch: Instant,
     secret: [u64; 2],
     states: Mutex<HashMap<PolicyId, State>>,
+    connections: Mutex<HashMap<ListenerId, Arc<OpenConnections>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,7 +48,15 @@ pub(crate) enum Hold {
 impl Live {
     /// No state. `secret` keeps peers from choosing sources that collide.
     pub fn new(epoch: Instant, secret: [u64; 2]) -> Self {
-        Self(Arc::new(Inner { epoch, secret, states: Mutex::default() }))
+        let (states, connections) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { epoch, secret, states, connections }))
+    }
+
+    /// The count of a listener's open connections.
+    pub(crate) fn connections(&self, id: &ListenerId) -> Arc<OpenConnections> {
+        // Taken when a worker begins to accept, never for a connection.
+        let mut connections = self.0.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.entry(id.clone()).or_default().clone()
     }
 
     pub(crate) fn rate(&self, id: &PolicyId, settings: RateSettings) -> Arc<KeyedBuckets> {

@@ -1,6 +1,7 @@
 //! What one worker counts.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use weft_model::id::RouteId;
@@ -65,7 +66,6 @@ const LIMITS: [(Limit, &str); 9] = [
 /// The cells of one worker.
 #[derive(Debug)]
 pub(crate) struct WorkerMetrics {
-    pub(crate) generation: Gauge,
     pub(crate) connections: Counter,
     pub(crate) tcp_connections: Counter,
     pub(crate) tcp_bytes: Counter,
@@ -87,16 +87,22 @@ pub(crate) struct RouteCells {
     response_bytes: Counter,
 }
 
+/// Connections of one listener that are open, over all workers. Touched once when a connection
+/// begins and once when it ends, never by a request.
+pub(crate) type OpenConnections = AtomicU32;
+
 /// Counts a connection as open until it is dropped.
 #[derive(Debug)]
-pub(crate) struct ConnectionCount(Arc<WorkerMetrics>);
+pub(crate) struct ConnectionCount {
+    metrics: Arc<WorkerMetrics>,
+    listener: Arc<OpenConnections>,
+}
 
 // === impl WorkerMetrics ===
 
 impl Default for WorkerMetrics {
     fn default() -> Self {
         Self {
-            generation: Gauge::default(),
             connections: Counter::default(),
             tcp_connections: Counter::default(),
             tcp_bytes: Counter::default(),
@@ -110,11 +116,17 @@ impl Default for WorkerMetrics {
 }
 
 impl WorkerMetrics {
-    /// Counts a new connection.
-    pub(crate) fn connection(self: &Arc<Self>) -> ConnectionCount {
+    /// Counts a new connection, unless its listener has `max` of them already.
+    pub(crate) fn connection(
+        self: &Arc<Self>,
+        listener: &Arc<OpenConnections>,
+        max: u32,
+    ) -> Option<ConnectionCount> {
+        let room = |open| (open < max).then_some(open + 1);
+        listener.fetch_update(Relaxed, Relaxed, room).ok()?;
         self.connections.inc();
         self.open.inc();
-        ConnectionCount(self.clone())
+        Some(ConnectionCount { metrics: self.clone(), listener: listener.clone() })
     }
 
     /// Connections that are open.
@@ -242,7 +254,8 @@ impl RouteCells {
 
 impl Drop for ConnectionCount {
     fn drop(&mut self) {
-        self.0.open.dec();
+        self.metrics.open.dec();
+        self.listener.fetch_sub(1, Relaxed);
     }
 }
 

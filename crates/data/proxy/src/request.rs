@@ -4,9 +4,11 @@
 //! (authorize, shape, admit), select, pick and send and judge, shape back, stream, record.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use weft_http::Leg;
 use weft_message::{Method, forwarded};
+use weft_model::listener::Limits;
 use weft_model::outcome::Reason;
 use weft_model::policy::Refusal;
 use weft_policy::answer::{Asker, DirectResponse};
@@ -42,10 +44,10 @@ pub(crate) enum Stop {
 pub(crate) enum After {
     /// The next request may follow.
     Reuse,
-    /// It is closed, in order if possible.
+    /// It is closed, so that the client can still read what it was sent.
     Close,
-    /// Another protocol has taken it over and has ended.
-    Taken,
+    /// It is dropped: nothing more is to be said on it.
+    Drop,
 }
 
 /// Handles one request whose head has been decoded into `x`.
@@ -56,6 +58,7 @@ pub(crate) async fn handle(scope: Scope<'_>, x: &mut Exchange, down: &mut Leg) -
     };
     let after = match down {
         Leg::H1(conn) if conn.is_reusable() => After::Reuse,
+        Leg::H1(conn) if conn.is_aborted() => After::Drop,
         Leg::H1(_) | Leg::H2(_) => After::Close,
     };
     record::record(&scope, x, reason);
@@ -78,30 +81,25 @@ async fn serve(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg) -> Result<Re
     if let Some(choice) = select::choice_steps(x) {
         steps::choice(scope, x, down, &choice).await?;
     }
-    keep_body(scope, x, down).await?;
+    keep_body(x);
     // Only now, because steps count the addresses of the list from its right end.
     forwarded::append_for(&mut x.req.fields, scope.conn.client.ip());
     attempt::forward(scope, x, down, backend).await
 }
 
-/// Keeps what of the body has to be sent more than once: to another try, a fallback or a mirror.
-async fn keep_body(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg) -> Result<(), Stop> {
-    let by_route = x.route.as_ref().and_then(|route| route.retry.clone());
-    if let Some(policy) = by_route.filter(|policy| policy.attempts > 1) {
-        body_steps::hold(scope, x, down, policy.body_bytes_max, None).await?;
-    }
-    if let Some(fallback) = x.decided.fallback.clone() {
-        body_steps::hold(scope, x, down, fallback.body_bytes_max, None).await?;
-    }
-    let copied = x.decided.mirrors.iter().filter(|mirror| mirror.body).map(|mirror| {
+/// Sees to it that of the body is kept what may have to be sent more than once: to another try, a
+/// fallback or a mirror.
+fn keep_body(x: &mut Exchange) {
+    let by_route = x.route.as_ref().and_then(|route| route.retry.as_deref());
+    let policies = [by_route, x.decided.retry.as_deref()].into_iter().flatten();
+    let tries = policies.filter(|policy| policy.attempts > 1).map(|policy| policy.body_bytes_max);
+    let fallback = x.decided.fallback.as_ref().map(|fallback| fallback.body_bytes_max);
+    let copies = x.decided.mirrors.iter().filter(|mirror| mirror.body).map(|mirror| {
         mirror.body_bytes_max.unwrap_or(u64::MAX).min(body_steps::HELD_BYTES_MAX)
     });
-    if let Some(max) = copied.max()
-        && !x.body.is_held()
-    {
-        x.body.tee(max as usize);
+    if let Some(max) = tries.chain(fallback).chain(copies).max() {
+        x.body.keep(max);
     }
-    Ok(())
 }
 
 /// Answers for what stopped the straight line, if that is still possible.
@@ -126,10 +124,14 @@ async fn conclude(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg, stop: Sto
     }
 }
 
-fn check_method(x: &Exchange) -> Result<(), Stop> {
+fn check_method(x: &mut Exchange) -> Result<(), Stop> {
     match x.req.method() {
-        // A gateway is no forward proxy.
-        Method::Connect => Err(Stop::because(Reason::NotImplemented, "CONNECT is not served")),
+        // A gateway is no forward proxy. What the client sends next may already be for the tunnel
+        // that it hopes for, so it is not read as a request.
+        Method::Connect => {
+            x.facts.keep_alive = false;
+            Err(Stop::because(Reason::NotImplemented, "CONNECT is not served"))
+        }
         _ => Ok(()),
     }
 }
@@ -182,6 +184,18 @@ fn canonicalize_hop(scope: &Scope<'_>, x: &mut Exchange) {
     forwarded::apply(&mut x.req, &hop);
     if x.facts.framing != weft_message::h1::BodyFraming::None {
         x.body = RequestBody::streaming();
+    }
+}
+
+// === impl Scope ===
+
+impl Scope<'_> {
+    /// How long a body may make no progress.
+    pub(crate) fn body_idle(&self, x: &Exchange) -> Duration {
+        let listener = x.plan.as_ref().and_then(|plan| self.conn.listener_in(plan));
+        listener.map_or(Limits::DEFAULT.body_idle_timeout, |listener| {
+            listener.shared.settings.limits.body_idle_timeout
+        })
     }
 }
 

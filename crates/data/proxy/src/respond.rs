@@ -2,16 +2,17 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use weft_http::Leg;
 use weft_http::error::WriteError;
+use weft_http::{BodyEvent, Leg};
 use weft_message::h1::{BodyFraming, Persistence, write_response};
 use weft_message::{Known, Method};
 use weft_model::outcome::Reason;
 use weft_policy::answer::{self, Asker, DirectResponse};
 use weft_policy::sticky;
-use weft_runtime::time;
+use weft_runtime::drain::Phase;
 
 use crate::attempt::Answered;
 use crate::body_steps::{self, Transform};
@@ -19,8 +20,12 @@ use crate::exchange::Exchange;
 use crate::request::{Scope, Stop};
 use crate::{steps, stream, upgrade};
 
-/// An answer of ours that a client does not take within this time is given up.
-const DIRECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// An answer of ours of which a client takes nothing for this time is given up.
+const DIRECT_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How much of a request's body, as far as it is there already, is thrown away for an answer that
+/// does not need it; so that the connection can be used again.
+const DISCARDED_BYTES_MAX: usize = 64 << 10;
 
 /// Streams an upstream's answer to the client.
 pub(crate) async fn upstream(
@@ -36,10 +41,14 @@ pub(crate) async fn upstream(
     steps::response(x).map_err(|error| {
         Stop::because(Reason::UpstreamTooLarge, format!("response headers: {error}"))
     })?;
-    if let Some(page) = body_steps::wanted_page(x) {
-        return Box::pin(body_steps::error_page(scope, x, down, answered, page)).await;
+    if let Some(page) = body_steps::wanted_page(x)
+        && let Some(fetched) = Box::pin(body_steps::fetch_page(scope, x, &page)).await
+    {
+        return Box::pin(body_steps::error_page(scope, x, down, answered, page, fetched)).await;
     }
-    if let Some(buffering) = body_steps::wanted_buffer(x) {
+    if answered.framing != BodyFraming::None
+        && let Some(buffering) = body_steps::wanted_buffer(x)
+    {
         return Box::pin(body_steps::buffered(scope, x, down, answered, buffering)).await;
     }
     add_cookies(x);
@@ -70,15 +79,17 @@ pub(crate) async fn direct(
     add_cookies(x);
     let is_head = *x.req.method() == Method::Head;
     let declared = BodyFraming::Length(body.len() as u64);
-    let framing = if is_head { BodyFraming::None } else { declared };
+    let (framing, body) = match is_head {
+        true => (BodyFraming::None, &b""[..]),
+        false => (declared, &body[..]),
+    };
+    discard_arrived(x, down).await;
     let sent = match begin(scope, x, down, framing, declared) {
-        Ok(()) => time::timeout(DIRECT_TIMEOUT, send_all(down, if is_head { b"" } else { &body }))
-            .await
-            .is_ok_and(|sent| sent.is_ok()),
+        Ok(()) => send_all(scope, down, body).await.is_ok(),
         Err(_) => false,
     };
     if sent {
-        x.record.response_bytes = if is_head { 0 } else { body.len() as u64 };
+        x.record.response_bytes = body.len() as u64;
     } else {
         down.abort(h2::Reason::CANCEL);
         reason = Reason::ClientGone;
@@ -97,9 +108,8 @@ pub(crate) fn refusal(
     DirectResponse { detail, ..answer::error(reason, asker) }
 }
 
-/// Passes an interim response (100, 103) on.
+/// Passes an interim response (100, 103) on. It has to be flushed.
 pub(crate) fn interim(
-    cx: &mut Context<'_>,
     x: &mut Exchange,
     down: &mut Leg,
 ) -> Result<(), WriteError> {
@@ -113,10 +123,7 @@ pub(crate) fn interim(
             conn.begin_message(BodyFraming::None, |out| {
                 write_response(rsp, BodyFraming::None, Persistence::KeepAlive, out);
             });
-            match conn.poll_flush(cx) {
-                std::task::Poll::Ready(result) => result,
-                std::task::Poll::Pending => Ok(()),
-            }
+            Ok(())
         }
         Leg::H2(stream) => stream.send_interim(&x.rsp),
     }
@@ -128,10 +135,16 @@ pub(crate) fn send_continue(x: &mut Exchange, down: &mut Leg) {
         return;
     }
     x.req.fields.remove(Known::Expect);
-    if let Leg::H1(conn) = down {
-        conn.begin_message(BodyFraming::None, |out| {
+    match down {
+        Leg::H1(conn) => conn.begin_message(BodyFraming::None, |out| {
             out.extend_from_slice(weft_message::h1::CONTINUE);
-        });
+        }),
+        Leg::H2(stream) => {
+            x.rsp.clear();
+            x.rsp.set_status(100);
+            // A client that is gone is noticed when its body is read.
+            let _ = stream.send_interim(&x.rsp);
+        }
     }
 }
 
@@ -145,7 +158,11 @@ pub(crate) fn begin(
     declared: BodyFraming,
 ) -> Result<(), WriteError> {
     x.record.status = x.rsp.status();
-    let shown = if framing == BodyFraming::None { declared } else { framing };
+    let shown = match (framing, declared) {
+        (BodyFraming::None, BodyFraming::Chunked) if x.facts.http10 => BodyFraming::None,
+        (BodyFraming::None, declared) => declared,
+        (framing, _) => framing,
+    };
     match down {
         Leg::H1(conn) => {
             // With an answer this early, whether the rest of the request still comes is not known.
@@ -200,13 +217,55 @@ fn add_cookies(x: &mut Exchange) {
     }
 }
 
-async fn send_all(down: &mut Leg, body: &[u8]) -> Result<(), WriteError> {
-    let mut sent = 0;
+/// Throws away what has arrived of the request's body, without waiting for more.
+async fn discard_arrived(x: &Exchange, down: &mut Leg) {
+    let Leg::H1(conn) = down else { return };
+    if conn.is_body_complete() || x.facts.expect_continue {
+        return;
+    }
+    let mut discarded = 0;
     poll_fn(|cx| {
-        while sent < body.len() {
-            sent += std::task::ready!(down.poll_send(cx, &body[sent..]))?;
+        while let Poll::Ready(Ok(BodyEvent::Data)) = conn.poll_body(cx) {
+            let count = conn.chunk().len();
+            conn.consume_body(count);
+            discarded += count;
+            if discarded > DISCARDED_BYTES_MAX {
+                break;
+            }
         }
-        down.poll_finish(cx, None)
+        Poll::Ready(())
     })
-    .await
+    .await;
+}
+
+async fn send_all(scope: &Scope<'_>, down: &mut Leg, body: &[u8]) -> Result<(), WriteError> {
+    let (mut sent, mut seen) = (0, 0);
+    scope.watchdog.arm(DIRECT_IDLE_TIMEOUT);
+    let result = poll_fn(|cx| {
+        let polled = poll_send_all(cx, down, body, &mut sent);
+        if polled.is_pending() && sent != seen {
+            seen = sent;
+            scope.watchdog.arm(DIRECT_IDLE_TIMEOUT);
+        } else if polled.is_pending()
+            && (scope.watchdog.expired() || scope.conn.worker.phase() == Phase::Forced)
+        {
+            return Poll::Ready(Err(WriteError::Io(std::io::ErrorKind::TimedOut.into())));
+        }
+        polled
+    })
+    .await;
+    scope.watchdog.disarm();
+    result
+}
+
+fn poll_send_all(
+    cx: &mut Context<'_>,
+    down: &mut Leg,
+    body: &[u8],
+    sent: &mut usize,
+) -> Poll<Result<(), WriteError>> {
+    while *sent < body.len() {
+        *sent += ready!(down.poll_send(cx, &body[*sent..]))?;
+    }
+    down.poll_finish(cx, None)
 }

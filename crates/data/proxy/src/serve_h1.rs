@@ -35,6 +35,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How much of a request's unread body is thrown away before a connection is closed on it.
 const LINGER_BYTES_MAX: usize = 256 << 10;
 
+/// How long a connection that came just before the end may take to begin its first request.
+pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
 /// Slots kept for reuse: as many as requests are usually under way on a worker.
 const SLOTS_KEPT_MAX: usize = 512;
 
@@ -67,10 +70,10 @@ pin_project! {
 }
 
 /// Serves a connection until it is closed.
-pub(crate) async fn serve(conn: Rc<Connection>, h1: Conn) {
+pub(crate) async fn serve(conn: Rc<Connection>, h1: Box<Conn>) {
     let worker = conn.worker.clone();
     let watchdog = poll_fn(|cx| Poll::Ready(worker.deadlines.watchdog(cx))).await;
-    let mut busy = Busy { conn, h1: Box::new(h1), watchdog, served: 0 };
+    let mut busy = Busy { conn, h1, watchdog, served: 0 };
     loop {
         if !until_readable(&mut busy).await {
             return;
@@ -88,21 +91,34 @@ pub(crate) async fn serve(conn: Rc<Connection>, h1: Conn) {
 
 /// Waits, owning next to nothing, for the first byte of a request.
 async fn until_readable(busy: &mut Busy) -> bool {
-    let limits = limits(&busy.conn);
-    // A new connection that says nothing is more likely to be an attack than a slow client.
-    let limit = if busy.served == 0 { limits.head_timeout } else { limits.idle_timeout };
-    busy.watchdog.arm(limit);
-    let Busy { conn, h1, watchdog, .. } = busy;
+    busy.watchdog.arm(limits(&busy.conn).idle_timeout);
+    let Busy { conn, h1, watchdog, served } = busy;
+    let mut hurries = false;
     poll_fn(|cx| {
-        if conn.worker.phase() != Phase::Serving || watchdog.expired() {
+        // A request that has arrived is served, draining or not: its client has done no wrong.
+        if let Poll::Ready(readable) = h1.poll_readable(cx) {
+            return Poll::Ready(readable.unwrap_or(false));
+        }
+        if watchdog.expired() {
             return Poll::Ready(false);
         }
-        h1.poll_readable(cx).map(|readable| readable.unwrap_or(false))
+        if conn.is_ending() {
+            if *served > 0 || conn.worker.phase() == Phase::Forced {
+                return Poll::Ready(false);
+            }
+            // Who has connected just before the end most likely has a request under way.
+            if !hurries {
+                hurries = true;
+                watchdog.arm(DRAIN_GRACE);
+            }
+        }
+        Poll::Pending
     })
     .await
 }
 
-fn limits(conn: &Connection) -> Limits {
+/// The limits of a connection's listener.
+pub(crate) fn limits(conn: &Connection) -> Limits {
     let plan = conn.worker.plan();
     conn.listener_in(&plan)
         .map_or(Limits::DEFAULT, |listener| listener.shared.settings.limits.clone())
@@ -142,7 +158,8 @@ async fn serve_one(scope: Scope<'_>, x: &mut Exchange, leg: &mut Leg, served: u3
     let worker = &scope.conn.worker;
     let plan = worker.plan();
     let Some(listener) = scope.conn.listener_in(&plan) else {
-        return After::Close;
+        let detail = "the listener is gone".into();
+        return finish(&scope, x, leg, Reason::NoRoute, Some(detail)).await;
     };
     let limits = &listener.shared.settings.limits;
     scope.watchdog.arm(limits.head_timeout);
@@ -158,7 +175,7 @@ async fn serve_one(scope: Scope<'_>, x: &mut Exchange, leg: &mut Leg, served: u3
         framing: facts.framing,
         keep_alive: facts.keep_alive && (last == 0 || served < last),
         expect_continue: facts.expect_continue,
-        upgrade: if facts.upgrade { found.upgrade } else { None },
+        upgrade: found.upgrade.filter(|protocols| facts.upgrade && may_upgrade(protocols)),
         te_trailers: found.te_trailers,
         http10: x.req.version() == Version::Http10,
     };
@@ -166,6 +183,14 @@ async fn serve_one(scope: Scope<'_>, x: &mut Exchange, leg: &mut Leg, served: u3
         return finish(&scope, x, leg, Reason::Expectation, None).await;
     }
     request::handle(scope, x, leg).await
+}
+
+/// HTTP/2 inside an upgraded connection would be requests that no policy sees: they are asked for
+/// with the protocol's preface, or not at all (RFC 9113 section 3.1 has done away with `h2c`).
+fn may_upgrade(protocols: &[u8]) -> bool {
+    !protocols
+        .split(|byte| *byte == b',')
+        .any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"h2c"))
 }
 
 /// Why there is no head.
@@ -204,7 +229,7 @@ async fn refuse(scope: &Scope<'_>, x: &mut Exchange, leg: &mut Leg, error: NoHea
     let metrics = &scope.conn.worker.metrics;
     let (reason, detail) = match error {
         NoHead::Forced | NoHead::Error(HeadError::Closed | HeadError::Io(_) | HeadError::H2(_)) => {
-            return After::Taken;
+            return After::Drop;
         }
         NoHead::Timeout => {
             metrics.limit(Limit::HeadTimeout);

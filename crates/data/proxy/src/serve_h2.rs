@@ -3,7 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use weft_http::Leg;
 use weft_http::error::HeadError;
@@ -23,6 +24,12 @@ use crate::request::{self, Scope};
 use crate::serve_h1::parse_reason;
 use crate::{record, respond};
 
+/// How long a peer may take to end a connection that we have ended in order.
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+/// How long the last frame may take to leave when we end a connection at once.
+const FORCE_GRACE: Duration = Duration::from_secs(1);
+
 /// What the streams of a connection tell it.
 #[derive(Debug, Default)]
 struct Streams {
@@ -30,96 +37,216 @@ struct Streams {
     resets: Cell<u32>,
     /// Streams under way.
     open: Cell<u32>,
+    /// What their heads take, bytes.
+    head_bytes: Cell<usize>,
     /// Wakes the connection's task.
     waker: RefCell<Option<Waker>>,
+}
+
+/// A stream under way; counts until it is dropped.
+struct OpenStream {
+    streams: Rc<Streams>,
+    head_bytes: usize,
+}
+
+/// How far the end of a connection has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Requests are welcome.
+    Open,
+    /// The client was told to send no more.
+    Drained,
+    /// What runs is cut off.
+    Forced,
+}
+
+/// A connection, between two requests.
+struct Serving {
+    conn: Rc<Connection>,
+    server: Server,
+    streams: Rc<Streams>,
+    watchdog: Watchdog,
+    limits: Limits,
+    heads_max: usize,
+    served: u32,
+    ending: Ending,
 }
 
 /// Serves a connection until it is closed.
 pub(crate) async fn serve(conn: Rc<Connection>, io: Io) {
     let limits = limits(&conn);
+    // What the client may send us unread, what we queue for it, and the heads of its requests
+    // share the memory of a connection.
+    let memory = limits.connection_memory_bytes_max;
+    let window = limits.h2_connection_window_bytes.min(memory / 2);
+    let share = ((memory - window) / 2) as usize;
     let settings = ServerSettings {
         streams_max: limits.h2_streams_max,
         head_bytes_max: limits.head_bytes_max,
-        connection_window_bytes: limits.h2_connection_window_bytes,
+        connection_window_bytes: window,
         stream_window_bytes: limits.h2_stream_window_bytes,
-        send_buffer_bytes: limits.connection_memory_bytes_max as usize / 8,
+        queued_bytes_max: share,
         resets_max: limits.h2_resets_max,
     };
     let handshake = time::timeout(limits.handshake_timeout, Server::handshake(io, &settings));
-    let Ok(Ok(mut server)) = handshake.await else { return };
-    let worker = conn.worker.clone();
-    let watchdog = poll_fn(|cx| Poll::Ready(worker.deadlines.watchdog(cx))).await;
-    let streams = Rc::new(Streams::default());
-    let mut phase = Phase::Serving;
+    let Ok(Ok(server)) = handshake.await else { return };
+    let watchdog = poll_fn(|cx| Poll::Ready(conn.worker.deadlines.watchdog(cx))).await;
     watchdog.arm(limits.idle_timeout);
-    loop {
-        let accepted = poll_fn(|cx| {
-            if streams.waker.borrow().is_none() {
-                streams.waker.replace(Some(cx.waker().clone()));
-            }
-            watch_phase(&conn, &mut server, &mut phase);
-            watch_resets(&conn, &mut server, &streams);
-            if watchdog.expired() {
-                if streams.open.get() == 0 {
-                    // Nobody asked for anything for long: GOAWAY, and the end.
-                    server.drain();
-                    watchdog.disarm();
-                } else {
-                    watchdog.arm(limits.idle_timeout);
-                }
-            }
-            server.poll_accept(cx)
-        })
-        .await;
-        match accepted {
-            Ok(accepted) => {
-                watchdog.arm(limits.idle_timeout);
-                streams.open.set(streams.open.get() + 1);
-                let stream = serve_stream(conn.clone(), accepted, streams.clone());
-                task::spawn("h2-stream", stream);
-            }
-            Err(Ended::Closed) => return,
-            Err(Ended::TooManyResets) => return,
+    let mut serving = Serving {
+        conn,
+        server,
+        streams: Rc::default(),
+        watchdog,
+        heads_max: share.max(limits.head_bytes_max as usize),
+        limits,
+        served: 0,
+        ending: Ending::Open,
+    };
+    while let Some(accepted) = poll_fn(|cx| serving.poll_accept(cx)).await {
+        serving.begin(accepted);
+    }
+}
+
+// === impl Serving ===
+
+impl Serving {
+    /// Waits for a request; `None` is the end of the connection.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Accepted>> {
+        if self.streams.waker.borrow().is_none() {
+            self.streams.waker.replace(Some(cx.waker().clone()));
+        }
+        self.watch_phase();
+        self.watch_limits();
+        if self.watchdog.expired() && !self.watch_time() {
+            return Poll::Ready(None);
+        }
+        match ready!(self.server.poll_accept(cx)) {
+            Ok(accepted) => Poll::Ready(Some(accepted)),
+            Err(Ended::Closed) => Poll::Ready(None),
             Err(Ended::Failed(error)) => {
                 if error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) {
-                    worker.metrics.limit(Limit::H2Resets);
+                    self.conn.worker.metrics.limit(Limit::H2Resets);
                 }
-                tracing::debug!(client = %conn.client, %error, "an HTTP/2 connection failed");
-                return;
+                tracing::debug!(client = %self.conn.client, %error, "an HTTP/2 connection failed");
+                Poll::Ready(None)
             }
         }
     }
-}
 
-fn watch_phase(conn: &Connection, server: &mut Server, seen: &mut Phase) {
-    let phase = conn.worker.phase();
-    if phase == *seen {
-        return;
-    }
-    *seen = phase;
-    match phase {
-        Phase::Serving => {}
-        Phase::Draining => server.drain(),
-        Phase::Forced => server.force(),
-    }
-}
-
-fn watch_resets(conn: &Connection, server: &mut Server, streams: &Streams) {
-    for _ in 0..streams.resets.replace(0) {
-        if server.count_reset(conn.worker.now()) {
-            conn.worker.metrics.limit(Limit::H2Resets);
+    /// Serves a request in a task of its own.
+    fn begin(&mut self, accepted: Accepted) {
+        let head_bytes = accepted.head_bytes();
+        if self.streams.head_bytes.get() + head_bytes > self.heads_max {
+            self.conn.worker.metrics.limit(Limit::ConnectionMemory);
+            // It counts like a reset: to go on like this is no way to use a connection.
+            self.streams.resets.set(self.streams.resets.get() + 1);
+            accepted.refuse();
             return;
+        }
+        self.served = self.served.saturating_add(1);
+        if self.ending == Ending::Open {
+            self.watchdog.arm(self.limits.idle_timeout);
+            let last = self.limits.requests_per_connection_max;
+            if last > 0 && self.served >= last {
+                self.drain();
+            }
+        }
+        let open = OpenStream::new(&self.streams, head_bytes);
+        task::spawn("h2-stream", serve_stream(self.conn.clone(), accepted, open));
+    }
+
+    fn watch_phase(&mut self) {
+        if self.conn.worker.phase() == Phase::Forced {
+            if self.ending != Ending::Forced {
+                self.server.force();
+                self.forced();
+            }
+        } else if self.ending == Ending::Open && self.conn.is_ending() {
+            self.drain();
+        }
+    }
+
+    fn watch_limits(&mut self) {
+        let metrics = &self.conn.worker.metrics;
+        for _ in 0..self.server.take_queue_exhausted() {
+            metrics.limit(Limit::ConnectionMemory);
+        }
+        for _ in 0..self.streams.resets.take() {
+            if self.ending != Ending::Forced && self.server.count_reset(self.conn.worker.now()) {
+                metrics.limit(Limit::H2Resets);
+                self.ending = Ending::Forced;
+                self.watchdog.arm(FORCE_GRACE);
+            }
+        }
+    }
+
+    /// Time is up for what was waited for. False when nothing more is.
+    fn watch_time(&mut self) -> bool {
+        match self.ending {
+            Ending::Open if self.streams.open.get() > 0 => {
+                self.watchdog.arm(self.limits.idle_timeout);
+            }
+            // Nobody asked for anything for long.
+            Ending::Open => self.drain(),
+            Ending::Drained if self.streams.open.get() > 0 => self.watchdog.arm(CLOSE_GRACE),
+            // The client does not take the hint.
+            Ending::Drained => {
+                self.server.force();
+                self.forced();
+            }
+            Ending::Forced => return false,
+        }
+        true
+    }
+
+    fn drain(&mut self) {
+        self.server.drain();
+        self.ending = Ending::Drained;
+        self.watchdog.arm(CLOSE_GRACE);
+    }
+
+    fn forced(&mut self) {
+        self.ending = Ending::Forced;
+        self.watchdog.arm(FORCE_GRACE);
+    }
+}
+
+// === impl OpenStream ===
+
+impl OpenStream {
+    fn new(streams: &Rc<Streams>, head_bytes: usize) -> Self {
+        streams.open.set(streams.open.get() + 1);
+        streams.head_bytes.set(streams.head_bytes.get() + head_bytes);
+        Self { streams: streams.clone(), head_bytes }
+    }
+
+    /// The client gave the stream up before it was answered.
+    fn was_reset(&self) {
+        self.streams.resets.set(self.streams.resets.get() + 1);
+        if let Some(waker) = &*self.streams.waker.borrow() {
+            waker.wake_by_ref();
         }
     }
 }
 
-async fn serve_stream(conn: Rc<Connection>, accepted: Accepted, streams: Rc<Streams>) {
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.streams.open.set(self.streams.open.get() - 1);
+        self.streams.head_bytes.set(self.streams.head_bytes.get() - self.head_bytes);
+    }
+}
+
+// === functions ===
+
+async fn serve_stream(conn: Rc<Connection>, accepted: Accepted, open: OpenStream) {
     let worker = conn.worker.clone();
     let watchdog = poll_fn(|cx| Poll::Ready(worker.deadlines.watchdog(cx))).await;
     let mut x = worker.take_exchange();
-    serve_request(&conn, &watchdog, &mut x, accepted, &streams).await;
+    serve_request(&conn, &watchdog, &mut x, accepted).await;
+    if x.record.status == Reason::ClientGone.status() {
+        open.was_reset();
+    }
     worker.give_exchange(x);
-    streams.open.set(streams.open.get() - 1);
 }
 
 async fn serve_request(
@@ -127,7 +254,6 @@ async fn serve_request(
     watchdog: &Watchdog,
     x: &mut Exchange,
     accepted: Accepted,
-    streams: &Streams,
 ) {
     let scope = Scope { conn, watchdog };
     let plan = conn.worker.plan();
@@ -153,12 +279,6 @@ async fn serve_request(
         }
     }
     request::handle(scope, x, &mut leg).await;
-    if x.record.status == Reason::ClientGone.status() {
-        streams.resets.set(streams.resets.get() + 1);
-        if let Some(waker) = &*streams.waker.borrow() {
-            waker.wake_by_ref();
-        }
-    }
 }
 
 fn facts(x: &mut Exchange, leg: &Leg) -> Result<Facts, &'static str> {

@@ -149,7 +149,9 @@ pub(crate) async fn relay(
     let counters = CopyCounters::default();
     let early = async {
         server.write_all(&from_client).await?;
-        client.write_all(&from_server).await
+        server.flush().await?;
+        client.write_all(&from_server).await?;
+        client.flush().await
     };
     let limit = weft_model::listener::Limits::DEFAULT.body_idle_timeout;
     if !matches!(time::timeout(limit, early).await, Ok(Ok(()))) {

@@ -138,14 +138,13 @@ async fn run(
         }
         StepRuntimeKind::Retry(policy) => {
             x.decided.retry = Some(policy.clone());
-            let max = policy.body_bytes_max;
-            if policy.attempts > 1 { body_steps::hold(scope, x, down, max, None).await } else { Ok(()) }
+            Ok(())
         }
         StepRuntimeKind::Buffering(buffering, retry) => {
             x.decided.retry_when = retry.clone();
             let refuse = buffering.request_bytes_max;
             let max = refuse.unwrap_or(body_steps::HELD_BYTES_MAX);
-            body_steps::hold(scope, x, down, max, Some(Reason::BodyTooLarge)).await
+            body_steps::hold(scope, x, down, max, Reason::BodyTooLarge).await
         }
         StepRuntimeKind::Mirror(parts_per_million, mirror) => {
             if select::draw(scope, *parts_per_million) {
@@ -226,13 +225,13 @@ async fn ask_authorizer(
     let failed = |detail: String| Stop::because(Reason::AuthorizerFailed, detail);
     if auth.forward_body {
         let max = auth.body_bytes_max.unwrap_or(body_steps::HELD_BYTES_MAX);
-        body_steps::hold(scope, x, down, max, Some(Reason::Unauthorized)).await?;
+        body_steps::hold(scope, x, down, max, Reason::Unauthorized).await?;
     }
     let question = forward_auth::question(auth, &x.req, client_facts(scope))
         .map_err(|error| failed(describe(&error)))?;
-    let body = if auth.forward_body { x.body.bytes().cloned() } else { None };
+    let body = if auth.forward_body { x.body.bytes() } else { None };
     let answer_max = auth.answer_bytes_max.unwrap_or(AUTH_ANSWER_BYTES_MAX);
-    let fetched = subrequest::fetch(scope, backend, question, body.as_deref(), answer_max).await;
+    let fetched = subrequest::fetch(scope, backend, question, body, answer_max).await;
     let (head, body) = match fetched {
         Ok(fetched) => fetched,
         Err(subrequest::FetchError::TooLarge) => {

@@ -1,10 +1,12 @@
 //! Bodies flow, both ways at once.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use weft_http::Leg;
+use weft_http::error::WriteError;
 use weft_http::pump::{Pump, PumpError};
 use weft_model::outcome::Reason;
 use weft_runtime::drain::Phase;
@@ -28,14 +30,13 @@ pub(crate) async fn stream(
 ) -> Result<Reason, Stop> {
     let worker = &scope.conn.worker;
     let Answered { mut up, lease, sender, keep_alive, .. } = answered;
-    let idle_limit = idle_limit(x, scope);
     let mut flow = Flow {
         sender,
         upload_broken: false,
         response: Pump::new(),
         transform,
         moved: u64::MAX,
-        idle_limit,
+        idle_limit: scope.body_idle(x),
         timer: request_timer(x, scope),
     };
     let result = poll_fn(|cx| flow.poll(cx, scope, x, down, &mut up)).await;
@@ -55,7 +56,8 @@ pub(crate) async fn stream(
             }
             match up {
                 Leg::H1(conn) if keep_alive && uploaded => lease.give_back(now, conn),
-                Leg::H2(mut stream) if !uploaded => stream.reset(h2::Reason::NO_ERROR),
+                // The answer came before the end of the request: nobody wants the rest.
+                Leg::H2(mut stream) if !uploaded => stream.reset(h2::Reason::CANCEL),
                 Leg::H1(_) | Leg::H2(_) => {}
             }
             Ok(Reason::Upstream)
@@ -77,7 +79,7 @@ struct Flow {
     transform: Option<Box<Transform>>,
     moved: u64,
     idle_limit: Duration,
-    timer: Option<std::pin::Pin<Box<dyn Future<Output = ()>>>>,
+    timer: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
 // === impl Flow ===
@@ -94,11 +96,15 @@ impl Flow {
         self.poll_upload(cx, x, down, up)?;
         match self.poll_response(cx, down, up) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-            Poll::Ready(Err(PumpError::Read(error))) => {
-                return Poll::Ready(Err((Reason::UpstreamReset, describe(&error))));
-            }
-            Poll::Ready(Err(PumpError::Write(error))) => {
-                return Poll::Ready(Err((Reason::ClientGone, describe(&error))));
+            Poll::Ready(Err(error)) => {
+                let reason = match &error {
+                    PumpError::Read(error) if error.is_malformed() => Reason::UpstreamProtocol,
+                    PumpError::Read(_) => Reason::UpstreamReset,
+                    // A body where there may be none, such as one that follows a 304.
+                    PumpError::Write(WriteError::Length) => Reason::UpstreamProtocol,
+                    PumpError::Write(_) => Reason::ClientGone,
+                };
+                return Poll::Ready(Err((reason, describe(&error))));
             }
             Poll::Pending => {}
         }
@@ -183,18 +189,11 @@ fn gave_up(reason: Reason, detail: &str) -> Poll<Result<(), (Reason, String)>> {
     Poll::Ready(Err((reason, detail.into())))
 }
 
-fn idle_limit(x: &Exchange, scope: &Scope<'_>) -> Duration {
-    let plan = x.plan.as_ref();
-    let listener = plan.and_then(|plan| scope.conn.listener_in(plan));
-    listener.map_or(weft_model::listener::Limits::DEFAULT.body_idle_timeout, |listener| {
-        listener.shared.settings.limits.body_idle_timeout
-    })
-}
-
-fn request_timer(
+/// The bound on the whole request, if its route has one.
+pub(crate) fn request_timer(
     x: &Exchange,
     scope: &Scope<'_>,
-) -> Option<std::pin::Pin<Box<dyn Future<Output = ()>>>> {
+) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
     let limit = x.route.as_ref()?.route.timeouts.request?;
     let spent = scope.conn.worker.now() - x.record.started?;
     Some(Box::pin(time::sleep(limit.saturating_sub(spent))))

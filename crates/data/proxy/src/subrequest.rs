@@ -10,7 +10,7 @@ use weft_message::h1::{BodyFraming, HeadLimits, write_request};
 use weft_message::{RequestHead, ResponseHead};
 use weft_runtime::{task, time};
 use weft_upstream::error::{ConnectError, PickError};
-use weft_upstream::{Backend, Connection, Dialled, Lease, Report, Tried};
+use weft_upstream::{Backend, Connection, Dialled, Lease, Report, Speaks, Tried};
 
 use crate::body_steps;
 use crate::exchange::{Exchange, MirrorPlan};
@@ -62,7 +62,7 @@ pub(crate) fn send_mirrors(scope: &Scope<'_>, x: &mut Exchange) {
     if x.decided.mirrors.is_empty() {
         return;
     }
-    let body = x.body.copied();
+    let body = x.body.take();
     for mirror in std::mem::take(&mut x.decided.mirrors) {
         let body = match (&body, mirror.body) {
             (_, false) => None,
@@ -136,6 +136,9 @@ async fn fetch_for(
     result
 }
 
+/// On a pooled connection that turns out to be closed, the request is sent once more, on a new one:
+/// nobody has answered it, and what asks here (an authorizer, an error page) has no side effects.
+/// Copies for mirrors are sent once.
 async fn exchange(
     worker: &Rc<Worker>,
     lease: &Lease,
@@ -143,11 +146,30 @@ async fn exchange(
     body: &[u8],
     answer_max: u64,
 ) -> Result<(ResponseHead, Vec<u8>), FetchError> {
-    let pooled = lease.pooled(worker.now(), false);
-    let Dialled { connection, .. } = match pooled {
-        Some(dialled) => dialled,
-        None => lease.dial(&worker.buffers, head.host()).await.map_err(FetchError::Connect)?,
-    };
+    let replayable = head.method().is_idempotent();
+    if let Some(Dialled { connection, idle }) =
+        lease.pooled(worker.now(), replayable, Speaks::Any)
+    {
+        match exchange_on(worker, lease, connection, head, body, answer_max).await {
+            Err(FetchError::Write(_) | FetchError::Head(HeadError::Closed)) if replayable => {
+                lease.stale(idle.unwrap_or_default());
+            }
+            result => return result,
+        }
+    }
+    let dialled = lease.dial(&worker.buffers, head.host(), Speaks::Any).await;
+    let Dialled { connection, .. } = dialled.map_err(FetchError::Connect)?;
+    exchange_on(worker, lease, connection, head, body, answer_max).await
+}
+
+async fn exchange_on(
+    worker: &Rc<Worker>,
+    lease: &Lease,
+    connection: Connection,
+    head: &RequestHead,
+    body: &[u8],
+    answer_max: u64,
+) -> Result<(ResponseHead, Vec<u8>), FetchError> {
     let mut up = match connection {
         Connection::H1(mut conn) => {
             let framing = match body.len() {

@@ -23,13 +23,13 @@ pub(crate) async fn tunnel(
     answered: Answered,
     protocol: Option<UpgradeToken>,
 ) -> Result<Reason, Stop> {
-    let Answered { up, lease, .. } = answered;
+    let Answered { up, lease, sender, .. } = answered;
     let now = scope.conn.worker.now();
     let unasked =
         || Stop::because(Reason::UpstreamProtocol, "101 without having been asked for it");
-    let (Some(protocol), true) = (protocol, x.facts.upgrade.is_some()) else {
-        return Err(unasked());
-    };
+    // Before the end of the request nobody could tell its body from the other protocol's bytes.
+    let asked = x.facts.upgrade.is_some() && sender.is_done() && down.is_body_complete();
+    let (Some(protocol), true) = (protocol, asked) else { return Err(unasked()) };
     let (Leg::H1(mut up), Leg::H1(client)) = (up, down) else { return Err(unasked()) };
     let latency = now.saturating_duration_since(lease.started());
     lease.report(now, Report::Answered { status: 101, latency });

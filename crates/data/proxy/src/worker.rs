@@ -86,6 +86,9 @@ pub(crate) struct Worker {
 /// Exchanges kept for reuse: as many as requests are usually under way on a worker.
 const EXCHANGES_KEPT_MAX: usize = 512;
 
+/// One whose heads were larger is dropped, so that some huge heads do not stay in memory.
+const EXCHANGE_KEPT_BYTES_MAX: usize = 16 << 10;
+
 /// How often idle upstream connections are looked over.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -151,7 +154,11 @@ async fn obey(
                     let _ = done.send(generation);
                 }
                 Some(Command::Listen(id, socket)) => acceptors.listen(&worker, id, socket),
-                Some(Command::Unlisten(id)) => acceptors.unlisten(&id),
+                Some(Command::Unlisten(id)) => {
+                    acceptors.unlisten(&id);
+                    // So that its idle connections notice.
+                    worker.deadlines.wake_all();
+                }
                 None => break,
             }
         }
@@ -194,6 +201,9 @@ impl Worker {
 
     /// Gives an exchange back; what it held is let go.
     pub(crate) fn give_exchange(&self, mut exchange: Box<Exchange>) {
+        if exchange.head_bytes() > EXCHANGE_KEPT_BYTES_MAX {
+            return;
+        }
         exchange.clear();
         let mut kept = self.exchanges.borrow_mut();
         if kept.len() < EXCHANGES_KEPT_MAX {
@@ -206,7 +216,6 @@ impl Worker {
         self.backends.reconcile(shared.upstreams.clone(), time::now());
         self.tcp_targets.borrow_mut().clear();
         self.plan.replace(Rc::new(Plan::new(shared)));
-        self.metrics.generation.set(generation.0);
         generation
     }
 

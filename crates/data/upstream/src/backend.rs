@@ -1,6 +1,7 @@
 //! One backend as one worker sees it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -100,7 +101,8 @@ impl Backend {
             return Err(PickError::NoEndpoint);
         }
         let view = self.view(&endpoints, now);
-        let index = self.picker.pick(&view, key, &tried.0, rng).ok_or(PickError::NoHealthyEndpoint)?;
+        let index =
+            self.picker.pick(&view, key, &tried.0, rng).ok_or(PickError::NoHealthyEndpoint)?;
         Ok(self.lease(&endpoints, index, now))
     }
 
@@ -123,17 +125,22 @@ impl Backend {
         &self.cells
     }
 
-    /// Replaces the endpoints; those that stay keep their connections and estimates.
+    /// Replaces the endpoints; those that stay keep their connections and estimates, whatever
+    /// becomes of their weight.
     pub(crate) fn set_endpoints(&self, wanted: &[model::Endpoint], shared: &Shared, now: Instant) {
         let known = self.endpoints.borrow().clone();
+        let by_addr: HashMap<SocketAddr, &Rc<Endpoint>> =
+            known.iter().map(|endpoint| (endpoint.addr, endpoint)).collect();
         let endpoints: Rc<[Rc<Endpoint>]> = wanted
             .iter()
             .map(|wanted| {
                 let weight = f64::from(wanted.weight);
-                let kept = known.iter().find(|have| have.addr == wanted.addr);
-                match kept {
-                    Some(kept) if (kept.weight - weight).abs() < f64::EPSILON => kept.clone(),
-                    _ => Rc::new(self.endpoint(wanted.addr, weight, shared, now)),
+                match by_addr.get(&wanted.addr) {
+                    Some(&kept) => {
+                        kept.weight.set(weight);
+                        kept.clone()
+                    }
+                    None => Rc::new(self.endpoint(wanted.addr, weight, shared, now)),
                 }
             })
             .collect();
@@ -143,12 +150,24 @@ impl Backend {
         self.endpoints.replace(endpoints);
     }
 
+    /// Takes the place of a backend with other settings but the same way of connecting: its
+    /// endpoints come over with their connections, estimates and health.
+    pub(crate) fn adopt(&self, before: &Self) {
+        self.endpoints.replace(before.endpoints.borrow().clone());
+    }
+
     /// Drops idle connections that are too old or were closed by the peer.
     pub(crate) fn sweep(&self, now: Instant) {
+        let idle_timeout = self.settings.pool.idle_timeout;
         for endpoint in self.endpoints.borrow().iter() {
-            endpoint.pool.sweep(now, self.settings.pool.idle_timeout);
-            endpoint.h2.borrow_mut().retain_mut(|client| !client.is_closed());
+            endpoint.pool.sweep(now, idle_timeout);
+            endpoint.h2.sweep(now, idle_timeout);
         }
+    }
+
+    /// Whether it left the configuration.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.get()
     }
 
     /// The backend left the configuration: what is idle is closed, what runs may finish.
@@ -156,7 +175,7 @@ impl Backend {
         self.retired.set(true);
         for endpoint in self.endpoints.borrow().iter() {
             endpoint.pool.clear();
-            endpoint.h2.borrow_mut().clear();
+            endpoint.h2.clear();
         }
     }
 
@@ -168,11 +187,11 @@ impl Backend {
     fn endpoint(&self, addr: SocketAddr, weight: f64, shared: &Shared, now: Instant) -> Endpoint {
         Endpoint {
             addr,
-            weight,
+            weight: Cell::new(weight),
             hash: hash::stable(addr.to_string().as_bytes()),
             shared: shared.endpoint(&self.settings.id, addr, now),
             pool: Default::default(),
-            h2: RefCell::default(),
+            h2: Default::default(),
             latency: PeakEwma::new(PeakEwma::DECAY, now),
         }
     }
@@ -193,6 +212,7 @@ impl Backend {
     fn lease(self: &Rc<Self>, endpoints: &[Rc<Endpoint>], index: usize, now: Instant) -> Lease {
         let endpoint = endpoints[index].clone();
         let pending = endpoint.latency.begin();
+        self.cells.in_flight.inc();
         Lease { backend: self.clone(), endpoint, index, started: now, _pending: pending }
     }
 }
@@ -207,10 +227,10 @@ impl Candidates for View<'_> {
     fn weight(&self, index: usize) -> f64 {
         let endpoint = &self.endpoints[index];
         if self.slow_start.window.is_zero() {
-            return endpoint.weight;
+            return endpoint.weight.get();
         }
         let age = self.now.saturating_duration_since(endpoint.shared.since);
-        endpoint.weight * slow_start::factor(&self.slow_start, age)
+        endpoint.weight.get() * slow_start::factor(&self.slow_start, age)
     }
 
     fn usable(&self, index: usize) -> bool {

@@ -13,7 +13,7 @@ use weft_resilience::outlier::Outlier;
 use weft_tls::ClientTls;
 
 use crate::backend::Backend;
-use crate::metrics::{BackendCells, UpstreamMetrics};
+use crate::metrics::UpstreamMetrics;
 use crate::shared::Shared;
 
 /// What a snapshot says of backends, prepared once for all workers.
@@ -64,23 +64,39 @@ impl Backends {
     }
 
     /// Follows a new snapshot. Backends whose settings are the same keep everything; those whose
-    /// endpoints changed keep what stays; those that are gone are retired.
+    /// endpoints changed keep what stays; those whose settings changed are made anew, with the
+    /// endpoints they had as far as they are connected to in the same way; those that are gone are
+    /// retired.
     pub fn reconcile(&self, prepared: Arc<Prepared>, now: Instant) {
+        let before = self.prepared.replace(prepared.clone());
         self.known.borrow_mut().retain(|id, backend| {
             let Some(wanted) = prepared.backends.get(id) else {
                 backend.retire();
                 return false;
             };
-            if !is_same_but_endpoints(&backend.settings, &wanted.settings)
-                || !is_same_tls(backend.tls.as_ref(), wanted.tls.as_ref())
-            {
-                backend.retire();
-                return false;
+            if before.backends.get(id).is_some_and(|before| is_untouched(before, wanted)) {
+                return true;
+            }
+            let same_tls = is_same_tls(backend.tls.as_ref(), wanted.tls.as_ref());
+            if !same_tls || !is_same_but_endpoints(&backend.settings, &wanted.settings) {
+                let made = Rc::new(Backend::new(
+                    wanted.settings.clone(),
+                    wanted.tls.clone(),
+                    wanted.outlier.clone(),
+                    backend.cells.clone(),
+                ));
+                if same_tls && backend.settings.protocol == wanted.settings.protocol {
+                    made.adopt(backend);
+                } else {
+                    // While the old one is held, what all workers know of an address is found.
+                    made.set_endpoints(&wanted.endpoints, &self.environment.shared, now);
+                    backend.retire();
+                }
+                *backend = made;
             }
             backend.set_endpoints(&wanted.endpoints, &self.environment.shared, now);
             true
         });
-        self.prepared.replace(prepared);
     }
 
     /// A backend by id; made when it is first used, so that memory follows use.
@@ -89,9 +105,9 @@ impl Backends {
             return Some(backend.clone());
         }
         let prepared = self.prepared.borrow().backends.get(id)?.clone();
-        let cells = Arc::new(BackendCells::default());
-        self.environment.metrics.add(id, &cells);
-        let backend = Rc::new(Backend::new(prepared.settings, prepared.tls, prepared.outlier, cells));
+        let cells = self.environment.metrics.cells(id);
+        let backend =
+            Rc::new(Backend::new(prepared.settings, prepared.tls, prepared.outlier, cells));
         backend.set_endpoints(&prepared.endpoints, &self.environment.shared, now);
         self.known.borrow_mut().insert(id.clone(), backend.clone());
         Some(backend)
@@ -108,6 +124,13 @@ impl Backends {
     pub fn environment(&self) -> &Environment {
         &self.environment
     }
+}
+
+/// Whether nothing at all has changed: the common case, once for every backend and change.
+fn is_untouched(before: &PreparedBackend, wanted: &PreparedBackend) -> bool {
+    Arc::ptr_eq(&before.settings, &wanted.settings)
+        && Arc::ptr_eq(&before.endpoints, &wanted.endpoints)
+        && is_same_tls(before.tls.as_ref(), wanted.tls.as_ref())
 }
 
 fn is_same_tls(have: Option<&Arc<ClientTls>>, wanted: Option<&Arc<ClientTls>>) -> bool {

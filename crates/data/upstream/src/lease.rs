@@ -100,8 +100,9 @@ impl Lease {
 
     /// Keeps the connection of a completed exchange for its next use.
     pub fn give_back(&self, now: Instant, conn: Box<Conn>) {
-        // Whether the peer has closed it meanwhile is looked at when it is taken.
-        if conn.is_reusable() {
+        // Whether the peer has closed it meanwhile is looked at when it is taken. Bytes after an
+        // answer are nobody's; the next request must not take them for its own.
+        if conn.is_reusable() && !conn.has_unread() && !self.backend.is_retired() {
             let idle_max = self.backend.settings.pool.idle_per_endpoint_max as usize;
             self.endpoint.pool.give(now, conn, idle_max);
         }
@@ -115,5 +116,16 @@ impl Lease {
     /// A reused connection broke before it gave any byte of an answer.
     pub fn stale(&self, idle: Duration) {
         self.endpoint.pool.observe_close(idle);
+    }
+
+    /// A reused connection gave an answer after it had been idle for so long.
+    pub fn alive(&self, idle: Duration) {
+        self.endpoint.pool.observe_alive(idle);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.backend.cells.in_flight.dec();
     }
 }

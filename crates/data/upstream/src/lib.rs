@@ -3,7 +3,8 @@
 //! Each worker has its own [`Backends`]: pools, load estimates and pickers are never shared, so a
 //! request takes no lock. What must hold for the whole process (health of an endpoint, ejections)
 //! lies in [`shared::Shared`] as atomics, keyed by backend and address, and survives a change of
-//! configuration.
+//! configuration. On the control thread, [`health::Prober`] asks endpoints how they are, and
+//! [`resolve::Resolver`] keeps the addresses of names.
 //!
 //! A request picks a [`Lease`] on one endpoint, gets a connection from it, and reports how it went
 //! by [`Lease::report`]; dropping the lease gives the load back.
@@ -13,15 +14,17 @@ mod backends;
 mod connect;
 mod endpoint;
 pub mod error;
+pub mod health;
 mod lease;
 pub mod metrics;
-pub mod health;
-pub mod resolve;
 mod pool;
+pub mod resolve;
 pub mod shared;
+#[cfg(test)]
+mod testing;
 
 pub use backend::Backend;
 pub use backends::{Backends, Environment, Prepared, PreparedBackend};
-pub use connect::{Connection, Dialled};
+pub use connect::{Connection, Dialled, Speaks};
 pub use endpoint::Endpoint;
 pub use lease::{Lease, Report, Tried};

@@ -1,9 +1,14 @@
 //! What is counted of upstream connections.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use weft_model::id::BackendId;
 use weft_runtime::metrics::{Collect, Counter, Gauge, Sink};
+
+/// More backends than this share one series, `other`, so that a scrape stays bounded whatever the
+/// configuration.
+const BACKENDS_SHOWN_MAX: usize = 2_000;
 
 /// The cells of one backend in one worker.
 #[derive(Debug, Default)]
@@ -25,17 +30,22 @@ pub struct BackendCells {
 /// The cells of all backends that one worker has used.
 #[derive(Debug, Default)]
 pub struct UpstreamMetrics {
-    backends: Mutex<Vec<(BackendId, Arc<BackendCells>)>>,
+    backends: Mutex<HashMap<BackendId, Arc<BackendCells>>>,
 }
 
 // === impl UpstreamMetrics ===
 
 impl UpstreamMetrics {
-    /// Adds a backend's cells; called when the worker first uses it.
-    pub(crate) fn add(&self, id: &BackendId, cells: &Arc<BackendCells>) {
-        // Short: one push; taken by the scrape and at the first use of a backend only.
+    /// A backend's cells; kept for the life of the process, so that a counter never goes back.
+    pub(crate) fn cells(&self, id: &BackendId) -> Arc<BackendCells> {
+        // Short: one look-up; taken by the scrape and at the first use of a backend only.
         let mut backends = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
-        backends.push((id.clone(), cells.clone()));
+        if let Some(cells) = backends.get(id) {
+            return cells.clone();
+        }
+        let shown = backends.len() < BACKENDS_SHOWN_MAX;
+        let id = if shown { id.clone() } else { BackendId::new("other") };
+        backends.entry(id).or_default().clone()
     }
 }
 

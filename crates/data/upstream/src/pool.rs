@@ -1,10 +1,13 @@
-//! Idle connections to one endpoint, of one worker.
+//! Connections to one endpoint, of one worker: HTTP/1.1 while they are idle, HTTP/2 while they are
+//! open.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use weft_http::h1::Conn;
+use weft_http::h2::Client;
 use weft_resilience::idle::LearnedIdle;
 
 /// Idle HTTP/1.1 connections, the most recently used at the back.
@@ -20,6 +23,21 @@ struct Idle {
     since: Instant,
 }
 
+/// HTTP/2 connections. Requests share them, so they are lent out by handle.
+#[derive(Debug)]
+pub(crate) struct SharedPool {
+    known: RefCell<Vec<Shared>>,
+    /// Whoever makes a connection has it, so that a burst of requests does not make one each.
+    turn: Semaphore,
+}
+
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    /// When it was first seen without a stream.
+    idle_since: Option<Instant>,
+}
+
 // === impl Pool ===
 
 impl Pool {
@@ -32,7 +50,7 @@ impl Pool {
         now: Instant,
         replayable: bool,
         idle_timeout: Duration,
-    ) -> Option<Box<Conn>> {
+    ) -> Option<(Box<Conn>, Duration)> {
         let mut idle = self.idle.borrow_mut();
         let safe_age = self.learned.safe_age(replayable, idle_timeout);
         while let Some(mut entry) = idle.pop_back() {
@@ -43,7 +61,7 @@ impl Pool {
                 return None;
             }
             if entry.conn.is_quiet() {
-                return Some(entry.conn);
+                return Some((entry.conn, age));
             }
             self.learned.observe_close(age);
         }
@@ -72,6 +90,11 @@ impl Pool {
         self.learned.observe_close(age);
     }
 
+    /// A reused connection turned out to be alive after it had been idle for so long.
+    pub(crate) fn observe_alive(&self, age: Duration) {
+        self.learned.observe_alive(age);
+    }
+
     /// Drops what is too old or was closed by the peer.
     pub(crate) fn sweep(&self, now: Instant, idle_timeout: Duration) {
         let mut idle = self.idle.borrow_mut();
@@ -93,5 +116,62 @@ impl Pool {
     /// Drops all.
     pub(crate) fn clear(&self) {
         self.idle.borrow_mut().clear();
+    }
+}
+
+// === impl SharedPool ===
+
+impl Default for SharedPool {
+    fn default() -> Self {
+        Self { known: RefCell::default(), turn: Semaphore::new(1) }
+    }
+}
+
+impl SharedPool {
+    /// Waits until nobody else makes a connection here. `None` never happens: the turn is not
+    /// closed.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turn.acquire().await.ok()
+    }
+
+    /// A connection on which one more stream may be opened, and for how long it had none.
+    pub(crate) fn take(&self, now: Instant) -> Option<(Client, Duration)> {
+        let mut known = self.known.borrow_mut();
+        known.retain_mut(|shared| !shared.client.is_closed());
+        let shared = known.iter_mut().find(|shared| shared.client.has_room())?;
+        let idle = shared
+            .idle_since
+            .take()
+            .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        Some((shared.client.clone(), idle))
+    }
+
+    /// Adds a new one.
+    pub(crate) fn add(&self, client: Client) {
+        self.known.borrow_mut().push(Shared { client, idle_since: None });
+    }
+
+    /// Lets go what has ended, and what had no stream for too long; the latter closes in order.
+    pub(crate) fn sweep(&self, now: Instant, idle_timeout: Duration) {
+        self.known.borrow_mut().retain_mut(|shared| {
+            if shared.client.open_streams() > 0 {
+                shared.idle_since = None;
+                return !shared.client.is_closed();
+            }
+            let since = *shared.idle_since.get_or_insert(now);
+            now.saturating_duration_since(since) < idle_timeout && !shared.client.is_closed()
+        });
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.known.borrow().len()
+    }
+
+    /// Lets go all; each closes when its last stream has ended.
+    pub(crate) fn clear(&self) {
+        self.known.borrow_mut().clear();
     }
 }

@@ -45,7 +45,12 @@ impl Shared {
     }
 
     /// The entry of an endpoint, made if it is new.
-    pub fn endpoint(&self, backend: &BackendId, addr: SocketAddr, now: Instant) -> Arc<SharedEndpoint> {
+    pub fn endpoint(
+        &self,
+        backend: &BackendId,
+        addr: SocketAddr,
+        now: Instant,
+    ) -> Arc<SharedEndpoint> {
         // Held for a look-up when a plan is built, never on the path of a request.
         let mut entries = self.0.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (backend.clone(), addr);

@@ -51,6 +51,9 @@ struct Output {
     stderr: Arc<Mutex<Vec<String>>>,
 }
 
+/// Lines of each log that a failed test shows.
+const LINES_SHOWN: usize = 20;
+
 // === impl Gateway ===
 
 impl Gateway {
@@ -243,10 +246,15 @@ impl Drop for Gateway {
             let _ = reader.join();
         }
         if std::thread::panicking() {
-            eprintln!("--- the gateway's standard error:\n{}", self.stderr().join("\n"));
-            eprintln!("--- its access log:\n{}", self.stdout().join("\n"));
+            eprintln!("--- the end of the gateway's standard error:\n{}", end(&self.stderr()));
+            eprintln!("--- the end of its access log:\n{}", end(&self.stdout()));
         }
     }
+}
+
+/// The last of many lines.
+fn end(lines: &[String]) -> String {
+    lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n")
 }
 
 /// Keeps the lines of a pipe.

@@ -112,6 +112,11 @@ impl H2Frames {
         self.client.try_send(frames)
     }
 
+    /// Changes how long a write waits for the peer to take bytes.
+    pub fn set_write_timeout(&mut self, timeout: std::time::Duration) {
+        self.client.set_write_timeout(timeout);
+    }
+
     /// A frame's bytes.
     pub fn encode(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).expect("frames are small").to_be_bytes();

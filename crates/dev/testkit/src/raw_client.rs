@@ -87,6 +87,15 @@ impl RawClient {
         self.stream.set_read_timeout(timeout);
     }
 
+    /// Changes how long a write waits for the peer to take bytes.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is gone.
+    pub fn set_write_timeout(&mut self, timeout: Duration) {
+        self.stream.tcp().set_write_timeout(Some(timeout)).expect("the connection is open");
+    }
+
     /// Sends bytes as they are.
     ///
     /// # Panics

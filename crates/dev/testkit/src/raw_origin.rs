@@ -188,6 +188,11 @@ impl RawOrigin {
         );
     }
 
+    /// Forgets the requests so far. Not to be called while one is being read.
+    pub fn forget(&self) {
+        lock(&self.shared.log).requests.clear();
+    }
+
     /// Ends every open connection, as a restart would.
     pub fn close_connections(&self) {
         for socket in lock(&self.shared.log).sockets.iter().flatten() {

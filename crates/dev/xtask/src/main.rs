@@ -11,6 +11,7 @@ mod ci;
 mod deny;
 mod examples;
 mod fuzz;
+mod interop;
 mod layers;
 mod metadata;
 mod run;
@@ -51,6 +52,8 @@ enum Command {
         /// One target; all without it.
         target: Option<String>,
     },
+    /// Check that real clients get through: curl, nghttp, h2load, OpenSSL, gRPC and WebSocket.
+    Interop(interop::InteropArgs),
     /// Compare with other proxies: `cargo xtask bench gateway --help`.
     Bench {
         /// What to measure, and options of the harness.
@@ -92,6 +95,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Status => status::run_status(),
         Command::Examples => examples::run_examples(),
         Command::Fuzz { length, target } => fuzz::run_fuzz(length, target.as_deref()),
+        Command::Interop(args) => interop::run_interop(&args),
         Command::Bench { args } => run::bench(&args),
         Command::Count { args } => {
             let mut all = vec!["gateway".to_owned(), "--only".to_owned(), "callgrind".to_owned()];

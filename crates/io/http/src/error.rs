@@ -63,3 +63,35 @@ pub enum WriteError {
     #[error("a field cannot be sent over HTTP/2")]
     Field,
 }
+
+// === impl HeadError ===
+
+impl HeadError {
+    /// Whether the peer broke the rules, as opposed to having gone away.
+    pub fn is_malformed(&self) -> bool {
+        match self {
+            Self::Parse(_) | Self::Invalid(_) => true,
+            Self::H2(error) => is_violation(error),
+            Self::Closed | Self::Truncated | Self::Io(_) => false,
+        }
+    }
+}
+
+// === impl ReadError ===
+
+impl ReadError {
+    /// Whether the peer broke the rules, as opposed to having gone away.
+    pub fn is_malformed(&self) -> bool {
+        match self {
+            Self::Malformed(_) | Self::Trailers(_) => true,
+            Self::H2(error) => is_violation(error),
+            Self::Truncated | Self::Io(_) => false,
+        }
+    }
+}
+
+/// An error that our side of HTTP/2 raised about what the peer sent, such as DATA that does not add
+/// up to the content length (RFC 9113 section 8.1.1).
+fn is_violation(error: &h2::Error) -> bool {
+    error.is_library() && !error.is_io()
+}

@@ -6,6 +6,7 @@
 //! [`RequestHead`]: weft_message::RequestHead
 //! [`ResponseHead`]: weft_message::ResponseHead
 
+mod budget;
 mod client;
 mod convert;
 mod server;

@@ -20,9 +20,6 @@ pub enum Io {
 
 // === impl Io ===
 
-impl Io {
-}
-
 impl Stream for Io {
     fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

@@ -117,6 +117,18 @@ impl ClientTls {
         Ok(Self { config: Arc::new(config), server_name, verifies: !insecure_skip_verify })
     }
 
+    /// The same, offering HTTP/1.1 only: for a request to upgrade, which HTTP/2 has no way for.
+    #[must_use]
+    pub fn http1(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self {
+            config: Arc::new(config),
+            server_name: self.server_name.clone(),
+            verifies: self.verifies,
+        }
+    }
+
     /// The configuration for a handshake.
     pub fn config(&self) -> &Arc<ClientConfig> {
         &self.config

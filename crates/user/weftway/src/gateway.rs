@@ -16,7 +16,7 @@ use weft_proxy::access_log::{self, AccessLog};
 use weft_proxy::live::Live;
 use weft_proxy::plan::SharedPlan;
 use weft_runtime::drain::{self, Drained, Watch};
-use weft_runtime::metrics::Registry;
+use weft_runtime::metrics::{Collect, Gauge, Registry, Sink};
 use weft_runtime::ready::{Blocker, Readiness};
 use weft_runtime::signal::Termination;
 use weft_runtime::{log, task, time, worker};
@@ -43,7 +43,12 @@ pub(crate) struct Gateway {
     resolved: watch::Receiver<Resolved>,
     live: Live,
     registry: Registry,
+    in_force: Arc<InForce>,
 }
+
+/// The generation that every worker serves.
+#[derive(Debug, Default)]
+struct InForce(Gauge);
 
 /// Runs until a signal has drained it.
 pub(crate) fn run(args: GatewayArgs) -> anyhow::Result<ExitCode> {
@@ -110,6 +115,8 @@ impl Gateway {
             access_log: start_access_log(args.access_log, &registry),
             drain,
         };
+        let in_force = Arc::new(InForce::default());
+        registry.register(in_force.clone());
         let count = args.workers.map_or_else(worker::cores, usize::from);
         let fleet = Fleet::start(count, &parts)?;
         let (backends, watched) = watch::channel(Arc::default());
@@ -127,6 +134,7 @@ impl Gateway {
             backends,
             resolved,
             live,
+            in_force,
             registry,
         })
     }
@@ -159,6 +167,7 @@ impl Gateway {
         let (Some(plan), Some(world)) = (&self.plan, &self.world) else { return };
         let plan = Arc::new(plan.with_resolved(&self.resolved.borrow_and_update()));
         let errors = self.fleet.apply(&plan).await;
+        self.in_force.0.set(plan.generation.0);
         for error in &errors {
             tracing::error!("{error:#}");
         }
@@ -191,6 +200,17 @@ impl Gateway {
         task::spawn("admin", admin::serve(listener, state));
         tracing::info!(%addr, "admin endpoint");
         Ok(Some(addr))
+    }
+}
+
+impl Collect for InForce {
+    fn collect(&self, sink: &mut Sink) {
+        sink.gauge(
+            "weftway_config_generation",
+            "Generation of the configuration that every worker serves.",
+            &[],
+            self.0.value() as f64,
+        );
     }
 }
 

@@ -18,7 +18,7 @@ fn start(documents: &[&str]) -> Conformance {
 fn http_route_simple_same_namespace() {
     let rules = format!("  - backendRefs: [{}]\n", backend_ref("v1"));
     let it = start(&[&same_namespace(), &route("HTTPRoute", "simple", &rules)]);
-    it.check(&[("any.test", "/", &[], "v1"), ("", "/x/y?z", &[], "v1")]);
+    it.check(&[("any.test", "/", &[], "v1"), ("other.test:80", "/x/y?z", &[], "v1")]);
 }
 
 #[test]

@@ -109,7 +109,8 @@ fn weights_share_connections() {
         .document("tcp.yaml", document)
         .start();
     let count = (0..40).filter(|_| greeting(&gateway).as_deref() == Some("a")).count();
-    assert_eq!(count, 30);
+    // The turn to begin with is drawn, so that not all workers begin alike.
+    assert!((28..=32).contains(&count), "{count} of 40");
 }
 
 #[test]

@@ -241,7 +241,7 @@ fn weights_of_services_in_a_route() {
         .backend("b:80", b.addr())
         .start();
     let shares = shares(&gateway, 40);
-    assert_eq!((shares["a"], shares["b"]), (30, 10));
+    assert!((28..=32).contains(&shares["a"]), "{shares:?}");
 }
 
 #[test]

@@ -5,12 +5,12 @@ mod tests;
 
 use thiserror::Error;
 
-use crate::bytes::{hex_value, is_control};
+use crate::bytes::{folded_eq, hex_value, is_control};
 use crate::error::ParseError;
 use crate::fields::Fields;
 use crate::h1::field::parse_fields;
 use crate::h1::framing::{BodyFraming, Noted};
-use crate::known::{Known, id_of};
+use crate::known::{Known, UNKNOWN, id_of};
 
 /// Finds the data of one body in the bytes that follow a head.
 ///
@@ -385,7 +385,7 @@ impl BodyReader {
                 Err(ParseError::TooManyFields) => return Err(BodyError::TrailersTooLarge),
                 Err(error) => return Err(BodyError::Trailers(error)),
             }
-            trailers.fields.retain_ids(is_id_allowed);
+            trailers.fields.retain_entries(|id, name, _| is_allowed(id, name));
             self.state = State::Done;
         } else if trailers.raw.ends_with(b"\n") && !trailers.raw.ends_with(b"\r\n") {
             return Err(BodyError::Trailers(ParseError::BareLf));
@@ -396,9 +396,15 @@ impl BodyReader {
 
 // === functions ===
 
-/// Whether a field of this name may come after the body (RFC 9110 section 6.5.1).
+/// Whether a field of this name may come after the body (RFC 9110 section 6.5.1). Names that only
+/// fold to a forbidden one (`X_Forwarded_For`) may not either: an origin may read them as that.
 pub fn is_trailer_allowed(name: &str) -> bool {
-    is_id_allowed(id_of(name.as_bytes()))
+    is_allowed(id_of(name.as_bytes()), name.as_bytes())
+}
+
+fn is_allowed(id: u8, name: &[u8]) -> bool {
+    let is_alias = || FORBIDDEN_NAMES.iter().any(|known| folded_eq(known.as_str().as_bytes(), name));
+    is_id_allowed(id) && !(id == UNKNOWN && is_alias())
 }
 
 #[inline]

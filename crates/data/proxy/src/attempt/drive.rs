@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use weft_http::Leg;
@@ -14,9 +14,10 @@ use weft_model::backend::HostHeader;
 use weft_model::outcome::Reason;
 use weft_runtime::drain::Phase;
 use weft_runtime::time;
-use weft_upstream::{Connection, Dialled, Lease};
+use weft_upstream::{Connection, Dialled, Lease, Speaks};
 
 use super::{Answered, Failed};
+use crate::body::Sender;
 use crate::exchange::Exchange;
 use crate::metrics::Limit;
 use crate::request::Scope;
@@ -41,50 +42,48 @@ pub(super) async fn attempt(
     fresh: bool,
 ) -> Result<Answered, (Lease, Failed)> {
     let worker = &scope.conn.worker;
-    let replayable = x.is_replayable();
-    let pooled = if fresh { None } else { lease.pooled(lease.started(), replayable) };
+    let speaks = match x.facts.upgrade {
+        // Only HTTP/1.1 has upgrades.
+        Some(_) => Speaks::Http1,
+        None => Speaks::Any,
+    };
+    let replayable = x.stays_replayable();
+    let pooled = if fresh { None } else { lease.pooled(lease.started(), replayable, speaks) };
+    let original = set_host(x, &lease);
     let dialled = match pooled {
         Some(dialled) => Ok(dialled),
         // Rare, so its state does not make every request's larger.
-        None => Box::pin(lease.dial(&worker.buffers, x.req.host())).await,
+        None => Box::pin(lease.dial(&worker.buffers, x.req.host(), speaks)).await,
     };
-    let Dialled { connection, reused } = match dialled {
-        Ok(dialled) => dialled,
-        Err(error) => {
-            let failed = Failed {
-                reason: error.reason(),
-                detail: describe(&error),
-                sent: false,
-                stale: false,
-            };
-            return Err((lease, failed));
-        }
+    let begun = match dialled {
+        Ok(Dialled { connection, idle }) => begin(x, connection).map(|up| (up, idle)).map_err(
+            // The connection is gone, and nothing was sent on it.
+            |error| Failed::unsent(Reason::UpstreamReset, &error, idle.is_some()),
+        ),
+        Err(error) => Err(Failed::unsent(error.reason(), &error, false)),
     };
-    set_host(x, &lease);
+    restore_host(x, original);
+    let (mut up, idle) = match begun {
+        Ok(begun) => begun,
+        Err(failed) => return Err((lease, failed)),
+    };
     x.record.upstream_started = Some(lease.started());
-    let mut up = match begin(x, connection) {
-        Ok(up) => up,
-        Err(error) => {
-            let failed = Failed {
-                reason: Reason::UpstreamReset,
-                detail: describe(&error),
-                sent: false,
-                stale: reused,
-            };
-            return Err((lease, failed));
-        }
-    };
-    let mut drive = Drive::new(x, &lease);
+    let mut drive = Drive::new(x, scope, &lease);
     let head = poll_fn(|cx| drive.poll(cx, scope, x, down, &mut up)).await;
+    scope.watchdog.disarm();
     let Drive { sender, .. } = drive;
     match head {
         Ok(head) => {
             x.record.response_head = Some(worker.now());
+            note_idle(x, &lease, idle);
             let Head { framing, declared, keep_alive, tunnel } = head;
             Ok(Answered { up, lease, sender, framing, declared, keep_alive, tunnel })
         }
         Err(mut failed) => {
-            failed.stale = failed.stale && reused;
+            failed.stale = failed.stale && idle.is_some();
+            if let Some(idle) = idle.filter(|_| failed.stale) {
+                lease.stale(idle);
+            }
             up.abort(h2::Reason::CANCEL);
             Err((lease, failed))
         }
@@ -101,10 +100,11 @@ struct Head {
 
 /// The wait for a response head while the request's body may still be on its way.
 struct Drive {
-    sender: crate::body::Sender,
+    sender: Sender,
     /// Sending failed; an early response may still explain why.
     send_failed: Option<WriteError>,
     moved: u64,
+    idle_limit: Duration,
     interim: u32,
     timer: Option<(Timer, Reason)>,
 }
@@ -112,11 +112,12 @@ struct Drive {
 // === impl Drive ===
 
 impl Drive {
-    fn new(x: &Exchange, lease: &Lease) -> Self {
+    fn new(x: &Exchange, scope: &Scope<'_>, lease: &Lease) -> Self {
         Self {
-            sender: x.body.sender(),
+            sender: Sender::new(),
             send_failed: None,
-            moved: 0,
+            moved: u64::MAX,
+            idle_limit: scope.body_idle(x),
             interim: 0,
             timer: timer(x, lease),
         }
@@ -141,7 +142,7 @@ impl Drive {
                         let detail = "too many interim responses";
                         return Poll::Ready(Err(failed(Reason::UpstreamProtocol, detail)));
                     }
-                    if let Err(error) = respond::interim(cx, x, down) {
+                    if let Err(error) = respond::interim(x, down) {
                         return Poll::Ready(Err(failed(Reason::ClientGone, &describe(&error))));
                     }
                 }
@@ -149,6 +150,12 @@ impl Drive {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.head_failed(&error))),
                 Poll::Pending => break,
             }
+        }
+        // An interim response has to leave now: the client may wait for it.
+        if self.interim > 0
+            && let Poll::Ready(Err(error)) = down.poll_flush(cx)
+        {
+            return Poll::Ready(Err(failed(Reason::ClientGone, &describe(&error))));
         }
         self.poll_patience(cx, scope, x, down)
     }
@@ -166,23 +173,27 @@ impl Drive {
             return Ok(());
         }
         let polled = self.sender.poll(cx, &mut x.body, down, up);
+        x.record.request_bytes = self.sender.bytes();
         match polled {
             Poll::Ready(Ok(())) => scope.watchdog.disarm(),
-            Poll::Pending => {
-                let moved = self.sender.bytes();
-                if moved != self.moved || moved == 0 {
-                    self.moved = moved;
-                    if let Some(limit) = body_idle(x, scope) {
-                        scope.watchdog.arm(limit);
-                    }
+            Poll::Pending if self.sender.bytes() != self.moved => {
+                self.moved = self.sender.bytes();
+                // A client that waits for 100 sends nothing before the upstream has said so.
+                let waits = x.facts.expect_continue && self.moved == 0 && self.interim == 0;
+                if !waits {
+                    scope.watchdog.arm(self.idle_limit);
                 }
             }
-            Poll::Ready(Err(PumpError::Write(error))) => self.send_failed = Some(error),
+            Poll::Pending => {}
+            Poll::Ready(Err(PumpError::Write(error))) => {
+                self.send_failed = Some(error);
+                // The answer that may explain it does not take longer than a body may.
+                scope.watchdog.arm(self.idle_limit);
+            }
             Poll::Ready(Err(PumpError::Read(error))) => {
                 return Err(failed(client_reason(&error), &describe(&error)));
             }
         }
-        x.record.request_bytes = self.sender.bytes();
         Ok(())
     }
 
@@ -195,15 +206,16 @@ impl Drive {
         down: &mut Leg,
     ) -> Poll<Result<Head, Failed>> {
         let worker = &scope.conn.worker;
-        if x.body.is_held() || self.sender.is_done() {
+        if self.sender.is_done() {
             if down.poll_gone(cx).is_ready() {
                 let detail = "the client closed the connection before the answer";
                 return Poll::Ready(Err(failed(Reason::ClientGone, detail)));
             }
         } else if scope.watchdog.expired() {
-            worker.metrics.limit(Limit::BodyIdle);
-            let detail = "the request body stopped arriving or being taken";
-            return Poll::Ready(Err(failed(Reason::BodyTimeout, detail)));
+            return Poll::Ready(Err(self.body_stopped(scope, x, down)));
+        } else if x.body.is_held() && down.poll_gone(cx).is_ready() {
+            let detail = "the client closed the connection while its request was sent";
+            return Poll::Ready(Err(failed(Reason::ClientGone, detail)));
         }
         if let Some((timer, reason)) = &mut self.timer
             && timer.as_mut().poll(cx).is_ready()
@@ -218,28 +230,44 @@ impl Drive {
         Poll::Pending
     }
 
+    /// The request's body has made no progress for too long: whose fault is it?
+    fn body_stopped(&self, scope: &Scope<'_>, x: &Exchange, down: &Leg) -> Failed {
+        scope.conn.worker.metrics.limit(Limit::BodyIdle);
+        let is_upstreams = self.send_failed.is_some() || x.body.is_held() || !down.chunk().is_empty();
+        if is_upstreams {
+            return failed(Reason::UpstreamTimeout, "the request body was not taken any more");
+        }
+        failed(Reason::BodyTimeout, "the request body stopped arriving")
+    }
+
     fn head_failed(&mut self, error: &HeadError) -> Failed {
-        let reason = match error {
-            HeadError::Parse(_) | HeadError::Invalid(_) => Reason::UpstreamProtocol,
-            HeadError::Closed | HeadError::Truncated | HeadError::Io(_) | HeadError::H2(_) => {
-                Reason::UpstreamReset
-            }
+        let reason = match error.is_malformed() {
+            true => Reason::UpstreamProtocol,
+            false => Reason::UpstreamReset,
         };
+        // An HTTP/2 upstream that refused the stream says that it did nothing with it.
+        let refused = matches!(error, HeadError::H2(error) if is_refused(error));
         let closed = match error {
             HeadError::Closed => true,
-            HeadError::H2(error) => is_refused(error),
+            HeadError::H2(error) => refused || error.is_io(),
             HeadError::Truncated
             | HeadError::Io(_)
             | HeadError::Parse(_)
             | HeadError::Invalid(_) => false,
         };
-        // An HTTP/2 upstream that refused the stream says that it did nothing with it.
-        let sent = !matches!(error, HeadError::H2(error) if is_refused(error));
         let mut detail = describe(error);
         if let Some(error) = &self.send_failed {
             detail = format!("{detail}; while sending: {}", describe(error));
         }
-        Failed { reason, detail, sent, stale: closed }
+        Failed { reason, detail, sent: !refused, stale: closed }
+    }
+}
+
+// === impl Failed ===
+
+impl Failed {
+    fn unsent(reason: Reason, error: &dyn std::error::Error, stale: bool) -> Self {
+        Self { reason, detail: describe(error), sent: false, stale }
     }
 }
 
@@ -271,24 +299,36 @@ fn poll_head(
                 })
             })
         }
-        Leg::H2(stream) => stream.poll_response(cx, &RESPONSE_HEAD, &mut x.rsp).map_ok(|()| {
-            let declared = match x.rsp.fields.content_length() {
-                Ok(Some(length)) => BodyFraming::Length(length),
-                Ok(None) | Err(_) => BodyFraming::Chunked,
-            };
-            let bodiless = *x.req.method() == Method::Head || stream.is_body_complete();
-            let framing = if bodiless { BodyFraming::None } else { declared };
-            let declared = match declared {
-                BodyFraming::Chunked if bodiless => BodyFraming::Length(0),
-                declared => declared,
-            };
-            Some(Head { framing, declared, keep_alive: true, tunnel: false })
-        }),
+        Leg::H2(stream) => {
+            if let Poll::Ready(Some(interim)) =
+                stream.poll_interim(cx, &RESPONSE_HEAD, &mut x.rsp)
+            {
+                return Poll::Ready(interim.map(|()| None));
+            }
+            ready!(stream.poll_response(cx, &RESPONSE_HEAD, &mut x.rsp))?;
+            Poll::Ready(Ok(Some(head_of_h2(x, stream.is_body_complete()))))
+        }
     }
 }
 
+/// What a response's head that came over HTTP/2 says, in the terms of HTTP/1.1. `ended` when nothing
+/// follows it.
+fn head_of_h2(x: &Exchange, ended: bool) -> Head {
+    let length = x.rsp.fields.content_length().ok().flatten().map(BodyFraming::Length);
+    let bodiless = *x.req.method() == Method::Head || matches!(x.rsp.status(), 204 | 304);
+    let (framing, declared) = match (bodiless, ended) {
+        (true, _) => (BodyFraming::None, length.unwrap_or_default()),
+        (false, true) => (BodyFraming::Length(0), BodyFraming::Length(0)),
+        (false, false) => {
+            let framing = length.unwrap_or(BodyFraming::Chunked);
+            (framing, framing)
+        }
+    };
+    Head { framing, declared, keep_alive: true, tunnel: false }
+}
+
 /// Puts the request's head on a connection.
-fn begin(x: &Exchange, connection: Connection) -> Result<Leg, WriteError> {
+fn begin(x: &mut Exchange, connection: Connection) -> Result<Leg, WriteError> {
     match connection {
         Connection::H1(mut conn) => {
             let framing = framing_upstream(x);
@@ -299,8 +339,14 @@ fn begin(x: &Exchange, connection: Connection) -> Result<Leg, WriteError> {
             Ok(Leg::H1(conn))
         }
         Connection::H2(mut client) => {
-            let end = x.facts.framing == BodyFraming::None;
-            Ok(Leg::H2(client.begin_request(&x.req, end)?))
+            if x.facts.te_trailers {
+                // gRPC servers insist on it; it is one hop's, so it was stripped. There was room
+                // for it in the head that it came with.
+                let _ = x.req.fields.set(Known::Te, b"trailers");
+            }
+            let begun = client.begin_request(&x.req, x.facts.framing == BodyFraming::None);
+            x.req.fields.remove(Known::Te);
+            Ok(Leg::H2(begun?))
         }
     }
 }
@@ -309,28 +355,51 @@ fn begin(x: &Exchange, connection: Connection) -> Result<Leg, WriteError> {
 /// length, whatever the client said.
 fn framing_upstream(x: &Exchange) -> BodyFraming {
     match x.body.bytes() {
-        Some(bytes) if x.body.is_held() => BodyFraming::Length(bytes.len() as u64),
+        Some(bytes) if x.facts.framing != BodyFraming::None => {
+            BodyFraming::Length(bytes.len() as u64)
+        }
         _ => x.facts.framing,
     }
 }
 
-fn set_host(x: &mut Exchange, lease: &Lease) {
-    match &lease.backend().settings().host {
-        HostHeader::Pass => {}
+/// Sets the host that the backend wants to see; gives back the one that was there, if that is
+/// another.
+fn set_host(x: &mut Exchange, lease: &Lease) -> Option<Box<str>> {
+    let original = match &lease.backend().settings().host {
+        HostHeader::Pass => return None,
         HostHeader::Endpoint => {
+            let original = x.req.authority().into();
             // An address is always a valid authority.
             let _ = x.req.set_authority(&lease.endpoint().addr().to_string());
+            original
         }
         HostHeader::Set(host) => {
+            let original = x.req.authority().into();
             // `compile` has checked it.
             let _ = x.req.set_authority(host);
+            original
         }
+    };
+    Some(original)
+}
+
+/// What comes after (another backend, a mirror, the log) has to see the client's host again.
+fn restore_host(x: &mut Exchange, original: Option<Box<str>>) {
+    if let Some(original) = original {
+        // It was there before.
+        let _ = x.req.set_authority(&original);
     }
-    if lease.backend().settings().protocol == weft_model::backend::UpstreamProtocol::Http2
-        && x.facts.te_trailers
-    {
-        // gRPC servers insist on it; it is one hop's, so it was stripped.
-        let _ = x.req.fields.set(Known::Te, b"trailers");
+}
+
+/// Learns from an answer how long the upstream keeps idle connections.
+fn note_idle(x: &Exchange, lease: &Lease, idle: Option<Duration>) {
+    if let Some(idle) = idle.filter(|idle| !idle.is_zero()) {
+        lease.alive(idle);
+    }
+    let Some(value) = x.rsp.fields.get_str(Known::KeepAlive) else { return };
+    let timeout = value.split(',').find_map(|part| part.trim().strip_prefix("timeout="));
+    if let Some(secs) = timeout.and_then(|secs| secs.parse().ok()) {
+        lease.hint_idle(Duration::from_secs(secs));
     }
 }
 
@@ -351,18 +420,9 @@ fn timer(x: &Exchange, lease: &Lease) -> Option<(Timer, Reason)> {
     Some((Box::pin(time::sleep(limit)), reason))
 }
 
-fn body_idle(x: &Exchange, scope: &Scope<'_>) -> Option<Duration> {
-    let plan = x.plan.as_ref()?;
-    let listener = scope.conn.listener_in(plan)?;
-    Some(listener.shared.settings.limits.body_idle_timeout)
-}
-
 /// Whose fault a broken request body is.
 pub(crate) fn client_reason(error: &ReadError) -> Reason {
-    match error {
-        ReadError::Malformed(_) | ReadError::Trailers(_) => Reason::BadRequest,
-        ReadError::Truncated | ReadError::Io(_) | ReadError::H2(_) => Reason::ClientGone,
-    }
+    if error.is_malformed() { Reason::BadRequest } else { Reason::ClientGone }
 }
 
 /// An error with its causes, for the log.

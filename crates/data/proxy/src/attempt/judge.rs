@@ -35,7 +35,7 @@ impl Attempts {
             .decided
             .fallback
             .as_ref()
-            .is_some_and(|fallback| retry::contains(&fallback.statuses, status) && x.body.is_held());
+            .is_some_and(|fallback| retry::contains(&fallback.statuses, status) && x.body.is_kept());
         if falls_back {
             answered.discard(scope, status);
             self.fall_back(scope, x, Stop::Refuse(Reason::UpstreamReset, None))?;
@@ -61,7 +61,11 @@ impl Attempts {
         let now = scope.conn.worker.now();
         let Failed { reason, detail, sent, stale } = failed;
         let ours = reason.fault() != Fault::Upstream;
-        if stale && !ours && x.is_replayable() && self.stale < STALE_MAX {
+        let outcome = AttemptOutcome::Failed { reason, request_bytes_written: sent };
+        // Where a retry policy cares about failures like this, it counts this try like any other.
+        let free = self.stale < STALE_MAX && !self.policy_covers(x, outcome);
+        let safe = if sent { x.is_replayable() } else { x.body.is_kept() };
+        if stale && !ours && free && safe {
             self.stale += 1;
             self.backend.cells().replays.inc();
             return Judgement::Again { wait: false };
@@ -71,7 +75,6 @@ impl Attempts {
             return Judgement::Stop(Stop::because(reason, detail));
         }
         self.counted += 1;
-        let outcome = AttemptOutcome::Failed { reason, request_bytes_written: sent };
         let by_policy = self.may_retry(scope, x, outcome);
         if by_policy {
             self.note_retry(lease);
@@ -80,7 +83,7 @@ impl Attempts {
         // A request that reached nobody goes to another endpoint once, policy or not.
         self.tried.note(lease);
         let others = self.backend.endpoint_count() > self.tried.len();
-        if !sent && x.body.is_held() && others && !self.replayed {
+        if !sent && x.body.is_kept() && others && !self.replayed {
             self.replayed = true;
             self.backend.cells().replays.inc();
             return Judgement::Again { wait: false };
@@ -91,7 +94,7 @@ impl Attempts {
 
     fn may_retry(&self, scope: &Scope<'_>, x: &Exchange, outcome: AttemptOutcome) -> bool {
         if let Some(expression) = &x.decided.retry_when
-            && x.body.is_held()
+            && x.body.is_kept()
             && buffering::may_retry(expression, expression_facts(self.counted, outcome))
         {
             return true;
@@ -102,9 +105,18 @@ impl Attempts {
             attempts: self.counted,
             elapsed: x.record.started.map_or(Duration::ZERO, |started| now - started),
             outcome,
-            body_is_kept: x.body.is_held(),
+            body_is_kept: x.body.is_kept(),
         };
         retry::may_retry(policy, x.req.method(), facts)
+    }
+
+    /// Whether the retry policy would ever send again after such a failure.
+    fn policy_covers(&self, x: &Exchange, outcome: AttemptOutcome) -> bool {
+        let facts =
+            AttemptFacts { attempts: 0, elapsed: Duration::ZERO, outcome, body_is_kept: true };
+        self.retry.as_ref().is_some_and(|policy| {
+            policy.attempts > 1 && retry::may_retry(policy, x.req.method(), facts)
+        })
     }
 
     fn note_retry(&mut self, lease: &Lease) {

@@ -12,8 +12,9 @@ use weft_model::policy::Coding;
 /// it saves bytes.
 const BROTLI_QUALITY: u32 = 4;
 
-/// Brotli's window, as a power of two: 4 MiB is the format's usual.
-const BROTLI_WINDOW: u32 = 22;
+/// The window of Brotli and Zstandard, as a power of two. Their usual ones, 4 and 2 MiB, would make
+/// the memory of each response under way several times that, for a few percent of size.
+const WINDOW: u32 = 18;
 
 /// Size of the encoder's own buffer, bytes.
 const BROTLI_BUFFER_BYTES: usize = 4 << 10;
@@ -50,12 +51,9 @@ impl Transform {
                 Vec::new(),
                 BROTLI_BUFFER_BYTES,
                 BROTLI_QUALITY,
-                BROTLI_WINDOW,
+                WINDOW,
             ))),
-            Coding::Zstd => match zstd::stream::write::Encoder::new(Vec::new(), 0) {
-                Ok(encoder) => Encoder::Zstd(encoder),
-                Err(_) => gzip(),
-            },
+            Coding::Zstd => zstd().map_or_else(|_| gzip(), Encoder::Zstd),
         };
         Box::new(Self {
             encoder: Some(encoder),
@@ -122,6 +120,12 @@ impl std::fmt::Debug for Transform {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Transform").field("total", &self.total).finish_non_exhaustive()
     }
+}
+
+fn zstd() -> std::io::Result<zstd::stream::write::Encoder<'static, Vec<u8>>> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 0)?;
+    encoder.set_parameter(zstd::zstd_safe::CParameter::WindowLog(WINDOW))?;
+    Ok(encoder)
 }
 
 fn broken(error: std::io::Error) -> PumpError {

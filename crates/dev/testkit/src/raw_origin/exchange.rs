@@ -83,7 +83,11 @@ impl<'a> Exchange<'a> {
             self.read_plain(length.unwrap_or(0))?;
         }
         let (number, request) = (self.number, &self.request);
-        self.conn.shared.update(|log| log.requests[number].add(request));
+        self.conn.shared.update(|log| {
+            if let Some(known) = log.requests.get_mut(number) {
+                known.add(request);
+            }
+        });
         Ok(!self.body_is_read)
     }
 

@@ -26,7 +26,12 @@ pub struct Conn {
     chunk: usize,
     received: bool,
     sending: Sending,
+    /// The peer did not take what was last to be sent.
+    blocked: bool,
+    /// No message may follow the present ones.
     broken: bool,
+    /// Given up in the middle of a message.
+    aborted: bool,
 }
 
 /// How the body that is being sent is framed, and how far it is.
@@ -60,7 +65,9 @@ impl Conn {
             chunk: 0,
             received: true,
             sending: Sending::Done,
+            blocked: false,
             broken: false,
+            aborted: false,
         }
     }
 
@@ -198,6 +205,9 @@ impl Conn {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<Result<usize, WriteError>> {
+        if data.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         let data = match &mut self.sending {
             Sending::Done => return Poll::Ready(Err(self.broken(WriteError::Length))),
             Sending::Length(left) if data.len() as u64 > *left => {
@@ -205,14 +215,16 @@ impl Conn {
             }
             Sending::Length(_) | Sending::UntilClose => data,
             Sending::Chunked(left) => {
-                if *left == 0 && !data.is_empty() {
+                if *left == 0 {
                     *left = data.len();
                     write_chunk_head(data.len(), self.wire.output());
                 }
                 &data[..data.len().min(*left)]
             }
         };
-        let count = match ready!(self.wire.poll_write(cx, data)) {
+        let written = self.wire.poll_write(cx, data);
+        self.blocked = written.is_pending();
+        let count = match ready!(written) {
             Ok(count) => count,
             Err(error) => return Poll::Ready(Err(self.broken(WriteError::Io(error)))),
         };
@@ -220,7 +232,7 @@ impl Conn {
             Sending::Length(left) => *left -= count as u64,
             Sending::Chunked(left) => {
                 *left -= count;
-                if *left == 0 && count > 0 {
+                if *left == 0 {
                     self.wire.output().extend_from_slice(b"\r\n");
                 }
             }
@@ -310,14 +322,28 @@ impl Conn {
         Poll::Ready(Ok(count))
     }
 
-    /// Whether bytes wait to be written.
+    /// Whether bytes wait to be written: some that were taken, or some that could not be.
     pub fn has_output(&self) -> bool {
-        self.wire.has_output()
+        self.blocked || self.wire.has_output()
     }
 
-    /// Marks the connection as not to be used again; it closes when dropped.
+    /// Gives up in the middle of a message; the connection closes when it is dropped. Where only the
+    /// end of the connection would end the message, that end is made a reset, so that the peer does
+    /// not take what it has got for the whole.
     pub fn abort(&mut self) {
+        if self.sending == Sending::UntilClose
+            && let Io::Tcp(tcp) = self.wire.io()
+        {
+            // Refused only for a socket that is gone already.
+            let _ = tcp.set_zero_linger();
+        }
         self.broken = true;
+        self.aborted = true;
+    }
+
+    /// Whether it was given up in the middle of a message: nothing is worth sending any more.
+    pub fn is_aborted(&self) -> bool {
+        self.aborted
     }
 
     /// What is being sent.

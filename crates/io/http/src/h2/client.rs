@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use h2::client::SendRequest;
 use weft_message::RequestHead;
 
 use crate::error::WriteError;
+use crate::h2::budget::{Budget, Payload};
 use crate::h2::convert;
 use crate::h2::stream::Stream;
 use crate::io::Io;
@@ -21,11 +21,18 @@ const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 /// Window of all response streams of a connection together.
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
+/// Request data queued for one stream: enough to keep the socket busy while others take their turn.
+const SEND_BUFFER_BYTES: usize = 128 << 10;
+
+/// Request data queued for all streams of a connection together.
+const QUEUED_BYTES_MAX: usize = 1 << 20;
+
 /// A handle for sending requests on one connection.
 #[derive(Clone, Debug)]
 pub struct Client {
-    send: SendRequest<Bytes>,
+    send: SendRequest<Payload>,
     open: Rc<Cell<usize>>,
+    budget: Budget,
 }
 
 /// A stream that is open; counts until it is dropped.
@@ -34,7 +41,7 @@ pub(super) struct OpenStream(Rc<Cell<usize>>);
 
 /// The connection itself, a future that ends with it. Has to be polled (spawned) for anything to
 /// move.
-pub struct ClientConnection(h2::client::Connection<Io, Bytes>);
+pub struct ClientConnection(h2::client::Connection<Io, Payload>);
 
 // === impl Client ===
 
@@ -53,9 +60,11 @@ impl Client {
             .max_header_list_size(head_bytes_max)
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_send_buffer_size(SEND_BUFFER_BYTES)
             .handshake(io)
             .await?;
-        Ok((Self { send, open: Rc::default() }, ClientConnection(connection)))
+        let budget = Budget::new(QUEUED_BYTES_MAX);
+        Ok((Self { send, open: Rc::default(), budget }, ClientConnection(connection)))
     }
 
     /// Whether the connection has ended or refuses new streams.
@@ -67,6 +76,11 @@ impl Client {
     /// Whether one more stream may be opened at once.
     pub fn has_room(&self) -> bool {
         self.open.get() < self.send.current_max_send_streams()
+    }
+
+    /// Streams that are open.
+    pub fn open_streams(&self) -> usize {
+        self.open.get()
     }
 
     /// Waits until one more stream may be opened.
@@ -87,7 +101,8 @@ impl Client {
         let request = convert::to_request(head)?;
         let (response, send) = self.send.send_request(request, end).map_err(WriteError::H2)?;
         let send = if end { None } else { Some(send) };
-        Ok(Box::new(Stream::client(response, send, OpenStream::new(&self.open))))
+        let open = OpenStream::new(&self.open);
+        Ok(Box::new(Stream::client(response, send, open, self.budget.clone())))
     }
 }
 

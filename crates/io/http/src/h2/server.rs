@@ -3,11 +3,11 @@
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use h2::Reason;
 use weft_message::{HeadLimits, PathRules, RequestHead, Scheme};
 
 use crate::error::HeadError;
+use crate::h2::budget::{Budget, Payload};
 use crate::h2::convert;
 use crate::h2::stream::Stream;
 use crate::io::Io;
@@ -23,18 +23,26 @@ pub struct ServerSettings {
     pub connection_window_bytes: u32,
     /// Window of one stream, bytes.
     pub stream_window_bytes: u32,
-    /// Response data queued for one stream, bytes.
-    pub send_buffer_bytes: usize,
+    /// Response data queued for all streams together, bytes; at least 64 KiB.
+    pub queued_bytes_max: usize,
     /// Streams that the peer may reset within ten seconds.
     pub resets_max: u32,
 }
+
+/// Response data queued for one stream, bytes: enough to keep the socket busy while other streams
+/// take their turn.
+const SEND_BUFFER_BYTES: usize = 128 << 10;
+
+/// What a field takes besides its bytes, as HTTP/2 itself counts (RFC 9113 section 6.5.2).
+const FIELD_OVERHEAD_BYTES: usize = 32;
 
 /// The time over which resets are counted.
 const RESET_WINDOW: Duration = Duration::from_secs(10);
 
 /// An accepting connection. Has to be polled for anything to move on any of its streams.
 pub struct Server {
-    connection: h2::server::Connection<Io, Bytes>,
+    connection: h2::server::Connection<Io, Payload>,
+    budget: Budget,
     resets: Resets,
 }
 
@@ -49,8 +57,6 @@ pub struct Accepted {
 pub enum Ended {
     /// In order.
     Closed,
-    /// The peer reset too many streams.
-    TooManyResets,
     /// The connection broke, or the peer broke the protocol.
     Failed(h2::Error),
 }
@@ -76,7 +82,7 @@ impl Server {
             .max_header_list_size(settings.head_bytes_max)
             .initial_connection_window_size(settings.connection_window_bytes)
             .initial_window_size(settings.stream_window_bytes)
-            .max_send_buffer_size(settings.send_buffer_bytes)
+            .max_send_buffer_size(SEND_BUFFER_BYTES.min(settings.queued_bytes_max))
             .max_concurrent_reset_streams(settings.streams_max as usize)
             .max_pending_accept_reset_streams(settings.streams_max as usize)
             .max_local_error_reset_streams(Some(settings.resets_max as usize))
@@ -84,8 +90,9 @@ impl Server {
             // window, empty ones by 100.
             .handshake(io)
             .await?;
+        let budget = Budget::new(settings.queued_bytes_max);
         let resets = Resets { max: settings.resets_max, count: 0, since: None };
-        Ok(Self { connection, resets })
+        Ok(Self { connection, budget, resets })
     }
 
     /// Waits for a request; moves all streams meanwhile.
@@ -93,7 +100,8 @@ impl Server {
         let accepted = match ready!(self.connection.poll_accept(cx)) {
             Some(Ok((request, respond))) => {
                 let (parts, recv) = request.into_parts();
-                Ok(Accepted { parts, stream: Stream::server(recv, respond) })
+                let stream = Stream::server(recv, respond, self.budget.clone());
+                Ok(Accepted { parts, stream })
             }
             Some(Err(error)) => Err(Ended::Failed(error)),
             None => Err(Ended::Closed),
@@ -111,13 +119,19 @@ impl Server {
         exceeded
     }
 
+    /// How often streams had to wait because too much was queued, since this was last asked.
+    pub fn take_queue_exhausted(&self) -> u32 {
+        self.budget.take_exhausted()
+    }
+
     /// Tells the peer to send no more requests; those under way are finished, then the connection
     /// ends.
     pub fn drain(&mut self) {
         self.connection.graceful_shutdown();
     }
 
-    /// Ends the connection at once.
+    /// Ends the connection at once. Poll on until it has ended, but not for long: a peer that does
+    /// not read keeps the last frame from leaving.
     pub fn force(&mut self) {
         self.connection.abrupt_shutdown(Reason::NO_ERROR);
     }
@@ -132,6 +146,20 @@ impl std::fmt::Debug for Server {
 // === impl Accepted ===
 
 impl Accepted {
+    /// What the head takes in memory, bytes.
+    pub fn head_bytes(&self) -> usize {
+        let fields = self.parts.headers.iter();
+        let fields = fields.map(|(name, value)| name.as_str().len() + value.len());
+        let path = self.parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
+        fields.map(|bytes| bytes + FIELD_OVERHEAD_BYTES).sum::<usize>() + path
+    }
+
+    /// Does not serve the request: tells the peer that nothing was done about it, so that it may
+    /// try again elsewhere (RFC 9113 section 8.7).
+    pub fn refuse(mut self) {
+        self.stream.reset(Reason::REFUSED_STREAM);
+    }
+
     /// Reads the head into `head` and gives the stream.
     ///
     /// # Errors

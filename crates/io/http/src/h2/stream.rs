@@ -2,12 +2,13 @@
 
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf as _, Bytes};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use weft_message::{Fields, HeadLimits, ResponseHead};
 
 use crate::error::{HeadError, ReadError, WriteError};
+use crate::h2::budget::{Budget, Payload};
 use crate::h2::client::OpenStream;
 use crate::h2::convert;
 use crate::leg::BodyEvent;
@@ -20,19 +21,20 @@ const FRAME_BYTES_MAX: usize = 16 << 10;
 pub struct Stream {
     state: State,
     recv: Option<RecvStream>,
-    send: Option<SendStream<Bytes>>,
+    send: Option<SendStream<Payload>>,
+    budget: Budget,
     chunk: Bytes,
     data_ended: bool,
     received: bool,
     trailers: Option<Fields>,
-    /// The last data did not fit the peer's window.
+    /// The last data did not fit the peer's window, or the connection's budget.
     blocked: bool,
     _open: Option<OpenStream>,
 }
 
 enum State {
     /// A server stream that has not been answered.
-    Respond(SendResponse<Bytes>),
+    Respond(SendResponse<Payload>),
     /// A client stream that waits for its response.
     Await(h2::client::ResponseFuture),
     /// Heads have been exchanged.
@@ -43,12 +45,17 @@ enum State {
 
 impl Stream {
     /// A request that was received.
-    pub(super) fn server(recv: RecvStream, respond: SendResponse<Bytes>) -> Self {
+    pub(super) fn server(
+        recv: RecvStream,
+        respond: SendResponse<Payload>,
+        budget: Budget,
+    ) -> Self {
         let received = recv.is_end_stream();
         Self {
             state: State::Respond(respond),
             recv: Some(recv),
             send: None,
+            budget,
             chunk: Bytes::new(),
             data_ended: received,
             received,
@@ -61,13 +68,15 @@ impl Stream {
     /// A request that was sent.
     pub(super) fn client(
         response: h2::client::ResponseFuture,
-        send: Option<SendStream<Bytes>>,
+        send: Option<SendStream<Payload>>,
         open: OpenStream,
+        budget: Budget,
     ) -> Self {
         Self {
             state: State::Await(response),
             recv: None,
             send,
+            budget,
             chunk: Bytes::new(),
             data_ended: false,
             received: false,
@@ -103,6 +112,29 @@ impl Stream {
             return Err(WriteError::Length);
         };
         respond.send_informational(convert::to_response(head)?).map_err(WriteError::H2)
+    }
+
+    /// Looks for an interim response (1xx) to a request that was sent; ready with `None` when there
+    /// are no more to come. [`Stream::poll_response`] skips those that were not taken.
+    pub fn poll_interim(
+        &mut self,
+        cx: &mut Context<'_>,
+        limits: &HeadLimits,
+        head: &mut ResponseHead,
+    ) -> Poll<Option<Result<(), HeadError>>> {
+        let State::Await(response) = &mut self.state else {
+            return Poll::Ready(None);
+        };
+        let Some(interim) = ready!(response.poll_informational(cx)) else {
+            return Poll::Ready(None);
+        };
+        Poll::Ready(Some(interim.map_err(HeadError::H2).and_then(|interim| {
+            let (parts, ()) = interim.into_parts();
+            if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
+                return Err(HeadError::Invalid("101 has no place in HTTP/2"));
+            }
+            convert::response(&parts, limits, head)
+        })))
     }
 
     /// Waits for the response to a request that was sent.
@@ -177,7 +209,8 @@ impl Stream {
     }
 
     /// See [`crate::Leg::poll_send`]. The window is asked for first, so that no more is buffered
-    /// than the peer is ready to take.
+    /// than the peer is ready to take; but before it the connection's budget, because a window that
+    /// was assigned to one stream is lost to the others until it is used.
     pub fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -186,10 +219,14 @@ impl Stream {
         let Some(send) = &mut self.send else {
             return Poll::Ready(Err(WriteError::Length));
         };
-        let wanted = data.len().min(FRAME_BYTES_MAX);
+        if data.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.blocked = true;
+        let affordable = ready!(self.budget.poll_room(cx));
+        let wanted = data.len().min(FRAME_BYTES_MAX).min(affordable);
         send.reserve_capacity(wanted);
         let mut room = send.capacity();
-        self.blocked = room == 0;
         if room == 0 {
             room = match ready!(send.poll_capacity(cx)) {
                 Some(Ok(room)) => room,
@@ -199,7 +236,8 @@ impl Stream {
         }
         self.blocked = false;
         let count = wanted.min(room);
-        send.send_data(Bytes::copy_from_slice(&data[..count]), false).map_err(WriteError::H2)?;
+        let payload = self.budget.payload(&data[..count]);
+        send.send_data(payload, false).map_err(WriteError::H2)?;
         Poll::Ready(Ok(count))
     }
 
@@ -208,7 +246,7 @@ impl Stream {
         if let Some(mut send) = self.send.take() {
             match trailers.filter(|fields| !fields.is_empty()) {
                 Some(fields) => send.send_trailers(convert::to_map(fields)?),
-                None => send.send_data(Bytes::new(), true),
+                None => send.send_data(Payload::empty(), true),
             }
             .map_err(WriteError::H2)?;
         }

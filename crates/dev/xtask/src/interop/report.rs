@@ -1,0 +1,90 @@
+//! The outcome of each check, printed as it comes.
+
+use anyhow::bail;
+
+/// What was found so far.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// Only names that contain this are run.
+    only: Option<String>,
+    require_all: bool,
+    ok: usize,
+    failed: Vec<String>,
+    skipped: Vec<String>,
+}
+
+// === impl Report ===
+
+impl Report {
+    pub(super) fn new(only: Option<String>, require_all: bool) -> Self {
+        Self { only, require_all, ok: 0, failed: Vec::new(), skipped: Vec::new() }
+    }
+
+    /// Runs a check unless it is not wanted.
+    pub(super) fn check(&mut self, name: &str, check: impl FnOnce() -> anyhow::Result<()>) {
+        if self.wants(name) {
+            self.record(name, check().map_err(|error| format!("{error:#}")));
+        }
+    }
+
+    /// Whether a check of that name is to be run.
+    pub(super) fn wants(&self, name: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| name.contains(only))
+    }
+
+    /// Whether a group whose checks begin with that name may have a wanted one. The names of its
+    /// checks are known only after it has run.
+    pub(super) fn wants_some_of(&self, group: &str) -> bool {
+        let words = |only: &str| group.contains(only) || only.starts_with(group);
+        self.only.as_deref().is_none_or(words)
+    }
+
+    /// Adds an outcome: nothing, or what is wrong.
+    pub(super) fn record(&mut self, name: &str, outcome: Result<(), String>) {
+        match outcome {
+            Ok(()) => {
+                self.ok += 1;
+                println!("ok   {name}");
+            }
+            Err(what) => {
+                println!("FAIL {name}: {what}");
+                self.failed.push(name.into());
+            }
+        }
+    }
+
+    /// Adds checks that cannot be run here, and why.
+    pub(super) fn skip(&mut self, name: &str, missing: &str) {
+        if self.wants_some_of(name) {
+            println!("skip {name}: {missing} is not installed (scripts/install-peers.sh)");
+            self.skipped.push(name.into());
+        }
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    /// The summary.
+    ///
+    /// # Errors
+    ///
+    /// When a check has failed, none has run, or one was skipped although all were required.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        let Self { only: _, require_all, ok, failed, skipped } = self;
+        println!("\n{ok} ok, {} failed, {} skipped", failed.len(), skipped.len());
+        if !failed.is_empty() {
+            bail!("failed: {}", failed.join("; "));
+        }
+        if require_all && !skipped.is_empty() {
+            bail!("skipped although all are required: {}", skipped.join("; "));
+        }
+        if ok == 0 && skipped.is_empty() {
+            bail!("no check has that name");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,0 @@
-//! Header trust: what a client may not say about itself.
