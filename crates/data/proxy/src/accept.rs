@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use weft_http::h1::Conn;
 use weft_http::io::{Io, Rewind};
@@ -175,8 +176,10 @@ async fn until_spoken(conn: &Connection, stream: &TcpStream) -> bool {
     watchdog.arm(limit);
     let mut hurries = false;
     poll_fn(|cx| {
-        if let Poll::Ready(ready) = stream.poll_read_ready(cx) {
-            return Poll::Ready(ready.is_ok());
+        // Readiness alone says nothing here: a new stream counts as ready until it was read from.
+        let mut byte = [0; 1];
+        if let Poll::Ready(peeked) = stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            return Poll::Ready(peeked.is_ok_and(|count| count > 0));
         }
         // Who has connected just before the end most likely has a request under way.
         if conn.is_ending() && !hurries {
@@ -208,9 +211,19 @@ async fn open(mut conn: Rc<Connection>, stream: TcpStream) -> Result<Opened, Not
         let waiting = fill(&mut io, &mut inbox);
         within(&worker, limits.idle_timeout, waiting).await?;
     }
-    // A client that begins like several protocols and stops has begun a head that it does not end.
-    let detected = time::timeout(limits.head_timeout, first_bytes(&mut io, &mut inbox)).await;
-    match detected.unwrap_or(Ok(FirstBytes::Other))? {
+    let first = match inbox.bytes() {
+        // Perhaps HTTP: what begins like several protocols and stops is a head that does not end.
+        [b'A'..=b'Z', ..] => {
+            let detecting = first_bytes(&mut io, &mut inbox);
+            let detected = time::timeout(limits.head_timeout, detecting).await;
+            detected.unwrap_or(Ok(FirstBytes::Other))?
+        }
+        _ => {
+            let detecting = first_bytes(&mut io, &mut inbox);
+            within(&worker, limits.handshake_timeout, detecting).await?
+        }
+    };
+    match first {
         FirstBytes::ProxyV1 | FirstBytes::ProxyV2 => Err(NotOpened::UntrustedProxy),
         FirstBytes::Tls if listener.side(true).is_some() => {
             let opening = open_tls(conn, &listener, io, inbox);

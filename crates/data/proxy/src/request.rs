@@ -58,7 +58,7 @@ pub(crate) async fn handle(scope: Scope<'_>, x: &mut Exchange, down: &mut Leg) -
     };
     let after = match down {
         Leg::H1(conn) if conn.is_reusable() => After::Reuse,
-        Leg::H1(conn) if conn.is_aborted() => After::Drop,
+        Leg::H1(conn) if conn.resets() => After::Drop,
         Leg::H1(_) | Leg::H2(_) => After::Close,
     };
     record::record(&scope, x, reason);

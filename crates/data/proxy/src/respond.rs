@@ -104,8 +104,12 @@ pub(crate) fn refusal(
     reason: Reason,
     detail: Option<Arc<str>>,
 ) -> DirectResponse {
-    let asker = Asker { form: x.decided.form, ..Asker::of(&x.req) };
-    DirectResponse { detail, ..answer::error(reason, asker) }
+    DirectResponse { detail, ..answer::error(reason, asker(x)) }
+}
+
+/// What the form of an error answer depends on. A step may have taken the grounds for it away.
+pub(crate) fn asker(x: &Exchange) -> Asker<'_> {
+    Asker { form: x.decided.form, ..Asker::of(&x.req) }
 }
 
 /// Passes an interim response (100, 103) on. It has to be flushed.

@@ -14,6 +14,7 @@ use weft_message::h1::BodyFraming;
 use weft_message::{Known, Method};
 use weft_model::listener::Limits;
 use weft_model::outcome::Reason;
+use weft_policy::answer::Asker;
 use weft_runtime::drain::Phase;
 use weft_runtime::{Watchdog, task, time};
 
@@ -322,6 +323,7 @@ async fn refuse(scope: &Scope<'_>, x: &mut Exchange, leg: &mut Leg, error: &Head
         _ => {}
     }
     let detail = crate::attempt::describe(error);
+    x.decided.form = Asker::of(&x.req).form;
     let answer = respond::refusal(scope, x, reason, Some(detail.into()));
     finish(scope, x, leg, answer).await;
 }

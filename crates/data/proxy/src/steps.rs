@@ -6,7 +6,7 @@ use weft_http::Leg;
 use weft_message::InvalidFieldValue;
 use weft_model::outcome::Reason;
 use weft_model::policy::{BasicAuth, ForwardAuth};
-use weft_policy::answer::{self, Asker, DirectResponse};
+use weft_policy::answer::{self, DirectResponse};
 use weft_policy::basic::{self, Check};
 use weft_policy::forward_auth::{self, AuthVerdict};
 use weft_policy::source::source_key;
@@ -20,7 +20,7 @@ use crate::exchange::Exchange;
 use crate::live::Hold;
 use crate::request::{Scope, Stop};
 use crate::runtime::{StepRuntime, StepRuntimeKind};
-use crate::{select, subrequest};
+use crate::{respond, select, subrequest};
 
 /// An authorizer's answer beyond this is refused unless the user says otherwise: it is read whole.
 const AUTH_ANSWER_BYTES_MAX: u64 = 1 << 20;
@@ -97,10 +97,7 @@ async fn run(
             let key = source_key(source, &x.req, scope.conn.client.ip());
             match buckets.take(key.as_bytes(), scope.conn.worker.now()) {
                 Admission::Pass => Ok(()),
-                Admission::Wait(wait) => {
-                    Box::pin(time::sleep(wait)).await;
-                    Ok(())
-                }
+                Admission::Wait(wait) => Ok(Box::pin(time::sleep(wait)).await),
                 Admission::Refuse { retry_after } => {
                     Err(limited(x, Reason::RateLimited, retry_after))
                 }
@@ -123,7 +120,7 @@ async fn run(
                     Ok(())
                 }
                 Err(_) => {
-                    let asker = Asker::of(&x.req);
+                    let asker = respond::asker(x);
                     let answer = answer::error_with_status(Reason::CircuitOpen, *status, asker);
                     Err(Stop::Answer(Box::new(answer)))
                 }
@@ -178,7 +175,7 @@ pub(crate) fn client_facts(scope: &Scope<'_>) -> ClientFacts {
 }
 
 fn limited(x: &Exchange, reason: Reason, wait: std::time::Duration) -> Stop {
-    Stop::Answer(Box::new(answer::limited(reason, wait, Asker::of(&x.req))))
+    Stop::Answer(Box::new(answer::limited(reason, wait, respond::asker(x))))
 }
 
 async fn basic_auth(scope: &Scope<'_>, x: &mut Exchange, auth: &BasicAuth) -> Result<(), Stop> {
@@ -211,7 +208,7 @@ async fn basic_auth(scope: &Scope<'_>, x: &mut Exchange, auth: &BasicAuth) -> Re
 }
 
 fn unauthorized(x: &Exchange, auth: &BasicAuth) -> Stop {
-    Stop::Answer(Box::new(basic::unauthorized(auth, Asker::of(&x.req))))
+    Stop::Answer(Box::new(basic::unauthorized(auth, respond::asker(x))))
 }
 
 async fn ask_authorizer(

@@ -38,6 +38,10 @@ struct Shared {
     idle_since: Option<Instant>,
 }
 
+/// A close after less idle time than this says nothing about the peer's patience: it restarted, or
+/// had had enough of the connection. No common server has a timeout as short.
+const IDLE_TIMEOUT_MIN: Duration = Duration::from_millis(400);
+
 // === impl Pool ===
 
 impl Pool {
@@ -63,7 +67,7 @@ impl Pool {
             if entry.conn.is_quiet() {
                 return Some((entry.conn, age));
             }
-            self.learned.observe_close(age);
+            self.observe_close(age);
         }
         None
     }
@@ -87,7 +91,9 @@ impl Pool {
 
     /// A reused connection turned out to be closed after it had been idle for so long.
     pub(crate) fn observe_close(&self, age: Duration) {
-        self.learned.observe_close(age);
+        if age >= IDLE_TIMEOUT_MIN {
+            self.learned.observe_close(age);
+        }
     }
 
     /// A reused connection turned out to be alive after it had been idle for so long.
@@ -100,11 +106,16 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         idle.retain_mut(|entry| {
             let age = now.saturating_duration_since(entry.since);
-            let quiet = entry.conn.is_quiet();
-            if !quiet {
-                self.learned.observe_close(age);
+            if !entry.conn.is_quiet() {
+                self.observe_close(age);
+                return false;
             }
-            quiet && age < idle_timeout
+            if age >= idle_timeout {
+                // Ours to close; the peer would have waited longer.
+                self.observe_alive(age);
+                return false;
+            }
+            true
         });
     }
 

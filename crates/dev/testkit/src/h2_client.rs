@@ -108,7 +108,7 @@ impl H2Client {
                 background.wait("room to send", send_body(&mut exchange.send, body, trailers));
             // The peer may answer, and refuse the rest, before it has read everything.
             if let Err(error) = sent
-                && error.reason() != Some(h2::Reason::NO_ERROR)
+                && !matches!(error.reason(), Some(h2::Reason::NO_ERROR | h2::Reason::STREAM_CLOSED))
                 && !error.is_reset()
             {
                 return Err(error);

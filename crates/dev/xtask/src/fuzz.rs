@@ -25,11 +25,15 @@ pub(crate) fn run_fuzz(length: FuzzLength, only: Option<&str>) -> anyhow::Result
     let tool = cargo_fuzz()?;
     let secs = if length == FuzzLength::Smoke { SMOKE_SECS } else { LONG_SECS };
     for target in chosen {
+        // What is found goes to the first folder; the seeds in the repository stay as they are.
+        let found = format!("target/fuzz/corpus/{target}");
+        std::fs::create_dir_all(root().join(&found))?;
         // Sanitizers are switched on by unstable flags; the stable compiler has the code.
         run(Command::new(&tool)
             .current_dir(root())
             .env("RUSTC_BOOTSTRAP", "1")
             .args(["fuzz", "run", "--fuzz-dir", "fuzz", "--target-dir", "target/fuzz", target])
+            .args([&found, &format!("fuzz/corpus/{target}")])
             .arg("--")
             .arg(format!("-max_total_time={secs}")))?;
     }

@@ -48,15 +48,17 @@ const GROUPS: &[Group] =
 /// Builds the binary, starts it with its origins, and runs all checks.
 pub(crate) fn run_interop(args: &InteropArgs) -> anyhow::Result<()> {
     let tools = Tools::find();
-    let mut report = Report::new(args.only.clone(), args.require_all);
     let missing = tools.missing_for_stage();
     if !missing.is_empty() {
+        let mut report = Report::new(None, args.require_all);
         report.skip("everything", &missing.join(" and "));
         return report.finish();
     }
     let binary = binary(args)?;
     tools.print_versions();
     let stage = Stage::start(&binary, &tools)?;
+    let mut report = Report::new(args.only.clone(), args.require_all);
+    report.show_access_log(stage.path(stage::ACCESS_LOG));
     for group in GROUPS {
         group(&stage, &tools, &mut report);
     }

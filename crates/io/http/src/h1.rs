@@ -5,6 +5,8 @@
 //! is which head is read and which is written.
 
 mod conn;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use conn::{Conn, Sending};

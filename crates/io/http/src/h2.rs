@@ -11,6 +11,8 @@ mod client;
 mod convert;
 mod server;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use client::{Client, ClientConnection};
 pub use server::{Accepted, Ended, Server, ServerSettings};

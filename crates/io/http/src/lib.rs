@@ -10,6 +10,8 @@
 
 pub mod buffers;
 pub mod error;
+#[cfg(test)]
+mod fixtures;
 pub mod h1;
 pub mod h2;
 pub mod io;

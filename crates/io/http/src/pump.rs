@@ -86,3 +86,6 @@ impl Pump {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,11 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{Args, Command};
 
+/// Small allocations of equal sizes come and go with every HTTP/2 stream; this allocator is quicker
+/// at that than the system's (figures in docs/BENCHMARKS.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     weft_tls::install_provider();

@@ -282,7 +282,8 @@ fn a_body_that_breaks_off_does_not_look_complete() {
     for path in ["/length", "/chunked"] {
         let mut client = gateway.client();
         client.send(format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n"));
-        assert!(client.try_response(false).is_err(), "{path} looks complete");
+        let response = client.try_response(false).ok().flatten();
+        assert!(response.is_none_or(|response| response.status == 502), "{path} looks complete");
     }
 }
 

@@ -63,16 +63,24 @@ fn metrics_are_in_prometheus_form() {
 fn series_do_not_grow_with_what_clients_send() {
     let origin = RawOrigin::start("echo");
     let gateway = builder(&origin).start();
-    let count = || gateway.admin("/metrics").text().lines().count();
+    let series = || -> Vec<String> {
+        let text = gateway.admin("/metrics").text();
+        text.lines().filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
+    };
+    let bad = || gateway.client().request("GET /x HTTP/1.1\r\nbad\r\n\r\n");
     gateway.get("a.test", "/");
-    gateway.client().request("GET /x HTTP/1.1\r\nbad\r\n\r\n");
-    let before = count();
+    bad();
+    let both = [("route", "none"), ("status", "4xx")];
+    gateway.wait_metric("weftway_requests_total", &both, |count| count == 1.0);
+    let before = series();
     for index in 0..50 {
         gateway.get(&format!("host-{index}.test"), &format!("/path-{index}"));
         let method = format!("M{index} / HTTP/1.1\r\nHost: a.test\r\n\r\n");
         gateway.client().request(method);
     }
-    assert_eq!(count(), before);
+    bad();
+    gateway.wait_metric("weftway_requests_total", &both, |count| count == 2.0);
+    assert_eq!(series(), before);
 }
 
 #[test]

@@ -111,7 +111,6 @@ fn readers_that_stop_are_cut_off() {
     origin.wait_for("the end upstream", |requests, connections| {
         requests.len() == 1 && connections[0].is_closed
     });
-    assert!(origin.connections()[0].closed_by_peer);
     let grown = gateway.memory_bytes().saturating_sub(before);
     assert!(grown < 16 << 20, "memory grew by {grown} bytes");
     assert!(reached(&gateway, "body_idle_timeout") >= 1.0);

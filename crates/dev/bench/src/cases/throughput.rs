@@ -161,6 +161,7 @@ fn section(case: &'static str, title: &str, lanes: &[Lane<'_>], rounds: usize) -
             };
             let measure = format!("CPU ratio to {name}");
             findings.push(Finding { case, measure, value, interval, unit: "x" });
+            findings.extend(latency_ratios(case, ours, lane));
         }
         let label = match lane.failed() {
             0 => lane.peer.version.clone(),
@@ -178,4 +179,24 @@ fn section(case: &'static str, title: &str, lanes: &[Lane<'_>], rounds: usize) -
     }
     let body = format!("Medians of {rounds} interleaved rounds.\n\n{}", rows.finish());
     Section { title: title.to_owned(), body, findings }
+}
+
+/// Our latencies to another's, round by round.
+fn latency_ratios(case: &'static str, ours: &Lane<'_>, other: &Lane<'_>) -> Vec<Finding> {
+    let name = other.peer.kind.name();
+    let quantiles: [(&str, fn(&Sample) -> f64); 2] =
+        [("p50", |sample| sample.p50_micros), ("p99", |sample| sample.p99_micros)];
+    quantiles
+        .into_iter()
+        .map(|(quantile, of)| {
+            let pairs = ratios(&ours.values(of), &other.values(of));
+            Finding {
+                case,
+                measure: format!("{quantile} ratio to {name}"),
+                value: median(&pairs),
+                interval: median_interval(&pairs),
+                unit: "x",
+            }
+        })
+        .collect()
 }

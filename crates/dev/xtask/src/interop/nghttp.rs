@@ -27,6 +27,8 @@ enum Expected {
     ArrivedWithTrailer,
     /// The answer of `/echo`.
     Echo,
+    /// The answer of `/refuse`.
+    Refused,
 }
 
 const REQUESTS_OF_NGHTTP: &[Request] = &[
@@ -45,6 +47,18 @@ const REQUESTS_OF_NGHTTP: &[Request] = &[
         Expected::Arrived,
     ),
     ("upload with Expect", "/upload", &["-d", "FILE", "--expect-continue"], Expected::Arrived),
+    (
+        "upload refused before its body",
+        "/refuse",
+        &["-d", "FILE", "--expect-continue"],
+        Expected::Refused,
+    ),
+    (
+        "upload refused while it is sent",
+        "/refuse",
+        &["-d", "FILE", "-Hexpect: 100-continue"],
+        Expected::Refused,
+    ),
     (
         "upload with trailers",
         "/upload",
@@ -103,6 +117,7 @@ fn nghttp(stage: &Stage, is_tls: bool, request: &Request) -> anyhow::Result<()> 
     match expected {
         Expected::File => is_same(&ended.stdout, stage.file()),
         Expected::Echo => seen(&ended.stdout).map(drop),
+        Expected::Refused => is_same(&ended.stdout, b"too large\n"),
         Expected::Arrived => arrived(&ended.stdout).map(drop),
         Expected::ArrivedWithTrailer => {
             let trailers = &arrived(&ended.stdout)?["trailers"];

@@ -153,13 +153,16 @@ impl Ended {
 // === impl Server ===
 
 impl Server {
-    /// Starts a server; what it prints goes to the file `log`.
-    pub(super) fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
-        let log = File::create(log)?;
+    /// Starts a server; what it prints goes to files.
+    pub(super) fn start(
+        command: &mut Command,
+        stdout: &Path,
+        stderr: &Path,
+    ) -> anyhow::Result<Self> {
         let child = command
             .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
+            .stdout(File::create(stdout)?)
+            .stderr(File::create(stderr)?)
             .spawn()
             .with_context(|| format!("cannot run {}", command.get_program().display()))?;
         Ok(Self { child })

@@ -36,8 +36,8 @@ pub(super) fn grpc(stage: &Stage, tools: &Tools, report: &mut Report) {
     for (name, listener, is_tls) in [
         ("grpc by IngressRoute", "web", false),
         ("grpc by IngressRoute over TLS", "websecure", true),
-        ("grpc by GRPCRoute", "port-80", false),
-        ("grpc by GRPCRoute over TLS", "port-443", true),
+        ("grpc by GRPCRoute", "gateway/default/edge:80", false),
+        ("grpc by GRPCRoute over TLS", "gateway/default/edge:443", true),
     ] {
         if tools.grpcio.is_none() {
             report.skip(name, "the wheel grpcio");

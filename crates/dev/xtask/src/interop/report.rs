@@ -1,5 +1,8 @@
 //! The outcome of each check, printed as it comes.
 
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
 use anyhow::bail;
 
 /// What was found so far.
@@ -8,23 +11,44 @@ pub(super) struct Report {
     /// Only names that contain this are run.
     only: Option<String>,
     require_all: bool,
+    /// Shown beside a failure: what was written to it meanwhile.
+    access_log: Option<PathBuf>,
     ok: usize,
     failed: Vec<String>,
     skipped: Vec<String>,
 }
 
+/// Lines of the access log that are shown beside a failure.
+const ACCESS_LOG_LINES: usize = 3;
+
 // === impl Report ===
 
 impl Report {
     pub(super) fn new(only: Option<String>, require_all: bool) -> Self {
-        Self { only, require_all, ok: 0, failed: Vec::new(), skipped: Vec::new() }
+        Self { only, require_all, access_log: None, ok: 0, failed: Vec::new(), skipped: Vec::new() }
     }
 
     /// Runs a check unless it is not wanted.
     pub(super) fn check(&mut self, name: &str, check: impl FnOnce() -> anyhow::Result<()>) {
-        if self.wants(name) {
-            self.record(name, check().map_err(|error| format!("{error:#}")));
+        if !self.wants(name) {
+            return;
         }
+        let start = self.access_log.as_deref().map_or(0, length);
+        let outcome = check().map_err(|error| format!("{error:#}"));
+        let has_failed = outcome.is_err();
+        self.record(name, outcome);
+        if let Some(path) = self.access_log.as_deref().filter(|_| has_failed) {
+            let text = written_since(path, start).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            for line in &lines[lines.len().saturating_sub(ACCESS_LOG_LINES)..] {
+                println!("     {line}");
+            }
+        }
+    }
+
+    /// Failures come with the lines that this file gets during the check.
+    pub(super) fn show_access_log(&mut self, path: PathBuf) {
+        self.access_log = Some(path);
     }
 
     /// Whether a check of that name is to be run.
@@ -61,6 +85,13 @@ impl Report {
         }
     }
 
+    /// Names a check that would find only what is wrong with the client.
+    pub(super) fn leave_out(&self, name: &str, client: &str, why: &str) {
+        if self.wants(name) {
+            println!("n/a  {name}: {client} cannot: {why}");
+        }
+    }
+
     pub(super) fn has_failed(&self) -> bool {
         !self.failed.is_empty()
     }
@@ -71,7 +102,7 @@ impl Report {
     ///
     /// When a check has failed, none has run, or one was skipped although all were required.
     pub(super) fn finish(self) -> anyhow::Result<()> {
-        let Self { only: _, require_all, ok, failed, skipped } = self;
+        let Self { only: _, access_log: _, require_all, ok, failed, skipped } = self;
         println!("\n{ok} ok, {} failed, {} skipped", failed.len(), skipped.len());
         if !failed.is_empty() {
             bail!("failed: {}", failed.join("; "));
@@ -84,6 +115,18 @@ impl Report {
         }
         Ok(())
     }
+}
+
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |facts| facts.len())
+}
+
+fn written_since(path: &Path, start: u64) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    file.seek(SeekFrom::Start(start))?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -20,6 +20,9 @@ pub(super) const FILE_BYTES: usize = 8 << 20;
 /// Clients that come from here must send a PROXY header.
 pub(super) const PROXY_CLIENT: &str = "127.0.0.2";
 
+/// The gateway's standard output, in the temporary folder.
+pub(super) const ACCESS_LOG: &str = "access.log";
+
 /// Lines of the gateway's log that are shown after a failure.
 const LOG_LINES: usize = 40;
 
@@ -156,7 +159,7 @@ fn gateway(
     command.args(["--access-log", "text", "--drain-timeout", "10s", "--address-file"]);
     command.arg(&addresses);
     let log = folder.join("gateway.log");
-    let mut server = Server::start(&mut command, &log)?;
+    let mut server = Server::start(&mut command, &folder.join(ACCESS_LOG), &log)?;
     let text = server.wait_for_file(&addresses).with_context(|| {
         format!(
             "the gateway does not start:\n{}",
@@ -172,7 +175,8 @@ fn python(folder: &Path, script: &str, args: &[&Path]) -> anyhow::Result<(Server
     let log = folder.join(script).with_extension("log");
     let mut command = super::python::command(script);
     command.args(args).arg("--address-file").arg(&address);
-    let mut server = Server::start(&mut command, &log)?;
+    let output = folder.join(script).with_extension("output");
+    let mut server = Server::start(&mut command, &output, &log)?;
     let addr = server.wait_for_file(&address).with_context(|| {
         format!("{script} does not start: {}", std::fs::read_to_string(&log).unwrap_or_default())
     })?;

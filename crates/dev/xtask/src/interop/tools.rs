@@ -10,6 +10,8 @@ pub(super) struct Tools {
     pub(super) curl: Option<String>,
     /// Whether curl was built with HTTP/2.
     pub(super) curl_has_http2: bool,
+    /// curl 7 has faults in HTTP/2 that are seen with every server.
+    pub(super) curl_is_7: bool,
     pub(super) nghttp: Option<String>,
     pub(super) h2load: Option<String>,
     pub(super) openssl: Option<String>,
@@ -23,10 +25,12 @@ pub(super) struct Tools {
 impl Tools {
     pub(super) fn find() -> Self {
         let curl = first_line("curl", &["--version"]);
+        let curl_is_7 = curl.as_deref().is_some_and(|version| version.starts_with("curl 7."));
         let features = program::run(Command::new("curl").arg("--version"));
         Self {
             curl,
             curl_has_http2: features.is_ok_and(|ended| ended.text().contains("HTTP2")),
+            curl_is_7,
             nghttp: first_line("nghttp", &["--version"]),
             h2load: first_line("h2load", &["--version"]),
             openssl: first_line("openssl", &["version"]),
@@ -51,9 +55,8 @@ impl Tools {
     }
 
     pub(super) fn print_versions(&self) {
-        let Self { curl, curl_has_http2: _, nghttp, h2load, openssl, python, grpcio } = self;
-        let all = [curl, nghttp, h2load, openssl, python, grpcio];
-        for version in all.into_iter().flatten() {
+        let Self { curl, nghttp, h2load, openssl, python, grpcio, .. } = self;
+        for version in [curl, nghttp, h2load, openssl, python, grpcio].into_iter().flatten() {
             println!("with {version}");
         }
     }

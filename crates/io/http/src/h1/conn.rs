@@ -30,8 +30,8 @@ pub struct Conn {
     blocked: bool,
     /// No message may follow the present ones.
     broken: bool,
-    /// Given up in the middle of a message.
-    aborted: bool,
+    /// Its end must not look like one in order.
+    resets: bool,
 }
 
 /// How the body that is being sent is framed, and how far it is.
@@ -67,7 +67,7 @@ impl Conn {
             sending: Sending::Done,
             blocked: false,
             broken: false,
-            aborted: false,
+            resets: false,
         }
     }
 
@@ -327,23 +327,23 @@ impl Conn {
         self.blocked || self.wire.has_output()
     }
 
-    /// Gives up in the middle of a message; the connection closes when it is dropped. Where only the
-    /// end of the connection would end the message, that end is made a reset, so that the peer does
-    /// not take what it has got for the whole.
+    /// Gives up in the middle of a message; the connection is not used again and closes when it is
+    /// dropped. Where only the end of the connection would end the message, that end is made a
+    /// reset, so that the peer does not take what it has got for the whole.
     pub fn abort(&mut self) {
-        if self.sending == Sending::UntilClose
-            && let Io::Tcp(tcp) = self.wire.io()
-        {
-            // Refused only for a socket that is gone already.
-            let _ = tcp.set_zero_linger();
-        }
         self.broken = true;
-        self.aborted = true;
+        if self.sending == Sending::UntilClose {
+            self.resets = true;
+            if let Io::Tcp(tcp) = self.wire.io() {
+                // Refused only for a socket that is gone already.
+                let _ = tcp.set_zero_linger();
+            }
+        }
     }
 
-    /// Whether it was given up in the middle of a message: nothing is worth sending any more.
-    pub fn is_aborted(&self) -> bool {
-        self.aborted
+    /// Whether it is to be dropped as it is: an end in order would say too much.
+    pub fn resets(&self) -> bool {
+        self.resets
     }
 
     /// What is being sent.

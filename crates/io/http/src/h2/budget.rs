@@ -108,12 +108,22 @@ impl Drop for Payload {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::task::Wake;
+
     use super::*;
+
+    struct Task;
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
 
     #[test]
     fn what_is_queued_counts_until_it_is_written() {
         let budget = Budget::new(BYTES_MIN);
-        let cx = Context::from_waker(Waker::noop());
+        let waker = Waker::from(Arc::new(Task));
+        let cx = Context::from_waker(&waker);
         assert_eq!(budget.poll_room(&cx), Poll::Ready(BYTES_MIN));
         let mut half = budget.payload(&vec![0; BYTES_MIN / 2]);
         let rest = budget.payload(&vec![0; BYTES_MIN / 2]);

@@ -5,8 +5,28 @@ use weft_message::{Fields, HeadLimits, Method, PathRules, RequestHead, ResponseH
 
 use crate::error::{HeadError, WriteError};
 
-/// Reads a request's head.
+/// Reads a request's head. When that fails, what decides the form of the answer is still in it.
 pub(super) fn request(
+    parts: &http::request::Parts,
+    scheme: Scheme,
+    limits: &HeadLimits,
+    rules: &PathRules,
+    head: &mut RequestHead,
+) -> Result<(), HeadError> {
+    let read = read_request(parts, scheme, limits, rules, head);
+    if read.is_err() {
+        head.clear();
+        for name in [http::header::ACCEPT, http::header::CONTENT_TYPE] {
+            for value in parts.headers.get_all(&name) {
+                // A value that is refused here is refused as a reason to answer otherwise, too.
+                let _ = head.append_h2(name.as_str(), value.as_bytes(), limits);
+            }
+        }
+    }
+    read
+}
+
+fn read_request(
     parts: &http::request::Parts,
     scheme: Scheme,
     limits: &HeadLimits,
