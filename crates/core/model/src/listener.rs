@@ -198,19 +198,19 @@ pub struct Limits {
 impl Limits {
     /// The stated defaults.
     pub const DEFAULT: Self = Self {
-        head_bytes_max: 64 << 10,                        // Envoy's 60 KiB, rounded
-        head_fields_max: 128,                            // Go and nginx clients stay below 100
-        target_bytes_max: 16 << 10,                      // twice what browsers send
-        head_timeout: Duration::from_secs(10),           // a slow head is an attack or a dead peer
-        handshake_timeout: Duration::from_secs(10),      // the same
-        idle_timeout: Duration::from_secs(180),          // Traefik's idleTimeout
-        body_idle_timeout: Duration::from_secs(60),      // Traefik's readTimeout, but per read
-        h2_streams_max: 250,                             // Traefik's and Go's
-        h2_resets_max: 200,                              // a browser closing a page stays below
-        h2_connection_window_bytes: 1 << 20,             // 16 streams at full window
-        h2_stream_window_bytes: 64 << 10,                // one bulk buffer
-        connection_memory_bytes_max: 4 << 20,            // windows plus queued responses
-        connections_max: 100_000,                        // half of a usual descriptor limit, twice
+        head_bytes_max: 64 << 10,                   // Envoy's 60 KiB, rounded
+        head_fields_max: 128,                       // Go and nginx clients stay below 100
+        target_bytes_max: 16 << 10,                 // twice what browsers send
+        head_timeout: Duration::from_secs(10),      // a slow head is an attack or a dead peer
+        handshake_timeout: Duration::from_secs(10), // the same
+        idle_timeout: Duration::from_secs(180),     // Traefik's idleTimeout
+        body_idle_timeout: Duration::from_secs(60), // Traefik's readTimeout, but per read
+        h2_streams_max: 250,                        // Traefik's and Go's
+        h2_resets_max: 200,                         // a browser closing a page stays below
+        h2_connection_window_bytes: 1 << 20,        // 16 streams at full window
+        h2_stream_window_bytes: 64 << 10,           // one bulk buffer
+        connection_memory_bytes_max: 4 << 20,       // windows plus queued responses
+        connections_max: 100_000,                   // half of a usual descriptor limit, twice
         requests_per_connection_max: 0,
     };
 }

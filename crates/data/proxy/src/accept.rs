@@ -294,9 +294,8 @@ fn is_tcp_whatever_comes(listener: &ListenerPlan, conn: &Connection) -> bool {
     // With other routes beside it, the server name would decide.
     tls.http.is_none()
         && tls.tcp.routes().len() == 1
-        && find(tls, true).is_some_and(|route| {
-            route.tls == TcpTls::Passthrough && route.target == plain.target
-        })
+        && find(tls, true)
+            .is_some_and(|route| route.tls == TcpTls::Passthrough && route.target == plain.target)
 }
 
 fn open_plain(
@@ -353,8 +352,7 @@ async fn open_tls(
             return Err(NotOpened::NoName);
         }
     };
-    let stream =
-        handshake::accept(io, inbox, hello, &selected).await.map_err(NotOpened::Tls)?;
+    let stream = handshake::accept(io, inbox, hello, &selected).await.map_err(NotOpened::Tls)?;
     let is_h2 = stream.facts().alpn == Some(b"h2");
     if let Some(conn) = Rc::get_mut(&mut conn) {
         // Nobody else has it before it is open.

@@ -135,9 +135,8 @@ impl Attempts {
         let backend = &self.backend;
         let settings = backend.settings();
         if let Some(value) = x.decided.affinity
-            && let Some(lease) = backend.pick_where(now, &self.tried, |endpoint| {
-                cookie_of(endpoint) == value
-            })
+            && let Some(lease) =
+                backend.pick_where(now, &self.tried, |endpoint| cookie_of(endpoint) == value)
         {
             return Ok(lease);
         }
@@ -157,9 +156,7 @@ impl Attempts {
     /// Goes on with the second target, if there is one; else with the stop.
     fn fall_back(&mut self, scope: &Scope<'_>, x: &mut Exchange, stop: Stop) -> Result<(), Stop> {
         let upstream_failed = match &stop {
-            Stop::Refuse(reason, _) => {
-                reason.fault() == weft_model::outcome::Fault::Upstream
-            }
+            Stop::Refuse(reason, _) => reason.fault() == weft_model::outcome::Fault::Upstream,
             Stop::Answer(_) | Stop::Cut(..) => false,
         };
         let fallback = x.decided.fallback.take().filter(|_| upstream_failed && x.body.is_kept());

@@ -105,8 +105,7 @@ impl Sender {
     ) -> Poll<Result<(), PumpError>> {
         let Self { sent, total, pump } = self;
         while *sent < body.kept.len() {
-            let count =
-                ready!(up.poll_send(cx, &body.kept[*sent..])).map_err(PumpError::Write)?;
+            let count = ready!(up.poll_send(cx, &body.kept[*sent..])).map_err(PumpError::Write)?;
             *sent += count;
             *total += count as u64;
         }

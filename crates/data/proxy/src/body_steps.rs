@@ -116,13 +116,8 @@ fn too_large(scope: &Scope<'_>, reason: Reason) -> Stop {
 /// The error page that a response is to be replaced by.
 pub(crate) fn wanted_page(x: &Exchange) -> Option<Page> {
     passed(x).find_map(|step| match &step.kind {
-        StepRuntimeKind::Errors(settings, target) => {
-            errors::wants(settings, x.rsp.status()).map(|status| Page {
-                settings: settings.clone(),
-                target: target.clone(),
-                status,
-            })
-        }
+        StepRuntimeKind::Errors(settings, target) => errors::wants(settings, x.rsp.status())
+            .map(|status| Page { settings: settings.clone(), target: target.clone(), status }),
         _ => None,
     })
 }
@@ -323,9 +318,10 @@ fn poll_read_response(
 
 /// The steps that the request has passed, the outermost last.
 fn passed(x: &Exchange) -> impl Iterator<Item = &StepRuntime> {
-    let route = x.route.as_ref().map_or(&[][..], |route| {
-        &route.steps[..x.decided.steps_passed.min(route.steps.len())]
-    });
+    let route = x
+        .route
+        .as_ref()
+        .map_or(&[][..], |route| &route.steps[..x.decided.steps_passed.min(route.steps.len())]);
     let choices = x.decided.choice_steps.iter().rev().flat_map(|steps| steps.iter().rev());
     choices.chain(route.iter().rev())
 }

@@ -9,8 +9,8 @@
 //! [`plan::SharedPlan`], made on the control thread; a worker puts it in force by swapping one
 //! pointer, and a request sees the generation it began with until its end.
 
-pub mod access_log;
 mod accept;
+pub mod access_log;
 mod attempt;
 mod body;
 mod body_steps;
@@ -30,5 +30,7 @@ mod serve_tcp;
 mod steps;
 mod stream;
 mod subrequest;
+#[cfg(test)]
+mod tests;
 mod upgrade;
 pub mod worker;

@@ -94,9 +94,7 @@ impl Live {
         let fits = |state: &State| matches!(state, State::Breaker(have, _) if **have == *settings);
         match self.state(id, fits, make) {
             State::Breaker(_, breaker) => breaker,
-            State::Rate(..) | State::InFlight(_) => {
-                Arc::new(Breaker::new(settings, self.0.epoch))
-            }
+            State::Rate(..) | State::InFlight(_) => Arc::new(Breaker::new(settings, self.0.epoch)),
         }
     }
 

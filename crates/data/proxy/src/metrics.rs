@@ -280,7 +280,8 @@ mod tests {
         let registry = weft_runtime::metrics::Registry::new();
         registry.register(Arc::new(metrics));
         let text = registry.render();
-        let series = text.lines().filter(|line| line.starts_with("weftway_requests_total{")).count();
+        let series =
+            text.lines().filter(|line| line.starts_with("weftway_requests_total{")).count();
         assert_eq!(series, ROUTES_SHOWN_MAX + 1);
         assert!(text.contains("weftway_requests_total{route=\"other\",status=\"2xx\"} 50"));
     }

@@ -94,9 +94,10 @@ fn keep_body(x: &mut Exchange) {
     let policies = [by_route, x.decided.retry.as_deref()].into_iter().flatten();
     let tries = policies.filter(|policy| policy.attempts > 1).map(|policy| policy.body_bytes_max);
     let fallback = x.decided.fallback.as_ref().map(|fallback| fallback.body_bytes_max);
-    let copies = x.decided.mirrors.iter().filter(|mirror| mirror.body).map(|mirror| {
-        mirror.body_bytes_max.unwrap_or(u64::MAX).min(body_steps::HELD_BYTES_MAX)
-    });
+    let copies =
+        x.decided.mirrors.iter().filter(|mirror| mirror.body).map(|mirror| {
+            mirror.body_bytes_max.unwrap_or(u64::MAX).min(body_steps::HELD_BYTES_MAX)
+        });
     if let Some(max) = tries.chain(fallback).chain(copies).max() {
         x.body.keep(max);
     }
@@ -151,9 +152,8 @@ fn find_route(scope: &Scope<'_>, x: &Exchange) -> Result<std::rc::Rc<RouteRuntim
         return Err(Stop::Refuse(Reason::Misdirected, None));
     }
     match table.find(&x.req, conn.client.ip()) {
-        Some(matched) => Ok(listener.route(tls, matched.index(), || {
-            RouteRuntime::new(&conn.worker, matched.route())
-        })),
+        Some(matched) => Ok(listener
+            .route(tls, matched.index(), || RouteRuntime::new(&conn.worker, matched.route()))),
         None => Err(Stop::Refuse(Reason::NoRoute, None)),
     }
 }

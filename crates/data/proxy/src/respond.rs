@@ -113,10 +113,7 @@ pub(crate) fn asker(x: &Exchange) -> Asker<'_> {
 }
 
 /// Passes an interim response (100, 103) on. It has to be flushed.
-pub(crate) fn interim(
-    x: &mut Exchange,
-    down: &mut Leg,
-) -> Result<(), WriteError> {
+pub(crate) fn interim(x: &mut Exchange, down: &mut Leg) -> Result<(), WriteError> {
     x.rsp.fields.strip_hop_by_hop();
     if x.facts.http10 {
         return Ok(());
@@ -207,9 +204,7 @@ fn framing_downstream(x: &Exchange, upstream: BodyFraming) -> BodyFraming {
     match upstream {
         BodyFraming::None => BodyFraming::None,
         BodyFraming::Length(length) => BodyFraming::Length(length),
-        BodyFraming::Chunked | BodyFraming::UntilClose if x.facts.http10 => {
-            BodyFraming::UntilClose
-        }
+        BodyFraming::Chunked | BodyFraming::UntilClose if x.facts.http10 => BodyFraming::UntilClose,
         BodyFraming::Chunked | BodyFraming::UntilClose => BodyFraming::Chunked,
     }
 }

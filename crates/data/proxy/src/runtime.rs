@@ -6,8 +6,8 @@ use std::sync::Arc;
 use weft_model::id::BackendId;
 use weft_model::outcome::Reason;
 use weft_model::policy::{
-    BasicAuth, Buffering, Compress, ErrorPages, ForwardAuth, Refusal, RetryExpression, RetryPolicy, SourceCriterion,
-    Step, StepKind,
+    BasicAuth, Buffering, Compress, ErrorPages, ForwardAuth, Refusal, RetryExpression, RetryPolicy,
+    SourceCriterion, Step, StepKind,
 };
 use weft_model::route::{Choice, Route, StickyCookie, Target};
 use weft_policy::sticky::CookieValue;
@@ -148,10 +148,9 @@ impl StepRuntime {
             StepKind::InFlight { amount, source } => {
                 StepRuntimeKind::InFlight(live.in_flight(&step.id, *amount), source.clone())
             }
-            StepKind::CircuitBreaker(settings) => StepRuntimeKind::Breaker(
-                live.breaker(&step.id, settings),
-                settings.response_code,
-            ),
+            StepKind::CircuitBreaker(settings) => {
+                StepRuntimeKind::Breaker(live.breaker(&step.id, settings), settings.response_code)
+            }
             StepKind::BasicAuth(basic) => StepRuntimeKind::BasicAuth(Box::new(basic.clone())),
             StepKind::ForwardAuth(auth) => {
                 let backend = worker.backends.backend(&auth.backend, worker.now());

@@ -311,9 +311,10 @@ async fn linger(h1: &mut Conn, watchdog: &Watchdog) {
 
 impl Slots {
     fn take(&self) -> Pin<Box<dyn Slot>> {
-        self.0.borrow_mut().pop().unwrap_or_else(|| {
-            Box::pin(Serving { make: |busy| serve_busy(busy), future: None })
-        })
+        self.0
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| Box::pin(Serving { make: |busy| serve_busy(busy), future: None }))
     }
 
     fn give(&self, slot: Pin<Box<dyn Slot>>) {

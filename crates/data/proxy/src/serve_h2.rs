@@ -260,12 +260,8 @@ async fn serve_request(
     let plan = conn.worker.plan();
     let Some(listener) = conn.listener_in(&plan) else { return };
     let shared = &listener.shared;
-    let (stream, result) = accepted.into_request(
-        conn.scheme(),
-        &shared.head_limits,
-        &shared.path_rules,
-        &mut x.req,
-    );
+    let (stream, result) =
+        accepted.into_request(conn.scheme(), &shared.head_limits, &shared.path_rules, &mut x.req);
     let mut leg = Leg::H2(stream);
     if let Err(error) = result {
         refuse(&scope, x, &mut leg, &error).await;
@@ -344,4 +340,3 @@ fn limits(conn: &Connection) -> Limits {
     conn.listener_in(&plan)
         .map_or(Limits::DEFAULT, |listener| listener.shared.settings.limits.clone())
 }
-

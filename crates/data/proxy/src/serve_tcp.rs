@@ -89,7 +89,11 @@ fn backend(conn: &Connection, route: &TcpRoute) -> Option<Rc<Backend>> {
             }
             TargetRuntime::Mirror(main, _) => (*main).clone(),
             TargetRuntime::Failover(main, plan) => {
-                if main.is_available(worker) { (*main).clone() } else { plan.target.clone() }
+                if main.is_available(worker) {
+                    (*main).clone()
+                } else {
+                    plan.target.clone()
+                }
             }
             TargetRuntime::Refuse(refusal) => {
                 let detail = &refusal.detail;

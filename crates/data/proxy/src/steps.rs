@@ -5,13 +5,13 @@ use std::rc::Rc;
 use weft_http::Leg;
 use weft_message::InvalidFieldValue;
 use weft_model::outcome::Reason;
-use weft_model::policy::{BasicAuth, ForwardAuth};
+use weft_model::policy::{BasicAuth, ForwardAuth, SourceCriterion};
 use weft_policy::answer::{self, DirectResponse};
 use weft_policy::basic::{self, Check};
 use weft_policy::forward_auth::{self, AuthVerdict};
 use weft_policy::source::source_key;
 use weft_policy::step::{ClientFacts, RequestContext, Verdict, on_request, on_response};
-use weft_resilience::bucket::Admission;
+use weft_resilience::bucket::{Admission, KeyedBuckets};
 use weft_runtime::{task, time};
 
 use crate::attempt::describe;
@@ -93,16 +93,7 @@ async fn run(
 ) -> Result<(), Stop> {
     match &step.kind {
         StepRuntimeKind::Pure => pure(scope, x, step),
-        StepRuntimeKind::Rate(buckets, source) => {
-            let key = source_key(source, &x.req, scope.conn.client.ip());
-            match buckets.take(key.as_bytes(), scope.conn.worker.now()) {
-                Admission::Pass => Ok(()),
-                Admission::Wait(wait) => Ok(Box::pin(time::sleep(wait)).await),
-                Admission::Refuse { retry_after } => {
-                    Err(limited(x, Reason::RateLimited, retry_after))
-                }
-            }
-        }
+        StepRuntimeKind::Rate(buckets, source) => rate(scope, x, buckets, source).await,
         StepRuntimeKind::InFlight(limit, source) => {
             let key = source_key(source, &x.req, scope.conn.client.ip());
             match limit.acquire(key.as_bytes()) {
@@ -150,6 +141,23 @@ async fn run(
             Ok(())
         }
         StepRuntimeKind::Errors(..) | StepRuntimeKind::Compress(_) => Ok(()),
+    }
+}
+
+async fn rate(
+    scope: &Scope<'_>,
+    x: &Exchange,
+    buckets: &KeyedBuckets,
+    source: &SourceCriterion,
+) -> Result<(), Stop> {
+    let key = source_key(source, &x.req, scope.conn.client.ip());
+    match buckets.take(key.as_bytes(), scope.conn.worker.now()) {
+        Admission::Pass => Ok(()),
+        Admission::Wait(wait) => {
+            Box::pin(time::sleep(wait)).await;
+            Ok(())
+        }
+        Admission::Refuse { retry_after } => Err(limited(x, Reason::RateLimited, retry_after)),
     }
 }
 
@@ -232,7 +240,10 @@ async fn ask_authorizer(
     let (head, body) = match fetched {
         Ok(fetched) => fetched,
         Err(subrequest::FetchError::TooLarge) => {
-            return Err(Stop::because(Reason::Unauthorized, "the authorizer's answer is too large"));
+            return Err(Stop::because(
+                Reason::Unauthorized,
+                "the authorizer's answer is too large",
+            ));
         }
         Err(error) => return Err(failed(describe(&error))),
     };

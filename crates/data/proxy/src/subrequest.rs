@@ -102,8 +102,7 @@ async fn mirror_to(
             TargetRuntime::Refuse(_) => return,
         };
     };
-    let sent =
-        fetch_for(worker, &backend, head, body.as_deref(), MIRROR_ANSWER_BYTES_MAX).await;
+    let sent = fetch_for(worker, &backend, head, body.as_deref(), MIRROR_ANSWER_BYTES_MAX).await;
     if let Err(error) = sent {
         tracing::debug!(backend = %backend.settings().id, %error, "a mirrored request failed");
     }
@@ -125,14 +124,17 @@ async fn fetch_for(
         Err(time::Elapsed) => Err(FetchError::Timeout),
     };
     let now = worker.now();
-    lease.report(now, match &result {
-        Ok((head, _)) => Report::Answered {
-            status: head.status(),
-            latency: now.saturating_duration_since(lease.started()),
+    lease.report(
+        now,
+        match &result {
+            Ok((head, _)) => Report::Answered {
+                status: head.status(),
+                latency: now.saturating_duration_since(lease.started()),
+            },
+            Err(FetchError::TooLarge) => Report::Unknown,
+            Err(_) => Report::Failed,
         },
-        Err(FetchError::TooLarge) => Report::Unknown,
-        Err(_) => Report::Failed,
-    });
+    );
     result
 }
 
@@ -147,8 +149,7 @@ async fn exchange(
     answer_max: u64,
 ) -> Result<(ResponseHead, Vec<u8>), FetchError> {
     let replayable = head.method().is_idempotent();
-    if let Some(Dialled { connection, idle }) =
-        lease.pooled(worker.now(), replayable, Speaks::Any)
+    if let Some(Dialled { connection, idle }) = lease.pooled(worker.now(), replayable, Speaks::Any)
     {
         match exchange_on(worker, lease, connection, head, body, answer_max).await {
             Err(FetchError::Write(_) | FetchError::Head(HeadError::Closed)) if replayable => {
@@ -179,9 +180,9 @@ async fn exchange_on(
             conn.begin_message(framing, |out| write_request(head, framing, out));
             Leg::H1(conn)
         }
-        Connection::H2(mut client) => Leg::H2(
-            client.begin_request(head, body.is_empty()).map_err(FetchError::Write)?,
-        ),
+        Connection::H2(mut client) => {
+            Leg::H2(client.begin_request(head, body.is_empty()).map_err(FetchError::Write)?)
+        }
     };
     send(&mut up, body).await.map_err(FetchError::Write)?;
     let mut rsp = ResponseHead::default();

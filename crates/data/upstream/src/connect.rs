@@ -177,7 +177,7 @@ pub(crate) struct Destination<'a> {
 pub(crate) enum Spoken {
     H1(Box<Conn>),
     /// The connection has to be polled for the client to get anywhere.
-    H2(Client, ClientConnection),
+    H2(Client, Box<ClientConnection>),
 }
 
 async fn dial(
@@ -226,7 +226,7 @@ pub(crate) async fn speak(
     }
     let (client, connection) =
         Client::handshake(io, H2_HEAD_BYTES_MAX).await.map_err(ConnectError::H2)?;
-    Ok(Spoken::H2(client, connection))
+    Ok(Spoken::H2(client, Box::new(connection)))
 }
 
 /// A byte stream, and whether HTTP/2 was agreed on.

@@ -59,7 +59,7 @@ pub(crate) fn check(probe: Probe) -> HealthCheck {
 }
 
 /// `GET /health`.
-pub(crate) fn get_health() -> Probe {
+pub(crate) fn ask_health() -> Probe {
     Probe::Http {
         path: "/health".into(),
         method: "GET".into(),

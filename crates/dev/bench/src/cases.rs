@@ -42,7 +42,7 @@ pub(crate) struct Bench {
 pub(crate) const ALL: &[Case] = &[
     Case { name: "h1-c64", about: "HTTP/1.1, 64 connections, small answers", run: h1_c64 },
     Case { name: "h1-c1", about: "HTTP/1.1, one connection", run: h1_c1 },
-    Case { name: "get-100k", about: "answers of 100 KB", run: get_100k },
+    Case { name: "get-100k", about: "answers of 100 KB", run: answers_100k },
     Case { name: "post-10k", about: "requests of 10 KB", run: post_10k },
     Case { name: "tls-c64", about: "TLS 1.3 terminated, 64 connections", run: tls_c64 },
     Case { name: "h2c", about: "HTTP/2, 8 connections of 32 streams, to HTTP/1.1", run: h2c },
@@ -222,7 +222,7 @@ fn h1_c1(bench: &Bench) -> anyhow::Result<Section> {
     )
 }
 
-fn get_100k(bench: &Bench) -> anyhow::Result<Section> {
+fn answers_100k(bench: &Bench) -> anyhow::Result<Section> {
     let shape = Shape { path: Some("/100k"), ..Shape::SMALL };
     throughput::run(
         bench,

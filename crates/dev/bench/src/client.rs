@@ -83,6 +83,21 @@ pub(crate) fn tls_config(authority_pem: &[u8]) -> anyhow::Result<Arc<ClientConfi
     Ok(Arc::new(config))
 }
 
+/// The certificate that the server shows now.
+pub(crate) fn served_certificate(
+    addr: SocketAddr,
+    config: &Arc<ClientConfig>,
+) -> io::Result<CertificateDer<'static>> {
+    let name = ServerName::try_from("moving.bench.test").map_err(io::Error::other)?;
+    let mut session = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
+    let mut stream = connect(addr)?;
+    while session.is_handshaking() {
+        session.complete_io(&mut stream)?;
+    }
+    let shown = session.peer_certificates().and_then(<[_]>::first).cloned();
+    shown.ok_or_else(|| io::Error::other("the server showed no certificate"))
+}
+
 /// Asks until the program answers 200.
 pub(crate) fn wait_ready(
     addr: SocketAddr,

@@ -14,6 +14,9 @@ pub const INFRA: &str = "gateway-conformance-infra";
 /// Namespace of a backend that routes reach only by a grant.
 pub const WEB: &str = "gateway-conformance-web-backend";
 
+/// A GET and who answers it: host, target, headers, and the short name of a backend or a status.
+pub type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
+
 /// A gateway with the suite's backends: `v1`, `v2` and `v3` (Services `infra-backend-v1` and so
 /// on), and `web` (Service `web-backend` in its own namespace), all on port 8080.
 #[derive(Debug)]
@@ -52,7 +55,13 @@ impl Conformance {
     }
 
     /// A request to port 80 on a connection of its own.
-    pub fn send(&self, method: &str, host: &str, target: &str, headers: &[(&str, &str)]) -> Response {
+    pub fn send(
+        &self,
+        method: &str,
+        host: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Response {
         self.send_to(80, method, host, target, headers)
     }
 
@@ -83,7 +92,7 @@ impl Conformance {
     /// # Panics
     ///
     /// When another one does.
-    pub fn check(&self, cases: &[(&str, &str, &[(&str, &str)], &str)]) {
+    pub fn check(&self, cases: &[Case<'_>]) {
         for (host, target, headers, expected) in cases {
             assert_eq!(self.who(host, target, headers), *expected, "{host}{target} {headers:?}");
         }

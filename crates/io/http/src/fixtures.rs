@@ -43,7 +43,10 @@ pub(crate) fn pattern(length: usize) -> Vec<u8> {
 }
 
 /// Writes all and ends.
-pub(crate) fn feed(mut stream: DuplexStream, bytes: &[u8]) -> weft_runtime::task::Task<DuplexStream> {
+pub(crate) fn feed(
+    mut stream: DuplexStream,
+    bytes: &[u8],
+) -> weft_runtime::task::Task<DuplexStream> {
     let bytes = bytes.to_vec();
     weft_runtime::task::spawn("feed", async move {
         // Whether all of it is wanted is what the tests look at.

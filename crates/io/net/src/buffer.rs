@@ -259,10 +259,7 @@ impl Inbox {
     /// # Errors
     ///
     /// As [`Inbox::poll_fill`].
-    pub async fn fill<S: Stream + ?Sized>(
-        &mut self,
-        stream: &mut S,
-    ) -> io::Result<usize> {
+    pub async fn fill<S: Stream + ?Sized>(&mut self, stream: &mut S) -> io::Result<usize> {
         poll_fn(|cx| self.poll_fill(cx, stream)).await
     }
 

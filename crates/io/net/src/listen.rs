@@ -135,7 +135,6 @@ impl Reservation {
     }
 }
 
-
 /// Sets the options of a connection that we opened. Accepted ones have inherited theirs.
 ///
 /// # Errors

@@ -51,10 +51,7 @@ const FORCE_GRACE: Duration = Duration::from_secs(2);
 pub fn drain() -> (Drain, Watch) {
     let (phase, receiver) = watch::channel(Phase::Serving);
     let (guard, guards) = mpsc::channel(1);
-    (
-        Drain { phase, guards, guard: Some(guard.clone()) },
-        Watch { phase: receiver, _guard: guard },
-    )
+    (Drain { phase, guards, guard: Some(guard.clone()) }, Watch { phase: receiver, _guard: guard })
 }
 
 // === impl Drain ===

@@ -409,7 +409,8 @@ mod tests {
         let parsed = backend("shop/greeter:8080=127.0.0.1:9000,[::1]:9000");
         let parsed = parsed.expect("this is the documented form");
         assert_eq!((&*parsed.name, parsed.port, parsed.addrs.len()), ("shop/greeter", 8080, 2));
-        for text in ["greeter", "greeter=127.0.0.1:1", ":80=127.0.0.1:1", "a:b=127.0.0.1:1", "a:1="] {
+        for text in ["greeter", "greeter=127.0.0.1:1", ":80=127.0.0.1:1", "a:b=127.0.0.1:1", "a:1="]
+        {
             assert!(backend(text).is_err(), "{text}");
         }
     }

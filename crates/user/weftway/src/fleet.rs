@@ -162,8 +162,9 @@ fn start_worker(index: usize, parts: &Parts) -> anyhow::Result<Worker> {
         shared: parts.shared.clone(),
         access_log: parts.access_log.clone(),
     };
-    let thread = weft_runtime::worker::spawn(&format!("worker-{index}"), move || worker::run(start))
-        .context("a worker thread cannot be started")?;
+    let thread =
+        weft_runtime::worker::spawn(&format!("worker-{index}"), move || worker::run(start))
+            .context("a worker thread cannot be started")?;
     Ok(Worker { commands, thread })
 }
 

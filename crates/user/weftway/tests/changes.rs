@@ -195,17 +195,16 @@ fn a_middleware_that_changes_changes_its_routes() {
     let a = RawOrigin::start("a");
     let gateway = builder()
         .backend("a:80", a.addr())
-        .document("one.yaml", &with_middlewares("a:80", &[]).replace(
-            "    services:\n",
-            "    middlewares:\n    - name: it\n    services:\n",
-        ))
+        .document(
+            "one.yaml",
+            &with_middlewares("a:80", &[])
+                .replace("    services:\n", "    middlewares:\n    - name: it\n    services:\n"),
+        )
         .document("two.yaml", &middleware("it", "  addPrefix:\n    prefix: /one"))
         .start();
     assert_eq!(gateway.get("a.test", "/").echo().target, "/one/");
     gateway.write("two.yaml", &middleware("it", "  addPrefix:\n    prefix: /two"));
-    wait::until_true("the other prefix", || {
-        gateway.get("a.test", "/").echo().target == "/two/"
-    });
+    wait::until_true("the other prefix", || gateway.get("a.test", "/").echo().target == "/two/");
     // Without the middleware the route is not served any more.
     gateway.remove("two.yaml");
     wait::until_true("the refusal", || !matches!(&*who(&gateway, "/"), "a"));

@@ -76,7 +76,13 @@ fn analyze_names_file_line_and_fix() {
 fn analyze_speaks_json() {
     let document = Document::new("json.yaml", &ingress_route(&[("Nothing(`x`)", "echo:80")]));
     let output = weftway(&[
-        "analyze", "-f", document.path(), "--backend", "echo:80=127.0.0.1:1", "-o", "json",
+        "analyze",
+        "-f",
+        document.path(),
+        "--backend",
+        "echo:80=127.0.0.1:1",
+        "-o",
+        "json",
     ]);
     assert_eq!(output.status.code(), Some(1));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
@@ -135,13 +141,21 @@ fn wrong_usage_is_2() {
 
 #[test]
 fn help_and_version_are_0() {
-    for arguments in [&["--help"][..], &["--version"], &["version"], &["gateway", "--help"], &["completion", "bash"]] {
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["version"],
+        &["gateway", "--help"],
+        &["completion", "bash"],
+    ] {
         let output = weftway(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(!output.stdout.is_empty());
     }
     let text = stdout(&weftway(&["gateway", "--help"]));
-    for flag in ["--http", "--backend", "--port-map", "--admin", "--drain-timeout", "--head-timeout"] {
+    for flag in
+        ["--http", "--backend", "--port-map", "--admin", "--drain-timeout", "--head-timeout"]
+    {
         assert!(text.contains(flag), "{flag}");
     }
 }
@@ -152,12 +166,34 @@ fn what_cannot_be_started_is_1_with_the_reason() {
     let addr = taken.local_addr().unwrap().to_string();
     let document = Document::new("any.yaml", &ingress_route(&[]));
     let output = weftway(&[
-        "gateway", "-f", document.path(), "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--admin", &addr,
+        "gateway",
+        "-f",
+        document.path(),
+        "--http",
+        "127.0.0.1:0",
+        "--https",
+        "127.0.0.1:0",
+        "--admin",
+        &addr,
     ]);
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
     assert!(text.contains("admin") && text.contains(&addr), "{text}");
-    let output = weftway(&["gateway", "-f", "/no/such/folder", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--cert", "/no/chain", "--key", "/no/key"]);
+    let output = weftway(&[
+        "gateway",
+        "-f",
+        "/no/such/folder",
+        "--http",
+        "127.0.0.1:0",
+        "--https",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--cert",
+        "/no/chain",
+        "--key",
+        "/no/key",
+    ]);
     assert_eq!(output.status.code(), Some(1));
 }
 

@@ -85,7 +85,11 @@ fn analyze_is_content_with_what_is_good_and_warns_without_failing() {
     assert_eq!(ran.code, 0, "{}", ran.stdout);
     let ran = analyze(folder.path());
     assert_eq!(ran.code, 0, "{}", ran.stdout);
-    assert!(ran.stdout.contains("certResolver") && ran.stdout.contains("warned.yaml:"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("certResolver") && ran.stdout.contains("warned.yaml:"),
+        "{}",
+        ran.stdout
+    );
     let missing = analyze(&folder.path().join("missing.yaml"));
     assert_eq!(missing.code, 1);
     assert!((missing.stdout + &missing.stderr).contains("missing.yaml"));
@@ -157,7 +161,8 @@ fn served() -> (RawOrigin, Gateway) {
 }
 
 fn report(ran: &Ran) -> Value {
-    serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", ran.stdout, ran.stderr))
+    serde_json::from_str(&ran.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}{}", ran.stdout, ran.stderr))
 }
 
 #[test]
@@ -165,7 +170,20 @@ fn bench_sends_what_it_is_told() {
     let (origin, gateway) = served();
     let url = format!("http://{}/api/v1/hello?x=1", gateway.web());
     let ran = weftway(&[
-        "bench", &url, "-n", "10", "-c", "2", "-m", "POST", "-H", "X-Token: a", "-H", "Host: b.test", "-d", "body",
+        "bench",
+        &url,
+        "-n",
+        "10",
+        "-c",
+        "2",
+        "-m",
+        "POST",
+        "-H",
+        "X-Token: a",
+        "-H",
+        "Host: b.test",
+        "-d",
+        "body",
     ]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     for text in ["p50", "p99", "200"] {
@@ -175,7 +193,10 @@ fn bench_sends_what_it_is_told() {
     assert_eq!(requests.len(), 10);
     for request in requests {
         assert_eq!((&*request.method, &*request.target), ("POST", "/api/v1/hello?x=1"));
-        assert_eq!((request.header("x-token"), request.header("host")), (Some("a"), Some("b.test")));
+        assert_eq!(
+            (request.header("x-token"), request.header("host")),
+            (Some("a"), Some("b.test"))
+        );
         assert_eq!(request.body, b"body");
     }
 }
@@ -188,11 +209,24 @@ fn bench_reports_what_came_back() {
     let json = report(&ran);
     let at = |name: &str| json["latencies"][name].as_f64().expect("a number");
     assert!(at("p50") > 0.0 && at("p50") <= at("p99") && at("p99") <= at("max"), "{json}");
-    assert_eq!((ran.code, &json["requests"], &json["failed"]), (0, &100.into(), &0.into()), "{json}");
+    assert_eq!(
+        (ran.code, &json["requests"], &json["failed"]),
+        (0, &100.into(), &0.into()),
+        "{json}"
+    );
     assert_eq!(json["statusCodes"]["200"], 100);
     assert_eq!(origin.requests().len(), 100);
     // Statuses are counted, whatever they are.
-    let ran = weftway(&["bench", &format!("http://{}/none", gateway.web()), "-n", "5", "-c", "1", "-o", "json"]);
+    let ran = weftway(&[
+        "bench",
+        &format!("http://{}/none", gateway.web()),
+        "-n",
+        "5",
+        "-c",
+        "1",
+        "-o",
+        "json",
+    ]);
     assert_eq!(report(&ran)["statusCodes"]["404"], 5);
     // So is what never was answered.
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -209,10 +243,27 @@ fn bench_reports_what_came_back() {
 fn bench_speaks_http2_and_keeps_a_rate() {
     let (_origin, gateway) = served();
     let url = format!("http://{}/api/v1/hello", gateway.web());
-    let json = report(&weftway(&["bench", &url, "-n", "100", "-c", "2", "--h2", "--streams", "4", "-o", "json"]));
-    assert_eq!((&json["statusCodes"]["200"], &json["protocol"]), (&100.into(), &"HTTP/2".into()), "{json}");
+    let json = report(&weftway(&[
+        "bench",
+        &url,
+        "-n",
+        "100",
+        "-c",
+        "2",
+        "--h2",
+        "--streams",
+        "4",
+        "-o",
+        "json",
+    ]));
+    assert_eq!(
+        (&json["statusCodes"]["200"], &json["protocol"]),
+        (&100.into(), &"HTTP/2".into()),
+        "{json}"
+    );
     // Two hundred requests at 400 a second take half a second, however fast the answers are.
-    let json = report(&weftway(&["bench", &url, "-n", "200", "-c", "4", "-q", "400", "-o", "json"]));
+    let json =
+        report(&weftway(&["bench", &url, "-n", "200", "-c", "4", "-q", "400", "-o", "json"]));
     assert!(json["duration"].as_f64().unwrap() > 0.4, "{json}");
     // And a time is a time.
     let json = report(&weftway(&["bench", &url, "-z", "300ms", "-c", "2", "-o", "json"]));

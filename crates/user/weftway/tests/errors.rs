@@ -62,8 +62,14 @@ fn documents(refused: &str) -> String {
     text.push_str(&middleware("guard", guard));
     text.push_str(&middleware("list", "  ipAllowList:\n    sourceRange: [10.0.0.0/8]\n"));
     text.push_str(&middleware("plugged", "  plugin:\n    jwt:\n      secret: hunter2\n"));
-    text.push_str(&middleware("ask", &format!("  forwardAuth:\n    address: http://{refused}/auth\n")));
-    text.push_str(&middleware("limit", "  rateLimit:\n    average: 1\n    period: 1h\n    burst: 1\n"));
+    text.push_str(&middleware(
+        "ask",
+        &format!("  forwardAuth:\n    address: http://{refused}/auth\n"),
+    ));
+    text.push_str(&middleware(
+        "limit",
+        "  rateLimit:\n    average: 1\n    period: 1h\n    burst: 1\n",
+    ));
     text
 }
 
@@ -89,44 +95,75 @@ fn setup() -> Setup {
 fn tells_nothing(path: &str, said: &str) {
     let said = said.to_lowercase();
     for internal in [
-        "127.0.0.1", "private", ".yaml", ".rs", "default/", "ingressroute", "middleware", "echo", "refused:",
-        "nowhere", "hasty", "os error", "econn", "rustls", "h2", "panic", "plugin", "hunter2", "weftway", "server:",
+        "127.0.0.1",
+        "private",
+        ".yaml",
+        ".rs",
+        "default/",
+        "ingressroute",
+        "middleware",
+        "echo",
+        "refused:",
+        "nowhere",
+        "hasty",
+        "os error",
+        "econn",
+        "rustls",
+        "h2",
+        "panic",
+        "plugin",
+        "hunter2",
+        "weftway",
+        "server:",
     ] {
         assert!(!said.contains(internal), "{path} tells {internal:?}: {said}");
     }
 }
 
 fn get(gateway: &Gateway, path: &str, lines: &str) -> Response {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n{lines}\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n{lines}\r\n");
     gateway.client().request(request)
 }
 
 /// The whole answer as text, but for the realm, which the document's author chose to show.
 fn whole(response: &Response) -> String {
-    (String::from_utf8_lossy(&response.head).into_owned() + &response.text()).replace("inner-realm", "")
+    (String::from_utf8_lossy(&response.head).into_owned() + &response.text())
+        .replace("inner-realm", "")
 }
 
 #[test]
 fn people_get_a_short_text() {
     let setup = setup();
     for (path, status, reason) in CASES {
-        let response = get(&setup.gateway, path, "Accept: text/html,application/json;q=0.9,*/*;q=0.8\r\n");
+        let response =
+            get(&setup.gateway, path, "Accept: text/html,application/json;q=0.9,*/*;q=0.8\r\n");
         assert_eq!(response.status, *status, "{path}");
         assert_eq!(response.header("content-type"), Some("text/plain; charset=utf-8"), "{path}");
         assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{path}");
         let text = response.text();
-        assert!(text.ends_with('\n') && text.lines().count() == 1 && text.len() < 80, "{path}: {text:?}");
+        assert!(
+            text.ends_with('\n') && text.lines().count() == 1 && text.len() < 80,
+            "{path}: {text:?}"
+        );
         tells_nothing(path, &whole(&response));
     }
     // The log has the reason, and for what went wrong behind us also the words.
     for (path, status, reason) in CASES {
-        let line = setup.gateway.log_line(path, |line| line.contains(&format!("\"reason\":\"{reason}\"")));
+        let line =
+            setup.gateway.log_line(path, |line| line.contains(&format!("\"reason\":\"{reason}\"")));
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(line["status"], *status);
-        if matches!(*reason, "connect_failed" | "upstream_reset" | "upstream_protocol" | "upstream_timeout") {
+        if matches!(
+            *reason,
+            "connect_failed" | "upstream_reset" | "upstream_protocol" | "upstream_timeout"
+        ) {
             assert_eq!(line["path"], *path);
             assert!(line["detail"].as_str().is_some_and(|detail| detail.len() > 10), "{line}");
-            assert!(line["upstream"].as_str().is_some_and(|addr| addr.starts_with("127.0.0.1:")), "{line}");
+            assert!(
+                line["upstream"].as_str().is_some_and(|addr| addr.starts_with("127.0.0.1:")),
+                "{line}"
+            );
         }
     }
 }
@@ -135,23 +172,30 @@ fn people_get_a_short_text() {
 fn programs_get_a_problem_document() {
     let setup = setup();
     for (path, status, _) in CASES {
-        for accept in ["application/problem+json", "application/json, Application/Problem+JSON;q=0.5"] {
+        for accept in
+            ["application/problem+json", "application/json, Application/Problem+JSON;q=0.5"]
+        {
             // A head that is refused was not read to its end, so nobody knows what it accepts.
             if *path == "/x%2fy" {
                 continue;
             }
-            let response = get(&setup.gateway, path, &format!("Accept: {accept}\r\nX-Request-Id: r\"<1>\r\n"));
+            let response =
+                get(&setup.gateway, path, &format!("Accept: {accept}\r\nX-Request-Id: r\"<1>\r\n"));
             assert_eq!(response.status, *status, "{path}");
             assert_eq!(response.header("content-type"), Some("application/problem+json"), "{path}");
             let problem: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
             assert_eq!(problem["status"], *status, "{path}");
             assert_eq!(problem["type"], "about:blank", "{path}");
             for member in ["title", "detail"] {
-                assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{path}: {problem}");
+                assert!(
+                    problem[member].as_str().is_some_and(|text| !text.is_empty()),
+                    "{path}: {problem}"
+                );
             }
             tells_nothing(path, &whole(&response));
         }
-        let response = get(&setup.gateway, path, "Accept: application/problem+json;q=0, text/plain\r\n");
+        let response =
+            get(&setup.gateway, path, "Accept: application/problem+json;q=0, text/plain\r\n");
         assert_eq!(response.header("content-type"), Some("text/plain; charset=utf-8"), "{path}");
     }
 }
@@ -200,7 +244,8 @@ fn grpc_callers_get_a_grpc_status() {
     );
     assert_eq!((response.status, response.header("grpc-status")), (200, Some("12")));
     // gRPC-Web is another protocol.
-    let request = H2Request::post("a.test", "/none", "x").header("content-type", "application/grpc-web");
+    let request =
+        H2Request::post("a.test", "/none", "x").header("content-type", "application/grpc-web");
     assert_eq!(client.request(request).status, 404);
 }
 
@@ -213,7 +258,8 @@ fn http2_callers_read_the_same() {
         assert_eq!(response.status, *status, "{path}");
         tells_nothing(path, &response.text());
         let request = H2Request::get("a.test", path).header("accept", "application/problem+json");
-        let problem: serde_json::Value = serde_json::from_slice(&client.request(request).body).unwrap();
+        let problem: serde_json::Value =
+            serde_json::from_slice(&client.request(request).body).unwrap();
         assert_eq!(problem["status"], *status, "{path}");
     }
     assert_eq!(client.ended(), None, "errors of requests are none of the connection");

@@ -97,7 +97,10 @@ fn http_route_header_matching() {
     let rules = rule(&header(&[("version", "one")]), "v1")
         + &rule(&header(&[("version", "two")]), "v2")
         + &rule(&header(&[("version", "two"), ("color", "orange")]), "v1")
-        + &rule(&format!("{}, {}", header(&[("color", "blue")]), header(&[("color", "green")])), "v1")
+        + &rule(
+            &format!("{}, {}", header(&[("color", "blue")]), header(&[("color", "green")])),
+            "v1",
+        )
         + &rule("{headers: [{name: flavor, type: RegularExpression, value: '^van.*la$'}]}", "v3");
     let it = start(&[&same_namespace(), &route("HTTPRoute", "headers", &rules)]);
     it.check(&[
@@ -184,14 +187,21 @@ fn http_route_hostname_intersection() {
         "name: wildcard2, hostname: '*.anotherwildcard.io', port: 80, protocol: HTTP",
     ];
     let part = |name: &str, hosts: &str, prefix: &str, backend: &str| {
-        let spec =
-            format!("  hostnames: [{hosts}]\n  rules:\n{}", rule(&path("PathPrefix", prefix), backend));
+        let spec = format!(
+            "  hostnames: [{hosts}]\n  rules:\n{}",
+            rule(&path("PathPrefix", prefix), backend)
+        );
         route_to("HTTPRoute", name, "[{name: intersection}]", &spec)
     };
     let it = start(&[
         &gateway("intersection", &listeners),
         &part("r1", "non.matching.com, '*.nonmatchingwildcard.io', very.specific.com", "/s1", "v1"),
-        &part("r2", "non.matching.com, wildcard.io, foo.wildcard.io, bar.wildcard.io, foo.bar.wildcard.io", "/s2", "v2"),
+        &part(
+            "r2",
+            "non.matching.com, wildcard.io, foo.wildcard.io, bar.wildcard.io, foo.bar.wildcard.io",
+            "/s2",
+            "v2",
+        ),
         &part("r3", "non.matching.com, '*.specific.com'", "/s3", "v3"),
         &part("r4", "'*.anotherwildcard.io'", "/s4", "v1"),
     ]);
@@ -359,7 +369,8 @@ fn http_route_invalid_non_existent_backend_ref() {
 
 #[test]
 fn http_route_disallowed_kind() {
-    let listener = "name: tls, port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: GRPCRoute}]}";
+    let listener =
+        "name: tls, port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: GRPCRoute}]}";
     let rules = rule(&path("PathPrefix", "/"), "v1");
     let it = start(&[
         &gateway("same-namespace", &[listener]),
@@ -394,13 +405,16 @@ fn http_route_parent_ref_port() {
 fn http_route_https_listener() {
     let authority = Certificates::new("test");
     let leaf = authority.leaf(&["example.org", "*.example.org"]);
-    let secret = leaf.secret("tls").replace("  name: tls\n", &format!("  name: tls\n  namespace: {INFRA}\n"));
+    let secret = leaf
+        .secret("tls")
+        .replace("  name: tls\n", &format!("  name: tls\n  namespace: {INFRA}\n"));
     let listeners = [
         "name: https, port: 443, protocol: HTTPS, hostname: example.org, tls: {certificateRefs: [{name: tls}]}",
         "name: second, port: 443, protocol: HTTPS, hostname: second.example.org, tls: {certificateRefs: [{name: tls}]}",
     ];
     let part = |host: &str, section: &str, backend: &str| {
-        let rules = format!("  hostnames: [{host}]\n  rules:\n{}", rule(&path("PathPrefix", "/"), backend));
+        let rules =
+            format!("  hostnames: [{host}]\n  rules:\n{}", rule(&path("PathPrefix", "/"), backend));
         let parents = format!("[{{name: same-namespace, sectionName: {section}}}]");
         route_to("HTTPRoute", section, &parents, &rules)
     };

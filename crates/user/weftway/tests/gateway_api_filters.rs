@@ -4,7 +4,7 @@
 use weft_testkit::conformance::{
     Conformance, backend_ref, filtered, gateway, path, route, rule, same_namespace,
 };
-use weft_testkit::{H2Origin, Gateway, Next, Response, wait};
+use weft_testkit::{Gateway, H2Origin, Next, Response, wait};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_weftway");
 
@@ -18,16 +18,25 @@ fn get(it: &Conformance, target: &str, headers: &[(&str, &str)]) -> Response {
 
 #[test]
 fn http_route_request_header_modifier() {
-    let modify = |text: &str| format!("{{type: RequestHeaderModifier, requestHeaderModifier: {{{text}}}}}");
-    let rules = filtered(&path("PathPrefix", "/set"), &modify("set: [{name: X-Header-Set, value: set-overwrites-values}]"), "v1")
-        + &filtered(&path("PathPrefix", "/add"), &modify("add: [{name: X-Header-Add, value: add-appends-values}]"), "v1")
-        + &filtered(&path("PathPrefix", "/remove"), &modify("remove: [X-Header-Remove]"), "v1");
+    let modify =
+        |text: &str| format!("{{type: RequestHeaderModifier, requestHeaderModifier: {{{text}}}}}");
+    let rules =
+        filtered(
+            &path("PathPrefix", "/set"),
+            &modify("set: [{name: X-Header-Set, value: set-overwrites-values}]"),
+            "v1",
+        ) + &filtered(
+            &path("PathPrefix", "/add"),
+            &modify("add: [{name: X-Header-Add, value: add-appends-values}]"),
+            "v1",
+        ) + &filtered(&path("PathPrefix", "/remove"), &modify("remove: [X-Header-Remove]"), "v1");
     let it = start(&rules);
     let echo = get(&it, "/set", &[("Some-Other-Header", "val"), ("x-header-set", "old")]).echo();
     assert_eq!(echo.headers_named("x-header-set").collect::<Vec<_>>(), ["set-overwrites-values"]);
     assert_eq!(echo.header("some-other-header"), Some("val"));
     let echo = get(&it, "/add", &[("X-Header-Add", "some-other-value")]).echo();
-    let added: Vec<&str> = echo.headers_named("x-header-add").flat_map(|text| text.split(", ")).collect();
+    let added: Vec<&str> =
+        echo.headers_named("x-header-add").flat_map(|text| text.split(", ")).collect();
     assert_eq!(added, ["some-other-value", "add-appends-values"]);
     let echo = get(&it, "/remove", &[("X-Header-Remove", "val"), ("Kept", "1")]).echo();
     assert_eq!((echo.header("x-header-remove"), echo.header("kept")), (None, Some("1")));
@@ -45,7 +54,8 @@ fn http_route_response_header_modifier() {
     });
     let response = get(&it, "/", &[]);
     assert_eq!(response.headers_named("x-header-set").collect::<Vec<_>>(), ["new"]);
-    let added: Vec<&str> = response.headers_named("x-header-add").flat_map(|text| text.split(", ")).collect();
+    let added: Vec<&str> =
+        response.headers_named("x-header-add").flat_map(|text| text.split(", ")).collect();
     assert_eq!(added, ["one", "more"]);
     assert_eq!(response.header("x-header-remove"), None);
 }
@@ -76,9 +86,12 @@ fn http_route_rewrite_host() {
 #[test]
 fn http_route_rewrite_path() {
     let prefix = |value: &str| {
-        format!("{{type: URLRewrite, urlRewrite: {{path: {{type: ReplacePrefixMatch, replacePrefixMatch: {value}}}}}}}")
+        format!(
+            "{{type: URLRewrite, urlRewrite: {{path: {{type: ReplacePrefixMatch, replacePrefixMatch: {value}}}}}}}"
+        )
     };
-    let full = "{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /one}}}";
+    let full =
+        "{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /one}}}";
     let rules = filtered(&path("PathPrefix", "/prefix/one"), &prefix("/one"), "v1")
         + &filtered(&path("PathPrefix", "/full/one"), full, "v1")
         + &filtered(&path("PathPrefix", "/strip-prefix"), &prefix("/"), "v1");
@@ -125,7 +138,10 @@ fn check_redirects(rules: &[(&str, &str)], cases: &[(&str, u16, &str)]) {
 #[test]
 fn http_route_redirect_host_and_status() {
     check_redirects(
-        &[("/hostname-redirect", "hostname: example.org"), ("/host-and-status", "hostname: example.org, statusCode: 301")],
+        &[
+            ("/hostname-redirect", "hostname: example.org"),
+            ("/host-and-status", "hostname: example.org, statusCode: 301"),
+        ],
         &[
             ("/hostname-redirect", 302, "http://example.org/hostname-redirect"),
             ("/host-and-status", 301, "http://example.org/host-and-status"),
@@ -136,7 +152,10 @@ fn http_route_redirect_host_and_status() {
 #[test]
 fn http_route_redirect_scheme() {
     check_redirects(
-        &[("/scheme", "scheme: https"), ("/scheme-and-host", "scheme: https, hostname: example.org, statusCode: 301")],
+        &[
+            ("/scheme", "scheme: https"),
+            ("/scheme-and-host", "scheme: https, hostname: example.org, statusCode: 301"),
+        ],
         &[
             ("/scheme?q=1", 302, "https://a.test/scheme?q=1"),
             ("/scheme-and-host", 301, "https://example.org/scheme-and-host"),
@@ -146,13 +165,17 @@ fn http_route_redirect_scheme() {
 
 #[test]
 fn http_route_redirect_path() {
-    let prefix = |text: &str| format!("path: {{type: ReplacePrefixMatch, replacePrefixMatch: {text}}}");
+    let prefix =
+        |text: &str| format!("path: {{type: ReplacePrefixMatch, replacePrefixMatch: {text}}}");
     let full = "path: {type: ReplaceFullPath, replaceFullPath: /full-path-replacement}";
     check_redirects(
         &[
             ("/original-prefix", &prefix("/replacement-prefix")),
             ("/full", full),
-            ("/path-and-host", &format!("hostname: example.org, {}", prefix("/replacement-prefix"))),
+            (
+                "/path-and-host",
+                &format!("hostname: example.org, {}", prefix("/replacement-prefix")),
+            ),
             ("/full-path-and-status", &format!("statusCode: 301, {full}")),
         ],
         &[
@@ -196,7 +219,8 @@ fn http_route_other_redirect_statuses() {
 
 #[test]
 fn http_route_request_mirror() {
-    let mirror = format!("{{type: RequestMirror, requestMirror: {{backendRef: {}}}}}", backend_ref("v2"));
+    let mirror =
+        format!("{{type: RequestMirror, requestMirror: {{backendRef: {}}}}}", backend_ref("v2"));
     let it = start(&filtered(&path("PathPrefix", "/mirror"), &mirror, "v1"));
     assert_eq!(get(&it, "/mirror", &[("X", "y")]).echo().backend, "v1");
     it.origins["v2"].wait_for("the copy", |requests, _| requests.len() == 1);
@@ -206,7 +230,9 @@ fn http_route_request_mirror() {
 
 #[test]
 fn http_route_request_multiple_mirrors() {
-    let mirror = |name: &str| format!("{{type: RequestMirror, requestMirror: {{backendRef: {}}}}}", backend_ref(name));
+    let mirror = |name: &str| {
+        format!("{{type: RequestMirror, requestMirror: {{backendRef: {}}}}}", backend_ref(name))
+    };
     let filters = format!("{}, {}", mirror("v2"), mirror("v3"));
     let it = start(&filtered(&path("PathPrefix", "/"), &filters, "v1"));
     assert_eq!(get(&it, "/", &[]).echo().backend, "v1");
@@ -217,7 +243,10 @@ fn http_route_request_multiple_mirrors() {
 
 #[test]
 fn http_route_request_percentage_mirror() {
-    let mirror = format!("{{type: RequestMirror, requestMirror: {{backendRef: {}, percent: 20}}}}", backend_ref("v2"));
+    let mirror = format!(
+        "{{type: RequestMirror, requestMirror: {{backendRef: {}, percent: 20}}}}",
+        backend_ref("v2")
+    );
     let it = start(&filtered(&path("PathPrefix", "/"), &mirror, "v1"));
     for _ in 0..300 {
         assert_eq!(get(&it, "/", &[]).status, 200);
@@ -311,7 +340,9 @@ fn http_route_backend_protocol_websocket() {
     let it = start(&rule(&path("PathPrefix", "/ws"), "v1"));
     it.origins["v1"].on("/ws", |x| x.upgrade_and_echo("websocket"));
     let mut client = weft_testkit::RawClient::connect(it.gateway.port(80));
-    client.send("GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    client.send(
+        "GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    );
     assert_eq!(client.head().status, 101);
     client.send("ping");
     assert_eq!(client.read_exact(4).unwrap(), b"ping");

@@ -70,7 +70,10 @@ fn grpc_route_exact_method_matching() {
 fn grpc_route_header_matching() {
     let rules = grpc_rule("{headers: [{name: version, value: one}]}", "one")
         + &grpc_rule("{headers: [{name: version, value: two}]}", "two")
-        + &grpc_rule("{headers: [{name: color, type: RegularExpression, value: '^gr.*n$'}]}", "two");
+        + &grpc_rule(
+            "{headers: [{name: color, type: RegularExpression, value: '^gr.*n$'}]}",
+            "two",
+        );
     let it = grpc(&[&same_namespace(), &route("GRPCRoute", "headers", &rules)]);
     for (headers, expected) in [
         (&[("version", "one")][..], "one"),
@@ -127,7 +130,8 @@ fn tls_route_simple_same_namespace() {
     let authority = Certificates::new("test");
     let origin = TcpOrigin::start_tls("raw", &authority.leaf(&["abc.example.com"]));
     let listener = "name: https, port: 443, protocol: TLS, hostname: '*.example.com', tls: {mode: Passthrough}";
-    let spec = "  hostnames: [abc.example.com]\n  rules:\n  - backendRefs: [{name: raw, port: 443}]\n";
+    let spec =
+        "  hostnames: [abc.example.com]\n  rules:\n  - backendRefs: [{name: raw, port: 443}]\n";
     let it = Conformance::start_with(
         builder().backend(&format!("{INFRA}/raw:443"), origin.addr()),
         &[&gateway("tls", &[listener]), &route_to("TLSRoute", "pass", "[{name: tls}]", spec)],
@@ -145,14 +149,21 @@ fn tls_route_simple_same_namespace() {
 fn tls_route_terminate_simple_same_namespace() {
     let authority = Certificates::new("test");
     let leaf = authority.leaf(&["abc.example.com"]);
-    let secret = leaf.secret("tls").replace("  name: tls\n", &format!("  name: tls\n  namespace: {INFRA}\n"));
+    let secret = leaf
+        .secret("tls")
+        .replace("  name: tls\n", &format!("  name: tls\n  namespace: {INFRA}\n"));
     let origin = TcpOrigin::start("raw");
     let listener = "name: tls, port: 443, protocol: TLS, hostname: abc.example.com, tls: {mode: Terminate, \
                     certificateRefs: [{name: tls}]}";
-    let spec = "  hostnames: [abc.example.com]\n  rules:\n  - backendRefs: [{name: raw, port: 9000}]\n";
+    let spec =
+        "  hostnames: [abc.example.com]\n  rules:\n  - backendRefs: [{name: raw, port: 9000}]\n";
     let it = Conformance::start_with(
         builder().backend(&format!("{INFRA}/raw:9000"), origin.addr()),
-        &[&gateway("tls", &[listener]), &secret, &route_to("TLSRoute", "end", "[{name: tls}]", spec)],
+        &[
+            &gateway("tls", &[listener]),
+            &secret,
+            &route_to("TLSRoute", "end", "[{name: tls}]", spec),
+        ],
     );
     let dial = TlsDial::http1("abc.example.com", authority.roots()).alpn(&[]);
     let mut client = RawClient::connect_tls(it.gateway.port(443), &dial);
@@ -164,7 +175,8 @@ fn tls_route_terminate_simple_same_namespace() {
 #[test]
 fn tcp_route_simple_same_namespace() {
     let (one, two) = (TcpOrigin::start("one"), TcpOrigin::start("two"));
-    let listeners = ["name: first, port: 80, protocol: TCP", "name: second, port: 8080, protocol: TCP"];
+    let listeners =
+        ["name: first, port: 80, protocol: TCP", "name: second, port: 8080, protocol: TCP"];
     let part = |name: &str, section: &str| {
         let spec = format!("  rules:\n  - backendRefs: [{{name: {name}, port: 9000}}]\n");
         route_to("TCPRoute", name, &format!("[{{name: tcp, sectionName: {section}}}]"), &spec)
@@ -185,7 +197,12 @@ fn tcp_route_simple_same_namespace() {
 }
 
 /// A backend with TLS behind a policy that expects this name, and says of whose authority.
-fn backend_tls(hostname: &str, more: &str, trusted: &Certificates, served: &Certificates) -> (RawOrigin, Conformance) {
+fn backend_tls(
+    hostname: &str,
+    more: &str,
+    trusted: &Certificates,
+    served: &Certificates,
+) -> (RawOrigin, Conformance) {
     let leaf = served.leaf(&["abc.example.com", "spiffe://abc.example.com/test-identity"]);
     let origin = RawOrigin::builder("secure").tls(&leaf).start();
     let ca = trusted.pem().trim_end().replace('\n', "\n    ");

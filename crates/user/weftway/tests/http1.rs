@@ -84,8 +84,7 @@ fn answers_without_a_body_end_with_their_head() {
     origin.on_raw("/304", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n", Next::KeepAlive);
     let mut client = gateway.client();
     for status in [204, 304, 204] {
-        let response =
-            client.request(format!("GET /{status} HTTP/1.1\r\nHost: a.test\r\n\r\n"));
+        let response = client.request(format!("GET /{status} HTTP/1.1\r\nHost: a.test\r\n\r\n"));
         assert_eq!(response.status, status);
         assert_eq!(response.header("transfer-encoding"), None);
     }
@@ -103,7 +102,10 @@ fn http10_closes_unless_asked_not_to() {
     for _ in 0..2 {
         let response =
             client.request("GET / HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\n\r\n");
-        assert_eq!(response.header("connection").map(str::to_ascii_lowercase).as_deref(), Some("keep-alive"));
+        assert_eq!(
+            response.header("connection").map(str::to_ascii_lowercase).as_deref(),
+            Some("keep-alive")
+        );
         response.echo();
     }
 
@@ -114,8 +116,8 @@ fn http10_closes_unless_asked_not_to() {
         Next::KeepAlive,
     );
     let mut client = gateway.client();
-    let response = client
-        .request("GET /chunked HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\n\r\n");
+    let response =
+        client.request("GET /chunked HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\n\r\n");
     assert_eq!(response.header("transfer-encoding"), None);
     assert_eq!(response.body, b"abc");
 }
@@ -278,7 +280,11 @@ fn a_body_until_close_is_chunked_for_the_client() {
 fn a_body_that_breaks_off_does_not_look_complete() {
     let (origin, gateway) = pair();
     origin.on_raw("/length", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", Next::Close);
-    origin.on_raw("/chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", Next::Close);
+    origin.on_raw(
+        "/chunked",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        Next::Close,
+    );
     for path in ["/length", "/chunked"] {
         let mut client = gateway.client();
         client.send(format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n"));
@@ -390,7 +396,9 @@ fn a_client_that_leaves_ends_the_request_upstream() {
     origin.wait_for("the request", |requests, _| requests.len() == 1);
     drop(client);
     origin.wait_for("the end", |_, connections| connections[0].closed_by_peer);
-    gateway.wait_metric("weftway_request_failures_total", &[("reason", "client_gone")], |value| value == 1.0);
+    gateway.wait_metric("weftway_request_failures_total", &[("reason", "client_gone")], |value| {
+        value == 1.0
+    });
     let line = gateway.log_line("the log line", |line| line.contains("/hang"));
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(line["status"], 499);
@@ -447,9 +455,8 @@ fn nothing_to_route_to_is_404_and_the_connection_stays() {
     let mut client = gateway.client();
     let response = client.request("GET /not HTTP/1.1\r\nHost: a.test\r\n\r\n");
     assert_eq!((response.status, &*response.text()), (404, "404 page not found\n"));
-    let response = client.request(
-        "GET /not HTTP/1.1\r\nHost: a.test\r\nAccept: application/problem+json\r\n\r\n",
-    );
+    let response = client
+        .request("GET /not HTTP/1.1\r\nHost: a.test\r\nAccept: application/problem+json\r\n\r\n");
     assert_eq!(response.header("content-type"), Some("application/problem+json"));
     let problem: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
     assert_eq!(problem["status"], 404);

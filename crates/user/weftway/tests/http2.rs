@@ -44,7 +44,8 @@ fn setup() -> Setup {
 fn prior_knowledge_reaches_http1_and_http2_origins() {
     let setup = setup();
     let client = H2Client::connect(setup.gateway.web());
-    let echo = client.request(H2Request::post("a.test", "/h1/x?y=z", "abc").header("a", "b")).echo();
+    let echo =
+        client.request(H2Request::post("a.test", "/h1/x?y=z", "abc").header("a", "b")).echo();
     assert_eq!((&*echo.backend, &*echo.version), ("one", "HTTP/1.1"));
     assert_eq!((&*echo.target, &*echo.host), ("/h1/x?y=z", "a.test"));
     assert_eq!((echo.body.as_deref(), echo.header("a")), (Some("abc"), Some("b")));
@@ -61,7 +62,10 @@ fn http1_clients_reach_http2_origins() {
     let echo = client
         .request("POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
         .echo();
-    assert_eq!((&*echo.version, &*echo.host, echo.body.as_deref()), ("HTTP/2", "a.test", Some("abc")));
+    assert_eq!(
+        (&*echo.version, &*echo.host, echo.body.as_deref()),
+        ("HTTP/2", "a.test", Some("abc"))
+    );
     // One upstream connection carries them all.
     for _ in 0..5 {
         client.request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").echo();
@@ -162,7 +166,11 @@ fn cookie_crumbs_become_one_field_for_http1() {
 #[test]
 fn head_and_bodiless_answers_end_with_their_head() {
     let setup = setup();
-    setup.one.on_raw("/h1/head", "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n", Next::KeepAlive);
+    setup.one.on_raw(
+        "/h1/head",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n",
+        Next::KeepAlive,
+    );
     setup.one.on_raw("/h1/204", "HTTP/1.1 204 No Content\r\n\r\n", Next::KeepAlive);
     let client = H2Client::connect(setup.gateway.web());
     let response = client.request(H2Request::new("HEAD", "a.test", "/h1/head"));

@@ -1,7 +1,9 @@
 //! Kubernetes Ingress by its specification.
 
 use weft_testkit::documents::{endpoint_slice, ingress_route, service};
-use weft_testkit::{Certificates, Gateway, GatewayBuilder, H2Client, RawClient, RawOrigin, TlsDial};
+use weft_testkit::{
+    Certificates, Gateway, GatewayBuilder, H2Client, RawClient, RawOrigin, TlsDial,
+};
 
 fn builder() -> GatewayBuilder {
     Gateway::builder(env!("CARGO_BIN_EXE_weftway")).port(80).port(443)
@@ -9,7 +11,9 @@ fn builder() -> GatewayBuilder {
 
 /// An Ingress with `spec` indented by two.
 fn ingress(name: &str, spec: &str) -> String {
-    format!("---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: {name}\nspec:\n{spec}")
+    format!(
+        "---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: {name}\nspec:\n{spec}"
+    )
 }
 
 fn path(path: &str, kind: &str, service: &str) -> String {
@@ -150,7 +154,9 @@ fn classes_of_others_are_left_alone() {
         )
     };
     let rule = |class: &str, host: &str, service: &str| {
-        let spec = format!("  ingressClassName: {class}\n  rules:\n  - host: {host}\n    http:\n      paths:\n");
+        let spec = format!(
+            "  ingressClassName: {class}\n  rules:\n  - host: {host}\n    http:\n      paths:\n"
+        );
         ingress(service, &(spec + &path("/", "Prefix", service)))
     };
     let documents = class("weftway", "weftway.io/ingress-controller")
@@ -186,11 +192,12 @@ fn a_service_that_is_missing_spoils_only_its_path() {
 fn middlewares_by_annotation() {
     let origin = RawOrigin::start("a");
     let spec = "  rules:\n  - http:\n      paths:\n".to_owned() + &path("/", "Prefix", "a");
-    let documents = ingress("some", &spec).replace(
-        "  name: some\n",
-        "  name: some\n  annotations:\n    traefik.ingress.kubernetes.io/router.middlewares: \
+    let documents =
+        ingress("some", &spec).replace(
+            "  name: some\n",
+            "  name: some\n  annotations:\n    traefik.ingress.kubernetes.io/router.middlewares: \
          default-add@kubernetescrd\n",
-    ) + &weft_testkit::documents::middleware("add", "  addPrefix:\n    prefix: /api");
+        ) + &weft_testkit::documents::middleware("add", "  addPrefix:\n    prefix: /api");
     let gateway =
         builder().document("ingress.yaml", &documents).backend("a:80", origin.addr()).start();
     let echo = RawClient::get(gateway.port(80), "x.test", "/x").echo();

@@ -41,7 +41,11 @@ fn strip_prefix() {
         ("/api/v1/x", "/v1/x", Some("/api")),
     ] {
         let echo = get(&gateway, target, "").echo();
-        assert_eq!((&*echo.target, echo.header("x-forwarded-prefix")), (upstream, prefix), "{target}");
+        assert_eq!(
+            (&*echo.target, echo.header("x-forwarded-prefix")),
+            (upstream, prefix),
+            "{target}"
+        );
     }
     let before = origin.requests().len();
     assert_eq!(get(&gateway, "/api../secret", "").status, 400);
@@ -88,20 +92,26 @@ fn redirect_regex() {
         "  redirectRegex:\n    regex: ^http://a\\.test/old/(.*)$\n    replacement: http://b.test/new/${1}",
     );
     let response = get(&gateway, "/old/x?y=1", "");
-    assert_eq!((response.status, response.header("location")), (302, Some("http://b.test/new/x?y=1")));
+    assert_eq!(
+        (response.status, response.header("location")),
+        (302, Some("http://b.test/new/x?y=1"))
+    );
     assert_eq!(get(&gateway, "/other", "").echo().target, "/other");
 }
 
 #[test]
 fn chain_keeps_its_order() {
     let origin = RawOrigin::start("echo");
-    let gateway = builder(&origin, &[("it", "  chain:\n    middlewares:\n    - name: strip\n    - name: add")])
-        .document(
-            "more.yaml",
-            &(middleware("strip", "  stripPrefix:\n    prefixes: [/a]")
-                + &middleware("add", "  addPrefix:\n    prefix: /a/b")),
-        )
-        .start();
+    let gateway = builder(
+        &origin,
+        &[("it", "  chain:\n    middlewares:\n    - name: strip\n    - name: add")],
+    )
+    .document(
+        "more.yaml",
+        &(middleware("strip", "  stripPrefix:\n    prefixes: [/a]")
+            + &middleware("add", "  addPrefix:\n    prefix: /a/b")),
+    )
+    .start();
     assert_eq!(get(&gateway, "/a/x", "").echo().target, "/a/b/x");
 }
 
@@ -168,9 +178,8 @@ fn retry_does_not_repeat_a_post_that_may_have_been_done() {
         x.read_body()?;
         Ok(Next::Reset)
     });
-    let response = gateway
-        .client()
-        .request("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc");
+    let response =
+        gateway.client().request("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc");
     assert_eq!(response.status, 502);
     assert_eq!(origin.requests().len(), 1);
 }
@@ -235,8 +244,9 @@ fn rate_limit_counts_by_its_source() {
 
 #[test]
 fn in_flight_req_bounds_what_runs_at_one_time() {
-    let (origin, gateway) =
-        pair("  inFlightReq:\n    amount: 2\n    sourceCriterion:\n      ipStrategy:\n        depth: 0");
+    let (origin, gateway) = pair(
+        "  inFlightReq:\n    amount: 2\n    sourceCriterion:\n      ipStrategy:\n        depth: 0",
+    );
     let gate = Gate::new();
     let held = gate.clone();
     origin.on("/hold", move |x| {
@@ -270,9 +280,8 @@ fn ip_allow_list() {
 fn ip_allow_list_by_depth_believes_trusted_peers_only() {
     let spec = "  ipAllowList:\n    sourceRange: [10.0.0.0/8]\n    ipStrategy:\n      depth: 1";
     let origin = RawOrigin::start("echo");
-    let trusting = builder(&origin, &[("it", spec)])
-        .args(&["--trust-forwarded-from", "127.0.0.0/8"])
-        .start();
+    let trusting =
+        builder(&origin, &[("it", spec)]).args(&["--trust-forwarded-from", "127.0.0.0/8"]).start();
     for (list, status) in
         [("10.0.0.1", 200), ("10.0.0.1, 192.0.2.1", 403), ("192.0.2.1, 10.0.0.1", 200)]
     {
@@ -289,8 +298,7 @@ fn errors_are_replaced_by_pages() {
     let pages = RawOrigin::start("pages");
     let spec = "  errors:\n    status: ['500-599']\n    query: /{status}.html?url={url}\n    \
                 errorRequestHeaders: [Accept]\n    service:\n      name: pages\n      port: 80";
-    let gateway =
-        builder(&origin, &[("it", spec)]).backend("pages:80", pages.addr()).start();
+    let gateway = builder(&origin, &[("it", spec)]).backend("pages:80", pages.addr()).start();
     origin.on_status("/bad", 502, "internals");
     pages.on_status("/502.html", 200, "a kind page");
     let response = get(&gateway, "/bad", "Accept: text/html\r\nAuthorization: Basic eDp5\r\n");
@@ -377,7 +385,8 @@ fn buffering_spills_large_bodies_to_a_file() {
     });
     let body: Vec<u8> = (0..3_000_000_u32).map(|index| (index * 31 / 7) as u8).collect();
     let mut client = gateway.client();
-    client.send(format!("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n", body.len()));
+    client
+        .send(format!("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n", body.len()));
     client.send(&body);
     assert!(client.response().body == body);
 }
@@ -390,9 +399,8 @@ fn buffering_retries_by_its_expression() {
         x.read_body()?;
         if x.number() < 2 { Ok(Next::Reset) } else { x.echo() }
     });
-    let response = gateway
-        .client()
-        .request("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc");
+    let response =
+        gateway.client().request("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc");
     assert_eq!(response.echo().body.as_deref(), Some("abc"));
 }
 
@@ -475,7 +483,11 @@ fn forward_auth_that_cannot_be_reached_fails_closed() {
 
 #[test]
 fn a_protection_that_is_not_supported_is_not_left_out() {
-    for spec in ["  digestAuth:\n    secret: users", "  plugin:\n    waf: {}", "  jwt:\n    signingSecret: x"] {
+    for spec in [
+        "  digestAuth:\n    secret: users",
+        "  plugin:\n    waf: {}",
+        "  jwt:\n    signingSecret: x",
+    ] {
         let (origin, gateway) = pair(spec);
         assert_eq!(get(&gateway, "/", "").status, 503, "{spec}");
         assert!(origin.requests().is_empty());

@@ -20,13 +20,20 @@ fn requests_are_counted_by_route_and_status() {
     for _ in 0..5 {
         client.request(GET).echo();
     }
-    client.request("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100\r\n\r\n".to_owned() + &"x".repeat(100));
+    client.request(
+        "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100\r\n\r\n".to_owned()
+            + &"x".repeat(100),
+    );
     client.request("GET /bad HTTP/1.1\r\nHost: a.test\r\n\r\n");
     let route = ("route", "ingressroute/default/routes/0");
-    gateway.wait_metric("weftway_requests_total", &[route, ("status", "2xx")], |count| count == 6.0);
+    gateway
+        .wait_metric("weftway_requests_total", &[route, ("status", "2xx")], |count| count == 6.0);
     assert_eq!(gateway.metric("weftway_requests_total", &[route, ("status", "5xx")]), 1.0);
     assert_eq!(gateway.metric("weftway_request_duration_seconds_count", &[route]), 7.0);
-    assert_eq!(gateway.metric("weftway_request_duration_seconds_bucket", &[route, ("le", "+Inf")]), 7.0);
+    assert_eq!(
+        gateway.metric("weftway_request_duration_seconds_bucket", &[route, ("le", "+Inf")]),
+        7.0
+    );
     assert_eq!(gateway.metric("weftway_request_bytes_total", &[route]), 100.0);
     assert!(gateway.metric("weftway_response_bytes_total", &[route]) > 500.0);
     assert_eq!(gateway.metric("weftway_upstream_connects_total", &[]), 1.0);
@@ -53,7 +60,10 @@ fn metrics_are_in_prometheus_form() {
             assert!(value.parse::<f64>().is_ok(), "{line}");
             let name = series.split('{').next().unwrap_or_default();
             let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
-            assert!(families.contains(name) || base.is_some_and(|base| families.contains(base)), "{line}");
+            assert!(
+                families.contains(name) || base.is_some_and(|base| families.contains(base)),
+                "{line}"
+            );
         }
     }
     assert!(families.len() > 8, "{families:?}");
@@ -112,7 +122,9 @@ fn the_access_log_says_what_happened_and_why() {
     ] {
         assert_eq!(json[name].as_str(), Some(&*expected), "{name} in {line}");
     }
-    for (name, expected) in [("status", 200), ("attempts", 1), ("request_bytes", 3), ("generation", 1)] {
+    for (name, expected) in
+        [("status", 200), ("attempts", 1), ("request_bytes", 3), ("generation", 1)]
+    {
         assert_eq!(json[name].as_u64(), Some(expected), "{name} in {line}");
     }
     assert!(json["duration_us"].as_u64() >= json["upstream_us"].as_u64(), "{line}");
@@ -140,7 +152,10 @@ fn the_access_log_is_one_line_a_request_whatever_it_holds() {
                 serde_json::from_str::<serde_json::Value>(line).expect("it is JSON");
             }
         } else {
-            assert!(lines[1].contains("status=200") && lines[1].contains("path=/second"), "{lines:?}");
+            assert!(
+                lines[1].contains("status=200") && lines[1].contains("path=/second"),
+                "{lines:?}"
+            );
         }
     }
 }
@@ -180,8 +195,11 @@ fn reasons_of_refusals_are_counted_and_logged() {
     gateway.get("a.test", "/gone");
     gateway.client().request("GET / HTTP/1.1\r\nbad\r\n\r\n");
     for reason in ["no_route", "connect_failed", "bad_request"] {
-        gateway.wait_metric("weftway_request_failures_total", &[("reason", reason)], |count| count == 1.0);
-        let line = gateway.log_line(reason, |line| line.contains(&format!("\"reason\":\"{reason}\"")));
+        gateway.wait_metric("weftway_request_failures_total", &[("reason", reason)], |count| {
+            count == 1.0
+        });
+        let line =
+            gateway.log_line(reason, |line| line.contains(&format!("\"reason\":\"{reason}\"")));
         serde_json::from_str::<serde_json::Value>(&line).expect("it is JSON");
     }
     assert!(gateway.metric("weftway_upstream_connect_failures_total", &[]) >= 1.0);
@@ -203,11 +221,17 @@ fn the_configuration_is_shown_without_secrets() {
         .backend("echo:80", origin.addr())
         .certificate(&leaf)
         .start();
-    gateway.client().request("GET / HTTP/1.1\r\nHost: a.test\r\nAuthorization: Basic dGVzdDp0ZXN0\r\n\r\n").echo();
+    gateway
+        .client()
+        .request("GET / HTTP/1.1\r\nHost: a.test\r\nAuthorization: Basic dGVzdDp0ZXN0\r\n\r\n")
+        .echo();
     let text = gateway.admin("/config").text();
     let json: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
     assert_eq!(json["generation"].as_u64(), Some(1));
-    assert!(text.contains("ingressroute/default/routes/0") && text.contains("basic_auth"), "{text}");
+    assert!(
+        text.contains("ingressroute/default/routes/0") && text.contains("basic_auth"),
+        "{text}"
+    );
     assert!(text.contains("routes.yaml:"), "{text}");
     let key_line = leaf.key.lines().nth(1).expect("a key has lines");
     gateway.log_line("the request", |line| line.contains("\"status\":200"));
@@ -226,11 +250,15 @@ fn the_configuration_is_shown_without_secrets() {
 #[test]
 fn the_configuration_names_what_is_wrong_and_where() {
     let origin = RawOrigin::start("echo");
-    let broken = ingress_route(&[("Hots(`a.test`)", "echo:80")]).replace("name: routes", "name: broken");
+    let broken =
+        ingress_route(&[("Hots(`a.test`)", "echo:80")]).replace("name: routes", "name: broken");
     let gateway = builder(&origin).document("broken.yaml", &broken).start();
     let json: serde_json::Value = serde_json::from_str(&gateway.admin("/config").text()).unwrap();
     let problems = json["problems"].as_array().expect("a list");
-    assert!(problems.iter().any(|problem| problem.to_string().contains("broken.yaml")), "{problems:?}");
+    assert!(
+        problems.iter().any(|problem| problem.to_string().contains("broken.yaml")),
+        "{problems:?}"
+    );
 }
 
 #[test]
@@ -244,7 +272,8 @@ fn health_and_readiness() {
     assert_eq!(gateway.admin("/nothing").status, 404);
     // It only ever reads, and web pages cannot reach it under a name of their own.
     let mut client = RawClient::connect(gateway.admin_addr());
-    let response = client.request("POST /config HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+    let response =
+        client.request("POST /config HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(response.status, 405);
     assert_eq!(RawClient::get(gateway.admin_addr(), "evil.test", "/config").status, 403);
 }
@@ -298,6 +327,9 @@ fn http2_streams_are_logged_one_by_one() {
     for index in 0..3 {
         let line = gateway.log_line("the line", |line| line.contains(&format!("\"/{index}\"")));
         let json: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(json["version"].as_str().map(|version| version.starts_with("HTTP/2")), Some(true));
+        assert_eq!(
+            json["version"].as_str().map(|version| version.starts_with("HTTP/2")),
+            Some(true)
+        );
     }
 }

@@ -38,7 +38,8 @@ fn shares(gateway: &Gateway, count: usize) -> BTreeMap<String, usize> {
 #[test]
 fn an_upstream_that_closes_when_idle_costs_no_request() {
     let origin = RawOrigin::builder("echo").idle_close(Duration::from_secs(1)).start();
-    let gateway = builder().document("route.yaml", &route("")).backend("echo:80", origin.addr()).start();
+    let gateway =
+        builder().document("route.yaml", &route("")).backend("echo:80", origin.addr()).start();
     let failures = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for index in 0..50_u64 {
@@ -61,7 +62,8 @@ fn an_upstream_that_closes_when_idle_costs_no_request() {
 #[test]
 fn a_restarted_upstream_costs_no_request() {
     let origin = RawOrigin::start("echo");
-    let gateway = builder().document("route.yaml", &route("")).backend("echo:80", origin.addr()).start();
+    let gateway =
+        builder().document("route.yaml", &route("")).backend("echo:80", origin.addr()).start();
     let mut client = gateway.client();
     for round in 0..50 {
         let request = if round % 2 == 0 { GET } else { POST };
@@ -82,7 +84,8 @@ fn a_connection_that_ends_with_the_first_byte_is_replayed_only_if_that_is_safe()
         }
         x.echo()
     });
-    let gateway = builder().document("route.yaml", &route("")).backend("echo:80", origin.addr()).start();
+    let gateway =
+        builder().document("route.yaml", &route("")).backend("echo:80", origin.addr()).start();
     let mut client = gateway.client();
     assert_eq!(client.request(GET).status, 200);
     assert_eq!(client.request(GET).status, 200, "a GET can be sent again");
@@ -97,7 +100,8 @@ fn a_connection_that_ends_with_the_first_byte_is_replayed_only_if_that_is_safe()
 #[test]
 fn connections_are_reused() {
     let origin = RawOrigin::start("echo");
-    let gateway = builder().document("route.yaml", &route("")).backend("echo:80", origin.addr()).start();
+    let gateway =
+        builder().document("route.yaml", &route("")).backend("echo:80", origin.addr()).start();
     for _ in 0..30 {
         assert_eq!(gateway.get("a.test", "/").status, 200);
     }
@@ -114,7 +118,8 @@ fn a_connection_with_unread_bytes_is_not_used_again() {
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison",
         Next::KeepAlive,
     );
-    let gateway = builder().document("route.yaml", &route("")).backend("echo:80", origin.addr()).start();
+    let gateway =
+        builder().document("route.yaml", &route("")).backend("echo:80", origin.addr()).start();
     let mut client = gateway.client();
     for _ in 0..5 {
         assert_eq!(client.request(GET).body, b"ok");
@@ -179,7 +184,8 @@ fn all_unhealthy_is_503() {
 fn passive_health_checks_set_aside_who_fails() {
     let (a, b) = (RawOrigin::start("a"), RawOrigin::start("b"));
     a.on_status("/", 500, "broken");
-    let more = "      passiveHealthCheck:\n        failureWindow: 3s\n        maxFailedAttempts: 2\n";
+    let more =
+        "      passiveHealthCheck:\n        failureWindow: 3s\n        maxFailedAttempts: 2\n";
     let gateway = builder()
         .document("route.yaml", &route(more))
         .backends("echo:80", &[a.addr(), b.addr()])
@@ -259,7 +265,8 @@ fn least_request_avoids_the_busy_one() {
 #[test]
 fn endpoints_that_stay_keep_their_connections_over_a_change() {
     let (a, b) = (RawOrigin::start("a"), RawOrigin::start("b"));
-    let slices = |addrs: &[std::net::SocketAddr]| service("echo", 80) + &endpoint_slice("echo", addrs);
+    let slices =
+        |addrs: &[std::net::SocketAddr]| service("echo", 80) + &endpoint_slice("echo", addrs);
     let gateway = builder()
         .document("route.yaml", &route(""))
         .document("slices.yaml", &slices(&[a.addr()]))

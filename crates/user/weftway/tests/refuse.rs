@@ -198,7 +198,10 @@ fn trailers_cannot_change_what_was_decided() {
                     Transfer-Encoding: chunked\r\nX-Forwarded-For: 10.0.0.1\r\nCookie: a=b\r\n\
                     Connection: close\r\nX_Forwarded_For: 10.0.0.1\r\nX-Checksum: 42\r\n";
     let echo = client
-        .request(format!("{}1\r\nx\r\n0\r\n{trailers}\r\n", post("TE: trailers\r\nTransfer-Encoding: chunked")))
+        .request(format!(
+            "{}1\r\nx\r\n0\r\n{trailers}\r\n",
+            post("TE: trailers\r\nTransfer-Encoding: chunked")
+        ))
         .echo();
     let names: Vec<String> = echo.trailers.iter().map(|(name, _)| name.to_lowercase()).collect();
     assert_eq!(names, ["x-checksum"]);
@@ -372,7 +375,9 @@ fn bytes_are_raw_only_after_101() {
 fn nothing_is_served_after_an_error() {
     let setup = setup();
     let mut client = setup.gateway.client();
-    client.send(format!("GET /ok HTTP/1.1\r\nHost: a.test\r\n\r\nGET / HTTP/1.1\r\nbad\r\n\r\n{SMUGGLED}"));
+    client.send(format!(
+        "GET /ok HTTP/1.1\r\nHost: a.test\r\n\r\nGET / HTTP/1.1\r\nbad\r\n\r\n{SMUGGLED}"
+    ));
     assert_eq!(client.response().echo().target, "/ok");
     assert_eq!(client.response().status, 400);
     assert!(client.closed().is_empty());
@@ -424,8 +429,17 @@ fn bodies_where_there_is_none_do_not_desynchronise() {
     for (method, answer) in [
         ("HEAD", format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{poison}")),
         ("GET", format!("HTTP/1.1 204 No Content\r\n\r\n{poison}")),
-        ("GET", format!("HTTP/1.1 204 No Content\r\nContent-Length: {}\r\n\r\n{poison}", poison.len())),
-        ("GET", format!("HTTP/1.1 304 Not Modified\r\nContent-Length: {}\r\n\r\n{poison}", poison.len())),
+        (
+            "GET",
+            format!("HTTP/1.1 204 No Content\r\nContent-Length: {}\r\n\r\n{poison}", poison.len()),
+        ),
+        (
+            "GET",
+            format!(
+                "HTTP/1.1 304 Not Modified\r\nContent-Length: {}\r\n\r\n{poison}",
+                poison.len()
+            ),
+        ),
         ("GET", format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n{poison}")),
         ("GET", format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{poison}")),
     ] {
@@ -459,7 +473,12 @@ fn a_flood_of_interim_answers_ends() {
 #[test]
 fn chunked_answers_that_break_the_rules_end_the_connection() {
     let setup = setup();
-    for body in ["0x5\r\nhello\r\n0\r\n\r\n", "5\r\nhelloXX0\r\n\r\n", "5\nhello\n0\n\n", "5\r\nhello\r\n-1\r\n"] {
+    for body in [
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhelloXX0\r\n\r\n",
+        "5\nhello\n0\n\n",
+        "5\r\nhello\r\n-1\r\n",
+    ] {
         let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
         setup.origin.on_raw("/", answer, Next::KeepAlive);
         let mut client = setup.gateway.client();

@@ -170,7 +170,8 @@ fn an_early_final_answer_to_expect_ends_the_connection() {
     assert!(client.closed().is_empty());
     assert!(origin.requests_for("/smuggled").is_empty());
 
-    let request = "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: the-unexpected\r\nContent-Length: 0\r\n\r\n";
+    let request =
+        "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: the-unexpected\r\nContent-Length: 0\r\n\r\n";
     check_refused(&gateway, request.as_bytes(), 417);
     assert_eq!(origin.requests().len(), 1);
 }
@@ -199,9 +200,7 @@ fn pipelined_requests_before_the_bad_one_are_answered() {
     assert_eq!(client.response().status, 400);
     assert!(client.closed().is_empty());
     assert_eq!(origin.requests().len(), 2);
-    wait::until_true("no connection", || {
-        gateway.metric("weftway_connections_open", &[]) == 0.0
-    });
+    wait::until_true("no connection", || gateway.metric("weftway_connections_open", &[]) == 0.0);
     RawClient::get(gateway.web(), "a.test", "/three").echo();
 }
 

@@ -31,7 +31,8 @@ fn limit(gateway: &Gateway, name: &str) -> f64 {
 
 /// The pseudo-fields of a POST, then `more`.
 fn post<'a>(more: &[(&'a str, &'a str)]) -> Vec<u8> {
-    let pseudo = [(":method", "POST"), (":scheme", "http"), (":authority", "a.test"), (":path", "/")];
+    let pseudo =
+        [(":method", "POST"), (":scheme", "http"), (":authority", "a.test"), (":path", "/")];
     H2Frames::block(&[&pseudo[..], more].concat())
 }
 
@@ -79,14 +80,23 @@ fn pseudo_fields_stand_first_once_and_whole() {
         ("absolute path", block(&[METHOD, SCHEME, AUTHORITY, (":path", "http://b.test/")])),
         ("asterisk for GET", block(&[METHOD, SCHEME, AUTHORITY, (":path", "*")])),
         ("space in the path", block(&[METHOD, SCHEME, AUTHORITY, (":path", "/a b")])),
-        ("request line in the path", block(&[METHOD, SCHEME, AUTHORITY, (":path", "/ HTTP/1.1\r\nX: y")])),
+        (
+            "request line in the path",
+            block(&[METHOD, SCHEME, AUTHORITY, (":path", "/ HTTP/1.1\r\nX: y")]),
+        ),
         ("tab in the path", block(&[METHOD, SCHEME, AUTHORITY, (":path", "/a\tb")])),
         ("CR LF in the path", block(&[METHOD, SCHEME, AUTHORITY, (":path", "/a\r\nb")])),
         ("NUL in the path", block(&[METHOD, SCHEME, AUTHORITY, (":path", "/a\0b")])),
         ("CR LF in the method", block(&[(":method", "GET\r\nX: y"), SCHEME, AUTHORITY, PATH])),
-        ("space in the method", block(&[(":method", "GET /smuggled HTTP/1.1"), SCHEME, AUTHORITY, PATH])),
+        (
+            "space in the method",
+            block(&[(":method", "GET /smuggled HTTP/1.1"), SCHEME, AUTHORITY, PATH]),
+        ),
         ("empty method", block(&[(":method", ""), SCHEME, AUTHORITY, PATH])),
-        ("CR LF in the authority", block(&[METHOD, SCHEME, (":authority", "a.test\r\nX: y"), PATH])),
+        (
+            "CR LF in the authority",
+            block(&[METHOD, SCHEME, (":authority", "a.test\r\nX: y"), PATH]),
+        ),
         ("path in the authority", block(&[METHOD, SCHEME, (":authority", "a.test/x"), PATH])),
         ("odd scheme", block(&[METHOD, (":scheme", "ht tp"), AUTHORITY, PATH])),
         ("cut block", H2Frames::get("a.test", "/", &[("x", "a")])[..20].to_vec()),
@@ -135,7 +145,8 @@ fn trailers_over_http2_cannot_say_what_only_a_head_may() {
     let (origin, gateway) = pair();
     let mut frames = H2Frames::connect(gateway.web(), &[]);
     frames.headers(1, &post(&[]), false).send(kind::DATA, 0, 1, b"hello");
-    let trailers = [("host", "b.test"), ("content-length", "9"), ("authorization", "x"), ("kept", "yes")];
+    let trailers =
+        [("host", "b.test"), ("content-length", "9"), ("authorization", "x"), ("kept", "yes")];
     frames.headers(1, &H2Frames::block(&trailers), true);
     assert_eq!(frames.outcome(1), Outcome::Status(200));
     let request = origin.requests().pop().unwrap();
@@ -177,8 +188,11 @@ fn connect_over_http2_opens_nothing() {
     for block in [
         H2Frames::block(&[(":method", "CONNECT"), (":authority", "a.test:80")]),
         H2Frames::block(&[
-            (":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"),
-            (":path", "/"), (":authority", "a.test"),
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", "http"),
+            (":path", "/"),
+            (":authority", "a.test"),
         ]),
     ] {
         let mut frames = H2Frames::connect(gateway.web(), &[]);
@@ -216,7 +230,12 @@ fn made_you_reset_ends_the_connection() {
     origin.on("/hang", |x| x.wait_for_close());
     let gateway = builder(&origin).args(&["--h2-resets-max", "20"]).start();
     let open = |stream: u32, end: u8| {
-        H2Frames::encode(kind::HEADERS, flags::END_HEADERS | end, stream, &H2Frames::get("a.test", "/hang", &[]))
+        H2Frames::encode(
+            kind::HEADERS,
+            flags::END_HEADERS | end,
+            stream,
+            &H2Frames::get("a.test", "/hang", &[]),
+        )
     };
     type Attack<'a> = &'a dyn Fn(u32) -> Vec<u8>;
     let attacks: [(&str, Attack<'_>); 5] = [
@@ -224,7 +243,8 @@ fn made_you_reset_ends_the_connection() {
             [open(stream, 1), H2Frames::encode(kind::WINDOW_UPDATE, 0, stream, &[0; 4])].concat()
         }),
         ("WINDOW_UPDATE beyond the window", &|stream| {
-            let most = H2Frames::encode(kind::WINDOW_UPDATE, 0, stream, &0x7fff_ffff_u32.to_be_bytes());
+            let most =
+                H2Frames::encode(kind::WINDOW_UPDATE, 0, stream, &0x7fff_ffff_u32.to_be_bytes());
             [open(stream, 1), most.clone(), most].concat()
         }),
         ("DATA on a half-closed stream", &|stream| {
@@ -332,17 +352,31 @@ fn frames_that_break_the_protocol_end_the_connection() {
     for (what, frame) in [
         ("DATA for the connection", H2Frames::encode(kind::DATA, 0, 0, b"x")),
         ("DATA for an idle stream", H2Frames::encode(kind::DATA, 0, 1, b"x")),
-        ("HEADERS on an even stream", H2Frames::encode(kind::HEADERS, 5, 2, &H2Frames::get("a.test", "/", &[]))),
+        (
+            "HEADERS on an even stream",
+            H2Frames::encode(kind::HEADERS, 5, 2, &H2Frames::get("a.test", "/", &[])),
+        ),
         ("CONTINUATION out of place", H2Frames::encode(kind::CONTINUATION, 4, 1, b"")),
         ("PUSH_PROMISE of a client", H2Frames::encode(kind::PUSH_PROMISE, 4, 1, &[0, 0, 0, 2])),
         ("SETTINGS of five bytes", H2Frames::encode(kind::SETTINGS, 0, 0, &[0; 5])),
         ("PING of three bytes", H2Frames::encode(kind::PING, 0, 0, &[0; 3])),
         ("a frame larger than agreed", H2Frames::encode(kind::HEADERS, 5, 1, &large)),
-        ("a window beyond 2^31", H2Frames::encode(kind::SETTINGS, 0, 0, &[0, 4, 255, 255, 255, 255])),
-        ("padding beyond the frame", H2Frames::encode(kind::HEADERS, 5 | flags::PADDED, 1, &[255, 0])),
+        (
+            "a window beyond 2^31",
+            H2Frames::encode(kind::SETTINGS, 0, 0, &[0, 4, 255, 255, 255, 255]),
+        ),
+        (
+            "padding beyond the frame",
+            H2Frames::encode(kind::HEADERS, 5 | flags::PADDED, 1, &[255, 0]),
+        ),
     ] {
         let mut frames = H2Frames::connect(gateway.web(), &[]);
-        frames.send(frame[3], frame[4], u32::from_be_bytes([frame[5], frame[6], frame[7], frame[8]]), &frame[9..]);
+        frames.send(
+            frame[3],
+            frame[4],
+            u32::from_be_bytes([frame[5], frame[6], frame[7], frame[8]]),
+            &frame[9..],
+        );
         assert!(frames.goaway().is_some_and(|code| code != 0), "{what}");
     }
     assert!(origin.connections().is_empty());

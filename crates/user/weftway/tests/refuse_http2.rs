@@ -37,7 +37,7 @@ const CALM: u32 = 0xb;
 const GET: [(&str, &str); 4] =
     [(":method", "GET"), (":scheme", "http"), (":authority", "a.test"), (":path", "/")];
 
-fn get_with(more: &[(&str, &str)]) -> Vec<(String, String)> {
+fn ask_with(more: &[(&str, &str)]) -> Vec<(String, String)> {
     GET.iter().chain(more).map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
@@ -48,8 +48,8 @@ fn block(fields: &[(String, String)]) -> Vec<u8> {
 }
 
 /// A good GET in which one pseudo-field has another value.
-fn get_but(name: &str, value: &str) -> Vec<(String, String)> {
-    let mut fields = get_with(&[]);
+fn ask_but(name: &str, value: &str) -> Vec<(String, String)> {
+    let mut fields = ask_with(&[]);
     for field in &mut fields {
         if field.0 == name {
             field.1 = value.into();
@@ -62,46 +62,46 @@ fn get_but(name: &str, value: &str) -> Vec<(String, String)> {
 fn heads_that_break_the_rules() {
     let setup = setup();
     let without = |name: &str| -> Vec<(String, String)> {
-        get_with(&[]).into_iter().filter(|(have, _)| have != name).collect()
+        ask_with(&[]).into_iter().filter(|(have, _)| have != name).collect()
     };
-    let mut after_regular = get_with(&[("x", "y")]);
+    let mut after_regular = ask_with(&[("x", "y")]);
     after_regular.swap(3, 4);
     let cases: Vec<(&str, Vec<(String, String)>)> = vec![
-        ("CR in a value", get_with(&[("x", "a\rb")])),
-        ("LF in a value", get_with(&[("x", "a\nb")])),
-        ("CRLF in a value", get_with(&[("x", "a\r\nHost: evil")])),
-        ("NUL in a value", get_with(&[("x", "a\0b")])),
-        ("CRLF in a name", get_with(&[("x\r\ny", "a")])),
-        ("a colon in a name", get_with(&[("x:y", "a")])),
-        ("a space in a name", get_with(&[("x y", "a")])),
-        ("an empty name", get_with(&[("", "a")])),
-        ("an upper-case name", get_with(&[("X-Upper", "a")])),
-        ("transfer-encoding", get_with(&[("transfer-encoding", "chunked")])),
-        ("connection", get_with(&[("connection", "close")])),
-        ("keep-alive", get_with(&[("keep-alive", "5")])),
-        ("proxy-connection", get_with(&[("proxy-connection", "x")])),
-        ("upgrade", get_with(&[("upgrade", "websocket")])),
-        ("te other than trailers", get_with(&[("te", "gzip")])),
-        ("a space in the path", get_but(":path", "/a b")),
-        ("a CR in the path", get_but(":path", "/a\r\nX: y")),
-        ("an empty path", get_but(":path", "")),
-        ("a path without a slash", get_but(":path", "a")),
-        ("an asterisk for GET", get_but(":path", "*")),
-        ("a method with a space", get_but(":method", "GET / HTTP/1.1\r\nX:")),
-        ("an empty method", get_but(":method", "")),
-        ("user information", get_but(":authority", "user@a.test")),
-        ("a path in the authority", get_but(":authority", "a.test/x")),
-        ("another host", get_with(&[("host", "b.test")])),
-        ("two hosts", get_with(&[("host", "a.test"), ("host", "b.test")])),
-        ("a length that is none", get_with(&[("content-length", "+3")])),
-        ("two lengths", get_with(&[("content-length", "3"), ("content-length", "4")])),
-        ("a length without a body", get_with(&[("content-length", "3")])),
+        ("CR in a value", ask_with(&[("x", "a\rb")])),
+        ("LF in a value", ask_with(&[("x", "a\nb")])),
+        ("CRLF in a value", ask_with(&[("x", "a\r\nHost: evil")])),
+        ("NUL in a value", ask_with(&[("x", "a\0b")])),
+        ("CRLF in a name", ask_with(&[("x\r\ny", "a")])),
+        ("a colon in a name", ask_with(&[("x:y", "a")])),
+        ("a space in a name", ask_with(&[("x y", "a")])),
+        ("an empty name", ask_with(&[("", "a")])),
+        ("an upper-case name", ask_with(&[("X-Upper", "a")])),
+        ("transfer-encoding", ask_with(&[("transfer-encoding", "chunked")])),
+        ("connection", ask_with(&[("connection", "close")])),
+        ("keep-alive", ask_with(&[("keep-alive", "5")])),
+        ("proxy-connection", ask_with(&[("proxy-connection", "x")])),
+        ("upgrade", ask_with(&[("upgrade", "websocket")])),
+        ("te other than trailers", ask_with(&[("te", "gzip")])),
+        ("a space in the path", ask_but(":path", "/a b")),
+        ("a CR in the path", ask_but(":path", "/a\r\nX: y")),
+        ("an empty path", ask_but(":path", "")),
+        ("a path without a slash", ask_but(":path", "a")),
+        ("an asterisk for GET", ask_but(":path", "*")),
+        ("a method with a space", ask_but(":method", "GET / HTTP/1.1\r\nX:")),
+        ("an empty method", ask_but(":method", "")),
+        ("user information", ask_but(":authority", "user@a.test")),
+        ("a path in the authority", ask_but(":authority", "a.test/x")),
+        ("another host", ask_with(&[("host", "b.test")])),
+        ("two hosts", ask_with(&[("host", "a.test"), ("host", "b.test")])),
+        ("a length that is none", ask_with(&[("content-length", "+3")])),
+        ("two lengths", ask_with(&[("content-length", "3"), ("content-length", "4")])),
+        ("a length without a body", ask_with(&[("content-length", "3")])),
         ("a pseudo-field after a regular one", after_regular),
-        ("two paths", get_with(&[(":path", "/b")])),
-        ("two methods", get_with(&[(":method", "POST")])),
-        ("two authorities", get_with(&[(":authority", "b.test")])),
-        ("an unknown pseudo-field", get_with(&[(":x", "y")])),
-        ("a response's pseudo-field", get_with(&[(":status", "200")])),
+        ("two paths", ask_with(&[(":path", "/b")])),
+        ("two methods", ask_with(&[(":method", "POST")])),
+        ("two authorities", ask_with(&[(":authority", "b.test")])),
+        ("an unknown pseudo-field", ask_with(&[(":x", "y")])),
+        ("a response's pseudo-field", ask_with(&[(":status", "200")])),
         ("no path", without(":path")),
         ("no method", without(":method")),
         ("no scheme", without(":scheme")),
@@ -127,7 +127,7 @@ fn heads_that_break_the_rules() {
 fn a_fragment_never_reaches_anybody() {
     let setup = setup();
     let mut frames = setup.frames();
-    frames.headers(1, &block(&get_but(":path", "/a#b")), true);
+    frames.headers(1, &block(&ask_but(":path", "/a#b")), true);
     // The library that reads the head takes it off before anything is decided, so there is one view.
     let outcome = frames.outcome(1);
     assert!(outcome == Outcome::Status(200) || outcome.is_refusal(), "{outcome:?}");
@@ -144,11 +144,13 @@ fn return_to_zero(setup: &Setup) {
 fn bodies_that_differ_from_their_length() {
     let setup = setup();
     let post = |length: &str| {
-        let mut fields = get_but(":method", "POST");
+        let mut fields = ask_but(":method", "POST");
         fields.push(("content-length".into(), length.into()));
         block(&fields)
     };
-    for (length, pieces) in [("3", vec!["abcd"]), ("3", vec!["ab"]), ("3", vec!["ab", "cd"]), ("0", vec!["a"])] {
+    for (length, pieces) in
+        [("3", vec!["abcd"]), ("3", vec!["ab"]), ("3", vec!["ab", "cd"]), ("0", vec!["a"])]
+    {
         let mut frames = setup.frames();
         frames.headers(1, &post(length), false);
         for (index, piece) in pieces.iter().enumerate() {
@@ -168,9 +170,14 @@ fn bodies_that_differ_from_their_length() {
 #[test]
 fn trailers_that_break_the_rules() {
     let setup = setup();
-    for fields in [&[(":path", "/evil")][..], &[("connection", "close")], &[("X-Upper", "a")], &[("x", "a\r\nb")]] {
+    for fields in [
+        &[(":path", "/evil")][..],
+        &[("connection", "close")],
+        &[("X-Upper", "a")],
+        &[("x", "a\r\nb")],
+    ] {
         let mut frames = setup.frames();
-        frames.headers(1, &block(&get_but(":method", "POST")), false);
+        frames.headers(1, &block(&ask_but(":method", "POST")), false);
         frames.send(kind::DATA, 0, 1, b"x");
         frames.headers(1, &H2Frames::block(fields), true);
         let outcome = frames.outcome(1);
@@ -189,12 +196,18 @@ fn frames_that_break_the_rules_end_the_connection() {
     let attacks: [(&str, Vec<u8>); 8] = [
         ("data on stream 0", H2Frames::encode(kind::DATA, 0, 0, b"x")),
         ("data on an idle stream", H2Frames::encode(kind::DATA, 0, 5, b"x")),
-        ("an even stream", H2Frames::encode(kind::HEADERS, 5, 2, &H2Frames::get("a.test", "/", &[]))),
+        (
+            "an even stream",
+            H2Frames::encode(kind::HEADERS, 5, 2, &H2Frames::get("a.test", "/", &[])),
+        ),
         ("a push promise", H2Frames::encode(kind::PUSH_PROMISE, 4, 1, &[0, 0, 0, 2, 0x82])),
         ("a continuation alone", H2Frames::encode(kind::CONTINUATION, 4, 1, &[0x82])),
         ("settings of a wrong size", H2Frames::encode(kind::SETTINGS, 0, 0, &[0; 5])),
         ("a frame beyond the size", H2Frames::encode(kind::DATA, 0, 1, &[0; 20_000])),
-        ("a block that is no HPACK", H2Frames::encode(kind::HEADERS, 5, 1, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff])),
+        (
+            "a block that is no HPACK",
+            H2Frames::encode(kind::HEADERS, 5, 1, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+        ),
     ];
     for (what, attack) in attacks {
         let mut frames = setup.frames();
@@ -207,7 +220,11 @@ fn frames_that_break_the_rules_end_the_connection() {
 }
 
 /// Sends pieces until the gateway ends the connection, at most so many; the GOAWAY's code.
-fn flood(frames: &mut H2Frames, count: usize, mut piece: impl FnMut(usize) -> Vec<u8>) -> Option<u32> {
+fn flood(
+    frames: &mut H2Frames,
+    count: usize,
+    mut piece: impl FnMut(usize) -> Vec<u8>,
+) -> Option<u32> {
     for index in 0..count {
         if frames.try_send_bytes(&piece(index)).is_err() {
             break;
@@ -242,7 +259,8 @@ fn resets_that_we_are_made_to_send_are_calmed() {
     let setup = setup();
     setup.origin.on("/hang", |x| x.wait_for_close());
     let before = setup.gateway.memory_bytes();
-    let kinds: [(&str, fn(u32) -> Vec<u8>); 4] = [
+    type Frame = fn(u32) -> Vec<u8>;
+    let kinds: [(&str, Frame); 4] = [
         ("a window update of 0", |stream| {
             H2Frames::encode(kind::WINDOW_UPDATE, 0, stream, &0_u32.to_be_bytes())
         }),
@@ -279,7 +297,8 @@ fn a_flood_of_continuations_ends() {
         let mut frames = setup.frames();
         let get = H2Frames::get("a.test", "/", &[]);
         frames.send(kind::HEADERS, flags::END_STREAM, 1, &get);
-        let code = flood(&mut frames, 100_000, |_| H2Frames::encode(kind::CONTINUATION, 0, 1, &piece));
+        let code =
+            flood(&mut frames, 100_000, |_| H2Frames::encode(kind::CONTINUATION, 0, 1, &piece));
         assert!(code.is_none_or(|code| code != 0), "{code:?}");
         setup.is_well(before);
     }
@@ -317,7 +336,7 @@ fn empty_data_frames_are_bounded() {
     let setup = setup();
     let before = setup.gateway.memory_bytes();
     let mut frames = setup.frames();
-    frames.headers(1, &block(&get_but(":method", "POST")), false);
+    frames.headers(1, &block(&ask_but(":method", "POST")), false);
     let code = flood(&mut frames, 200_000, |_| H2Frames::encode(kind::DATA, 0, 1, b""));
     assert!(matches!(code, None | Some(CALM)), "{code:?}");
     setup.is_well(before);
@@ -353,7 +372,8 @@ fn heads_beyond_the_limit_are_431() {
     let pieces: Vec<&[u8]> = get.chunks(16_000).collect();
     for (index, piece) in pieces.iter().enumerate() {
         let end = if index + 1 == pieces.len() { flags::END_HEADERS } else { 0 };
-        let (kind, more) = if index == 0 { (kind::HEADERS, flags::END_STREAM) } else { (kind::CONTINUATION, 0) };
+        let (kind, more) =
+            if index == 0 { (kind::HEADERS, flags::END_STREAM) } else { (kind::CONTINUATION, 0) };
         let _ = frames.try_send(kind, end | more, 1, piece);
     }
     let outcome = frames.outcome(1);
@@ -404,7 +424,10 @@ fn the_table_of_fields_cannot_be_thrashed() {
             fields.push(b'v');
         }
         let stream = 2 * index + 1;
-        if frames.try_send(kind::HEADERS, flags::END_HEADERS | flags::END_STREAM, stream, &fields).is_err() {
+        if frames
+            .try_send(kind::HEADERS, flags::END_HEADERS | flags::END_STREAM, stream, &fields)
+            .is_err()
+        {
             break;
         }
         assert_eq!(frames.outcome(stream), Outcome::Status(200));

@@ -17,8 +17,9 @@ struct Setup {
 /// `/admin` needs a password and leads to an origin of its own; everything else is open.
 fn setup() -> Setup {
     let (open, admin) = (RawOrigin::start("open"), RawOrigin::start("admin"));
-    let routes = ingress_route(&[("PathPrefix(`/`)", "open:80"), ("PathPrefix(`/admin`)", "admin:80")])
-        .replace("    - name: admin\n", "    - name: admin\n");
+    let routes =
+        ingress_route(&[("PathPrefix(`/`)", "open:80"), ("PathPrefix(`/admin`)", "admin:80")])
+            .replace("    - name: admin\n", "    - name: admin\n");
     let routes = routes.replace(
         "  - match: PathPrefix(`/admin`)\n    kind: Rule\n",
         "  - match: PathPrefix(`/admin`)\n    kind: Rule\n    middlewares:\n    - name: guard\n",
@@ -129,7 +130,9 @@ fn the_same_over_http2() {
         let outcome = frames.outcome(1);
         match status {
             // The library takes fragments off before anybody decides.
-            400 if target.contains('#') => assert!(!matches!(outcome, Outcome::Status(200)) || setup.admin.requests().is_empty()),
+            400 if target.contains('#') => assert!(
+                !matches!(outcome, Outcome::Status(200)) || setup.admin.requests().is_empty()
+            ),
             400 => assert!(outcome.is_refusal(), "{target:?}: {outcome:?}"),
             status => assert_eq!(outcome, Outcome::Status(*status), "{target:?}"),
         }
@@ -157,10 +160,20 @@ fn the_guard_lets_the_right_one_through_under_every_spelling() {
 fn patterns_of_users_cost_linear_time() {
     let origin = RawOrigin::start("echo");
     let gateway = Gateway::builder(env!("CARGO_BIN_EXE_weftway"))
-        .document("routes.yaml", &ingress_route(&[("PathRegexp(`^/(a+)+$`)", "echo:80"), ("HeaderRegexp(`X`, `(x|x)*y`)", "echo:80")]))
+        .document(
+            "routes.yaml",
+            &ingress_route(&[
+                ("PathRegexp(`^/(a+)+$`)", "echo:80"),
+                ("HeaderRegexp(`X`, `(x|x)*y`)", "echo:80"),
+            ]),
+        )
         .backend("echo:80", origin.addr())
         .start();
-    let evil = format!("GET /{}! HTTP/1.1\r\nHost: a.test\r\nX: {}\r\n\r\n", "a".repeat(10_000), "x".repeat(10_000));
+    let evil = format!(
+        "GET /{}! HTTP/1.1\r\nHost: a.test\r\nX: {}\r\n\r\n",
+        "a".repeat(10_000),
+        "x".repeat(10_000)
+    );
     let (statuses, time) = wait::timed(|| {
         let mut client = gateway.client();
         (0..20).map(|_| client.request(&evil).status).collect::<Vec<_>>()
@@ -194,7 +207,8 @@ fn redirecting(spec: &str) -> (RawOrigin, Gateway) {
 #[test]
 fn redirects_stay_on_their_host() {
     let schemes = "  redirectScheme:\n    scheme: https";
-    let slashes = "  redirectRegex:\n    regex: ^(https?://[^/]+)?(/.*[^/])$\n    replacement: ${2}/";
+    let slashes =
+        "  redirectRegex:\n    regex: ^(https?://[^/]+)?(/.*[^/])$\n    replacement: ${2}/";
     for (spec, target, expected) in [
         (schemes, "//evil.test/x", Some("https://a.test/evil.test/x")),
         (schemes, "/\\evil.test", None),
@@ -242,7 +256,8 @@ const SPOOFED: &str = "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: https\r\n
 
 fn is_clean(echo: &weft_testkit::Echo) {
     for (name, value) in &echo.headers {
-        let has = ["10.0.0.1", "evil", "DELETE", "https", "443"].iter().find(|bad| value.contains(**bad));
+        let has =
+            ["10.0.0.1", "evil", "DELETE", "https", "443"].iter().find(|bad| value.contains(**bad));
         assert!(has.is_none(), "{name}: {value}");
     }
     assert_eq!(echo.headers_named("x-forwarded-for").collect::<Vec<_>>(), ["127.0.0.1"]);
@@ -256,7 +271,10 @@ fn forwarding_headers_of_strangers_are_replaced() {
     let (_origin, gateway) = plain(&[]);
     is_clean(&seen(&gateway, SPOOFED));
     // Doubled, and in other case.
-    is_clean(&seen(&gateway, &format!("{SPOOFED}{}", SPOOFED.to_uppercase().replace("HTTPS", "https"))));
+    is_clean(&seen(
+        &gateway,
+        &format!("{SPOOFED}{}", SPOOFED.to_uppercase().replace("HTTPS", "https")),
+    ));
     // A trusted net that the client is not in changes nothing.
     let (_origin, gateway) = plain(&["--trust-forwarded-from", "10.0.0.0/8"]);
     is_clean(&seen(&gateway, SPOOFED));
@@ -297,12 +315,19 @@ fn an_identity_that_a_client_claims_is_removed_whatever_it_sends() {
         .document("routes.yaml", &(with_middlewares("echo:80", &[("it", spec)]) + USERS))
         .backend("echo:80", origin.addr())
         .start();
-    for alias in ["X-Auth-User", "x-auth-user", "X_Auth_User", "X.Auth.User", "X-Auth_User", "X~Auth~User"] {
+    for alias in
+        ["X-Auth-User", "x-auth-user", "X_Auth_User", "X.Auth.User", "X-Auth_User", "X~Auth~User"]
+    {
         for connection in ["", "Connection: X-Auth-User, X_Auth_User\r\n"] {
-            let lines = format!("{connection}{alias}: root\r\nAuthorization: Basic dGVzdDp0ZXN0\r\n");
+            let lines =
+                format!("{connection}{alias}: root\r\nAuthorization: Basic dGVzdDp0ZXN0\r\n");
             let echo = seen(&gateway, &lines);
             assert_eq!(echo.header("x-auth-user"), Some("test"), "{alias}");
-            assert!(echo.headers.iter().all(|(_, value)| value != "root"), "{alias}: {:?}", echo.headers);
+            assert!(
+                echo.headers.iter().all(|(_, value)| value != "root"),
+                "{alias}: {:?}",
+                echo.headers
+            );
         }
     }
 }

@@ -37,7 +37,8 @@ fn slow_heads_are_408() {
     let mut client = gateway.client();
     let (status, time) = wait::timed(|| {
         client.set_read_timeout(Duration::from_millis(50));
-        let mut bytes = b"GET / HTTP/1.1\r\nHost: a.test\r\nX: ".iter().chain(std::iter::repeat(&b'x'));
+        let mut bytes =
+            b"GET / HTTP/1.1\r\nHost: a.test\r\nX: ".iter().chain(std::iter::repeat(&b'x'));
         loop {
             let _ = client.try_send([*bytes.next().expect("it has no end")]);
             match client.try_response(false) {
@@ -156,7 +157,8 @@ fn handshakes_that_stall_end() {
         client.closed();
     }
     assert!(reached(&gateway, "handshake_timeout") >= 1.0);
-    let (_origin, gateway) = pair(&["--trust-proxy-protocol-from", "127.0.0.1", "--handshake-timeout", "300ms"]);
+    let (_origin, gateway) =
+        pair(&["--trust-proxy-protocol-from", "127.0.0.1", "--handshake-timeout", "300ms"]);
     let mut client = gateway.client();
     client.send("PROXY TCP4 ");
     assert!(client.closed().is_empty());
@@ -199,11 +201,16 @@ fn bounds_of_heads_can_be_set() {
     let (_origin, gateway) =
         pair(&["--head-bytes-max", "1000", "--head-fields-max", "10", "--target-bytes-max", "100"]);
     let send = |head: String| gateway.client().request(head).status;
-    let fields = |count: usize| format!("GET / HTTP/1.1\r\nHost: a.test\r\n{}\r\n", "X: y\r\n".repeat(count));
+    let fields = |count: usize| {
+        format!("GET / HTTP/1.1\r\nHost: a.test\r\n{}\r\n", "X: y\r\n".repeat(count))
+    };
     assert_eq!((send(fields(9)), send(fields(20))), (200, 431));
-    let target = |length: usize| format!("GET /{} HTTP/1.1\r\nHost: a.test\r\n\r\n", "x".repeat(length));
+    let target =
+        |length: usize| format!("GET /{} HTTP/1.1\r\nHost: a.test\r\n\r\n", "x".repeat(length));
     assert_eq!((send(target(90)), send(target(200))), (200, 414));
-    let value = |length: usize| format!("GET / HTTP/1.1\r\nHost: a.test\r\nX: {}\r\n\r\n", "x".repeat(length));
+    let value = |length: usize| {
+        format!("GET / HTTP/1.1\r\nHost: a.test\r\nX: {}\r\n\r\n", "x".repeat(length))
+    };
     assert_eq!((send(value(800)), send(value(2000))), (200, 431));
 }
 
@@ -248,7 +255,8 @@ fn connections_beyond_their_bound_are_closed() {
     clients.pop();
     wait::until_true("room again", || {
         let mut client = gateway.client();
-        client.try_send(GET).is_ok() && client.try_response(false).is_ok_and(|response| response.is_some())
+        client.try_send(GET).is_ok()
+            && client.try_response(false).is_ok_and(|response| response.is_some())
     });
 }
 

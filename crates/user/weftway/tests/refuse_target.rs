@@ -61,10 +61,14 @@ fn stripping_a_prefix_leaves_a_path() {
 
 /// A host as it is written, and as the origin, the rules and the forwarding header see it.
 #[test]
+// long: tables of hosts
 fn one_canonical_host() {
     let origin = RawOrigin::start("echo");
     let gateway = Gateway::builder(env!("CARGO_BIN_EXE_weftway"))
-        .document("routes.yaml", &ingress_route(&[("Host(`a.test`)", "echo:80"), ("Host(`a_b.test`)", "echo:80")]))
+        .document(
+            "routes.yaml",
+            &ingress_route(&[("Host(`a.test`)", "echo:80"), ("Host(`a_b.test`)", "echo:80")]),
+        )
         .backend("echo:80", origin.addr())
         .start();
     for (host, expected) in [
@@ -82,10 +86,37 @@ fn one_canonical_host() {
     }
     let before = origin.requests().len();
     for host in [
-        "", "a.test:", "a.test:x", "a.test:0", "a.test:080", "a.test:65536", "a.test:80:80", "user@a.test",
-        "user:pass@a.test", "a.test/admin", "a.test\\admin", "a.test?x", "a.test#x", "a..test", ".a.test",
-        "a.test..", "a%2etest", "a test", "a.test,b.test", "a.test, b.test", "\u{e4}.test", "[::1", "[::1%eth0]",
-        "[::1%25eth0]", "[fe80::1%1]", "[v1.x]", "[127.0.0.1]", "::1", ":80", "a.test:+80", "a.test:\u{1}",
+        "",
+        "a.test:",
+        "a.test:x",
+        "a.test:0",
+        "a.test:080",
+        "a.test:65536",
+        "a.test:80:80",
+        "user@a.test",
+        "user:pass@a.test",
+        "a.test/admin",
+        "a.test\\admin",
+        "a.test?x",
+        "a.test#x",
+        "a..test",
+        ".a.test",
+        "a.test..",
+        "a%2etest",
+        "a test",
+        "a.test,b.test",
+        "a.test, b.test",
+        "\u{e4}.test",
+        "[::1",
+        "[::1%eth0]",
+        "[::1%25eth0]",
+        "[fe80::1%1]",
+        "[v1.x]",
+        "[127.0.0.1]",
+        "::1",
+        ":80",
+        "a.test:+80",
+        "a.test:\u{1}",
     ] {
         let response = gateway.get(host, "/");
         assert_eq!(response.status, 400, "{host:?}");
@@ -117,7 +148,9 @@ fn one_canonical_host() {
     }
     assert_eq!(origin.requests().len(), before);
     // A host that no rule names is not found, whatever it is.
-    for host in ["b.test", "a.test.evil.test", "xa.test", "127.0.0.1", "[::1]:80", "0x7f.1", "2130706433"] {
+    for host in
+        ["b.test", "a.test.evil.test", "xa.test", "127.0.0.1", "[::1]:80", "0x7f.1", "2130706433"]
+    {
         assert_eq!(gateway.get(host, "/").status, 404, "{host}");
     }
 }
@@ -156,7 +189,10 @@ fn one_canonical_host_over_http2() {
         ("", &[]),
     ] {
         let outcome = outcome(authority, more);
-        assert!(outcome.is_refusal() && outcome != Outcome::Status(404), "{authority} {more:?}: {outcome:?}");
+        assert!(
+            outcome.is_refusal() && outcome != Outcome::Status(404),
+            "{authority} {more:?}: {outcome:?}"
+        );
     }
     assert_eq!(origin.requests().len(), before);
 }

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use weft_testkit::documents::ingress_route;
-use weft_testkit::{Certificates, Gateway, GatewayBuilder, RawClient, RawOrigin, TcpOrigin, TlsDial, wait};
+use weft_testkit::{
+    Certificates, Gateway, GatewayBuilder, RawClient, RawOrigin, TcpOrigin, TlsDial, wait,
+};
 
 /// An IngressRouteTCP on the entry point `tcp`.
 fn route(rule: &str, more: &str) -> String {
@@ -178,7 +180,9 @@ fn the_proxy_protocol_is_sent_in_both_versions() {
                 format!("PROXY TCP4 {} {} {} {}\r\nx", from.ip(), to.ip(), from.port(), to.port());
             assert_eq!(String::from_utf8_lossy(&received), expected);
         } else {
-            assert!(received.starts_with(b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01"));
+            assert!(
+                received.starts_with(b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01")
+            );
             assert_eq!(received[24..26], from.port().to_be_bytes());
             assert_eq!(received[26..28], to.port().to_be_bytes());
             assert_eq!(received[28..], *b"x");
@@ -199,8 +203,7 @@ fn http_gateway(origin: &RawOrigin, trusted: Option<&str>) -> Gateway {
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
 /// A version 2 header for 192.0.2.7:40000 to 192.0.2.1:443.
-const V2: &[u8] =
-    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc0\0\x02\x01\x9c\x40\x01\xbb";
+const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc0\0\x02\x01\x9c\x40\x01\xbb";
 
 #[test]
 fn the_proxy_protocol_of_trusted_peers_names_the_client() {

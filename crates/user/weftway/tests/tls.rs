@@ -70,9 +70,7 @@ fn a_new_secret_is_served_without_losing_connections() {
     old.request(GET).echo();
     assert!(served(&gateway, "a.test") == first.der().to_vec());
     gateway.write("a.yaml", &host_with_secret("a.test", &second));
-    wait::until_true("the new certificate", || {
-        served(&gateway, "a.test") == second.der().to_vec()
-    });
+    wait::until_true("the new certificate", || served(&gateway, "a.test") == second.der().to_vec());
     old.request(GET).echo();
     // A Secret that is no certificate changes nothing.
     let broken = Leaf { chain: "not a certificate".into(), key: second.key.clone() };
@@ -93,9 +91,7 @@ fn the_default_certificate_is_reloaded_from_its_files() {
         .start();
     assert!(served(&gateway, "a.test") == first.der().to_vec());
     gateway.write_certificate(&second);
-    wait::until_true("the new certificate", || {
-        served(&gateway, "a.test") == second.der().to_vec()
-    });
+    wait::until_true("the new certificate", || served(&gateway, "a.test") == second.der().to_vec());
 }
 
 #[test]
@@ -155,8 +151,10 @@ fn client_certificates_are_required_where_the_option_says_so() {
          mutual\nspec:\n  clientAuth:\n    clientAuthType: RequireAndVerifyClientCert\n    \
          secretNames: [clients]\n"
     );
-    let route = host_with_secret("a.test", &leaf)
-        .replace("    secretName: a-test\n", "    secretName: a-test\n    options:\n      name: mutual\n");
+    let route = host_with_secret("a.test", &leaf).replace(
+        "    secretName: a-test\n",
+        "    secretName: a-test\n    options:\n      name: mutual\n",
+    );
     let gateway =
         builder(&origin).document("a.yaml", &route).document("option.yaml", &option).start();
     let dial = TlsDial::http1("a.test", authority.roots());
@@ -177,8 +175,10 @@ fn a_connection_serves_only_the_hosts_of_its_options() {
     let origin = RawOrigin::start("echo");
     let option = "---\napiVersion: traefik.io/v1alpha1\nkind: TLSOption\nmetadata:\n  name: \
                   strict\nspec:\n  minVersion: VersionTLS13\n";
-    let other = host_with_secret("b.test", &both)
-        .replace("    secretName: b-test\n", "    secretName: b-test\n    options:\n      name: strict\n");
+    let other = host_with_secret("b.test", &both).replace(
+        "    secretName: b-test\n",
+        "    secretName: b-test\n    options:\n      name: strict\n",
+    );
     let gateway = builder(&origin)
         .document("a.yaml", &host_with_secret("a.test", &both))
         .document("b.yaml", &other)
@@ -265,7 +265,8 @@ fn large_bodies_pass_over_tls_both_ways() {
     let dial = TlsDial::http1("a.test", authority.roots());
     let body: Vec<u8> = (0..4_000_000_u32).map(|index| (index * 31 / 7) as u8).collect();
     let mut client = RawClient::connect_tls(gateway.websecure(), &dial);
-    client.send(format!("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n", body.len()));
+    client
+        .send(format!("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n", body.len()));
     client.send(&body);
     assert!(client.response().body == body);
     let client = H2Client::connect_tls(gateway.websecure(), &dial);

@@ -108,7 +108,12 @@ fn check_rules(rules: &[&str], requests: &[(&str, &str)]) {
 #[test]
 fn rules_by_host() {
     check_rules(
-        &["Host(`a.test`)", "Host(`*.b.test`)", "HostRegexp(`^[0-9]+\\.c\\.test$`)", "Host(`d.test`) || Host(`e.test`)"],
+        &[
+            "Host(`a.test`)",
+            "Host(`*.b.test`)",
+            "HostRegexp(`^[0-9]+\\.c\\.test$`)",
+            "Host(`d.test`) || Host(`e.test`)",
+        ],
         &[
             ("GET / HTTP/1.1\r\nHost: a.test", "a"),
             ("GET / HTTP/1.1\r\nHost: A.Test:8080", "a"),
@@ -382,10 +387,8 @@ fn highest_random_weight_keeps_a_client_on_one() {
 fn the_host_header_passes_or_not() {
     let origin = RawOrigin::start("a");
     let documents = |pass: bool| {
-        ingress_route(&[("PathPrefix(`/`)", "a:80")]).replace(
-            "      port: 80\n",
-            &format!("      port: 80\n      passHostHeader: {pass}\n"),
-        )
+        ingress_route(&[("PathPrefix(`/`)", "a:80")])
+            .replace("      port: 80\n", &format!("      port: 80\n      passHostHeader: {pass}\n"))
     };
     let gateway =
         builder().document("all.yaml", &documents(true)).backend("a:80", origin.addr()).start();

@@ -28,13 +28,18 @@ fn with_transport(timeouts: &str) -> String {
 
 /// Everything to the service `main` of Traefik's own files, and the services (indented by four).
 fn dynamic(services: &str) -> String {
-    format!("http:\n  routers:\n    all:\n      rule: PathPrefix(`/`)\n      service: main\n  services:\n{services}")
+    format!(
+        "http:\n  routers:\n    all:\n      rule: PathPrefix(`/`)\n      service: main\n  services:\n{services}"
+    )
 }
 
 fn servers(name: &str, origins: &[(&RawOrigin, u32)]) -> String {
     let mut text = format!("    {name}:\n      loadBalancer:\n        servers:\n");
     for (origin, weight) in origins {
-        text.push_str(&format!("        - url: http://{}\n          weight: {weight}\n", origin.addr()));
+        text.push_str(&format!(
+            "        - url: http://{}\n          weight: {weight}\n",
+            origin.addr()
+        ));
     }
     text
 }
@@ -84,7 +89,8 @@ fn reason(gateway: &Gateway, reason: &str) -> serde_json::Value {
 fn an_upstream_that_takes_no_connection_is_504() {
     let (tarpit, alive) = (Tarpit::new(), RawOrigin::start("alive"));
     let document = with_transport("    dialTimeout: 300ms\n");
-    let gateway = builder().document("all.yaml", &document).backend("echo:80", tarpit.addr()).start();
+    let gateway =
+        builder().document("all.yaml", &document).backend("echo:80", tarpit.addr()).start();
     assert_eq!(gateway.client().request(POST).status, 504);
     let line = reason(&gateway, "connect_timeout");
     assert_eq!(line["upstream"], tarpit.addr().to_string());
@@ -129,7 +135,8 @@ fn a_new_connection_that_breaks_is_502_at_once() {
             Ok(next)
         });
         let document = ingress_route(&[("PathPrefix(`/`)", "echo:80")]);
-        let gateway = builder().document("all.yaml", &document).backend("echo:80", origin.addr()).start();
+        let gateway =
+            builder().document("all.yaml", &document).backend("echo:80", origin.addr()).start();
         let mut client = gateway.client();
         for request in [GET, POST] {
             assert_eq!(client.request(request).status, 502, "{next:?}");
@@ -180,7 +187,11 @@ fn no_post_is_ever_sent_twice() {
 #[test]
 fn an_announced_timeout_is_kept() {
     let origin = RawOrigin::start("echo");
-    origin.on_raw("/", "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1, max=5\r\nContent-Length: 2\r\n\r\nok", Next::KeepAlive);
+    origin.on_raw(
+        "/",
+        "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1, max=5\r\nContent-Length: 2\r\n\r\nok",
+        Next::KeepAlive,
+    );
     let gateway = builder()
         .document("all.yaml", &ingress_route(&[("PathPrefix(`/`)", "echo:80")]))
         .backend("echo:80", origin.addr())
@@ -199,12 +210,15 @@ fn an_announced_timeout_is_kept() {
 fn tls_upstreams_that_close_when_idle_cost_no_request() {
     let authority = Certificates::new("inner");
     let leaf = authority.leaf(&["inner.test"]);
-    let origin = RawOrigin::builder("secure").tls(&leaf).idle_close(Duration::from_millis(300)).start();
-    let document = ingress_route(&[("PathPrefix(`/`)", "echo:80")])
-        .replace("      port: 80\n", "      port: 80\n      scheme: https\n      serversTransport: any\n")
-        + "---\napiVersion: traefik.io/v1alpha1\nkind: ServersTransport\nmetadata:\n  name: any\nspec:\n  \
+    let origin =
+        RawOrigin::builder("secure").tls(&leaf).idle_close(Duration::from_millis(300)).start();
+    let document = ingress_route(&[("PathPrefix(`/`)", "echo:80")]).replace(
+        "      port: 80\n",
+        "      port: 80\n      scheme: https\n      serversTransport: any\n",
+    ) + "---\napiVersion: traefik.io/v1alpha1\nkind: ServersTransport\nmetadata:\n  name: any\nspec:\n  \
            insecureSkipVerify: true\n";
-    let gateway = builder().document("all.yaml", &document).backend("echo:80", origin.addr()).start();
+    let gateway =
+        builder().document("all.yaml", &document).backend("echo:80", origin.addr()).start();
     let mut client = gateway.client();
     for (round, pause) in [0, 350, 0, 310, 0, 280, 290, 300, 320].into_iter().enumerate() {
         wait::pass(Duration::from_millis(pause));
@@ -284,12 +298,16 @@ fn servers_share_by_weight_in_turn() {
 fn failover_follows_the_health_of_the_first() {
     let (first, second) = (RawOrigin::start("first"), RawOrigin::start("second"));
     let check = "        healthCheck:\n          path: /health\n          interval: 50ms\n          timeout: 1s\n";
-    let first_service = servers("first", &[(&first, 1)]).replace("        servers:\n", &format!("{check}        servers:\n"));
-    let services = "    main:\n      failover:\n        service: first\n        fallback: second\n".to_owned()
+    let first_service = servers("first", &[(&first, 1)])
+        .replace("        servers:\n", &format!("{check}        servers:\n"));
+    let services = "    main:\n      failover:\n        service: first\n        fallback: second\n"
+        .to_owned()
         + &first_service
         + &servers("second", &[(&second, 1)]);
     let gateway = builder().document("dynamic.yaml", &dynamic(&services)).start();
-    first.wait_for("a probe", |requests, _| requests.iter().any(|request| request.target == "/health"));
+    first.wait_for("a probe", |requests, _| {
+        requests.iter().any(|request| request.target == "/health")
+    });
     let goes_to = |name: &str| wait::until_true(name, || shares(&gateway, 3).get(name) == Some(&3));
     goes_to("first");
     first.on_status("/health", 500, "ill");
@@ -323,7 +341,8 @@ fn a_mirror_costs_the_client_nothing() {
     mirror.wait_for("the copies", |requests, _| requests.len() == 2 && requests[0].body == b"body");
     gate.open();
     // A body beyond the bound is for the first one only.
-    let long = "POST /long HTTP/1.1\r\nHost: a.test\r\nContent-Length: 20\r\n\r\n01234567890123456789";
+    let long =
+        "POST /long HTTP/1.1\r\nHost: a.test\r\nContent-Length: 20\r\n\r\n01234567890123456789";
     assert_eq!(client.request(long).echo().body_bytes, 20);
     assert_eq!(client.request("GET /last HTTP/1.1\r\nHost: a.test\r\n\r\n").echo().backend, "main");
     mirror.wait_for("the last copy", |requests, _| {
@@ -345,13 +364,15 @@ fn an_h2_upstream_that_is_gone_is_502_and_comes_back() {
     assert_eq!(gateway.get("a.test", "/").status, 502);
     // What speaks HTTP/1.1 where HTTP/2 was promised is no answer either.
     let origin = RawOrigin::start("one");
-    let gateway = builder().document("all.yaml", &document).backend("two:80", origin.addr()).start();
+    let gateway =
+        builder().document("all.yaml", &document).backend("two:80", origin.addr()).start();
     let (status, time) = wait::timed(|| gateway.get("a.test", "/").status);
     assert!(matches!(status, 502 | 504), "{status}");
     assert!(time < wait::DEADLINE, "{time:?}");
     // Streams that break take nobody else with them.
     let origin = H2Origin::start("two");
-    let gateway = builder().document("all.yaml", &document).backend("two:80", origin.addr()).start();
+    let gateway =
+        builder().document("all.yaml", &document).backend("two:80", origin.addr()).start();
     let mut client = gateway.client();
     for _ in 0..3 {
         assert_eq!(client.request("GET /reset HTTP/1.1\r\nHost: a.test\r\n\r\n").status, 502);

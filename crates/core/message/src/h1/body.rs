@@ -403,7 +403,8 @@ pub fn is_trailer_allowed(name: &str) -> bool {
 }
 
 fn is_allowed(id: u8, name: &[u8]) -> bool {
-    let is_alias = || FORBIDDEN_NAMES.iter().any(|known| folded_eq(known.as_str().as_bytes(), name));
+    let is_alias =
+        || FORBIDDEN_NAMES.iter().any(|known| folded_eq(known.as_str().as_bytes(), name));
     is_id_allowed(id) && !(id == UNKNOWN && is_alias())
 }
 

@@ -233,7 +233,8 @@ impl Drive {
     /// The request's body has made no progress for too long: whose fault is it?
     fn body_stopped(&self, scope: &Scope<'_>, x: &Exchange, down: &Leg) -> Failed {
         scope.conn.worker.metrics.limit(Limit::BodyIdle);
-        let is_upstreams = self.send_failed.is_some() || x.body.is_held() || !down.chunk().is_empty();
+        let is_upstreams =
+            self.send_failed.is_some() || x.body.is_held() || !down.chunk().is_empty();
         if is_upstreams {
             return failed(Reason::UpstreamTimeout, "the request body was not taken any more");
         }
@@ -300,8 +301,7 @@ fn poll_head(
             })
         }
         Leg::H2(stream) => {
-            if let Poll::Ready(Some(interim)) =
-                stream.poll_interim(cx, &RESPONSE_HEAD, &mut x.rsp)
+            if let Poll::Ready(Some(interim)) = stream.poll_interim(cx, &RESPONSE_HEAD, &mut x.rsp)
             {
                 return Poll::Ready(interim.map(|()| None));
             }

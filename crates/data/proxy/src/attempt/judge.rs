@@ -31,11 +31,9 @@ impl Attempts {
     ) -> Result<Result<Answered, Judgement>, Stop> {
         self.counted += 1;
         let status = x.rsp.status();
-        let falls_back = x
-            .decided
-            .fallback
-            .as_ref()
-            .is_some_and(|fallback| retry::contains(&fallback.statuses, status) && x.body.is_kept());
+        let falls_back = x.decided.fallback.as_ref().is_some_and(|fallback| {
+            retry::contains(&fallback.statuses, status) && x.body.is_kept()
+        });
         if falls_back {
             answered.discard(scope, status);
             self.fall_back(scope, x, Stop::Refuse(Reason::UpstreamReset, None))?;
@@ -88,7 +86,8 @@ impl Attempts {
             self.backend.cells().replays.inc();
             return Judgement::Again { wait: false };
         }
-        let place = format!("{} at {}: {detail}", self.backend.settings().id, lease.endpoint().addr());
+        let place =
+            format!("{} at {}: {detail}", self.backend.settings().id, lease.endpoint().addr());
         Judgement::Stop(Stop::because(reason, place))
     }
 

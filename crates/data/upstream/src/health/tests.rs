@@ -5,11 +5,11 @@ use weft_model::id::BackendId;
 use weft_testkit::{Next, RawOrigin};
 
 use super::*;
-use crate::testing::{backend, check, get_health, local, prepared, until, with};
+use crate::testing::{ask_health, backend, check, local, prepared, until, with};
 
 fn checked(id: &str, addrs: &[SocketAddr]) -> crate::PreparedBackend {
     with(backend(id, addrs), |settings| {
-        settings.health_check = Some(Arc::new(check(get_health())));
+        settings.health_check = Some(Arc::new(check(ask_health())));
     })
 }
 

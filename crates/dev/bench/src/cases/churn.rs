@@ -1,12 +1,15 @@
 //! Routes, weights, endpoints and certificates change while requests run. None may fail.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use weft_load::Options;
 
 use super::Bench;
@@ -67,6 +70,7 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<Section> {
         (delays, seen)
     });
     let delays = delays?;
+    changer.check_certificate(changes, tls, &authority)?;
     let mut rows = Rows::new(&["Load", "requests", "failed", "first reason"]);
     let mut failed = 0;
     for (stream, seen) in streams.iter().zip(seen) {
@@ -201,6 +205,29 @@ impl<'a> Changer<'a> {
         Ok(delays)
     }
 
+    /// The certificate written last must be the one that is served.
+    fn check_certificate(
+        &self,
+        changes: usize,
+        tls: std::net::SocketAddr,
+        authority: &Arc<rustls::ClientConfig>,
+    ) -> anyhow::Result<()> {
+        let last = (0..changes).rev().find(|number| number % 4 == 3).unwrap_or(3);
+        let expected = CertificateDer::from_pem_slice(self.certificate(last).0.as_bytes())?;
+        let start = Instant::now();
+        while client::served_certificate(tls, authority)? != expected {
+            if start.elapsed() > LOST {
+                bail!("the last certificate was not served within {LOST:?}");
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    fn certificate(&self, number: usize) -> &(String, String) {
+        &self.certificates[number / 4 % self.certificates.len()]
+    }
+
     fn write(&self, number: usize) -> anyhow::Result<()> {
         match number % 4 {
             0 => replace(self.folder, "extra.yaml", &extra_route(number)),
@@ -233,7 +260,7 @@ impl<'a> Changer<'a> {
     }
 
     fn secret(&self, number: usize) -> String {
-        let (chain, key) = &self.certificates[number / 4 % self.certificates.len()];
+        let (chain, key) = self.certificate(number);
         format!(
             "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\nmetadata:\n  name: bench\ndata:\
              \n  tls.crt: {}\n  tls.key: {}\n",

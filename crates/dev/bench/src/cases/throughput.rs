@@ -184,11 +184,13 @@ fn section(case: &'static str, title: &str, lanes: &[Lane<'_>], rounds: usize) -
 /// Our latencies to another's, round by round.
 fn latency_ratios(case: &'static str, ours: &Lane<'_>, other: &Lane<'_>) -> Vec<Finding> {
     let name = other.peer.kind.name();
-    let quantiles: [(&str, fn(&Sample) -> f64); 2] =
-        [("p50", |sample| sample.p50_micros), ("p99", |sample| sample.p99_micros)];
-    quantiles
+    ["p50", "p99"]
         .into_iter()
-        .map(|(quantile, of)| {
+        .map(|quantile| {
+            let of = |sample: &Sample| match quantile {
+                "p50" => sample.p50_micros,
+                _ => sample.p99_micros,
+            };
             let pairs = ratios(&ours.values(of), &other.values(of));
             Finding {
                 case,

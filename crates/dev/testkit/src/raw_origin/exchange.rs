@@ -48,9 +48,9 @@ impl<'a> Exchange<'a> {
     /// How many requests came on this connection, this one included.
     pub fn requests_on_connection(&self) -> usize {
         let index = self.conn.index;
-        self.conn.shared.update(|log| {
-            log.requests.iter().filter(|request| request.connection == index).count()
-        })
+        self.conn
+            .shared
+            .update(|log| log.requests.iter().filter(|request| request.connection == index).count())
     }
 
     /// Reads the body to its end, once.

@@ -41,7 +41,7 @@ impl Report {
             let text = written_since(path, start).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
             for line in &lines[lines.len().saturating_sub(ACCESS_LOG_LINES)..] {
-                println!("     {line}");
+                println!("     access log meanwhile: {line}");
             }
         }
     }

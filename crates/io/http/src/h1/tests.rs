@@ -305,7 +305,8 @@ fn bytes_after_an_answer_make_a_connection_unfit() {
     run(async {
         let buffers = buffers();
         let (mut client, theirs) = conn(&buffers, 1 << 10);
-        let feeding = feed(theirs, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n");
+        let feeding =
+            feed(theirs, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n");
         let (_, framing) = read_response(&mut client).await;
         assert_eq!(framing, BodyFraming::Length(0));
         assert!(client.has_unread());

@@ -83,8 +83,7 @@ pub(super) fn to_request(head: &RequestHead) -> Result<Request<()>, WriteError> 
 /// Writes a response's head.
 pub(super) fn to_response(head: &ResponseHead) -> Result<Response<()>, WriteError> {
     let mut response = Response::new(());
-    *response.status_mut() =
-        StatusCode::from_u16(head.status()).map_err(|_| WriteError::Field)?;
+    *response.status_mut() = StatusCode::from_u16(head.status()).map_err(|_| WriteError::Field)?;
     *response.version_mut() = http::Version::HTTP_2;
     *response.headers_mut() = to_map(&head.fields)?;
     Ok(response)

@@ -45,11 +45,7 @@ enum State {
 
 impl Stream {
     /// A request that was received.
-    pub(super) fn server(
-        recv: RecvStream,
-        respond: SendResponse<Payload>,
-        budget: Budget,
-    ) -> Self {
+    pub(super) fn server(recv: RecvStream, respond: SendResponse<Payload>, budget: Budget) -> Self {
         let received = recv.is_end_stream();
         Self {
             state: State::Respond(respond),

@@ -94,10 +94,8 @@ fn origin_view(origin: &Origin) -> OriginView {
 }
 
 fn steps(steps: &[Arc<Step>]) -> Vec<StepView> {
-    let view = |step: &Arc<Step>| StepView {
-        id: step.id.to_string(),
-        kind: step_kind(&step.kind).into(),
-    };
+    let view =
+        |step: &Arc<Step>| StepView { id: step.id.to_string(), kind: step_kind(&step.kind).into() };
     steps.iter().map(view).collect()
 }
 

@@ -86,22 +86,20 @@ pub(super) async fn walk(addresses: &Addresses) -> anyhow::Result<u32> {
     }
     let web = addresses.listener("web")?;
     let answer = client::get(web, AMBIGUOUS, &[]).await?;
-    failed += show("An ambiguous path is refused before anything sees it", answer.status == 400, &answer);
+    failed +=
+        show("An ambiguous path is refused before anything sees it", answer.status == 400, &answer);
     failed += tls(addresses).await?;
     let answer = client::get(addresses.admin, "/metrics", &[]).await?;
     let counted = answer.body.contains("weftway_requests_total{route=");
-    failed += check("Every request is in the metrics", counted, "see /metrics of the admin endpoint");
+    failed +=
+        check("Every request is in the metrics", counted, "see /metrics of the admin endpoint");
     Ok(failed)
 }
 
 async fn tls(addresses: &Addresses) -> anyhow::Result<u32> {
     let url = format!("https://{}/api/v1/hello", addresses.listener("websecure")?);
-    let options = Options {
-        connections: 1,
-        requests: Some(20),
-        trust: Trust::Insecure,
-        ..Options::new(url)
-    };
+    let options =
+        Options { connections: 1, requests: Some(20), trust: Trust::Insecure, ..Options::new(url) };
     let load = task::blocking(move || weft_load::run(&options, |_| {})).await;
     let report = load.map_err(|task::Ended| anyhow::anyhow!("the load generator failed"))??;
     let text = format!("20 requests, median {:.2} ms", report.latencies.p50);
@@ -121,7 +119,8 @@ fn check(title: &str, right: bool, result: &str) -> u32 {
 /// Lines to paste.
 pub(super) fn what_next(addresses: &Addresses, folder: &Path) {
     let web = addresses.listener("web").map_or_else(|_| "-".into(), |addr| addr.to_string());
-    let gateway = addresses.listener("gateway/").map_or_else(|_| "-".into(), |addr| addr.to_string());
+    let gateway =
+        addresses.listener("gateway/").map_or_else(|_| "-".into(), |addr| addr.to_string());
     let tls = addresses.listener("websecure").map_or_else(|_| "-".into(), |addr| addr.to_string());
     let admin = addresses.admin;
     let folder = folder.display();

@@ -9,7 +9,7 @@ use weft_runtime::task;
 use weft_testkit::{Certificates, Gate, Next, RawOrigin, TcpOrigin};
 
 use super::*;
-use crate::testing::{backend, check, closed_address, get_health, local, with};
+use crate::testing::{ask_health, backend, check, closed_address, local, with};
 
 fn ask(backend: &PreparedBackend, check: &HealthCheck) -> Result<(), ProbeError> {
     local(ask_here(backend, check))
@@ -21,7 +21,7 @@ async fn ask_here(backend: &PreparedBackend, check: &HealthCheck) -> Result<(), 
 }
 
 fn get(statuses: &[(u16, u16)]) -> HealthCheck {
-    let mut wanted = get_health();
+    let mut wanted = ask_health();
     if let Probe::Http { statuses: accepted, .. } = &mut wanted {
         *accepted = statuses.to_vec();
     }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::testing::{backend, check, get_health, prepared, with};
+use crate::testing::{ask_health, backend, check, prepared, with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -21,7 +21,7 @@ impl Bench {
     }
 
     fn checked(&self, change: impl FnOnce(&mut HealthCheck)) -> Arc<Prepared> {
-        let mut check = check(get_health());
+        let mut check = check(ask_health());
         (check.interval, check.unhealthy_interval) = (30 * SECOND, 5 * SECOND);
         change(&mut check);
         let backend = with(backend("shop", &[self.addr]), |settings| {

@@ -1,0 +1,10 @@
+//! The request path in one process: a worker, clients and origins on one thread, over loopback.
+
+mod bodies;
+mod bounds;
+mod change;
+mod early;
+mod harness;
+mod matrix;
+mod retries;
+mod sizes;
