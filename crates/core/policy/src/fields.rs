@@ -38,6 +38,9 @@ pub(crate) fn is_framing(id: Option<Known>) -> bool {
 
 /// Applies edits to a request, in the order set, add, remove. `Host` sets the authority.
 ///
+/// What is set or removed is so under every spelling that an upstream may read as the same name
+/// (`X_Tenant` for `X-Tenant`): a client must not get past a header that the gateway decides.
+///
 /// Fields that are not settable are passed over; `compile` reports them.
 pub(crate) fn edit_request(edits: &HeaderEdits, ctx: &mut RequestContext<'_>) -> Verdict {
     let HeaderEdits { set, add, remove } = edits;
@@ -46,7 +49,7 @@ pub(crate) fn edit_request(edits: &HeaderEdits, ctx: &mut RequestContext<'_>) ->
             return ctx.refuse(Reason::Internal, format!("{name} `{value}`: {error}"));
         }
     }
-    let applied = apply(set, add, remove, &mut ctx.head.fields);
+    let applied = apply(set, add, remove, &mut ctx.head.fields, Names::Folded);
     match applied {
         Ok(()) => Verdict::Continue,
         Err((name, error)) => ctx.refuse_field(name.as_str(), error),
@@ -59,7 +62,16 @@ pub(crate) fn edit_response(
     head: &mut ResponseHead,
 ) -> Result<(), InvalidFieldValue> {
     let HeaderEdits { set, add, remove } = edits;
-    apply(set, add, remove, &mut head.fields).map_err(|(_, error)| error)
+    apply(set, add, remove, &mut head.fields, Names::Exact).map_err(|(_, error)| error)
+}
+
+/// Which names an edit means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// This one.
+    Exact,
+    /// Every one that folds to it.
+    Folded,
 }
 
 fn apply<'a>(
@@ -67,16 +79,24 @@ fn apply<'a>(
     add: &'a [(FieldName, Box<str>)],
     remove: &[FieldName],
     fields: &mut Fields,
+    names: Names,
 ) -> Result<(), (&'a FieldName, InvalidFieldValue)> {
     let is_ours = |name: &FieldName| is_settable(name) && !is_host(name);
     for (name, value) in set.iter().filter(|(name, _)| is_ours(name)) {
-        fields.set(name, value.as_bytes()).map_err(|error| (name, error))?;
+        match names {
+            Names::Exact => fields.set(name, value.as_bytes()),
+            Names::Folded => fields.set_folded(name, value.as_bytes()),
+        }
+        .map_err(|error| (name, error))?;
     }
     for (name, value) in add.iter().filter(|(name, _)| is_ours(name)) {
         fields.append(name, value.as_bytes()).map_err(|error| (name, error))?;
     }
     for name in remove.iter().filter(|name| is_ours(name)) {
-        fields.remove(name);
+        match names {
+            Names::Exact => fields.remove(name),
+            Names::Folded => fields.remove_folded(name),
+        };
     }
     Ok(())
 }

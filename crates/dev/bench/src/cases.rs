@@ -81,9 +81,10 @@ pub(crate) fn run_gateway(args: &GatewayArgs) -> anyhow::Result<()> {
         eprintln!("{line}");
     }
     let header: Vec<String> = header.into_iter().chain(missing).collect();
+    let names: Vec<&str> = chosen.iter().map(|case| case.name).collect();
     let mut sections = Vec::new();
     let mut failed = Vec::new();
-    for case in chosen {
+    for case in &chosen {
         eprintln!("--- {}: {}", case.name, case.about);
         match (case.run)(&bench) {
             Ok(section) => sections.push(section),
@@ -98,7 +99,7 @@ pub(crate) fn run_gateway(args: &GatewayArgs) -> anyhow::Result<()> {
             }
         }
     }
-    let result = report::document(&header, &sections, &bars);
+    let result = report::document(&header, &names, &sections, &bars);
     println!("{result}");
     if let Some(out) = &args.out {
         report::update(out, &result)?;

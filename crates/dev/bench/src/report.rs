@@ -61,8 +61,14 @@ impl Rows {
     }
 }
 
-/// The whole result: `header` lines first, then what has a bar, then every case.
-pub(crate) fn document(header: &[String], sections: &[Section], bars: &[Bar]) -> String {
+/// The whole result: `header` lines first, then every number with its bar, then every case. A bar of
+/// one of the `cases` that no number was found for is named too.
+pub(crate) fn document(
+    header: &[String],
+    cases: &[&str],
+    sections: &[Section],
+    bars: &[Bar],
+) -> String {
     let mut text = String::new();
     for line in header {
         let _ = writeln!(text, "- {line}");
@@ -76,6 +82,13 @@ pub(crate) fn document(header: &[String], sections: &[Section], bars: &[Bar]) ->
         };
         let case = finding.case;
         rows.add(&[case, &finding.measure, &finding.show(), &limit, verdict.as_str()]);
+    }
+    let findings = || sections.iter().flat_map(|section| &section.findings);
+    for bar in bars.iter().filter(|bar| cases.contains(&bar.case.as_str())) {
+        if !findings().any(|finding| bar.is_for(finding)) {
+            let limit = format!("≤ {}", number(bar.at_most, ""));
+            rows.add(&[&bar.case, &bar.measure, "**not measured**", &limit, "–"]);
+        }
     }
     let _ = write!(text, "\n{}", rows.finish());
     for section in sections {

@@ -8,6 +8,11 @@ use walkdir::WalkDir;
 
 use crate::run::{cargo, root, run, succeeds};
 
+/// Services that whoever runs the example starts itself: `weftway demo` for its own. Nothing
+/// connects to the address.
+const BACKENDS: &[(&str, &[&str])] =
+    &[("examples/demo", &["greeter:8080=127.0.0.1:9", "greeter-v2:8080=127.0.0.1:9"])];
+
 /// Builds the binary and lints every folder of documents under `examples/`.
 pub(crate) fn run_examples() -> anyhow::Result<()> {
     let folder = root().join("examples");
@@ -21,10 +26,19 @@ pub(crate) fn run_examples() -> anyhow::Result<()> {
         bail!("the weftway binary has no command `analyze`: the examples cannot be checked");
     }
     for group in &groups {
-        run(Command::new(&binary).current_dir(root()).arg("analyze").arg("-f").arg(group))?;
+        let mut command = Command::new(&binary);
+        command.current_dir(root()).arg("analyze").arg("-f").arg(group);
+        for backend in backends(group) {
+            command.args(["--backend", backend]);
+        }
+        run(&mut command)?;
     }
     println!("{} examples are accepted", groups.len());
     Ok(())
+}
+
+fn backends(group: &Path) -> &'static [&'static str] {
+    BACKENDS.iter().find(|(name, _)| Path::new(name) == group).map_or(&[], |(_, backends)| backends)
 }
 
 /// The folders below `examples/` that hold YAML, or single files directly in it.

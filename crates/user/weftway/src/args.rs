@@ -162,7 +162,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N")]
     pub(crate) target_bytes_max: Option<u32>,
 
-    /// Open connections of one worker [default: 100000].
+    /// Open connections of one listener [default: 100000].
     #[arg(long, value_name = "N")]
     pub(crate) connections_max: Option<u32>,
 

@@ -6,7 +6,8 @@ use weft_testkit::documents::{
     endpoint_slice, ingress_route, middleware, secure_ingress_route, service, with_middlewares,
 };
 use weft_testkit::{
-    Certificates, Gate, Gateway, GatewayBuilder, H2Client, RawClient, RawOrigin, TlsDial, wait,
+    Certificates, Gate, Gateway, GatewayBuilder, H2Client, RawClient, RawOrigin, TcpOrigin,
+    TlsDial, wait,
 };
 
 fn builder() -> GatewayBuilder {
@@ -140,6 +141,35 @@ fn weights_change() {
     assert!((0..5).all(|_| who(&gateway, "/") == "a"));
     gateway.write("one.yaml", &weighted(0, 1));
     wait::until_true("only b", || (0..5).all(|_| who(&gateway, "/") == "b"));
+}
+
+#[test]
+fn tcp_routes_change_for_new_connections_only() {
+    let (a, b) = (TcpOrigin::start("a"), TcpOrigin::start("b"));
+    let route = |service: &str| {
+        format!(
+            "apiVersion: traefik.io/v1alpha1\nkind: IngressRouteTCP\nmetadata:\n  name: tcp\nspec:\n  \
+             entryPoints: [tcp]\n  routes:\n  - match: HostSNI(`*`)\n    services:\n    - name: \
+             {service}\n      port: 1\n"
+        )
+    };
+    let gateway = builder()
+        .entry_point("tcp")
+        .backend("a:1", a.addr())
+        .backend("b:1", b.addr())
+        .document("tcp.yaml", &route("a"))
+        .start();
+    let greeting = || {
+        let mut client = RawClient::connect(gateway.addr("tcp"));
+        let greeting = client.read_until(b"\n").expect("the origin greets");
+        (client, greeting)
+    };
+    let (mut old, greeted) = greeting();
+    assert_eq!(greeted, b"a\n");
+    gateway.write("tcp.yaml", &route("b"));
+    wait::until_true("b", || greeting().1 == b"b\n");
+    old.send("still here");
+    assert_eq!(old.read_exact(10).expect("the connection stays"), b"still here");
 }
 
 #[test]

@@ -30,12 +30,12 @@ impl Document {
     fn new(name: &str, text: &str) -> Self {
         let name = format!("weftway-cli-{}-{name}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(&path, text).expect("the temporary folder is writable");
         Self(path)
     }
 
     fn path(&self) -> &str {
-        self.0.to_str().unwrap()
+        self.0.to_str().expect("the path is ours")
     }
 }
 
@@ -223,7 +223,7 @@ fn bench_measures_and_speaks_json() {
 
 /// An address that nobody listens on.
 fn unused() -> std::net::SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    weft_testkit::Reserved::any().addr()
 }
 
 #[test]

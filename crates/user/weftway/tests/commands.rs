@@ -1,6 +1,9 @@
 //! Commands in the hands of people and scripts: pipes, messages, the load generator's options, and
 //! the sample article's script. The exit codes are in `cli.rs`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(clippy::disallowed_methods, reason = "the tests stand outside of the program")]
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

@@ -1,5 +1,7 @@
 //! Answers of our own: in the form that the caller reads, and naming nothing that is internal.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use weft_testkit::documents::{ingress_route, middleware, service};
 use weft_testkit::{Gateway, H2Client, H2Request, Next, RawOrigin, Response};
 
@@ -135,7 +137,7 @@ fn whole(response: &Response) -> String {
 #[test]
 fn people_get_a_short_text() {
     let setup = setup();
-    for (path, status, reason) in CASES {
+    for (path, status, _reason) in CASES {
         let response =
             get(&setup.gateway, path, "Accept: text/html,application/json;q=0.9,*/*;q=0.8\r\n");
         assert_eq!(response.status, *status, "{path}");

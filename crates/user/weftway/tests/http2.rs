@@ -30,7 +30,7 @@ fn builder(one: &RawOrigin, two: &H2Origin) -> GatewayBuilder {
         .document("routes.yaml", &documents())
         .backend("one:80", one.addr())
         .backend("two:80", two.addr())
-        .backend("nowhere:80", "127.0.0.1:1".parse().unwrap())
+        .backend("nowhere:80", std::net::SocketAddr::from(([127, 0, 0, 1], 1)))
 }
 
 fn setup() -> Setup {

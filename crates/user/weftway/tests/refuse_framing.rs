@@ -4,6 +4,8 @@
 //! Where a message is refused, a whole second request stands behind it, `/smuggled`. Whoever reads
 //! the framing otherwise than we do would see that one; no origin ever may.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::time::Duration;
 
 use weft_testkit::documents::ingress_route;

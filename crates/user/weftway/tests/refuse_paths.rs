@@ -2,7 +2,7 @@
 //! sees, and forwarding headers are the gateway's own.
 
 use weft_testkit::documents::{ingress_route, middleware, with_middlewares};
-use weft_testkit::{Gateway, H2Frames, Outcome, RawOrigin, Response, wait};
+use weft_testkit::{Gateway, H2Client, H2Frames, H2Request, Outcome, RawOrigin, Response, wait};
 
 /// `test` with password `test`.
 const USERS: &str = "---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: users\nstringData:\n  \
@@ -18,8 +18,7 @@ struct Setup {
 fn setup() -> Setup {
     let (open, admin) = (RawOrigin::start("open"), RawOrigin::start("admin"));
     let routes =
-        ingress_route(&[("PathPrefix(`/`)", "open:80"), ("PathPrefix(`/admin`)", "admin:80")])
-            .replace("    - name: admin\n", "    - name: admin\n");
+        ingress_route(&[("PathPrefix(`/`)", "open:80"), ("PathPrefix(`/admin`)", "admin:80")]);
     let routes = routes.replace(
         "  - match: PathPrefix(`/admin`)\n    kind: Rule\n",
         "  - match: PathPrefix(`/admin`)\n    kind: Rule\n    middlewares:\n    - name: guard\n",
@@ -305,6 +304,22 @@ fn the_connection_header_cannot_remove_ours() {
     let echo = seen(&gateway, &format!("Connection: {names}\r\n{SPOOFED}"));
     is_clean(&echo);
     assert_eq!(echo.host, "a.test");
+}
+
+#[test]
+fn forwarding_headers_of_strangers_are_replaced_over_http2() {
+    let (_origin, gateway) = plain(&[]);
+    let client = H2Client::connect(gateway.web());
+    for separator in ["-", "_", "."] {
+        let mut request = H2Request::get("a.test", "/");
+        for line in SPOOFED.lines() {
+            let (name, value) = line.split_once(": ").expect("each line is a field");
+            if separator == "-" || name.contains('-') {
+                request = request.header(&name.to_lowercase().replace('-', separator), value);
+            }
+        }
+        is_clean(&client.request(request).echo());
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What clients see when upstreams misbehave: time-outs, breaks, retries, failover, shares, mirrors.
 //! Reuse and replay of connections are in `pools.rs`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;

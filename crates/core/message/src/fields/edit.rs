@@ -62,6 +62,24 @@ impl Fields {
         before - self.entries.len()
     }
 
+    /// Sets `name` to this one value and removes every other name that folds to it, as
+    /// [`Fields::remove_folded`] has it: no origin can read another value than this one.
+    ///
+    /// # Errors
+    /// As [`Fields::set`].
+    pub fn set_folded(
+        &mut self,
+        name: impl AsFieldName + Copy,
+        value: &[u8],
+    ) -> Result<(), InvalidFieldValue> {
+        self.set(name, value)?;
+        let name = name.as_str().as_bytes();
+        self.retain_entries(|_, other, _| {
+            other.eq_ignore_ascii_case(name) || !folded_eq(other, name)
+        });
+        Ok(())
+    }
+
     /// Keeps the lines for which `keep(name, value)` says so. Well-known names come in lower
     /// case, others as received.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &[u8]) -> bool) {

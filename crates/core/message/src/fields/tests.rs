@@ -95,6 +95,11 @@ fn folds_names_of_one_class() {
     assert_eq!(written(&all), "XAuthUser: 4\r\nX-Auth-Users: 5\r\n");
     let mut all = fields(&[("x_forwarded_for", "1"), ("X-Forwarded-For", "2")]);
     assert_eq!(all.remove_folded(Known::XForwardedFor), 2);
+    let mut all = fields(&[("x_auth.user", "1"), ("X-AUTH-User", "2"), ("X-Auth-Users", "3")]);
+    all.set_folded("X-Auth-User", b"4").unwrap();
+    assert_eq!(written(&all), "X-Auth-User: 4\r\nX-Auth-Users: 3\r\n");
+    assert!(all.set_folded("X-Auth-Users", b"\n").is_err());
+    assert_eq!(all.len(), 2);
 }
 
 #[test]

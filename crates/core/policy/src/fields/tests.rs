@@ -46,6 +46,19 @@ fn sets() {
 }
 
 #[test]
+fn spellings_of_a_name_go_with_it_in_requests() {
+    let before = [("X_Tenant", "evil"), ("x.user", "root"), ("X-Tenant", "evil"), ("xtenant", "a")];
+    let edits = edits(&[("X-Tenant", "acme")], &[("X.Tenant", "b")], &["X-User"]);
+    let after = lines(&edited(edits.clone(), &before).fields);
+    assert_eq!(after, ["x-tenant: acme", "xtenant: a", "x.tenant: b"]);
+    // Clients of a response read names as they are.
+    let mut head = response(200, &before);
+    edit_response(&edits, &mut head).expect("the edits fit");
+    assert_eq!(head.fields.get_str("x_tenant"), Some("evil"));
+    assert_eq!(head.fields.get_str("x.user"), Some("root"));
+}
+
+#[test]
 fn adds() {
     let edits = edits(&[], &[("X-Header-Add", "add-appends-values")], &[]);
     check(edits.clone(), &[], &["x-header-add: add-appends-values"]);

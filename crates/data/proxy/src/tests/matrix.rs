@@ -4,23 +4,25 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use weft_http::BodyEvent;
 use weft_message::Fields;
 use weft_message::h1::BodyFraming;
+use weft_runtime::time;
 
 use super::harness::{
-    Begun, Client, Http, Origin, PAIRS, Setup, begin, finish, pattern, reply, response_lines, run,
-    send_interim, until,
+    Begun, Client, Http, Origin, PAIRS, Setup, begin, finish, make_time_fly, pattern, reply,
+    response_lines, run, send_interim, until,
 };
 
 /// Runs a test for every pair of versions.
 fn matrix<F: Future<Output = ()>>(test: impl Fn(Http, Http) -> F) {
     for (down, up) in PAIRS {
         run(async {
-            // A hang is a failure, and says where.
-            let limit = std::time::Duration::from_secs(600);
-            let ended = weft_runtime::time::timeout(limit, test(down, up)).await;
+            // A hang is a failure, and says where. Long, because some tests make the clock run.
+            let limit = Duration::from_secs(3_600);
+            let ended = time::timeout(limit, test(down, up)).await;
             assert!(ended.is_ok(), "{down:?} to {up:?} hangs");
         });
     }
@@ -36,7 +38,7 @@ fn requests_and_answers_pass() {
             let answer = client.get("/a?b=c").await;
             assert_eq!((answer.status, answer.body.len()), (200, 0), "{down:?} to {up:?}");
             let answer = client.send("POST", "/", b"hello").await;
-            assert_eq!((answer.status, &answer.body[..]), (200, &b"hello"[..]), "{round}");
+            assert_eq!((answer.status, &answer.body[..]), (200, &b"hello"[..]), "{round}, {down:?} to {up:?}");
             let mut call = client.begin("PUT", "/", &[], BodyFraming::Chunked).await;
             call.send(b"in ").await;
             call.send(b"parts").await;
@@ -220,7 +222,7 @@ fn interim_responses_pass() {
         let expect = [("expect", "100-continue")];
         let mut call = client.begin("POST", "/", &expect, BodyFraming::Length(4)).await;
         // The client sends nothing before it is told to; however long that takes.
-        weft_runtime::time::sleep(std::time::Duration::from_millis(50)).await;
+        time::sleep(Duration::from_millis(50)).await;
         let limits = weft_message::HeadLimits::DEFAULT;
         let mut interim = weft_message::ResponseHead::default();
         poll_fn(|cx| match &mut call.leg {
@@ -245,7 +247,7 @@ fn interim_responses_pass() {
 fn a_client_that_waits_for_100_is_not_a_client_that_has_stopped() {
     matrix(|down, up| async move {
         let origin = Origin::start(up, |begun| async move {
-            weft_runtime::time::sleep(std::time::Duration::from_secs(300)).await;
+            time::sleep(Duration::from_secs(300)).await;
             let Begun { mut leg, .. } = begun;
             send_interim(&mut leg, 100).await;
             while poll_fn(|cx| leg.poll_body(cx)).await.ok()? == BodyEvent::Data {
@@ -259,7 +261,9 @@ fn a_client_that_waits_for_100_is_not_a_client_that_has_stopped() {
         let mut client = Client::connect(down, gateway.addr).await;
         let expect = [("expect", "100-continue")];
         let mut call = client.begin("POST", "/", &expect, BodyFraming::Length(4)).await;
-        weft_runtime::time::sleep(std::time::Duration::from_secs(310)).await;
+        until("the request", || origin.requests().len() == 1).await;
+        make_time_fly();
+        time::sleep(Duration::from_secs(310)).await;
         call.send(b"body").await;
         call.finish(None).await;
         assert_eq!(client.answer(call).await.status, 200, "{down:?} to {up:?}");
@@ -340,7 +344,7 @@ fn an_upstream_that_breaks_off_is_no_whole_answer() {
             begin(&mut leg, &mut rsp, framing);
             poll_fn(|cx| leg.poll_send(cx, b"part")).await.ok()?;
             poll_fn(|cx| leg.poll_flush(cx)).await.ok()?;
-            weft_runtime::time::sleep(std::time::Duration::from_millis(5)).await;
+            time::sleep(Duration::from_millis(5)).await;
             leg.abort(h2::Reason::INTERNAL_ERROR);
             None
         })

@@ -62,9 +62,9 @@ pub(super) fn build(bench: &Bench) -> anyhow::Result<Section> {
         findings: vec![Finding {
             case: "build",
             measure: "clean release build".to_owned(),
-            value: secs,
+            value: secs / 60.0,
             interval: None,
-            unit: "s",
+            unit: "min",
         }],
     })
 }

@@ -19,17 +19,21 @@ fn bars_are_met_or_missed() {
         body: "text\n".to_owned(),
         findings: vec![finding(value)],
     };
-    let good = document(&["machine".to_owned()], &[section(0.7)], std::slice::from_ref(&bar));
+    let good = document(&["machine".to_owned()], &[], &[section(0.7)], std::slice::from_ref(&bar));
     assert!(
         good.contains("| h1-c64 | CPU ratio to haproxy | 0.70 x (0.68 to 0.72) | ≤ 0.80 x | met |"),
         "{good}"
     );
     assert!(good.starts_with("- machine\n"), "{good}");
     assert!(good.contains("### Small\n\ntext\n"), "{good}");
-    let bad = document(&[], &[section(0.9)], &[bar]);
+    let bad = document(&[], &[], &[section(0.9)], std::slice::from_ref(&bar));
     assert!(bad.contains("| **missed** |"), "{bad}");
-    let none = document(&[], &[section(0.9)], &[]);
+    let none = document(&[], &[], &[section(0.9)], &[]);
     assert!(none.contains("| none | – |"), "{none}");
+    let absent = document(&[], &["h1-c64"], &[], std::slice::from_ref(&bar));
+    assert!(absent.contains("| **not measured** | ≤ 0.80 | – |"), "{absent}");
+    let other = document(&[], &["h2c"], &[], &[bar]);
+    assert!(!other.contains("not measured"), "{other}");
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub(in crate::tests) struct Answer {
 impl Client {
     pub(in crate::tests) async fn connect(http: Http, addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).await.expect("it accepts");
+        stream.set_nodelay(true).expect("it is open");
         match http {
             Http::One => {
                 let buffers = Buffers::new(BufferPool::default());

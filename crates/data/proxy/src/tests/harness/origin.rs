@@ -64,6 +64,7 @@ impl Origin {
             let buffers = Buffers::new(BufferPool::default());
             loop {
                 let (stream, _) = listener.accept().await.expect("it accepts");
+                stream.set_nodelay(true).expect("it is open");
                 seen.connections.set(seen.connections.get() + 1);
                 let (log, handler, buffers) = (seen.clone(), handler.clone(), buffers.clone());
                 match http {
