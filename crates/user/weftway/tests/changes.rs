@@ -240,6 +240,15 @@ fn a_middleware_that_changes_changes_its_routes() {
     wait::until_true("the refusal", || !matches!(&*who(&gateway, "/"), "a"));
 }
 
+/// Ends the loads of a test, also when it fails.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn requests_never_fail_while_everything_changes() {
     let (a, b) = (RawOrigin::start("a"), RawOrigin::start("b"));
@@ -290,6 +299,8 @@ fn requests_never_fail_while_everything_changes() {
                 }
             }));
         }
+        // However this ends, the loads end with it.
+        let stopping = StopOnDrop(&stop);
         for round in 0..40 {
             let before = gateway.generation();
             match round % 4 {
@@ -302,7 +313,7 @@ fn requests_never_fail_while_everything_changes() {
                 gateway.wait_generation_after(before);
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         for load in loads {
             load.join().expect("no request failed");
         }

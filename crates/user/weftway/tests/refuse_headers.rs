@@ -37,7 +37,9 @@ fn spoofed(name: &str, value: &str) -> String {
 /// What an origin reads under a name, if it folds all that is no letter or digit.
 fn as_read(echo: &Echo, name: &str) -> Vec<String> {
     let fold = |name: &str| -> String {
-        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect()
+        name.chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
+            .collect()
     };
     let wanted = fold(name);
     let is_read = |(have, _): &&(String, String)| fold(have) == wanted;
@@ -76,7 +78,10 @@ fn is_clean(echo: &Echo) {
 fn forwarding_headers_over_http2_are_replaced_towards_both_kinds_of_origin() {
     let (one, two) = (RawOrigin::start("one"), H2Origin::start("two"));
     let routes = ingress_route(&[("PathPrefix(`/`)", "echo:80"), ("PathPrefix(`/two`)", "two:80")])
-        .replace("    - name: two\n      port: 80\n", "    - name: two\n      port: 80\n      scheme: h2c\n");
+        .replace(
+            "    - name: two\n      port: 80\n",
+            "    - name: two\n      port: 80\n      scheme: h2c\n",
+        );
     let gateway = builder(&routes, &one).backend("two:80", two.addr()).start();
     let client = H2Client::connect(gateway.web());
     for target in ["/one", "/two"] {
@@ -105,7 +110,10 @@ fn the_connection_header_reaches_neither_framing_nor_what_we_set() {
     let gateway = through(&origin, spec);
     let names = "content-length, transfer-encoding, host, connection, x-tenant, x-forwarded-for, x-real-ip, \
                  x-forwarded-host, x-forwarded-proto, x-forwarded-port, te, trailer, upgrade, keep-alive";
-    for framing in ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"] {
+    for framing in [
+        "Content-Length: 5\r\n\r\nhello",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ] {
         let mut client = gateway.client();
         let echo = client
             .request(format!("POST / HTTP/1.1\r\nHost: a.test\r\nConnection: {names}\r\nX-Tenant: evil\r\n{framing}"))
@@ -132,7 +140,9 @@ fn what_a_route_sets_or_removes_cannot_be_sent_by_another_name() {
     assert_eq!(as_read(&echo, "X-Tenant-Id"), ["acme"]);
     assert_eq!(as_read(&echo, "X-Internal-Debug"), Vec::<String>::new());
     // The same over HTTP/2.
-    let request = H2Request::get("a.test", "/").header("x_tenant_id", "evil").header("x.internal.debug", "on");
+    let request = H2Request::get("a.test", "/")
+        .header("x_tenant_id", "evil")
+        .header("x.internal.debug", "on");
     let echo = H2Client::connect(gateway.web()).request(request).echo();
     assert_eq!(as_read(&echo, "X-Tenant-Id"), ["acme"]);
     assert_eq!(as_read(&echo, "X-Internal-Debug"), Vec::<String>::new());
@@ -143,12 +153,21 @@ fn an_authorizers_headers_are_its_own() {
     let (origin, judge) = (RawOrigin::start("echo"), RawOrigin::start("judge"));
     judge.on("/check", |x| {
         let names = x.request().header("x-mode") == Some("named");
-        let headers: &[(&str, &str)] = if names { &[("X-Auth-User", "alice"), ("X-Auth-Role", "guest")] } else { &[] };
+        let headers: &[(&str, &str)] =
+            if names { &[("X-Auth-User", "alice"), ("X-Auth-Role", "guest")] } else { &[] };
         x.respond(200, headers, "")?;
         Ok(Next::KeepAlive)
     });
-    for settings in ["authResponseHeaders: [X-Auth-User, X-Auth-Role]", "authResponseHeadersRegex: ^X-Auth-"] {
-        let gateway = through(&origin, &format!("  forwardAuth:\n    address: http://{}/check\n    {settings}\n", judge.addr()));
+    for settings in
+        ["authResponseHeaders: [X-Auth-User, X-Auth-Role]", "authResponseHeadersRegex: ^X-Auth-"]
+    {
+        let gateway = through(
+            &origin,
+            &format!(
+                "  forwardAuth:\n    address: http://{}/check\n    {settings}\n",
+                judge.addr()
+            ),
+        );
         let lines = spoofed("X-Auth-User", "root") + &spoofed("X-Auth-Role", "admin");
         let echo = get(&gateway, &format!("X-Mode: named\r\n{lines}")).echo();
         assert_eq!(as_read(&echo, "X-Auth-User"), ["alice"], "{settings}");
@@ -169,7 +188,11 @@ fn an_authorizers_headers_are_its_own() {
 fn an_authorizer_is_asked_about_the_canonical_request() {
     let (origin, judge) = (RawOrigin::start("echo"), RawOrigin::start("judge"));
     judge.on("/check", |x| {
-        x.respond(302, &[("Location", "http://127.0.0.1:1/latest/meta-data"), ("X-Auth-User", "root")], "")?;
+        x.respond(
+            302,
+            &[("Location", "http://127.0.0.1:1/latest/meta-data"), ("X-Auth-User", "root")],
+            "",
+        )?;
         Ok(Next::KeepAlive)
     });
     for trust in ["false", "true"] {
@@ -192,7 +215,11 @@ fn an_authorizer_is_asked_about_the_canonical_request() {
             ("x-forwarded-proto", "http"),
             ("x-forwarded-for", "127.0.0.1"),
         ] {
-            assert_eq!(asked.headers_named(name).collect::<Vec<_>>(), [expected], "{name}, trust {trust}");
+            assert_eq!(
+                asked.headers_named(name).collect::<Vec<_>>(),
+                [expected],
+                "{name}, trust {trust}"
+            );
         }
         let text = asked.head_text();
         assert!(!text.contains("evil") && !text.contains("10.0.0.1"), "{text}");
@@ -212,7 +239,9 @@ fn no_request_chooses_where_the_gateway_connects_to() {
         format!("GET / HTTP/1.1\r\nHost: {inside_addr}\r\n\r\n"),
         format!("GET http://{inside_addr}/ HTTP/1.1\r\nHost: {inside_addr}\r\n\r\n"),
         format!("GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-Host: {inside_addr}\r\n\r\n"),
-        format!("GET / HTTP/1.1\r\nHost: a.test\r\nX-Original-Host: {inside_addr}\r\nX-Host: {inside_addr}\r\n\r\n"),
+        format!(
+            "GET / HTTP/1.1\r\nHost: a.test\r\nX-Original-Host: {inside_addr}\r\nX-Host: {inside_addr}\r\n\r\n"
+        ),
         format!("GET / HTTP/1.1\r\nHost: a.test\r\nForwarded: host=\"{inside_addr}\"\r\n\r\n"),
         "GET / HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n".into(),
         "GET / HTTP/1.1\r\nHost: [::ffff:127.0.0.1]\r\n\r\n".into(),
@@ -223,7 +252,11 @@ fn no_request_chooses_where_the_gateway_connects_to() {
     assert_eq!(gateway.client().request(connect).status, 501);
     let mut frames = H2Frames::connect(gateway.web(), &[]);
     let authority = inside_addr.to_string();
-    frames.headers(1, &H2Frames::block(&[(":method", "CONNECT"), (":authority", &authority)]), false);
+    frames.headers(
+        1,
+        &H2Frames::block(&[(":method", "CONNECT"), (":authority", &authority)]),
+        false,
+    );
     assert_ne!(frames.outcome(1), Outcome::Status(200));
     assert!(inside.connections().is_empty());
 }

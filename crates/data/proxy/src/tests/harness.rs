@@ -60,7 +60,7 @@ pub(super) struct Gateway {
 }
 
 /// Every pair of versions.
-pub(super) const PAIRS: [(Http, Http); 4] = [
+const PAIRS: [(Http, Http); 4] = [
     (Http::One, Http::One),
     (Http::One, Http::Two),
     (Http::Two, Http::One),
@@ -69,6 +69,7 @@ pub(super) const PAIRS: [(Http, Http); 4] = [
 
 /// Runs a test on a runtime like a worker's.
 pub(super) fn run<F: Future>(test: F) -> F::Output {
+    FLYING.set(false);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())
@@ -76,20 +77,53 @@ pub(super) fn run<F: Future>(test: F) -> F::Output {
         .block_on(test)
 }
 
+/// Runs a test for every pair of versions. One that hangs fails, and says for which.
+pub(super) fn matrix<F: Future<Output = ()>>(test: impl Fn(Http, Http) -> F) {
+    for (down, up) in PAIRS {
+        run(async {
+            // Half a minute of real time, or hours of time that flies.
+            let mut patience = 30;
+            let hangs = async {
+                while patience > 0 {
+                    time::sleep(Duration::from_secs(1)).await;
+                    patience -= 1;
+                    if is_time_flying() {
+                        time::sleep(Duration::from_secs(3_600)).await;
+                    }
+                }
+            };
+            tokio::select! {
+                () = test(down, up) => {}
+                () = hangs => panic!("{down:?} to {up:?} hangs"),
+            }
+        });
+    }
+}
+
 /// From here on the clock jumps to the next deadline whenever nothing moves, so that a timeout of a
 /// minute takes no time. Only for tests in which nothing but a timeout is to come: a byte on its way
 /// through the kernel is no move.
 pub(super) fn make_time_fly() {
     tokio::time::pause();
+    FLYING.set(true);
+}
+
+thread_local! {
+    static FLYING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+fn is_time_flying() -> bool {
+    FLYING.get()
 }
 
 /// Waits for a condition.
 pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let step = if is_time_flying() { Duration::from_secs(1) } else { Duration::from_millis(1) };
     for _ in 0..10_000 {
         if holds() {
             return;
         }
-        time::sleep(Duration::from_millis(1)).await;
+        time::sleep(step).await;
     }
     panic!("{what} did not come");
 }

@@ -12,21 +12,9 @@ use weft_message::h1::BodyFraming;
 use weft_runtime::time;
 
 use super::harness::{
-    Begun, Client, Http, Origin, PAIRS, Setup, begin, finish, make_time_fly, pattern, reply,
-    response_lines, run, send_interim, until,
+    Begun, Client, Http, Origin, Setup, begin, finish, make_time_fly, matrix, pattern, reply,
+    response_lines, send_interim, until,
 };
-
-/// Runs a test for every pair of versions.
-fn matrix<F: Future<Output = ()>>(test: impl Fn(Http, Http) -> F) {
-    for (down, up) in PAIRS {
-        run(async {
-            // A hang is a failure, and says where. Long, because some tests make the clock run.
-            let limit = Duration::from_secs(3_600);
-            let ended = time::timeout(limit, test(down, up)).await;
-            assert!(ended.is_ok(), "{down:?} to {up:?} hangs");
-        });
-    }
-}
 
 #[test]
 fn requests_and_answers_pass() {
@@ -38,7 +26,11 @@ fn requests_and_answers_pass() {
             let answer = client.get("/a?b=c").await;
             assert_eq!((answer.status, answer.body.len()), (200, 0), "{down:?} to {up:?}");
             let answer = client.send("POST", "/", b"hello").await;
-            assert_eq!((answer.status, &answer.body[..]), (200, &b"hello"[..]), "{round}, {down:?} to {up:?}");
+            assert_eq!(
+                (answer.status, &answer.body[..]),
+                (200, &b"hello"[..]),
+                "{round}, {down:?} to {up:?}"
+            );
             let mut call = client.begin("PUT", "/", &[], BodyFraming::Chunked).await;
             call.send(b"in ").await;
             call.send(b"parts").await;
