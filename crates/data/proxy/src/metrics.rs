@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use weft_message::h1::ParseError;
 use weft_model::id::RouteId;
 use weft_model::outcome::Reason;
 use weft_runtime::metrics::{Collect, Counter, Gauge, Histogram, Sink};
@@ -49,9 +50,13 @@ pub(crate) enum Limit {
     ConnectionMemory,
     /// Size of a body that has to be held.
     BodyBytes,
+    /// Lines of a head.
+    HeadFields,
+    /// Streams at one time on one connection: none more is taken until one of them ends.
+    H2Streams,
 }
 
-const LIMITS: [(Limit, &str); 9] = [
+const LIMITS: [(Limit, &str); 11] = [
     (Limit::Connections, "connections"),
     (Limit::HeadTimeout, "head_timeout"),
     (Limit::HeadBytes, "head_bytes"),
@@ -61,6 +66,8 @@ const LIMITS: [(Limit, &str); 9] = [
     (Limit::H2Resets, "h2_resets"),
     (Limit::ConnectionMemory, "connection_memory_bytes"),
     (Limit::BodyBytes, "body_bytes"),
+    (Limit::HeadFields, "head_fields"),
+    (Limit::H2Streams, "h2_streams"),
 ];
 
 /// The cells of one worker.
@@ -96,6 +103,20 @@ pub(crate) type OpenConnections = AtomicU32;
 pub(crate) struct ConnectionCount {
     metrics: Arc<WorkerMetrics>,
     listener: Arc<OpenConnections>,
+}
+
+// === impl Limit ===
+
+impl Limit {
+    /// The limit that a head was refused for, if it was for one.
+    pub(crate) fn of_head(error: ParseError) -> Option<Self> {
+        match error {
+            ParseError::HeadTooLarge => Some(Self::HeadBytes),
+            ParseError::TooManyFields => Some(Self::HeadFields),
+            ParseError::TargetTooLong => Some(Self::TargetBytes),
+            _ => None,
+        }
+    }
 }
 
 // === impl WorkerMetrics ===

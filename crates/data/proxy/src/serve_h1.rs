@@ -238,13 +238,10 @@ async fn refuse(scope: &Scope<'_>, x: &mut Exchange, leg: &mut Leg, error: NoHea
         NoHead::Error(HeadError::Truncated) => (Reason::BadRequest, None),
         NoHead::Error(HeadError::Invalid(what)) => (Reason::BadRequest, Some(what.into())),
         NoHead::Error(HeadError::Parse(error)) => {
-            let reason = parse_reason(error);
-            match reason {
-                Reason::HeadTooLarge => metrics.limit(Limit::HeadBytes),
-                Reason::TargetTooLong => metrics.limit(Limit::TargetBytes),
-                _ => {}
+            if let Some(limit) = Limit::of_head(error) {
+                metrics.limit(limit);
             }
-            (reason, Some(crate::attempt::describe(&error).into()))
+            (parse_reason(error), Some(crate::attempt::describe(&error).into()))
         }
     };
     finish(scope, x, leg, reason, detail).await

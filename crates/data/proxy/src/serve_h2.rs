@@ -153,6 +153,9 @@ impl Serving {
             }
         }
         let open = OpenStream::new(&self.streams, head_bytes);
+        if self.streams.open.get() == self.limits.h2_streams_max {
+            self.conn.worker.metrics.limit(Limit::H2Streams);
+        }
         task::spawn("h2-stream", serve_stream(self.conn.clone(), accepted, open));
     }
 
@@ -305,18 +308,18 @@ fn facts(x: &mut Exchange, leg: &Leg) -> Result<Facts, &'static str> {
 async fn refuse(scope: &Scope<'_>, x: &mut Exchange, leg: &mut Leg, error: &HeadError) {
     let metrics = &scope.conn.worker.metrics;
     let reason = match error {
-        HeadError::Parse(error) => parse_reason(*error),
+        HeadError::Parse(error) => {
+            if let Some(limit) = Limit::of_head(*error) {
+                metrics.limit(limit);
+            }
+            parse_reason(*error)
+        }
         _ => Reason::BadRequest,
     };
-    match reason {
-        Reason::HeadTooLarge => metrics.limit(Limit::HeadBytes),
-        Reason::TargetTooLong => metrics.limit(Limit::TargetBytes),
-        Reason::BadRequest => {
-            metrics.reason(reason);
-            leg.abort(h2::Reason::PROTOCOL_ERROR);
-            return;
-        }
-        _ => {}
+    if reason == Reason::BadRequest {
+        metrics.reason(reason);
+        leg.abort(h2::Reason::PROTOCOL_ERROR);
+        return;
     }
     let detail = crate::attempt::describe(error);
     x.decided.form = Asker::of(&x.req).form;

@@ -55,11 +55,12 @@ fn answers_appear_as_they_change() {
         // The failure and the same answer again change nothing.
         resolved.changed().await.unwrap();
         assert_eq!(addrs(&resolved.borrow_and_update()), ["10.0.0.2:80"]);
-        assert_eq!((time::now() - start).as_secs(), 61);
+        // The wait after a failure varies by a tenth of its second.
+        assert_eq!((time::now() - start).as_secs_f64().round(), 61.0);
         // The last question hangs; the addresses end an hour after their TTL.
         resolved.changed().await.unwrap();
         assert_eq!(addrs(&resolved.borrow_and_update()), [""; 0]);
-        assert_eq!((time::now() - start).as_secs(), 61 + 30 + 3600);
+        assert_eq!((time::now() - start).as_secs_f64().round(), 61.0 + 30.0 + 3600.0);
         sender.send_replace(prepared([]));
         resolved.changed().await.unwrap();
         assert!(resolved.borrow_and_update().is_empty());

@@ -1,7 +1,6 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use weft_admin_api::ConfigDump;
 use weft_compile::{EntryPoint, Options, PemPair};
-use weft_resources::ResourceSet;
 use weft_runtime::metrics::{Collect, Sink};
 use weft_runtime::worker;
 
@@ -149,8 +148,7 @@ stringData: {users: 'ada:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g='}
 ";
     let authority = weft_testkit::Certificates::new("authority");
     let leaf = authority.leaf(&["shop.example"]);
-    let mut set = ResourceSet::new();
-    set.apply([weft_resources::set::Change::file("shop.yaml", documents)]);
+    let set = weft_resources::load(&[("shop.yaml", documents)]);
     let web = |name: &str, port| EntryPoint {
         name: name.into(),
         addr: ([127, 0, 0, 1], port).into(),
