@@ -15,16 +15,24 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Certificates by the Secret they came from, kept while the Secret stays the same.
+/// Certificates by where they came from, kept while that stays the same.
 #[derive(Debug, Default)]
 pub(crate) struct Store<'a> {
     now: RefCell<Known>,
     before: Option<&'a Known>,
 }
 
-/// What is known of Secrets, by address; the `Arc` keeps the address from being used again.
-pub(crate) type Known =
-    HashMap<usize, (Arc<Resource>, Result<Arc<Certificate>, InvalidCertificate>)>;
+/// A Secret, and what it holds.
+type Inspected = (Arc<Resource>, Result<Arc<Certificate>, InvalidCertificate>);
+
+/// What is known of certificates.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Of Secrets, by address; the `Arc` keeps the address from being used again.
+    secrets: HashMap<usize, Inspected>,
+    /// The last good form of pairs of files, by the chain's.
+    pairs: HashMap<Box<str>, Arc<Certificate>>,
+}
 
 /// A certificate that cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,21 +88,50 @@ impl<'a> Store<'a> {
         secret: &Secret,
     ) -> Result<Arc<Certificate>, InvalidCertificate> {
         let address = Arc::as_ptr(resource) as usize;
-        if let Some((_, known)) = self.now.borrow().get(&address) {
+        if let Some((_, known)) = self.now.borrow().secrets.get(&address) {
             return known.clone();
         }
-        let known = match self.before.and_then(|before| before.get(&address)) {
+        let known = match self.before.and_then(|before| before.secrets.get(&address)) {
             Some((_, known)) => known.clone(),
             None => of_secret(resource, secret).map(Arc::new),
         };
         let entry = (Arc::clone(resource), known.clone());
-        self.now.borrow_mut().insert(address, entry);
+        self.now.borrow_mut().secrets.insert(address, entry);
         known
+    }
+
+    /// The certificate of a pair of files. Two files are never replaced at the same moment: while
+    /// they do not belong together, the last pair that did stays, along with what is wrong.
+    pub(crate) fn of_pair(
+        &self,
+        origin: &str,
+        chain: &[u8],
+        key: &[u8],
+    ) -> (Option<Arc<Certificate>>, Option<InvalidCertificate>) {
+        let mut now = self.now.borrow_mut();
+        let known = self.before.and_then(|before| before.pairs.get(origin));
+        let known = now.pairs.get(origin).or(known).cloned();
+        let (found, error) = match from_pem(origin, chain, key) {
+            Ok(read) => match known {
+                Some(known) if *known == read => (Some(known), None),
+                _ => (Some(Arc::new(read)), None),
+            },
+            Err(error) => (known, Some(error)),
+        };
+        if let Some(found) = &found {
+            now.pairs.insert(origin.into(), Arc::clone(found));
+        }
+        (found, error)
     }
 
     /// What is known now.
     pub(crate) fn into_known(self) -> Known {
-        self.now.into_inner()
+        let mut now = self.now.into_inner();
+        // What was not asked for again, because all around it stayed the same.
+        for (origin, certificate) in self.before.iter().flat_map(|before| &before.pairs) {
+            now.pairs.entry(origin.clone()).or_insert_with(|| Arc::clone(certificate));
+        }
+        now
     }
 }
 

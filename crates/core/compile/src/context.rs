@@ -132,6 +132,11 @@ impl<'a> Scope<'a> {
         self.context.options
     }
 
+    /// Certificates read before. What they are read from is not noted.
+    pub(crate) fn certificates(&self) -> &'a certificates::Store<'a> {
+        self.context.certificates
+    }
+
     /// A resource by key.
     pub(crate) fn get(&self, key: Key) -> Option<&'a Arc<Resource>> {
         let found = self.context.index.get(&key);

@@ -139,7 +139,7 @@ fn begin(worker: &Rc<Worker>, id: &ListenerId, open: &Arc<OpenConnections>, acce
 
 /// A connection, from its first byte to its last. This future is what an idle connection consists
 /// of, so whatever is large in it is boxed and short-lived.
-async fn connection(conn: Rc<Connection>, stream: TcpStream) {
+pub(crate) async fn connection(conn: Rc<Connection>, stream: TcpStream) {
     if !speaks_late(&conn) && !until_spoken(&conn, &stream).await {
         return;
     }

@@ -35,14 +35,19 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How much of a request's unread body is thrown away before a connection is closed on it.
 const LINGER_BYTES_MAX: usize = 256 << 10;
 
-/// How long a connection that came just before the end may take to begin its first request.
+/// How long a connection that came just before the end may take to begin its first request: most
+/// likely it came for one.
 pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// How long an idle connection is still listened to before it is closed for the end, because a
+/// request and a close may cross: the way there and back across an ocean.
+const LAST_CALL: Duration = Duration::from_millis(200);
 
 /// Slots kept for reuse: as many as requests are usually under way on a worker.
 const SLOTS_KEPT_MAX: usize = 512;
 
 /// A connection that has something to read, on its way into a slot and out of it.
-struct Busy {
+pub(crate) struct Busy {
     conn: Rc<Connection>,
     h1: Box<Conn>,
     watchdog: Watchdog,
@@ -103,13 +108,13 @@ async fn until_readable(busy: &mut Busy) -> bool {
             return Poll::Ready(false);
         }
         if conn.is_ending() {
-            if *served > 0 || conn.worker.phase() == Phase::Forced {
+            if conn.worker.phase() == Phase::Forced {
                 return Poll::Ready(false);
             }
-            // Who has connected just before the end most likely has a request under way.
+            // A request may be on its way already; closing would be its failure.
             if !hurries {
                 hurries = true;
-                watchdog.arm(DRAIN_GRACE);
+                watchdog.arm(if *served == 0 { DRAIN_GRACE } else { LAST_CALL });
             }
         }
         Poll::Pending
@@ -125,7 +130,7 @@ pub(crate) fn limits(conn: &Connection) -> Limits {
 }
 
 /// Serves requests for as long as bytes are there.
-async fn serve_busy(busy: Busy) -> Option<Busy> {
+pub(crate) async fn serve_busy(busy: Busy) -> Option<Busy> {
     let Busy { conn, h1, watchdog, mut served } = busy;
     let worker = conn.worker.clone();
     let mut x = worker.take_exchange();

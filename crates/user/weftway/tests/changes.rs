@@ -301,7 +301,7 @@ fn requests_never_fail_while_everything_changes() {
         }
         // However this ends, the loads end with it.
         let stopping = StopOnDrop(&stop);
-        for round in 0..40 {
+        for round in 0..120 {
             let before = gateway.generation();
             match round % 4 {
                 0 => gateway.write("routes.yaml", &routes("b:80")),

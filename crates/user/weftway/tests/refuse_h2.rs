@@ -3,8 +3,8 @@
 
 use weft_testkit::documents::ingress_route;
 use weft_testkit::{
-    ConnectionLog, Gateway, GatewayBuilder, H2Client, H2Frames, H2Request, Outcome, RawOrigin,
-    flags, kind, wait,
+    ConnectionLog, Gateway, GatewayBuilder, H2Client, H2Frames, H2Request, Next, Outcome,
+    RawOrigin, flags, kind, wait,
 };
 
 /// ENHANCE_YOUR_CALM (RFC 9113 section 7).
@@ -27,6 +27,11 @@ fn pair() -> (RawOrigin, Gateway) {
 
 fn limit(gateway: &Gateway, name: &str) -> f64 {
     gateway.metric("weftway_limit_reached_total", &[("limit", name)])
+}
+
+/// The peer may see the end of its connection before it is counted.
+fn wait_limit(gateway: &Gateway, name: &str, count: f64) {
+    gateway.wait_metric("weftway_limit_reached_total", &[("limit", name)], |n| n >= count);
 }
 
 /// The pseudo-fields of a POST, then `more`.
@@ -219,7 +224,7 @@ fn resets_are_counted_however_late_they_come() {
         frames.send(kind::RST_STREAM, 0, stream, &8_u32.to_be_bytes());
     }
     assert_eq!(frames.goaway(), Some(CALM));
-    assert_eq!(limit(&gateway, "h2_resets"), 1.0);
+    wait_limit(&gateway, "h2_resets", 1.0);
     origin.wait_for("the ends", |_, all| all.iter().all(|connection| connection.is_closed));
 }
 
@@ -276,7 +281,7 @@ fn made_you_reset_ends_the_connection() {
         assert!(code.is_some_and(|code| code != 0), "{what}: {code:?}");
     }
     assert!(origin.connections().len() < 500, "{} connections", origin.connections().len());
-    assert!(limit(&gateway, "h2_resets") >= 1.0);
+    wait_limit(&gateway, "h2_resets", 1.0);
     assert_eq!(gateway.get("a.test", "/").status, 200);
 }
 
@@ -341,7 +346,7 @@ fn many_tiny_fields_count_for_what_they_take() {
     let mut frames = H2Frames::connect(gateway.web(), &[]);
     frames.headers(1, &H2Frames::get("a.test", "/", &crumbs), true);
     assert_eq!(frames.outcome(1), Outcome::Status(431));
-    assert!(limit(&gateway, "head_bytes") >= 2.0);
+    wait_limit(&gateway, "head_fields", 2.0);
     assert!(origin.connections().is_empty());
 }
 
@@ -399,4 +404,85 @@ fn connections_and_streams_are_gone_after_all_that() {
     client.request(H2Request::post("a.test", "/", "hello")).echo();
     drop(client);
     wait::until_true("the last end", || gateway.metric("weftway_connections_open", &[]) == 0.0);
+}
+
+/// A reader whose window stays shut is given up like one that does not read at all.
+#[test]
+fn a_window_that_stays_shut_is_given_up() {
+    let origin = RawOrigin::start("echo");
+    origin.on("/large", |x| {
+        x.respond(200, &[], vec![b'x'; 8 << 20])?;
+        Ok(Next::KeepAlive)
+    });
+    let gateway = builder(&origin).args(&["--body-idle-timeout", "300ms"]).start();
+    let mut frames = H2Frames::connect(gateway.web(), &[(4, 0)]);
+    frames.headers(1, &H2Frames::get("a.test", "/large", &[]), true);
+    assert_eq!(frames.outcome(1), Outcome::Status(200));
+    let frame = frames.until(|frame| frame.kind == kind::RST_STREAM).expect("a reset");
+    assert_eq!(frame.stream, 1);
+    origin.wait_for("the end", |_, all| all[0].is_closed);
+    wait_limit(&gateway, "body_idle_timeout", 1.0);
+    // Its connection is as good as before.
+    frames.send(kind::SETTINGS, 0, 0, &[0, 4, 0, 0, 255, 255]);
+    frames.headers(3, &H2Frames::get("a.test", "/", &[]), true);
+    assert_eq!(frames.outcome(3), Outcome::Status(200));
+}
+
+/// A head that begins and does not go on; a preface that does not. All at once, because each is
+/// given some seconds to end in order.
+#[test]
+fn heads_and_prefaces_that_stall_end() {
+    let origin = RawOrigin::start("echo");
+    let timeouts = ["--idle-timeout", "--head-timeout", "--handshake-timeout"];
+    let arguments: Vec<&str> = timeouts.iter().flat_map(|name| [*name, "300ms"]).collect();
+    let gateway = builder(&origin).args(&arguments).start();
+    let mut frames = H2Frames::connect(gateway.web(), &[]);
+    frames.headers(1, &H2Frames::get("a.test", "/first", &[]), true);
+    assert_eq!(frames.outcome(1), Outcome::Status(200));
+    frames.send(kind::HEADERS, 0, 3, &H2Frames::get("a.test", "/second", &[])[..20]);
+    let mut stalled: Vec<_> = (0..2).map(|_| gateway.client()).collect();
+    stalled[0].send("PRI * HTTP/2.0\r\n");
+    stalled[1].send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert_eq!(frames.goaway(), Some(0));
+    for mut client in stalled {
+        client.closed();
+    }
+    gateway.wait_metric("weftway_connections_open", &[], |open| open == 0.0);
+    assert_eq!(origin.requests().len(), 1);
+}
+
+/// Heads of requests that wait are memory too.
+#[test]
+fn the_memory_of_a_connection_is_bounded() {
+    let origin = RawOrigin::start("echo");
+    origin.on("/hang", |x| x.wait_for_close());
+    let gateway = builder(&origin).args(&["--connection-memory-bytes-max", "65536"]).start();
+    let mut frames = H2Frames::connect(gateway.web(), &[]);
+    let long = "v".repeat(12_000);
+    for index in 0..40_u32 {
+        let block = H2Frames::get("a.test", "/hang", &[("x-long", &long)]);
+        frames.headers(2 * index + 1, &block, true);
+    }
+    // The last one is refused, in a way that lets the client send it again.
+    let outcome = frames.outcome(79);
+    assert!(matches!(outcome, Outcome::Reset(7 | CALM) | Outcome::GoAway(CALM)), "{outcome:?}");
+    wait_limit(&gateway, "connection_memory_bytes", 1.0);
+    assert!(origin.requests().len() < 40, "{} requests", origin.requests().len());
+}
+
+#[test]
+fn reaching_the_bound_of_streams_is_counted() {
+    let origin = RawOrigin::start("echo");
+    origin.on("/hang", |x| x.wait_for_close());
+    let gateway = builder(&origin).args(&["--h2-streams-max", "3"]).start();
+    let mut frames = H2Frames::connect(gateway.web(), &[]);
+    for stream in [1, 3] {
+        frames.headers(stream, &H2Frames::get("a.test", "/hang", &[]), true);
+    }
+    origin.wait_for("two requests", |requests, _| requests.len() == 2);
+    assert_eq!(limit(&gateway, "h2_streams"), 0.0);
+    frames.headers(5, &H2Frames::get("a.test", "/hang", &[]), true);
+    frames.headers(7, &H2Frames::get("a.test", "/hang", &[]), true);
+    assert_eq!(frames.outcome(7), Outcome::Reset(7));
+    gateway.wait_metric("weftway_limit_reached_total", &[("limit", "h2_streams")], |n| n == 1.0);
 }

@@ -248,8 +248,8 @@ fn rapid_reset_is_calmed() {
         bytes
     });
     assert!(matches!(code, None | Some(CALM)), "{code:?}");
-    let limit = setup.gateway.metric("weftway_limit_reached_total", &[("limit", "h2_resets")]);
-    assert!(limit >= 1.0);
+    let limit = [("limit", "h2_resets")];
+    setup.gateway.wait_metric("weftway_limit_reached_total", &limit, |count| count >= 1.0);
     setup.is_well(before);
 }
 

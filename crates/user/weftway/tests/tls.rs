@@ -95,6 +95,32 @@ fn the_default_certificate_is_reloaded_from_its_files() {
 }
 
 #[test]
+fn a_pair_of_files_that_is_replaced_one_by_one_is_never_missing() {
+    let authority = Certificates::new("test");
+    let (first, second) = (authority.leaf(&["a.test"]), authority.leaf(&["a.test"]));
+    let origin = RawOrigin::start("echo");
+    let gateway = builder(&origin)
+        .document("routes.yaml", &secure_ingress_route(&[("PathPrefix(`/`)", "echo:80")]))
+        .start();
+    let name = |file: &str| gateway.folder().join(file).display().to_string();
+    gateway.write("tls/chain.pem", &first.chain);
+    gateway.write("tls/key.pem", &first.key);
+    let (chain, key) = (name("tls/chain.pem"), name("tls/key.pem"));
+    let document = format!("tls:\n  certificates:\n  - certFile: {chain}\n    keyFile: {key}\n");
+    gateway.write("dynamic.yaml", &document);
+    let is_served = |leaf: &Leaf| served(&gateway, "a.test") == leaf.der().to_vec();
+    wait::until_true("the certificate of the files", || is_served(&first));
+    // Half of the new pair: the old one stays, and somebody is told.
+    let before = gateway.generation();
+    gateway.write("tls/key.pem", &second.key);
+    gateway.wait_generation_after(before);
+    assert!(is_served(&first));
+    assert!(gateway.stderr().iter().any(|line| line.contains("does not belong")));
+    gateway.write("tls/chain.pem", &second.chain);
+    wait::until_true("the new certificate", || is_served(&second));
+}
+
+#[test]
 fn a_resolver_without_acme_gets_the_default_certificate_and_a_report() {
     let origin = RawOrigin::start("echo");
     let document = secure_ingress_route(&[("PathPrefix(`/`)", "echo:80")])

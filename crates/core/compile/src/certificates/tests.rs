@@ -58,3 +58,29 @@ fn what_is_none_is_said() {
     assert!(check_roots("here", broken.as_bytes()).is_err());
     assert!(check_roots("here", chain.as_bytes()).is_ok());
 }
+
+#[test]
+fn a_pair_that_is_half_replaced_keeps_its_last_good_form() {
+    let (chain, key) = made(&rcgen::PKCS_ECDSA_P256_SHA256);
+    let (newer_chain, newer_key) = made(&rcgen::PKCS_ECDSA_P256_SHA256);
+    let first = Store::after(None);
+    let (good, error) = first.of_pair("tls.pem", chain.as_bytes(), key.as_bytes());
+    assert_eq!(error, None);
+    let known = first.into_known();
+    // The key came first; the chain is still the old one.
+    let second = Store::after(Some(&known));
+    let (kept, error) = second.of_pair("tls.pem", chain.as_bytes(), newer_key.as_bytes());
+    assert_eq!(kept, good);
+    assert!(matches!(error, Some(InvalidCertificate::Mismatch { .. })));
+    // Another pair has no older form.
+    let (found, error) = second.of_pair("other.pem", chain.as_bytes(), newer_key.as_bytes());
+    assert!(found.is_none() && error.is_some());
+    // What nobody asked for in between is not forgotten.
+    let known = second.into_known();
+    let known = Store::after(Some(&known)).into_known();
+    let third = Store::after(Some(&known));
+    let (kept, _) = third.of_pair("tls.pem", b"", b"");
+    assert_eq!(kept, good);
+    let (found, error) = third.of_pair("tls.pem", newer_chain.as_bytes(), newer_key.as_bytes());
+    assert!(found.is_some() && found != good && error.is_none());
+}

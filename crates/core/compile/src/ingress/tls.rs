@@ -7,7 +7,6 @@ use weft_model::id::ListenerId;
 use weft_model::listener::{Certificate, ClientAuth, TlsEntry, TlsOptions};
 
 use super::{covers, is_host};
-use crate::certificates;
 use crate::context::{Context, Output};
 use crate::remark::Place;
 use crate::traefik::Borrower;
@@ -130,7 +129,7 @@ fn of_ingress(
 /// Certificates of the command line, and the one for every other name.
 fn of_command_line(context: &Context<'_>) -> (Vec<Arc<Certificate>>, Option<Arc<Certificate>>) {
     let read = |pair: &crate::PemPair| {
-        certificates::from_pem(&pair.origin, &pair.chain, &pair.key).ok().map(Arc::new)
+        context.certificates.of_pair(&pair.origin, &pair.chain, &pair.key).0
     };
     let given: Vec<Arc<Certificate>> =
         context.options.certificates.iter().filter_map(read).collect();

@@ -8,6 +8,7 @@ use weft_model::backend::{
     UpstreamProtocol, UpstreamTls,
 };
 use weft_model::id::BackendId;
+use weft_model::listener::Certificate;
 use weft_model::route::StickyCookie;
 use weft_resilience::settings::{OutlierSettings, PickerKind};
 use weft_resources::traefik::ObjectRef;
@@ -19,7 +20,7 @@ use weft_resources::{Key, Kind, Severity, Spanned};
 
 use super::link::Link;
 use super::locate::{Home, Missing, label, locate};
-use crate::certificates;
+use crate::certificates::{self, InvalidCertificate};
 
 /// What decides the protocol besides the scheme.
 pub(super) struct PortHints<'a> {
@@ -161,7 +162,19 @@ pub(super) fn client_tls(
         link.say(Severity::Warning, written.at, path, message, None);
     }
     let client = written.certificates.first();
-    let client = client.map(|certificate| certificate_of(link, home, certificate)).transpose()?;
+    let client = match client.map(|certificate| certificate_of(link, home, certificate)) {
+        None => None,
+        Some((None, missing)) => {
+            let none = || Missing { message: "there is no client certificate".into(), fix: None };
+            return Err(missing.unwrap_or_else(none));
+        }
+        Some((found, missing)) => {
+            if let Some(Missing { message, fix }) = missing {
+                link.say(Severity::Error, written.at, path, &message, fix);
+            }
+            found
+        }
+    };
     let names = written.peer_names.iter().map(|name| match name {
         PeerName::Dns(name) => SubjectAltName::Dns(name.clone()),
         PeerName::Uri(uri) => SubjectAltName::Uri(uri.clone()),
@@ -180,15 +193,39 @@ pub(super) fn certificate_of(
     link: &Link<'_, '_>,
     home: Home<'_>,
     certificate: &CertificateRef,
-) -> Result<Arc<weft_model::listener::Certificate>, Missing> {
-    let result = match certificate {
-        CertificateRef::Secret(name) => link.scope.certificate(home.namespace(), name),
-        CertificateRef::Files { cert, key } => {
-            let (chain, key) = (pem(link, cert)?, pem(link, key)?);
-            certificates::from_pem(&origin(cert), &chain, &key).map(Arc::new)
+) -> (Option<Arc<Certificate>>, Option<Missing>) {
+    let (cert, key) = match certificate {
+        CertificateRef::Secret(name) => {
+            return match link.scope.certificate(home.namespace(), name) {
+                Ok(certificate) => (Some(certificate), None),
+                Err(error) => (None, Some(Missing { message: error.to_string(), fix: None })),
+            };
         }
+        CertificateRef::Files { cert, key } => (cert, key),
     };
-    result.map_err(|error| Missing { message: error.to_string(), fix: None })
+    let (chain, key) = match (pem(link, cert), pem(link, key)) {
+        (Ok(chain), Ok(key)) => (chain, key),
+        (Err(missing), _) | (_, Err(missing)) => return (None, Some(missing)),
+    };
+    let name = origin(cert);
+    if is_inline(cert) {
+        return match certificates::from_pem(&name, &chain, &key) {
+            Ok(certificate) => (Some(Arc::new(certificate)), None),
+            Err(error) => (None, Some(Missing { message: error.to_string(), fix: None })),
+        };
+    }
+    let (found, error) = link.scope.certificates().of_pair(&name, &chain, &key);
+    let missing =
+        error.map(|error| Missing { message: broken_pair(&error, found.is_some()), fix: None });
+    (found, missing)
+}
+
+/// What is said of two files that do not belong together.
+pub(super) fn broken_pair(error: &InvalidCertificate, has_older: bool) -> String {
+    match has_older {
+        true => format!("{error}; the certificate that was there before is still served"),
+        false => error.to_string(),
+    }
 }
 
 /// What messages call a certificate that is given by file or in place.

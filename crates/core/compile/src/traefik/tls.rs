@@ -533,12 +533,11 @@ impl Stock {
         let at = Pos { line: resource.line, column: 1 };
         let home = Home::of(resource);
         let mut get = |certificate: &CertificateRef, path: &str| {
-            let result = server::certificate_of(link, home, certificate);
-            result
-                .map_err(|missing| {
-                    link.say(Severity::Error, at, path, &missing.message, missing.fix);
-                })
-                .ok()
+            let (found, missing) = server::certificate_of(link, home, certificate);
+            if let Some(missing) = missing {
+                link.say(Severity::Error, at, path, &missing.message, missing.fix);
+            }
+            found
         };
         match &resource.body {
             Kind::FileCertificate(file) => {
@@ -582,23 +581,16 @@ impl Stock {
     /// The certificates of the command line.
     fn given(&mut self, context: &Context<'_>, output: &mut Output) {
         for pair in &context.options.certificates {
-            match certificates::from_pem(&pair.origin, &pair.chain, &pair.key) {
-                Ok(certificate) => {
-                    let certificate = Arc::new(certificate);
-                    self.add(&certificate);
-                    self.default.get_or_insert(certificate);
-                }
-                Err(error) => {
-                    let file = Arc::from(&*pair.origin);
-                    let message = error.to_string();
-                    output.general.push(Problem::new(
-                        Severity::Error,
-                        &file,
-                        Pos::default(),
-                        "",
-                        message,
-                    ));
-                }
+            let (found, error) = context.certificates.of_pair(&pair.origin, &pair.chain, &pair.key);
+            if let Some(error) = error {
+                let file = Arc::from(&*pair.origin);
+                let message = server::broken_pair(&error, found.is_some());
+                let problem = Problem::new(Severity::Error, &file, Pos::default(), "", message);
+                output.general.push(problem);
+            }
+            if let Some(certificate) = found {
+                self.add(&certificate);
+                self.default.get_or_insert(certificate);
             }
         }
         if self.default.is_none() {

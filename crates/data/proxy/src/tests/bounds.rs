@@ -14,8 +14,8 @@ use weft_model::policy::{IpStrategy, SourceCriterion, StepKind};
 use weft_runtime::time;
 
 use super::harness::{
-    Begun, Client, Http, Origin, Setup, begin, finish, make_time_fly, matrix, pattern, reply, run,
-    until,
+    Begun, Client, Http, Origin, Setup, begin, finish, make_time_fly, make_time_walk, matrix,
+    pattern, reply, run, until,
 };
 
 /// Never answers; waits until it is let go.
@@ -106,10 +106,11 @@ fn an_upstream_that_does_not_answer_is_a_timeout_where_one_is_set() {
             let (head, ..) = call.head().await.expect("there is an answer");
             let waited = time::now() - start;
             assert_eq!(head.status(), 504, "{down:?} to {up:?}");
-            assert!(waited > Duration::from_secs(5) && waited < Duration::from_secs(9));
+            // The way through the kernel takes some of the time that flies.
+            assert!(waited > Duration::from_secs(6) && waited < Duration::from_secs(30));
             assert_eq!(gateway.failures(reason), 1.0);
             gateway.until_idle().await;
-            tokio::time::resume();
+            make_time_walk();
         }
     });
 }

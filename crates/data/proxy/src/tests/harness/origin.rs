@@ -22,8 +22,6 @@ use super::Http;
 /// A request that has come to an origin, before its body is read.
 pub(in crate::tests) struct Begun {
     pub(in crate::tests) head: RequestHead,
-    /// How its body is framed, as far as HTTP/1.1 says.
-    pub(in crate::tests) framing: BodyFraming,
     pub(in crate::tests) leg: Leg,
     /// Which request on its connection, from 1; always 1 on HTTP/2.
     pub(in crate::tests) place: u32,
@@ -137,11 +135,12 @@ async fn one(stream: TcpStream, buffers: Buffers, log: Rc<Log>, handler: Handler
         let mut head = RequestHead::new();
         let (limits, rules) = (HeadLimits::DEFAULT, PathRules::default());
         let read = poll_fn(|cx| conn.poll_request(cx, &limits, &rules, &mut head)).await;
-        let Ok(facts) = read else { return };
+        if read.is_err() {
+            return;
+        }
         log.see(&head);
         let leg = Leg::H1(conn);
-        let begun = Begun { head, framing: facts.framing, leg, place };
-        conn = match handler(begun).await {
+        conn = match handler(Begun { head, leg, place }).await {
             Some(Leg::H1(conn)) if conn.is_reusable() => conn,
             _ => return,
         };
@@ -164,13 +163,7 @@ async fn two(stream: TcpStream, log: Rc<Log>, handler: Handler) {
         let (stream, read) = accepted.into_request(Scheme::Http, &limits, &rules, &mut head);
         read.expect("the gateway sends good heads");
         log.see(&head);
-        let leg = Leg::H2(stream);
-        let framing = match head.fields.content_length().expect("it is a number") {
-            _ if leg.is_body_complete() => BodyFraming::None,
-            Some(length) => BodyFraming::Length(length),
-            None => BodyFraming::Chunked,
-        };
-        task::spawn("origin", handler(Begun { head, framing, leg, place: 1 }));
+        task::spawn("origin", handler(Begun { head, leg: Leg::H2(stream), place: 1 }));
     }
 }
 
