@@ -135,11 +135,17 @@ impl Source {
             let bytes = files.extra(path).cloned();
             bytes.with_context(|| format!("{} cannot be read", path.display()))
         };
-        self.options.certificates = vec![PemPair {
-            origin: chain.display().to_string().into(),
-            chain: read(chain)?,
-            key: read(key)?,
-        }];
+        match (read(chain), read(key)) {
+            (Ok(chain_pem), Ok(key_pem)) => {
+                let origin = chain.display().to_string().into();
+                let pair = PemPair { origin, chain: chain_pem, key: key_pem };
+                self.options.certificates = vec![pair];
+            }
+            // The files are being replaced, or are gone: what was read before stays, `unreadable`
+            // names the file, and whatever else has changed goes on.
+            (Err(_), _) | (_, Err(_)) if !self.options.certificates.is_empty() => {}
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        }
         Ok(())
     }
 }

@@ -250,6 +250,7 @@ impl Drop for StopOnDrop<'_> {
 }
 
 #[test]
+// long: the loads and the changes belong side by side
 fn requests_never_fail_while_everything_changes() {
     let (a, b) = (RawOrigin::start("a"), RawOrigin::start("b"));
     let authority = Certificates::new("test");

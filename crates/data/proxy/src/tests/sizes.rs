@@ -9,8 +9,7 @@ use crate::exchange::Exchange;
 use crate::{accept, serve_h1};
 
 fn check(what: &str, bytes: usize, range: std::ops::RangeInclusive<usize>) {
-    println!("{what}: {bytes}");
-    let _ = range;
+    assert!(range.contains(&bytes), "{what} takes {bytes} bytes, not {range:?}");
 }
 
 /// The size of the future that `make` makes, which is never called.
@@ -25,11 +24,11 @@ fn two<A, B, F: Future>(_make: impl Fn(A, B) -> F) -> usize {
 #[test]
 fn sizes_are_what_they_were() {
     // Together, with the socket's registration, what an idle connection costs.
-    check("the task of a connection", two(accept::connection), 1..=1);
-    check("its facts", size_of::<Connection>(), 1..=1);
-    check("its HTTP/1.1 state", size_of::<Conn>(), 1..=1);
+    check("the task of a connection", two(accept::connection), 200..=400);
+    check("its facts", size_of::<Connection>(), 100..=160);
+    check("its HTTP/1.1 state", size_of::<Conn>(), 180..=280);
     // Reused from request to request.
-    check("a busy connection", one(serve_h1::serve_busy), 1..=1);
-    check("an exchange", size_of::<Exchange>(), 1..=1);
-    check("a stream of HTTP/2", size_of::<h2::Stream>(), 1..=1);
+    check("a busy connection", one(serve_h1::serve_busy), 1_000..=2_600);
+    check("an exchange", size_of::<Exchange>(), 600..=1_000);
+    check("a stream of HTTP/2", size_of::<h2::Stream>(), 120..=220);
 }

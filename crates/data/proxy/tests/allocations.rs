@@ -1,0 +1,224 @@
+//! A request on a warm connection allocates nothing: not in reading, routing, admitting, picking,
+//! sending, streaming or recording.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::{Notify, mpsc, oneshot};
+use weft_model::backend::{Backend, Endpoint, Endpoints, HostHeader, PoolSettings, UpstreamProtocol};
+use weft_model::id::{BackendId, ListenerId, PolicyId, RouteId};
+use weft_model::listener::{HttpRoutes, Limits, Listener, Served};
+use weft_model::policy::{IpStrategy, SourceCriterion, Step, StepKind};
+use weft_model::route::{
+    HostMatch, Matcher, Origin, PathMatch, Rank, Route, Target, Timeouts,
+};
+use weft_model::{Generation, Snapshot};
+use weft_proxy::live::Live;
+use weft_proxy::plan::SharedPlan;
+use weft_proxy::worker::{self, Command, Start};
+use weft_resilience::settings::{PickerKind, RateSettings};
+use weft_runtime::drain::{Drain, drain};
+use weft_runtime::metrics::Registry;
+use weft_runtime::{task, time};
+use weft_upstream::shared::Shared;
+
+/// Requests that fill pools and caches before anything is counted.
+const WARM_UP: usize = 200;
+
+/// Requests that are counted.
+const COUNTED: usize = 1_000;
+
+/// What a worker does besides requests in that time: looking over connections once a second.
+const BESIDES_MAX: u64 = 20;
+
+const REQUEST: &[u8] = b"GET /shop/cart?item=1 HTTP/1.1\r\nHost: shop.example\r\n\
+    User-Agent: test\r\nAccept: */*\r\nAccept-Encoding: gzip, br\r\nCookie: a=b; c=d\r\n\r\n";
+
+const POST: &[u8] = b"POST /shop/cart HTTP/1.1\r\nHost: shop.example\r\n\
+    Content-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"item\": 123}";
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nServer: test\r\n\
+    Content-Length: 12\r\n\r\nhello, world";
+
+/// Answers every request with the same; on a thread of its own, so that it is not counted.
+fn origin() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let addr = listener.local_addr().expect("it is bound");
+    weft_runtime::worker::spawn_blocking("origin", move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("it accepts");
+            let mut buffer = [0; 4 << 10];
+            // Each request comes in one piece or two; it ends as one of the two that are sent.
+            let mut seen = 0;
+            while let Ok(count @ 1..) = stream.read(&mut buffer[seen..]) {
+                seen += count;
+                let text = &buffer[..seen];
+                if text.ends_with(b"\r\n\r\n") && text.starts_with(b"GET") || text.ends_with(b"}") {
+                    seen = 0;
+                    if stream.write_all(ANSWER).is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+    });
+    addr
+}
+
+/// Sends as many requests as it is told, one after the other on one connection, and says when it
+/// has; on a thread of its own.
+fn client(gateway: SocketAddr, request: &'static [u8], told: Receiver<usize>, done: Arc<Notify>) {
+    weft_runtime::worker::spawn_blocking("client", move || {
+        let mut stream = TcpStream::connect(gateway).expect("it accepts");
+        stream.set_nodelay(true).expect("it is open");
+        let mut buffer = [0; 4 << 10];
+        while let Ok(requests) = told.recv() {
+            for _ in 0..requests {
+                stream.write_all(request).expect("it is sent");
+                let mut seen = 0;
+                while !buffer[..seen].ends_with(b"hello, world") {
+                    let count = stream.read(&mut buffer[seen..]).expect("it is read");
+                    assert!(count > 0, "{}", String::from_utf8_lossy(&buffer[..seen]));
+                    seen += count;
+                }
+                assert!(buffer.starts_with(b"HTTP/1.1 200 "));
+            }
+            done.notify_one();
+        }
+    });
+}
+
+fn step(id: &str, kind: StepKind) -> Arc<Step> {
+    Arc::new(Step { id: PolicyId::new(id), kind })
+}
+
+fn snapshot(addr: SocketAddr, origin: SocketAddr, picker: PickerKind) -> Snapshot {
+    let source = || SourceCriterion::Ip(IpStrategy::default());
+    let settings =
+        RateSettings { average: 1_000_000, period: Duration::from_secs(1), burst: 1_000_000 };
+    let route = Route {
+        id: RouteId::new("shop"),
+        origin: Origin::default(),
+        rank: Rank::default(),
+        matcher: Matcher::All(vec![
+            Matcher::Host(HostMatch::Exact("shop.example".into())),
+            Matcher::Path(PathMatch::Prefix("/shop".into())),
+        ]),
+        steps: Arc::new([
+            step("rate", StepKind::RateLimit { settings, source: source() }),
+            step("in-flight", StepKind::InFlight { amount: 100, source: source() }),
+        ]),
+        target: Target::Backend(BackendId::new("shop")),
+        timeouts: Timeouts::default(),
+    };
+    // Three names for one origin, so that there is something to pick.
+    let endpoints = (0..3).map(|_| Endpoint { addr: origin, weight: 1, zone: None });
+    let backend = Backend {
+        id: BackendId::new("shop"),
+        endpoints: Endpoints::Static(endpoints.collect()),
+        protocol: UpstreamProtocol::Http1,
+        tls: None,
+        picker,
+        sticky: None,
+        health_check: None,
+        outlier: None,
+        slow_start: Duration::ZERO,
+        pool: PoolSettings::DEFAULT,
+        host: HostHeader::Pass,
+        proxy_protocol: None,
+        termination_delay: None,
+    };
+    let http = Arc::new(HttpRoutes { routes: vec![Arc::new(route)], enabled: true });
+    let listener = Listener {
+        id: ListenerId::new("web"),
+        addr,
+        proxy_protocol_from: Vec::new(),
+        forwarded_from: Vec::new(),
+        limits: Limits::DEFAULT,
+        plain: Some(Served { tcp: Vec::new(), http }),
+        tls: None,
+    };
+    Snapshot {
+        generation: Generation(1),
+        listeners: vec![Arc::new(listener)],
+        backends: [(backend.id.clone(), Arc::new(backend))].into(),
+    }
+}
+
+/// A worker on this thread; it lives as long as what is given back.
+fn gateway(
+    runtime: &LocalRuntime,
+    picker: PickerKind,
+) -> (SocketAddr, mpsc::UnboundedSender<Command>, Drain) {
+    runtime.block_on(async {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let addr = socket.local_addr().expect("it is bound");
+        let (plan, problems) = SharedPlan::build(&snapshot(addr, origin(), picker), None);
+        assert_eq!(problems, []);
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let (drain, watch) = drain();
+        task::spawn(
+            "worker",
+            worker::run(Start {
+                index: 0,
+                seed: 1,
+                secret: [1; 32],
+                commands: receiver,
+                drain: watch,
+                registry: Registry::new(),
+                live: Live::new(time::now(), [1, 2]),
+                shared: Shared::new(time::now()),
+                access_log: None,
+            }),
+        );
+        let (done, applied) = oneshot::channel();
+        let send = |command| commands.send(command).expect("the worker lives");
+        send(Command::Apply(Arc::new(plan), done));
+        applied.await.expect("the worker lives");
+        send(Command::Listen(ListenerId::new("web"), socket));
+        (addr, commands, drain)
+    })
+}
+
+fn check(request: &'static [u8], picker: PickerKind) {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .expect("a runtime can be built");
+    let (addr, _commands, _drain) = gateway(&runtime, picker);
+    let (tell, told) = channel();
+    let done = Arc::new(Notify::new());
+    client(addr, request, told, done.clone());
+    let serve = |requests| {
+        tell.send(requests).expect("the client lives");
+        runtime.block_on(done.notified());
+    };
+    serve(WARM_UP);
+    let counted = allocation_counter::measure(|| serve(COUNTED));
+    assert!(
+        counted.count_total < BESIDES_MAX,
+        "{} allocations in {COUNTED} requests, picked by {picker:?}: {counted:?}",
+        counted.count_total
+    );
+}
+
+#[test]
+fn a_request_on_a_warm_connection_allocates_nothing() {
+    for picker in [PickerKind::RoundRobin, PickerKind::LeastRequest, PickerKind::PeakEwma] {
+        check(REQUEST, picker);
+    }
+}
+
+#[test]
+fn neither_does_one_with_a_body() {
+    check(POST, PickerKind::RoundRobin);
+}
+
+#[test]
+fn neither_does_picking_by_the_clients_address() {
+    check(REQUEST, PickerKind::Rendezvous);
+}
