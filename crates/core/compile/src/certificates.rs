@@ -25,9 +25,6 @@ pub(crate) struct Store<'a> {
 /// A Secret, and what it holds.
 type Inspected = (Arc<Resource>, Result<Arc<Certificate>, InvalidCertificate>);
 
-/// What a Secret holds.
-type OfSecret = Result<Arc<Certificate>, InvalidCertificate>;
-
 /// What is known of certificates.
 #[derive(Debug, Default)]
 pub(crate) struct Known {

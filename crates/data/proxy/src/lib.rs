@@ -1,9 +1,9 @@
 //! The request path: one straight line from accept to record.
 //!
-//! The phases, in order, and where they are: accept and detect and handshake ([`accept`]), decode
-//! ([`serve_h1`], [`serve_h2`]), plan and route ([`request`]), authorize and shape and admit
-//! ([`steps`]), pick and send and judge ([`attempt`]), shape back and stream ([`respond`],
-//! [`stream`]), record ([`record`]). docs/life-of-a-request.md tells the story with the same words.
+//! The phases, in order, and where they are: accept and detect and handshake (`accept`), decode
+//! (`serve_h1`, `serve_h2`), plan and route (`request`), authorize and shape and admit
+//! (`steps`), pick and send and judge (`attempt`), shape back and stream (`respond`,
+//! `stream`), record (`record`). docs/life-of-a-request.md tells the story with the same words.
 //!
 //! Everything here belongs to one worker and is `!Send`. What several workers share comes in a
 //! [`plan::SharedPlan`], made on the control thread; a worker puts it in force by swapping one

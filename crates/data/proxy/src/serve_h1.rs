@@ -32,8 +32,10 @@ use crate::{record, respond};
 /// How long a connection that is being closed may take to read what we sent last.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How much of a request's unread body is thrown away before a connection is closed on it.
-const LINGER_BYTES_MAX: usize = 256 << 10;
+/// How much of a request's unread body is thrown away before a connection is closed on it. Many
+/// clients send the whole body before they look for an answer, and lose it when the connection is
+/// closed on them; more than this is no mistake.
+const LINGER_BYTES_MAX: usize = 64 << 20;
 
 /// How long a connection that came just before the end may take to begin its first request: most
 /// likely it came for one.

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, mpsc, oneshot};
-use weft_model::backend::{Backend, Endpoint, Endpoints, HostHeader, PoolSettings, UpstreamProtocol};
+use weft_model::backend::{
+    Backend, Endpoint, Endpoints, HostHeader, PoolSettings, UpstreamProtocol,
+};
 use weft_model::id::{BackendId, ListenerId, PolicyId, RouteId};
 use weft_model::listener::{HttpRoutes, Limits, Listener, Served};
 use weft_model::policy::{IpStrategy, SourceCriterion, Step, StepKind};
-use weft_model::route::{
-    HostMatch, Matcher, Origin, PathMatch, Rank, Route, Target, Timeouts,
-};
+use weft_model::route::{HostMatch, Matcher, Origin, PathMatch, Rank, Route, Target, Timeouts};
 use weft_model::{Generation, Snapshot};
 use weft_proxy::live::Live;
 use weft_proxy::plan::SharedPlan;

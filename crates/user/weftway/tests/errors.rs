@@ -286,3 +286,21 @@ fn connections_go_on_after_errors() {
     assert!(client.closed().is_empty());
     assert_eq!(setup.origin.requests_for("/none").len(), 0);
 }
+
+/// Most clients send everything before they read anything. Closing on them at once would make the
+/// system throw the answer away.
+#[test]
+fn an_answer_is_not_lost_on_a_client_that_is_still_sending() {
+    let setup = setup();
+    let body = vec![b'x'; 5 << 20];
+    for framing in ["Content-Length: 5242880", "Transfer-Encoding: chunked"] {
+        let mut client = setup.gateway.client();
+        client.send(format!("POST /none HTTP/1.1\r\nHost: a.test\r\n{framing}\r\n\r\n"));
+        if framing.ends_with("chunked") {
+            client.send("500000\r\n");
+        }
+        client.send(&body);
+        let response = client.response();
+        assert_eq!((response.status, response.says_close()), (404, true), "{framing}");
+    }
+}
