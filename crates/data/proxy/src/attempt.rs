@@ -10,7 +10,6 @@ use weft_message::h1::BodyFraming;
 use weft_model::outcome::Reason;
 use weft_model::policy::RetryPolicy;
 use weft_policy::sticky::{self, CookieValue};
-use weft_resilience::hash;
 use weft_resilience::retry::Backoff;
 use weft_resilience::settings::PickerKind;
 use weft_runtime::time;
@@ -140,8 +139,7 @@ impl Attempts {
         {
             return Ok(lease);
         }
-        let key = (settings.picker == PickerKind::Rendezvous)
-            .then(|| hash::stable(scope.conn.client.ip().to_string().as_bytes()));
+        let key = (settings.picker == PickerKind::Rendezvous).then(|| scope.conn.client_key());
         let lease = backend.pick(now, &worker.rng, key, &self.tried).map_err(|error| {
             Stop::because(error.reason(), format!("backend {}: {error}", settings.id))
         })?;

@@ -1,12 +1,13 @@
 //! What is known of a connection, for every request on it.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use weft_message::Scheme;
 use weft_model::id::ListenerId;
+use weft_resilience::hash;
 
 use crate::metrics::ConnectionCount;
 use crate::plan::{ListenerPlan, Plan};
@@ -43,6 +44,14 @@ pub(crate) struct TlsFacts {
 impl Connection {
     pub(crate) fn scheme(&self) -> Scheme {
         if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// What keeps a client on its endpoint: the same in every process.
+    pub(crate) fn client_key(&self) -> u64 {
+        match self.client.ip() {
+            IpAddr::V4(ip) => hash::stable(&ip.octets()),
+            IpAddr::V6(ip) => hash::stable(&ip.octets()),
+        }
     }
 
     /// Whether it is to end as soon as nothing runs on it: the process drains, or the listener left

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use weft_policy::sticky;
-use weft_resilience::hash;
 use weft_upstream::Backend;
 
 use crate::exchange::Exchange;
@@ -75,9 +74,7 @@ fn choose(
     let index = match stays {
         Some(index) => index,
         None => {
-            let key = weighted
-                .by_address
-                .then(|| hash::stable(scope.conn.client.ip().to_string().as_bytes()));
+            let key = weighted.by_address.then(|| scope.conn.client_key());
             let picked = weighted.picker.pick(&**weighted, key, &[], &worker.rng);
             let Some(index) = picked else {
                 return Err(Stop::invalid_backend("all weights are zero"));

@@ -35,7 +35,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How much of a request's unread body is thrown away before a connection is closed on it. Many
 /// clients send the whole body before they look for an answer, and lose it when the connection is
 /// closed on them; more than this is no mistake.
-const LINGER_BYTES_MAX: usize = 64 << 20;
+const LINGER_BYTES_MAX: usize = 16 << 20;
 
 /// How long a connection that came just before the end may take to begin its first request: most
 /// likely it came for one.

@@ -35,6 +35,9 @@ const COUNTED: usize = 1_000;
 /// What a worker does besides requests in that time: looking over connections once a second.
 const BESIDES_MAX: u64 = 20;
 
+/// How long anything may take before the test is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 const REQUEST: &[u8] = b"GET /shop/cart?item=1 HTTP/1.1\r\nHost: shop.example\r\n\
     User-Agent: test\r\nAccept: */*\r\nAccept-Encoding: gzip, br\r\nCookie: a=b; c=d\r\n\r\n";
 
@@ -44,29 +47,36 @@ const POST: &[u8] = b"POST /shop/cart HTTP/1.1\r\nHost: shop.example\r\n\
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nServer: test\r\n\
     Content-Length: 12\r\n\r\nhello, world";
 
-/// Answers every request with the same; on a thread of its own, so that it is not counted.
+/// Answers every request with the same; on threads of its own, so that it is not counted.
 fn origin() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let addr = listener.local_addr().expect("it is bound");
     weft_runtime::worker::spawn_blocking("origin", move || {
         for stream in listener.incoming() {
-            let mut stream = stream.expect("it accepts");
-            let mut buffer = [0; 4 << 10];
-            // Each request comes in one piece or two; it ends as one of the two that are sent.
-            let mut seen = 0;
-            while let Ok(count @ 1..) = stream.read(&mut buffer[seen..]) {
-                seen += count;
-                let text = &buffer[..seen];
-                if text.ends_with(b"\r\n\r\n") && text.starts_with(b"GET") || text.ends_with(b"}") {
-                    seen = 0;
-                    if stream.write_all(ANSWER).is_err() {
-                        break;
-                    }
-                }
-            }
+            let stream = stream.expect("it accepts");
+            weft_runtime::worker::spawn_blocking("origin", move || serve(stream));
         }
     });
     addr
+}
+
+fn serve(mut stream: TcpStream) {
+    stream.set_nodelay(true).expect("it is open");
+    let mut buffer = [0; 4 << 10];
+    let mut seen = 0;
+    while let Ok(count @ 1..) = stream.read(&mut buffer[seen..]) {
+        seen += count;
+        let text = &buffer[..seen];
+        // It ends as one of the two that are sent.
+        let is_whole =
+            text.ends_with(b"\r\n\r\n") && text.starts_with(b"GET") || text.ends_with(b"}");
+        if is_whole {
+            seen = 0;
+            if stream.write_all(ANSWER).is_err() {
+                return;
+            }
+        }
+    }
 }
 
 /// Sends as many requests as it is told, one after the other on one connection, and says when it
@@ -74,6 +84,7 @@ fn origin() -> SocketAddr {
 fn client(gateway: SocketAddr, request: &'static [u8], told: Receiver<usize>, done: Arc<Notify>) {
     weft_runtime::worker::spawn_blocking("client", move || {
         let mut stream = TcpStream::connect(gateway).expect("it accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("it is open");
         stream.set_nodelay(true).expect("it is open");
         let mut buffer = [0; 4 << 10];
         while let Ok(requests) = told.recv() {
@@ -195,7 +206,8 @@ fn check(request: &'static [u8], picker: PickerKind) {
     client(addr, request, told, done.clone());
     let serve = |requests| {
         tell.send(requests).expect("the client lives");
-        runtime.block_on(done.notified());
+        let served = runtime.block_on(async { time::timeout(PATIENCE, done.notified()).await });
+        assert!(served.is_ok(), "{requests} requests are not served");
     };
     serve(WARM_UP);
     let counted = allocation_counter::measure(|| serve(COUNTED));

@@ -171,3 +171,6 @@ fn is_same_but_endpoints(have: &model::Backend, wanted: &model::Backend) -> bool
         && have.proxy_protocol == *proxy_protocol
         && have.termination_delay == *termination_delay
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,3 +186,6 @@ impl SharedPool {
         self.known.borrow_mut().clear();
     }
 }
+
+#[cfg(test)]
+mod tests;

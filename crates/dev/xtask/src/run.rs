@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
@@ -26,6 +27,22 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
         bail!("{} ended with {status}", show(command));
     }
     Ok(())
+}
+
+/// Like [`run`], but ends the command and what it started when it takes longer: a check that hangs
+/// is one that fails, and the ones after it still have their turn.
+pub(crate) fn run_within(limit: Duration, command: &Command) -> anyhow::Result<()> {
+    let mut limited = Command::new("timeout");
+    limited.arg("--kill-after=10").arg(limit.as_secs().to_string());
+    limited.arg(command.get_program()).args(command.get_args());
+    limited.current_dir(root());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    run(&mut limited)
 }
 
 /// Whether the command can be started and succeeds; its output is dropped.

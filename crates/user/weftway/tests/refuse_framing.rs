@@ -230,3 +230,30 @@ fn a_truncated_request_is_never_completed() {
     client.set_read_timeout(Duration::from_secs(5));
     client.request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").echo();
 }
+
+/// Whoever asks and asks, and never reads an answer, is answered until the system's buffers are
+/// full, and then given up.
+#[test]
+fn a_client_that_pipelines_and_does_not_read_is_given_up() {
+    let origin = RawOrigin::start("echo");
+    origin.on("/large", |x| {
+        x.respond(200, &[], vec![b'x'; 256 << 10])?;
+        Ok(Next::KeepAlive)
+    });
+    let gateway = Gateway::builder(env!("CARGO_BIN_EXE_weftway"))
+        .document("routes.yaml", &ingress_route(&[("PathPrefix(`/`)", "echo:80")]))
+        .backend("echo:80", origin.addr())
+        .args(&["--body-idle-timeout", "300ms"])
+        .start();
+    let memory = gateway.memory_bytes();
+    let mut client = gateway.client();
+    let _ = client.try_send("GET /large HTTP/1.1\r\nHost: a.test\r\n\r\n".repeat(2_000));
+    gateway.wait_metric("weftway_limit_reached_total", &[("limit", "body_idle_timeout")], |n| {
+        n >= 1.0
+    });
+    gateway.wait_metric("weftway_connections_open", &[], |open| open == 0.0);
+    assert!(origin.requests().len() < 200, "{} requests", origin.requests().len());
+    let grown = gateway.memory_bytes().saturating_sub(memory);
+    assert!(grown < 32 << 20, "memory grew by {grown} bytes");
+    drop(client);
+}
