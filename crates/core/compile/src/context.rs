@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use weft_model::backend::Backend;
-use weft_model::id::BackendId;
+use weft_model::id::{BackendId, RouteId};
 use weft_model::listener::Certificate;
 use weft_resources::kubernetes::service::PortRef;
 use weft_resources::set::Index;
-use weft_resources::{Key, Kind, Problem, Resource};
+use weft_resources::{Key, Kind, Pos, Problem, Resource};
 
 use crate::certificates::{self, InvalidCertificate};
 use crate::listeners::Drafts;
@@ -24,7 +24,7 @@ pub(crate) struct Context<'a> {
     /// The resources in force, in the order of files and lines; for a broken one its last good
     /// form.
     pub(crate) resources: &'a [Arc<Resource>],
-    /// The same by key.
+    /// The same by key, with their lines.
     pub(crate) index: &'a Index,
     /// Where services are.
     pub(crate) services: &'a Services,
@@ -53,6 +53,8 @@ pub(crate) enum Dependency {
     NoResource(Box<(Key, Option<Place>)>),
     /// All that speaks of a service.
     Service(Arc<Sources>),
+    /// The line at which a resource stands.
+    Line(Box<(Key, u32)>),
     /// A service, by namespace and name, of which nothing spoke.
     NoService(Box<(Box<str>, Box<str>)>),
 }
@@ -64,7 +66,9 @@ pub(crate) struct Output {
     pub(crate) drafts: Drafts,
     /// Destinations.
     pub(crate) backends: BTreeMap<BackendId, Arc<Backend>>,
-    /// What to say about resources that were decoded well.
+    /// The lines of the files at which the rules of routes stand.
+    pub(crate) lines: HashMap<RouteId, u32>,
+    /// What to say about resources that were decoded well. Places are those in the resource.
     pub(crate) problems: HashMap<Key, Vec<Problem>>,
     /// What to say about the command line.
     pub(crate) general: Vec<Problem>,
@@ -104,6 +108,13 @@ impl<'a> Context<'a> {
     ) -> Result<Arc<Certificate>, InvalidCertificate> {
         let resource = self.get("", "Secret", namespace, secret);
         secret_certificate(self, resource, namespace, secret)
+    }
+
+    /// The line of its file at which a place of a resource stands; its first line for a place that
+    /// is not known.
+    pub(crate) fn line(&self, resource: &Resource, at: Pos) -> u32 {
+        let at = if at == Pos::default() { Pos::FIRST } else { at };
+        self.index.line(&resource.key).map_or(0, |first_line| at.from_line(first_line).line)
     }
 
     /// A context that notes what is looked up.
@@ -148,6 +159,18 @@ impl<'a> Scope<'a> {
             }
         });
         found
+    }
+
+    /// The line of its file at which a place of a resource stands, to be told in words. Where
+    /// those words are kept, a line that moves is a change.
+    pub(crate) fn line(&self, resource: &Resource, at: Pos) -> u32 {
+        let key = &resource.key;
+        if let Some(first_line) = self.context.index.line(key) {
+            self.dependencies
+                .borrow_mut()
+                .push(Dependency::Line(Box::new((key.clone(), first_line))));
+        }
+        self.context.line(resource, at)
     }
 
     /// Where a resource is written that is not in force.
@@ -208,6 +231,7 @@ impl Dependency {
                 let (key, place) = &**missing;
                 context.index.get(key).is_none() && context.rejected.get(key) == place.as_ref()
             }
+            Self::Line(known) => context.index.line(&known.0) == Some(known.1),
             Self::Service(found) => context
                 .services
                 .sources(&found.namespace, &found.name)

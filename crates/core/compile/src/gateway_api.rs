@@ -39,7 +39,7 @@ pub(crate) fn compile(context: &Context<'_>, traefik: &traefik::Memo, out: &mut 
     let objects = Objects::new(context);
     let sites = site::collect(&objects, out);
     let policies = Policies::new(&objects, out);
-    let mut emitter = Emitter::new(&sites);
+    let mut emitter = Emitter::new(context, &sites);
     let compiler = Compiler { objects: &objects, policies: &policies, traefik };
     for (resource, route) in &objects.http {
         let attached =

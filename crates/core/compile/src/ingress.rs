@@ -26,7 +26,7 @@ use weft_model::route::{HostMatch, Matcher, Origin, PathMatch, Rank, Route, Targ
 use weft_model::text::Pattern;
 use weft_resources::kubernetes::Ingress;
 use weft_resources::kubernetes::ingress::{IngressBackend, IngressPath, PathType};
-use weft_resources::{Kind, Resource};
+use weft_resources::{Kind, Pos, Resource};
 
 use crate::context::{Context, Output};
 use crate::dialect;
@@ -76,7 +76,7 @@ struct Rule<'a> {
     label: String,
     /// Path in the document.
     field: String,
-    line: u32,
+    at: Pos,
 }
 
 /// Turns one Ingress into routes.
@@ -231,7 +231,7 @@ impl<'a> Writer<'a> {
                     backend: self.ingress.default_backend.as_ref(),
                     label: index.to_string(),
                     field: "spec.defaultBackend".into(),
-                    line: rule.host.at.line,
+                    at: rule.host.at,
                 });
             }
             for (position, path) in rule.paths.iter().enumerate() {
@@ -243,7 +243,7 @@ impl<'a> Writer<'a> {
                         backend: Some(&path.backend),
                         label: format!("{index}/{position}"),
                         field: format!("{field}.backend"),
-                        line: path.at.line,
+                        at: path.at,
                     }),
                     Err(message) => {
                         Place::new(self.borrower.resource, path.at, &field).error(out, message);
@@ -258,7 +258,7 @@ impl<'a> Writer<'a> {
                 backend: Some(backend),
                 label: "default".into(),
                 field: "spec.defaultBackend".into(),
-                line: backend.at().line,
+                at: backend.at(),
             });
         }
         rules
@@ -310,6 +310,8 @@ impl<'a> Writer<'a> {
         let (namespace, name) = (resource.namespace(), resource.name());
         let id = format!("ingress/{namespace}/{name}/{}", rule.label);
         let backend = rule.backend?;
+        let line = self.borrower.context.line(resource, rule.at);
+        out.lines.insert(RouteId::new(&*id), line);
         let (mut target, own) = backend::target(self.borrower, backend, &rule.field, &id, out);
         let mut steps = shared.steps.clone();
         steps.extend(own);
@@ -322,7 +324,6 @@ impl<'a> Writer<'a> {
                 kind: "Ingress".into(),
                 name: format!("{namespace}/{name}").into(),
                 file: (&*resource.file).into(),
-                line: rule.line,
                 rule: words(rule).into(),
             },
             rank: self.rank(rule),

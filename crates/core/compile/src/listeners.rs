@@ -93,6 +93,7 @@ impl Draft {
             proxy_protocol_from: options.proxy_protocol_from.clone(),
             forwarded_from: options.forwarded_from.clone(),
             limits: options.limits.clone(),
+            path_rules: options.path_rules,
             plain,
             tls,
         };

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
+use weft_message::PathRules;
 use weft_model::listener::Limits;
+use weft_resilience::settings::BudgetSettings;
 
 /// What the command line says. Two equal values compile equal resources to equal worlds.
 #[derive(Clone, PartialEq)]
@@ -31,8 +34,15 @@ pub struct Options {
     pub allow_external_name_services: bool,
     /// Keeps Traefik services without endpoints (answered 503) free of warnings.
     pub allow_empty_services: bool,
+    /// How long the share of a new endpoint grows, where its Service does not say; zero is not at
+    /// all.
+    pub slow_start: Duration,
+    /// Bounds the retries of every backend; `None` is no bound.
+    pub retry_budget: Option<BudgetSettings>,
     /// Bounds on what peers may send.
     pub limits: Limits,
+    /// What of a path is taken that other readers may take for something else.
+    pub path_rules: PathRules,
     /// Peers whose forwarding headers are believed.
     pub forwarded_from: Vec<IpNet>,
     /// Peers whose PROXY protocol header is believed.
@@ -80,7 +90,10 @@ impl Options {
             allow_cross_namespace: false,
             allow_external_name_services: false,
             allow_empty_services: false,
+            slow_start: Duration::ZERO,
+            retry_budget: Some(BudgetSettings::DEFAULT),
             limits: Limits::DEFAULT,
+            path_rules: PathRules::default(),
             forwarded_from: Vec::new(),
             proxy_protocol_from: Vec::new(),
             files: BTreeMap::new(),

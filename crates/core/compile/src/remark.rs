@@ -20,7 +20,7 @@ pub(crate) struct Place<'a> {
 impl<'a> Place<'a> {
     /// A place of `resource`; without a line of its own it is the resource's first.
     pub(crate) fn new(resource: &'a Resource, at: Pos, path: &'a str) -> Self {
-        let at = if at.line == 0 { Pos::new(resource.line, 1) } else { at };
+        let at = if at == Pos::default() { Pos::FIRST } else { at };
         Self { resource, at, path }
     }
 

@@ -3,9 +3,10 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use weft_resources::set::Item;
+use weft_resources::set::Placed;
 use weft_resources::{Key, Pos, Problem, Severity};
 
 /// What became of every resource, in the order of files and lines.
@@ -16,12 +17,15 @@ pub struct Report {
 }
 
 /// What became of one resource.
+///
+/// Nothing in it depends on where the resource stands but the place itself, which is applied when
+/// the problems are asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResourceReport {
     /// What became of it.
     pub verdict: Verdict,
-    item: Arc<Item>,
-    /// What decoding did not know.
+    placed: Placed,
+    /// What decoding did not know, with places in the resource.
     further: Vec<Problem>,
 }
 
@@ -50,7 +54,7 @@ impl Report {
 
     /// How many problems of that severity there are.
     pub fn count(&self, severity: Severity) -> usize {
-        let problems = self.resources.iter().flat_map(ResourceReport::problems);
+        let problems = self.resources.iter().flat_map(ResourceReport::written);
         problems.filter(|problem| problem.severity == severity).count()
     }
 
@@ -60,10 +64,21 @@ impl Report {
     }
 
     /// All problems, by file and line.
-    pub fn problems(&self) -> Vec<&Problem> {
-        let mut problems: Vec<&Problem> =
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems: Vec<Problem> =
             self.resources.iter().flat_map(ResourceReport::problems).collect();
-        problems.sort_by(|a, b| (&a.file, a.at, a.severity).cmp(&(&b.file, b.at, b.severity)));
+        sort(&mut problems);
+        problems
+    }
+
+    /// The problems that `before` does not have, by file and line. A problem that only moved is not
+    /// new.
+    pub fn news(&self, before: &Self) -> Vec<Problem> {
+        let known: HashSet<_> = before.resources.iter().flat_map(ResourceReport::said).collect();
+        let is_new = |entry: &&ResourceReport| entry.said().any(|said| !known.contains(&said));
+        let mut problems: Vec<Problem> =
+            self.resources.iter().filter(is_new).flat_map(ResourceReport::problems).collect();
+        sort(&mut problems);
         problems
     }
 }
@@ -71,28 +86,40 @@ impl Report {
 // === impl ResourceReport ===
 
 impl ResourceReport {
-    pub(crate) fn new(item: Arc<Item>, verdict: Verdict, further: Vec<Problem>) -> Self {
-        Self { verdict, item, further }
+    pub(crate) fn new(placed: Placed, verdict: Verdict, further: Vec<Problem>) -> Self {
+        Self { verdict, placed, further }
     }
 
     /// Its name, if it could be read.
     pub fn key(&self) -> Option<&Key> {
-        self.item.key()
+        self.placed.item.key()
     }
 
     /// Its file.
     pub fn file(&self) -> &Arc<str> {
-        &self.item.file
+        &self.placed.item.file
     }
 
     /// Where it begins.
     pub fn at(&self) -> Pos {
-        self.item.at
+        self.placed.at
     }
 
-    /// Everything to say about it.
-    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.item.problems.iter().chain(&self.further)
+    /// Everything to say about it, with places in the file.
+    pub fn problems(&self) -> impl Iterator<Item = Problem> {
+        let first_line = self.placed.at.line;
+        self.written().map(move |problem| problem.clone().from_line(first_line))
+    }
+
+    /// Who says what, wherever it stands.
+    fn said(&self) -> impl Iterator<Item = (Option<&Key>, &str, &str, &str)> {
+        let (key, file) = (self.key(), &**self.file());
+        self.written().map(move |problem| (key, file, &*problem.path, &*problem.message))
+    }
+
+    /// The same with places in the resource.
+    fn written(&self) -> impl Iterator<Item = &Problem> {
+        self.placed.item.problems.iter().chain(&self.further)
     }
 }
 
@@ -117,8 +144,11 @@ impl std::fmt::Display for Verdict {
     }
 }
 
-/// All problems as plain text, by file and line, with the lines they point at; `source` gives the
-/// text of a file.
-pub fn render<'a>(report: &Report, source: impl Fn(&str) -> Option<&'a str>) -> String {
-    report.problems().into_iter().map(|problem| problem.render(source(&problem.file))).collect()
+fn sort(problems: &mut [Problem]) {
+    problems.sort_by(|a, b| (&a.file, a.at, a.severity).cmp(&(&b.file, b.at, b.severity)));
+}
+
+/// All problems as plain text, by file and line, with the lines they point at, which `line` finds.
+pub fn render<'a>(report: &Report, line: impl Fn(&Problem) -> Option<&'a str>) -> String {
+    report.problems().iter().map(|problem| problem.render(line(problem))).collect()
 }

@@ -10,16 +10,20 @@ mod tests;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rapidhash::fast::SeedableState;
 use weft_model::backend::{Endpoint, Endpoints};
+use weft_resources::duration::parse_duration;
 use weft_resources::istio::{Resolution, ServiceEntry};
 use weft_resources::kubernetes::endpoints::{EndpointSlice, SERVICE_NAME_LABEL};
 use weft_resources::kubernetes::service::{PortRef, ServiceType};
 use weft_resources::kubernetes::{Service, endpoints::SliceEndpoint};
-use weft_resources::{Key, Kind, Resource};
+use weft_resources::{Key, Kind, Resource, Spanned};
 
+use crate::context::{Context, Output};
 use crate::options::Options;
+use crate::remark::Place;
 
 /// What a reference to a port of a service leads to.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +38,8 @@ pub(crate) struct Resolved {
     pub(crate) endpoints: Endpoints,
     /// The name of a Service of type ExternalName.
     pub(crate) external_name: Option<Box<str>>,
+    /// How long the share of a new endpoint grows.
+    pub(crate) slow_start: Duration,
 }
 
 /// Why a reference leads nowhere.
@@ -81,6 +87,23 @@ pub(crate) struct Sources {
     entries: Vec<Arc<Resource>>,
 }
 
+/// Says what is wrong with the annotations of Services and ServiceEntries. Said here, so that it is
+/// said once, whoever refers to them.
+pub(crate) fn check(context: &Context<'_>, out: &mut Output) {
+    for resource in context.resources {
+        let Some(written) = written_slow_start(resource) else { continue };
+        if parse_duration(written).is_err() {
+            let path = "metadata.annotations.weftway.io/slow-start";
+            let message = format!(
+                "`{}` is not a duration; new endpoints get the share that --slow-start gives them",
+                written.value
+            );
+            let place = Place::new(resource, written.at, path);
+            place.error_with(out, message, "write a duration such as 30s, or 0s for none");
+        }
+    }
+}
+
 type Map<T> = HashMap<Box<str>, T, SeedableState<'static>>;
 
 /// Everything that is known of services.
@@ -121,6 +144,13 @@ impl Sources {
             && same(&self.endpoints, &other.endpoints)
             && all(&self.slices, &other.slices)
             && all(&self.entries, &other.entries)
+    }
+
+    /// What the annotation of the Service says of slow start, or that of a ServiceEntry.
+    fn slow_start(&self) -> Option<Duration> {
+        let resources = self.service.iter().chain(&self.entries);
+        let mut written = resources.filter_map(|resource| written_slow_start(resource));
+        written.find_map(|text| parse_duration(text).ok())
     }
 
     fn service(&self) -> Option<&Service> {
@@ -243,6 +273,19 @@ impl Services {
         name: &str,
         port: &PortRef,
     ) -> Result<Resolved, Unresolved> {
+        let mut resolved = self.find(options, namespace, name, port)?;
+        let annotated = self.sources(namespace, name).and_then(|sources| sources.slow_start());
+        resolved.slow_start = annotated.unwrap_or(options.slow_start);
+        Ok(resolved)
+    }
+
+    fn find(
+        &self,
+        options: &Options,
+        namespace: &str,
+        name: &str,
+        port: &PortRef,
+    ) -> Result<Resolved, Unresolved> {
         let sources = self.sources(namespace, name);
         let service = sources.and_then(|sources| sources.service());
         if let Some(resolved) = given(options, namespace, name, port, service) {
@@ -271,6 +314,14 @@ impl Services {
     }
 }
 
+fn written_slow_start(resource: &Resource) -> Option<&Spanned<Box<str>>> {
+    match &resource.body {
+        Kind::Service(service) => service.slow_start.as_ref(),
+        Kind::ServiceEntry(entry) => entry.slow_start.as_ref(),
+        _ => None,
+    }
+}
+
 /// Addresses from the command line.
 fn given(
     options: &Options,
@@ -291,6 +342,7 @@ fn given(
         app_protocol: known.and_then(|port| port.app_protocol.clone()),
         endpoints: statics(addrs.iter().map(|addr| (*addr, None, 1))),
         external_name: None,
+        slow_start: Duration::ZERO,
     })
 }
 
@@ -318,6 +370,7 @@ fn of_service(
             app_protocol: known.and_then(|port| port.app_protocol.clone()),
             endpoints: Endpoints::Dns { name: name.clone(), port: number },
             external_name: Some(name.clone()),
+            slow_start: Duration::ZERO,
         });
     }
     let Some(known) = known else { return Err(no_such_port(service, port, label())) };
@@ -337,6 +390,7 @@ fn of_service(
         app_protocol: known.app_protocol.clone(),
         endpoints,
         external_name: None,
+        slow_start: Duration::ZERO,
     })
 }
 
@@ -370,6 +424,7 @@ fn of_slices(
             app_protocol: candidate.app_protocol.clone(),
             endpoints: only_ready(addrs),
             external_name: None,
+            slow_start: Duration::ZERO,
         });
     }
     for entry in sources.entries() {
@@ -389,6 +444,7 @@ fn of_slices(
                 app_protocol: Some(candidate.protocol.to_ascii_lowercase().into()),
                 endpoints: endpoints.unwrap_or_else(|| statics(std::iter::empty())),
                 external_name: None,
+                slow_start: Duration::ZERO,
             });
         }
     }

@@ -7,6 +7,7 @@
 mod auth;
 mod borrow;
 mod headers;
+mod health;
 mod link;
 mod locate;
 mod middleware;
@@ -24,9 +25,9 @@ use std::sync::Arc;
 
 use rapidhash::fast::SeedableState;
 use weft_model::backend::Backend;
-use weft_model::id::ListenerId;
+use weft_model::id::{ListenerId, RouteId};
 use weft_model::route::{Route, TcpRoute};
-use weft_resources::{Kind, Problem, Resource};
+use weft_resources::{Kind, Pos, Problem, Resource};
 
 use crate::context::{Context, Dependency, Output};
 use crate::listeners::Draft;
@@ -42,6 +43,8 @@ pub(crate) use tls::referenced_files;
 pub(crate) struct Memo {
     prepared: ByAddress<Prepared>,
     pieces: ByAddress<Piece>,
+    /// How many pieces were made, not taken from before.
+    made: usize,
 }
 
 type ByAddress<T> = HashMap<usize, (Arc<Resource>, Arc<T>), SeedableState<'static>>;
@@ -53,6 +56,8 @@ struct Piece {
     placement: Vec<(usize, bool)>,
     http: Vec<Arc<Route>>,
     tcp: Vec<Arc<TcpRoute>>,
+    /// Where in the resource the rule of each route stands.
+    places: Vec<(RouteId, Pos)>,
     backends: Vec<Arc<Backend>>,
     tls: Option<Box<tls::Use>>,
     problems: Vec<Problem>,
@@ -97,6 +102,12 @@ impl Memo {
         prepared.problems.iter().any(Problem::is_error).then_some(&prepared.problems)
     }
 
+    /// How many resources were linked to what they refer to because they, or something they refer
+    /// to, are not as before.
+    pub(crate) fn made(&self) -> usize {
+        self.made
+    }
+
     fn prepared(&self, resource: &Arc<Resource>) -> Option<&Arc<Prepared>> {
         self.prepared.get(&address(resource)).map(|(_, prepared)| prepared)
     }
@@ -129,6 +140,7 @@ pub(crate) fn compile(
             None => {
                 let mut piece = router::piece(context, &memo, resource);
                 share_backends(&mut piece, output);
+                memo.made += 1;
                 Arc::new(piece)
             }
         };
@@ -169,6 +181,9 @@ fn place(context: &Context<'_>, pieces: &[(Arc<Resource>, Arc<Piece>)], output: 
             side.http_enabled |= !piece.http.is_empty();
             side.http.extend(piece.http.iter().map(Arc::clone));
             side.tcp.extend(piece.tcp.iter().map(Arc::clone));
+        }
+        for (id, at) in &piece.places {
+            output.lines.insert(id.clone(), context.line(resource, *at));
         }
         for backend in &piece.backends {
             output.backend(Arc::clone(backend));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use weft_model::backend::Backend;
 use weft_model::id::BackendId;
 use weft_model::{Generation, Snapshot};
-use weft_resources::set::{Index, Item};
+use weft_resources::set::{Index, Item, Placed};
 use weft_resources::{Key, Kind, Pos, Problem, Resource, ResourceSet, Severity};
 
 use crate::certificates;
@@ -18,7 +18,7 @@ use crate::gateway_api;
 use crate::ingress;
 use crate::options::Options;
 use crate::report::{Report, ResourceReport, Verdict};
-use crate::services::Services;
+use crate::services::{self, Services};
 use crate::traefik;
 
 /// One generation: what to serve, what became of every resource, and what the next one builds on.
@@ -40,6 +40,15 @@ struct Memory {
     services: Services,
     certificates: certificates::Known,
     traefik: traefik::Memo,
+}
+
+// === impl World ===
+
+impl World {
+    /// How many of Traefik's resources were compiled to make this world of the one before.
+    pub fn compiled(&self) -> usize {
+        self.memory.traefik.made()
+    }
 }
 
 /// Compiles `set`. Parts that equal those of `previous` keep their `Arc`; resources that are broken
@@ -69,6 +78,7 @@ pub fn compile(set: &ResourceSet, options: &Options, previous: Option<&World>) -
         rejected: &effective.rejected,
         certificates: &certificates,
     };
+    services::check(&context, &mut output);
     gateway_api::compile(&context, &prepared, &mut output);
     let traefik = traefik::compile(&context, prepared, memo, &mut output);
     ingress::compile(&context, &traefik, &mut output);
@@ -101,8 +111,16 @@ struct Effective {
     index: Index,
     /// Those that are written and not in force.
     rejected: HashMap<Key, Place>,
-    /// Those that are in force in an older form, with what is wrong with the newer.
-    last_good: HashMap<Key, Vec<Problem>>,
+    /// Those that are in force in an older form.
+    last_good: HashMap<Key, LastGood>,
+}
+
+/// Why a resource is in force in an older form.
+struct LastGood {
+    /// Where the newer one stands.
+    place: Place,
+    /// What is wrong with it, with places in it.
+    problems: Vec<Problem>,
 }
 
 // === impl Effective ===
@@ -116,60 +134,64 @@ impl Effective {
             rejected: HashMap::new(),
             last_good: HashMap::new(),
         };
-        let mut unreadable: Vec<&Item> = Vec::new();
-        for item in set.items() {
+        let mut unreadable: Vec<&Placed> = Vec::new();
+        for placed in set.items() {
+            let item = &placed.item;
             match (&item.resource, item.key()) {
                 (Some(resource), Some(key)) if resource.body.is_broken() && is_good(good, key) => {
-                    effective.keep(key, item.file.clone(), item.at, good);
-                    if effective.index.get(key).is_none() {
-                        let place = (Arc::clone(&item.file), item.at.line);
-                        effective.rejected.insert(key.clone(), place);
-                    }
+                    effective.keep_or_reject(key, placed, good);
                 }
-                (Some(resource), _) => effective.add(Arc::clone(resource)),
+                (Some(resource), _) => effective.add(Arc::clone(resource), placed.at.line),
                 (None, Some(key)) if set.get(key).is_none() => {
-                    effective.keep(key, item.file.clone(), item.at, good);
-                    if effective.index.get(key).is_none() {
-                        let place = (Arc::clone(&item.file), item.at.line);
-                        effective.rejected.insert(key.clone(), place);
-                    }
+                    effective.keep_or_reject(key, placed, good);
                 }
                 (None, Some(_)) => {}
-                (None, None) => unreadable.push(item),
+                (None, None) => unreadable.push(placed),
             }
         }
         effective.keep_unreadable(&unreadable, good);
         effective
     }
 
-    fn add(&mut self, resource: Arc<Resource>) {
-        self.index.insert(Arc::clone(&resource));
+    fn add(&mut self, resource: Arc<Resource>, line: u32) {
+        self.index.insert(Arc::clone(&resource), line);
         self.resources.push(resource);
     }
 
-    /// Keeps the last good form of a resource that is broken now.
-    fn keep(&mut self, key: &Key, file: Arc<str>, at: Pos, good: Option<&Index>) {
+    /// Keeps the last good form of a resource that is broken now, or notes that there is none.
+    fn keep_or_reject(&mut self, key: &Key, placed: &Placed, good: Option<&Index>) {
+        self.keep(key, placed, good);
+        if self.index.get(key).is_none() {
+            self.rejected.insert(key.clone(), place(placed));
+        }
+    }
+
+    /// Keeps the last good form of a resource that is broken now. It counts as standing where the
+    /// broken one does.
+    fn keep(&mut self, key: &Key, placed: &Placed, good: Option<&Index>) {
         let Some(resource) = good.and_then(|good| good.get(key)) else { return };
         if self.index.get(key).is_some() {
             return;
         }
-        self.last_good.insert(key.clone(), vec![still_in_force(key, &file, at)]);
-        self.add(Arc::clone(resource));
+        let problems = vec![still_in_force(key, &placed.item.file)];
+        self.last_good.insert(key.clone(), LastGood { place: place(placed), problems });
+        self.add(Arc::clone(resource), placed.at.line);
     }
 
     /// A document that cannot even be parsed does not say which resource it is. What its file held
     /// before and nothing holds now stays.
-    fn keep_unreadable(&mut self, unreadable: &[&Item], good: Option<&Index>) {
+    fn keep_unreadable(&mut self, unreadable: &[&Placed], good: Option<&Index>) {
         let Some(good) = good else { return };
-        for item in unreadable {
-            let mut lost: Vec<&Arc<Resource>> = good
+        for placed in unreadable {
+            let mut lost: Vec<(&Arc<Resource>, u32)> = good
                 .iter()
-                .filter(|resource| resource.file == item.file)
-                .filter(|resource| self.index.get(&resource.key).is_none())
+                .filter(|(resource, _)| resource.file == placed.item.file)
+                .filter(|(resource, _)| self.index.get(&resource.key).is_none())
                 .collect();
-            lost.sort_by_key(|resource| resource.line);
-            for resource in lost {
-                self.keep(&resource.key, item.file.clone(), item.at, Some(good));
+            // Those that were kept before stand at one line.
+            lost.sort_by_key(|(resource, line)| (*line, &resource.key));
+            for (resource, _) in lost {
+                self.keep(&resource.key, placed, Some(good));
             }
         }
     }
@@ -183,12 +205,9 @@ impl Effective {
             if Arc::ptr_eq(old, resource) || before.traefik.broken(old).is_some() {
                 continue;
             }
-            let at = Pos { line: resource.line, column: 1 };
             let mut problems = problems.to_vec();
-            problems.push(still_in_force(&resource.key, &resource.file, at));
-            self.last_good.insert(resource.key.clone(), problems);
-            *resource = Arc::clone(old);
-            self.index.insert(Arc::clone(old));
+            problems.push(still_in_force(&resource.key, &resource.file));
+            replace(resource, old, problems, &mut self.index, &mut self.last_good);
         }
     }
 
@@ -205,14 +224,32 @@ impl Effective {
             if Arc::ptr_eq(old, resource) || invalid_certificate(certificates, old).is_some() {
                 continue;
             }
-            let at = Pos { line: resource.line, column: 1 };
             let (key, file) = (&resource.key, &resource.file);
-            let broken = Problem::new(Severity::Error, file, at, "data", error.to_string());
-            self.last_good.insert(key.clone(), vec![broken, still_in_force(key, file, at)]);
-            *resource = Arc::clone(old);
-            self.index.insert(Arc::clone(old));
+            let broken = Problem::new(Severity::Error, file, Pos::FIRST, "data", error.to_string());
+            let problems = vec![broken, still_in_force(key, file)];
+            replace(resource, old, problems, &mut self.index, &mut self.last_good);
         }
     }
+}
+
+/// Puts the last good form of a resource in its place.
+fn replace(
+    resource: &mut Arc<Resource>,
+    old: &Arc<Resource>,
+    problems: Vec<Problem>,
+    index: &mut Index,
+    last_good: &mut HashMap<Key, LastGood>,
+) {
+    let line = index.line(&resource.key).unwrap_or(0);
+    let place = (Arc::clone(&resource.file), line);
+    last_good.insert(resource.key.clone(), LastGood { place, problems });
+    *resource = Arc::clone(old);
+    index.insert(Arc::clone(old), line);
+}
+
+/// Where something stands.
+fn place(placed: &Placed) -> Place {
+    (Arc::clone(&placed.item.file), placed.at.line)
 }
 
 /// Why a Secret of certificates cannot be served. Secrets of other types are not looked at.
@@ -228,9 +265,9 @@ fn invalid_certificate(
     }
 }
 
-fn still_in_force(key: &Key, file: &Arc<str>, at: Pos) -> Problem {
+fn still_in_force(key: &Key, file: &Arc<str>) -> Problem {
     let message = format!("the last good form of {key} is still in force");
-    Problem::new(Severity::Note, file, at, "", message)
+    Problem::new(Severity::Note, file, Pos::FIRST, "", message)
 }
 
 /// Whether a form of a resource is known that was in force as written.
@@ -250,7 +287,8 @@ fn snapshot(output: &mut Output, options: &Options, previous: Option<&World>) ->
     }
     // Even if nothing came out different: the number says that this change has been looked at.
     let generation = Generation(before.map_or(1, |snapshot| snapshot.generation.0 + 1));
-    Arc::new(Snapshot { generation, listeners, backends })
+    let lines = std::mem::take(&mut output.lines);
+    Arc::new(Snapshot { generation, listeners, backends, lines })
 }
 
 fn reuse(
@@ -269,7 +307,7 @@ fn reuse(
 fn report(set: &ResourceSet, effective: &Effective, mut output: Output) -> Report {
     let items = set.items().iter();
     let mut resources: Vec<ResourceReport> =
-        items.map(|item| resource_report(item, effective, &mut output)).collect();
+        items.map(|placed| resource_report(placed, effective, &mut output)).collect();
     resources.extend(general(output.general));
     Report { resources }
 }
@@ -277,29 +315,29 @@ fn report(set: &ResourceSet, effective: &Effective, mut output: Output) -> Repor
 /// What is to say about the command line.
 fn general(problems: Vec<Problem>) -> Option<ResourceReport> {
     let file = Arc::clone(&problems.first()?.file);
-    let item = Item { rejected: None, file, at: Pos::default(), resource: None, problems };
-    Some(ResourceReport::new(Arc::new(item), Verdict::Rejected, Vec::new()))
+    let item = Arc::new(Item { rejected: None, file, resource: None, problems });
+    let placed = Placed { at: Pos::default(), item };
+    Some(ResourceReport::new(placed, Verdict::Rejected, Vec::new()))
 }
 
-fn resource_report(item: &Arc<Item>, effective: &Effective, output: &mut Output) -> ResourceReport {
+fn resource_report(placed: &Placed, effective: &Effective, output: &mut Output) -> ResourceReport {
+    let item = &placed.item;
     let mut further = Vec::new();
     let mut verdict = if item.is_rejected() { Verdict::Rejected } else { Verdict::Accepted };
     let key = item.key();
-    let is_own = |notes: &&Vec<Problem>| {
-        notes.last().is_some_and(|note| note.at == item.at && note.file == item.file)
-    };
-    let last_good = effective.last_good.iter().filter(|(_, notes)| is_own(notes));
+    let is_own = |old: &&LastGood| old.place == (Arc::clone(&item.file), placed.at.line);
     match key {
         // Of two items with one key, the note belongs to the one that it was made for.
         Some(key) => {
-            let notes = effective.last_good.get(key).filter(is_own);
-            further.extend(notes.into_iter().flatten().cloned());
+            let old = effective.last_good.get(key).filter(is_own);
+            further.extend(old.into_iter().flat_map(|old| old.problems.iter().cloned()));
         }
         // What could not be read may stand for several.
         None if !effective.last_good.is_empty() => {
-            let mut kept: Vec<_> = last_good.collect();
+            let mut kept: Vec<_> =
+                effective.last_good.iter().filter(|(_, old)| is_own(old)).collect();
             kept.sort_by_key(|(key, _)| *key);
-            further.extend(kept.into_iter().flat_map(|(_, notes)| notes.iter().cloned()));
+            further.extend(kept.into_iter().flat_map(|(_, old)| old.problems.iter().cloned()));
         }
         None => {}
     }
@@ -316,12 +354,11 @@ fn resource_report(item: &Arc<Item>, effective: &Effective, output: &mut Output)
             further.push(problem);
         }
     }
-    ResourceReport::new(Arc::clone(item), verdict, further)
+    ResourceReport::new(placed.clone(), verdict, further)
 }
 
 /// What to say of kinds that have no effect.
 fn without_effect(resource: &Resource) -> Option<Problem> {
-    let at = Pos { line: resource.line, column: 1 };
     let (severity, message) = match &resource.body {
         Kind::Unsupported { why } => {
             (Severity::Warning, format!("{} is not served: {why}", resource.key))
@@ -335,5 +372,5 @@ fn without_effect(resource: &Resource) -> Option<Problem> {
         }
         _ => return None,
     };
-    Some(Problem::new(severity, &resource.file, at, "kind", message))
+    Some(Problem::new(severity, &resource.file, Pos::FIRST, "kind", message))
 }

@@ -1,8 +1,5 @@
 //! Hosts and ports: `host[:port]` in one canonical form.
 
-#[cfg(test)]
-mod tests;
-
 use std::io::Write;
 use std::net::Ipv6Addr;
 
@@ -85,8 +82,8 @@ impl InvalidHost {
 
 // === functions ===
 
-/// Appends the canonical form of `authority`, which is ASCII: host in lower case without a trailing dot, IPv6 in
-/// its shortest text, port as given.
+/// Appends the canonical form of `authority`, which is ASCII: host in lower case without a trailing
+/// dot, IPv6 in its shortest text, port as given.
 #[inline]
 pub(crate) fn push_canonical(
     authority: &[u8],
@@ -174,3 +171,6 @@ fn push_port(port: Option<u16>, out: &mut Vec<u8>) {
         push_decimal(u64::from(port), out);
     }
 }
+
+#[cfg(test)]
+mod tests;

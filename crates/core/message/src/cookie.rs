@@ -1,8 +1,5 @@
 //! Cookies (RFC 6265): finding one in a request, setting one in a response.
 
-#[cfg(test)]
-mod tests;
-
 use std::io::Write;
 use std::time::Duration;
 
@@ -84,6 +81,7 @@ impl<'a> SetCookie<'a> {
     /// Adds a `Set-Cookie` field.
     ///
     /// # Errors
+    ///
     /// When a part holds bytes that it cannot have; nothing changes then.
     pub fn append_to(&self, fields: &mut Fields) -> Result<(), InvalidCookie> {
         let text = self.to_bytes()?;
@@ -152,3 +150,6 @@ pub fn pairs(fields: &Fields) -> impl Iterator<Item = (&[u8], &[u8])> {
         Some((trim(&crumb[..equals]), value))
     })
 }
+
+#[cfg(test)]
+mod tests;

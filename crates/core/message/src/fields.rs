@@ -1,8 +1,6 @@
 //! Header and trailer fields: one byte arena and a compact table.
 
 mod edit;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 
@@ -298,3 +296,6 @@ impl ExactSizeIterator for Iter<'_> {}
 pub(crate) fn raw_id(name: &impl AsFieldName) -> u8 {
     name.id().map_or(UNKNOWN, |known| known as u8)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,15 +2,12 @@
 //!
 //! The functions change `fields` only; who is trusted is the caller's to know.
 
-#[cfg(test)]
-mod tests;
-
 use std::io::Write;
 use std::net::IpAddr;
 
 use crate::bytes::{folded_eq, push_decimal};
 use crate::fields::Fields;
-use crate::known::{Known, UNKNOWN};
+use crate::known::{Known, UNKNOWN, ids_of};
 use crate::request::RequestHead;
 use crate::version::Scheme;
 
@@ -62,7 +59,7 @@ const FORWARDING: &[Known] = &[
 ];
 
 /// Membership of [`FORWARDING`] by id.
-const IS_FORWARDING: [bool; 256] = forwarding_table();
+const IS_FORWARDING: [bool; 256] = ids_of(FORWARDING);
 
 // === impl Found ===
 
@@ -94,14 +91,6 @@ pub fn remove_all(fields: &mut Fields) -> usize {
     before - fields.len()
 }
 
-/// Removes names that only fold to a forwarding field, such as `X_Forwarded_For`: even a trusted
-/// hop has no reason to send them, and the origin may read them as the real one.
-pub fn remove_aliases(fields: &mut Fields) -> usize {
-    let before = fields.len();
-    fields.retain_entries(|id, name, _| !is_alias(id, name));
-    before - fields.len()
-}
-
 /// Makes the forwarding fields of a request right: what an untrusted hop sent goes, and what is
 /// missing is set. `X-Forwarded-For` keeps what a trusted hop said: [`append_for`] adds the peer
 /// once nobody looks at the list any more, just before the request goes upstream.
@@ -109,14 +98,13 @@ pub fn remove_aliases(fields: &mut Fields) -> usize {
 /// Call it after [`Fields::strip_hop_by_hop`].
 pub fn apply(head: &mut RequestHead, hop: &Hop<'_>) {
     let Hop { peer, scheme, trusted, websocket, server } = *hop;
-    if trusted {
-        remove_aliases(&mut head.fields);
-    } else {
-        remove_all(&mut head.fields);
-    }
     let mut found = Found::default();
     if trusted {
+        // Even it has no reason to send an alias, which the origin may read as the real one.
+        head.fields.retain_entries(|id, name, _| !is_alias(id, name));
         found.look(&head.fields);
+    } else {
+        remove_all(&mut head.fields);
     }
     if !found.real_ip {
         head.fields.append_with(Known::XRealIp, |out| push_ip(peer, out));
@@ -149,11 +137,6 @@ pub fn append_for(fields: &mut Fields, peer: IpAddr) {
     fields.join_with(Known::XForwardedFor, b", ", Some(|out: &mut Vec<u8>| push_ip(peer, out)));
 }
 
-/// Sets `X-Real-Ip`.
-pub fn set_real_ip(fields: &mut Fields, peer: IpAddr) {
-    fields.set_with(Known::XRealIp, |out| push_ip(peer, out));
-}
-
 /// Sets `X-Forwarded-Proto`.
 pub fn set_proto(fields: &mut Fields, scheme: Scheme, websocket: bool) {
     let text = proto(scheme, websocket);
@@ -172,7 +155,7 @@ pub fn set_host(head: &mut RequestHead) {
 }
 
 /// Sets `X-Forwarded-Server`. A name with control bytes is not set.
-pub fn set_server(fields: &mut Fields, server: &str) {
+fn set_server(fields: &mut Fields, server: &str) {
     // The only errors are a name that is no value, and a message that is full.
     let _ = fields.set(Known::XForwardedServer, server.as_bytes());
 }
@@ -210,12 +193,5 @@ fn is_alias(id: u8, name: &[u8]) -> bool {
         && FORWARDING.iter().any(|known| folded_eq(known.as_str().as_bytes(), name))
 }
 
-const fn forwarding_table() -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut at = 0;
-    while at < FORWARDING.len() {
-        table[FORWARDING[at] as usize] = true;
-        at += 1;
-    }
-    table
-}
+#[cfg(test)]
+mod tests;

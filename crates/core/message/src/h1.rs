@@ -15,11 +15,8 @@ mod head;
 mod scan;
 mod write;
 
-#[cfg(test)]
-mod tests;
-
 pub use crate::error::{ErrorClass, ParseError};
-pub use body::{BodyError, BodyLimits, BodyReader, Decoded, is_trailer_allowed};
+pub use body::{BodyError, BodyReader, Decoded, is_trailer_allowed};
 pub use framing::BodyFraming;
 pub(crate) use framing::parse_content_length;
 pub use head::{HeadLimits, Parsed, RequestFacts, ResponseFacts, parse_request, parse_response};
@@ -28,3 +25,6 @@ pub use write::{
     CONTINUE, Persistence, write_chunk_head, write_last_chunk, write_request, write_response,
     write_upgrade_request,
 };
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,6 @@
 //! [`RequestHead::begin_h2`], [`RequestHead::append_h2`] for each field and
 //! [`RequestHead::finish_h2`]; what it refuses is a stream error there.
 
-#[cfg(test)]
-mod tests;
-
 use crate::bytes::is_token;
 use crate::error::ParseError;
 use crate::fields::{Fields, InvalidFieldValue};
@@ -29,6 +26,7 @@ impl RequestHead {
     /// RFC 8441 it is not.
     ///
     /// # Errors
+    ///
     /// When the method, the authority or the path is not acceptable.
     pub fn begin_h2(
         &mut self,
@@ -71,6 +69,7 @@ impl RequestHead {
     /// Adds a field. A Host field becomes the authority, or must equal it.
     ///
     /// # Errors
+    ///
     /// When the field is malformed, belongs to a connection of HTTP/1, or exceeds `limits`.
     pub fn append_h2(
         &mut self,
@@ -96,6 +95,7 @@ impl RequestHead {
     /// field again (RFC 9113 section 8.2.3).
     ///
     /// # Errors
+    ///
     /// When the authority is missing, or `Content-Length` is malformed or repeated.
     pub fn finish_h2(&mut self) -> Result<(), ParseError> {
         if self.authority().is_empty() {
@@ -121,6 +121,7 @@ impl ResponseHead {
     /// Adds a field.
     ///
     /// # Errors
+    ///
     /// When the field is malformed, belongs to a connection of HTTP/1, or exceeds `limits`.
     pub fn append_h2(
         &mut self,
@@ -139,6 +140,7 @@ impl Fields {
     /// The value of `Content-Length`; `None` when there is none.
     ///
     /// # Errors
+    ///
     /// When it is not a decimal number of 64 bits, or is repeated.
     pub fn content_length(&self) -> Result<Option<u64>, ParseError> {
         let mut values = self.get_all(Known::ContentLength);
@@ -194,3 +196,6 @@ fn check_field(name: &[u8], value: &[u8]) -> Result<u8, ParseError> {
         _ => Ok(id),
     }
 }
+
+#[cfg(test)]
+mod tests;

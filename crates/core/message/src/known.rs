@@ -228,6 +228,17 @@ const fn slot(name: &[u8], multiplier: u64) -> usize {
     (key.wrapping_mul(multiplier) >> (64 - TABLE_BITS)) as usize
 }
 
+/// Which ids are those of `names`.
+pub(crate) const fn ids_of(names: &[Known]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < names.len() {
+        table[names[at] as usize] = true;
+        at += 1;
+    }
+    table
+}
+
 const fn find_multiplier() -> u64 {
     let mut multiplier = 0x9e37_79b9_7f4a_7c15u64;
     let mut tries = 0;

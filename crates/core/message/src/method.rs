@@ -47,6 +47,7 @@ impl Method {
     /// Reads a method. Only a method that is not in RFC 9110 or RFC 5789 allocates.
     ///
     /// # Errors
+    ///
     /// When the bytes are not a token (RFC 9110 section 5.6.2) or too long.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidMethod> {
         Ok(match bytes {

@@ -43,6 +43,7 @@ impl FieldName {
     /// Checks and lower-cases a name.
     ///
     /// # Errors
+    ///
     /// When `name` is not a token or longer than [`FieldName::BYTES_MAX`].
     pub fn new(name: &str) -> Result<Self, InvalidFieldName> {
         if let Some(known) = Known::from_bytes(name.as_bytes()) {

@@ -1,8 +1,5 @@
 //! The canonical path: one reading for every part of the gateway and for the upstream.
 
-#[cfg(test)]
-mod tests;
-
 use thiserror::Error;
 
 use crate::bytes::{ByteSet, hex_value};
@@ -129,6 +126,7 @@ impl InvalidTarget {
 /// For the paths of configuration; requests get theirs when they are parsed.
 ///
 /// # Errors
+///
 /// When `path` does not start with a slash, or has more than one reading.
 pub fn canonical_path(path: &str, rules: &PathRules) -> Result<String, InvalidTarget> {
     let mut out = Vec::with_capacity(path.len());
@@ -341,3 +339,6 @@ const fn class_table() -> [u8; 256] {
     table[b'.' as usize] = SLASH_OR_DOT;
     table
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,12 @@
 //! The head of a request and its canonical view.
 
 mod target;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 
 use crate::authority::{self, InvalidHost};
 use crate::fields::Fields;
+use crate::known::Known;
 use crate::method::Method;
 use crate::path::{self, InvalidTarget, PathRules};
 use crate::query::QueryValues;
@@ -63,6 +62,14 @@ impl RequestHead {
         self.host_len = 0;
         self.port = None;
         self.fields.clear();
+    }
+
+    /// Forgets all but what the form of an answer depends on: `Accept` and `Content-Type`.
+    pub(crate) fn keep_answer_form(&mut self) {
+        let fields = std::mem::take(&mut self.fields);
+        self.clear();
+        self.fields = fields;
+        self.fields.retain_ids(|id| id == Known::Accept as u8 || id == Known::ContentType as u8);
     }
 
     /// The method.
@@ -140,6 +147,7 @@ impl RequestHead {
     /// Sets `host[:port]`; empty removes it.
     ///
     /// # Errors
+    ///
     /// When it is not a host with an optional port; nothing changes then.
     pub fn set_authority(&mut self, authority: &str) -> Result<(), InvalidHost> {
         if authority.is_empty() {
@@ -168,6 +176,7 @@ impl RequestHead {
     /// Sets the path and keeps the query.
     ///
     /// # Errors
+    ///
     /// When `path` differs from its canonical form ([`InvalidTarget::NotCanonical`]) or has
     /// none; nothing changes then. What [`PathRules`] can allow is taken: it was judged when the
     /// request was parsed.
@@ -189,6 +198,7 @@ impl RequestHead {
     /// Sets or removes the query.
     ///
     /// # Errors
+    ///
     /// When it holds a control byte, a space, a `#` or a byte that is not ASCII; nothing changes
     /// then.
     pub fn set_query(&mut self, query: Option<&str>) -> Result<(), InvalidTarget> {
@@ -257,3 +267,6 @@ impl fmt::Debug for RequestHead {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,11 +47,6 @@ impl ResponseHead {
     pub(crate) fn set_version(&mut self, version: Version) {
         self.version = version;
     }
-
-    /// Whether this is an interim response (1xx) that another one follows; `101` is final.
-    pub fn is_interim(&self) -> bool {
-        matches!(self.status, 100 | 102..=199)
-    }
 }
 
 impl Default for ResponseHead {

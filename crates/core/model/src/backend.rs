@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weft_resilience::settings::{OutlierSettings, PickerKind};
+use weft_resilience::settings::{BudgetSettings, OutlierSettings, PickerKind};
 
 use crate::id::BackendId;
 use crate::route::StickyCookie;
@@ -30,6 +30,8 @@ pub struct Backend {
     pub outlier: Option<OutlierSettings>,
     /// A new endpoint's share grows to its full weight over this time; zero is at once.
     pub slow_start: Duration,
+    /// Bounds retries as a share of requests, in each worker by itself; `None` is no bound.
+    pub retry_budget: Option<BudgetSettings>,
     /// Connections.
     pub pool: PoolSettings,
     /// The `Host` sent.

@@ -48,4 +48,9 @@ ids! {
     BackendId;
     /// Live state of one policy at one place: `middleware/shop/limit@ingressroute/shop/checkout/0`.
     PolicyId;
+    /// A service by its full host name, lower case: `payments.shop.svc.cluster.local`, or a host
+    /// outside of the cluster that a ServiceEntry names.
+    ServiceName;
+    /// A workload, by namespace and name: `shop/payments-7d4`.
+    WorkloadName;
 }

@@ -10,7 +10,9 @@
 
 pub mod backend;
 pub mod id;
+pub mod identity;
 pub mod listener;
+pub mod mesh;
 pub mod outcome;
 pub mod policy;
 pub mod route;

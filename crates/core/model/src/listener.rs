@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use weft_message::PathRules;
 
 use crate::id::ListenerId;
 use crate::route::{Route, TcpRoute};
@@ -28,6 +29,8 @@ pub struct Listener {
     pub forwarded_from: Vec<IpNet>,
     /// Bounds on what a peer may send.
     pub limits: Limits,
+    /// What of a path is taken that other readers may take for something else; nothing by default.
+    pub path_rules: PathRules,
     /// What is served without TLS; `None` when nothing is.
     pub plain: Option<Served>,
     /// What is served on TLS connections; `None` when nothing is.
@@ -183,6 +186,9 @@ pub struct Limits {
     pub h2_streams_max: u32,
     /// Streams reset by one peer within ten seconds before the connection is ended.
     pub h2_resets_max: u32,
+    /// Control frames and empty frames of one peer within ten seconds before the connection is
+    /// ended, besides ten for each request and for each DATA frame that it was sent.
+    pub h2_control_frames_max: u32,
     /// Bytes that one HTTP/2 connection may have in flight to us.
     pub h2_connection_window_bytes: u32,
     /// The same for one stream.
@@ -207,6 +213,7 @@ impl Limits {
         body_idle_timeout: Duration::from_secs(60), // Traefik's readTimeout, but per read
         h2_streams_max: 250,                        // Traefik's and Go's
         h2_resets_max: 200,                         // a browser closing a page stays below
+        h2_control_frames_max: 1_000,               // clients send some at the start, then few
         h2_connection_window_bytes: 1 << 20,        // 16 streams at full window
         h2_stream_window_bytes: 64 << 10,           // one bulk buffer
         connection_memory_bytes_max: 4 << 20,       // windows plus queued responses

@@ -116,6 +116,8 @@ reasons! {
     PolicyUnenforceable = "policy_unenforceable", 503, Gateway, "this route is not served";
     /// The backend that the route names does not exist or may not be used.
     InvalidBackend = "invalid_backend", 500, Gateway, "this route has no valid backend";
+    /// A body has to be held, and there is no room for it at present.
+    NoRoom = "no_room", 503, Gateway, "the gateway has no room for this message at present";
     /// The client went away before the answer was complete.
     ClientGone = "client_gone", 499, Downstream, "";
     /// The process is shutting down.

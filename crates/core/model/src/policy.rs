@@ -114,6 +114,42 @@ pub enum StepKind {
     Refuse(Refusal),
 }
 
+// === impl StepKind ===
+
+impl StepKind {
+    /// Whether it keeps requests from what is behind it: authentication, authorization, limits.
+    /// What may be served without it is decided by this.
+    pub fn protects(&self) -> bool {
+        match self {
+            Self::SecureHeaders(headers) => !headers.allowed_hosts.is_empty(),
+            Self::IpAllowList(_)
+            | Self::BasicAuth(_)
+            | Self::ForwardAuth(_)
+            | Self::RateLimit { .. }
+            | Self::InFlight { .. }
+            | Self::Refuse(_) => true,
+            Self::AddPrefix(_)
+            | Self::StripPrefix(_)
+            | Self::StripPrefixRegex(_)
+            | Self::ReplacePath(_)
+            | Self::ReplacePathRegex { .. }
+            | Self::Rewrite(_)
+            | Self::RedirectScheme { .. }
+            | Self::RedirectRegex { .. }
+            | Self::Redirect(_)
+            | Self::RequestHeaders(_)
+            | Self::ResponseHeaders(_)
+            | Self::Cors(_)
+            | Self::CircuitBreaker(_)
+            | Self::Retry(_)
+            | Self::Buffering(_)
+            | Self::Errors(_)
+            | Self::Compress(_)
+            | Self::Mirror { .. } => false,
+        }
+    }
+}
+
 /// An answer of our own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -307,13 +343,17 @@ pub struct ForwardAuth {
 pub struct RetryPolicy {
     /// Tries in all, the first included; at least 1.
     pub attempts: u32,
-    /// First wait; grows by 1.5 up to twice itself, with jitter; zero is at once.
+    /// Bound of the first wait; grows by 1.5 up to twice itself, and a wait is drawn below it; zero
+    /// is at once.
     pub initial_interval: Duration,
+    /// No wait is shorter; zero leaves all to chance.
+    pub interval_min: Duration,
     /// No new try after this.
     pub timeout: Option<Duration>,
     /// Statuses that count as failed, inclusive ranges.
     pub statuses: Vec<(u16, u16)>,
-    /// Bodies up to this are kept to be sent again.
+    /// Bodies up to this, and to what the gateway itself allows, are kept to be sent again; larger
+    /// ones are sent once.
     pub body_bytes_max: u64,
     /// Retry when the connection failed.
     pub on_network_error: bool,

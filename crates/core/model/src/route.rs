@@ -30,7 +30,8 @@ pub struct Route {
     pub timeouts: Timeouts,
 }
 
-/// A position in the user's documents.
+/// The rule in the user's documents. Its line is in [`crate::Snapshot::lines`]: a route that only
+/// moved in its file is the same route.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
     /// `IngressRoute`.
@@ -39,8 +40,6 @@ pub struct Origin {
     pub name: Box<str>,
     /// File path as given, empty when not from a file.
     pub file: Box<str>,
-    /// Line, from 1.
-    pub line: u32,
     /// The rule as the user wrote it, or a rendering of it.
     pub rule: Box<str>,
 }

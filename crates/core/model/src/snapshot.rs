@@ -1,6 +1,6 @@
 //! One generation of configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,6 +28,9 @@ pub struct Snapshot {
     pub listeners: Vec<Arc<Listener>>,
     /// Every destination that a route names.
     pub backends: BTreeMap<BackendId, Arc<Backend>>,
+    /// The lines of the users' files, from 1, at which the rules of routes stand. Kept apart from
+    /// the routes, so that lines that move change nothing else.
+    pub lines: HashMap<RouteId, u32>,
 }
 
 // === impl Snapshot ===
@@ -45,6 +48,11 @@ impl Snapshot {
     /// The names of all steps, under which live state is kept.
     pub fn policies(&self) -> impl Iterator<Item = &PolicyId> {
         self.routes().flat_map(|route| route.steps.iter().map(|step| &step.id))
+    }
+
+    /// The line of its file at which the rule of a route stands, from 1; 0 when unknown.
+    pub fn line(&self, id: &RouteId) -> u32 {
+        self.lines.get(id).copied().unwrap_or(0)
     }
 
     /// The route of that name.

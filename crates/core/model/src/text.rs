@@ -36,7 +36,7 @@ impl Pattern {
             .size_limit(PATTERN_SIZE_BYTES_MAX)
             .build()
             .map(|regex| Self(Arc::new(regex)))
-            .map_err(|error| InvalidPattern { pattern: text.into(), reason: error.to_string() })
+            .map_err(|error| InvalidPattern::new(text, &error))
     }
 
     /// Compiles `text` so that it must match the whole input.
@@ -62,6 +62,22 @@ impl Pattern {
     /// The source text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+}
+
+// === impl InvalidPattern ===
+
+impl InvalidPattern {
+    fn new(pattern: &str, error: &regex::Error) -> Self {
+        // The library draws the place over several lines; its last says what is wrong.
+        let text = error.to_string();
+        let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        Self { pattern: pattern.into(), reason: reason.into() }
+    }
+
+    /// What is wrong, without the pattern.
+    pub fn reason(&self) -> &str {
+        &self.reason
     }
 }
 

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weft_message::{AsFieldName, Known, Method, RequestHead, ResponseHead, reason_phrase};
+use weft_message::{AsFieldName, Known, RequestHead, ResponseHead, reason_phrase};
 use weft_model::outcome::Reason;
 use weft_model::policy::Refusal;
 
@@ -23,7 +23,7 @@ use crate::media;
 pub struct DirectResponse {
     /// Status and fields. The framing (`Content-Length`) is the codec's.
     pub head: ResponseHead,
-    /// The body; empty in an answer to `HEAD`.
+    /// The body. In an answer to `HEAD` it says the length only: whoever sends it leaves it out.
     pub body: Cow<'static, [u8]>,
     /// Sets the label of metrics and the field of the access log.
     pub reason: Reason,
@@ -48,8 +48,6 @@ pub enum Form {
 pub struct Asker<'a> {
     /// How to tell.
     pub form: Form,
-    /// The method is `HEAD`: no body.
-    pub head_only: bool,
     /// Identifies the request, for a problem document; empty when there is none.
     pub request_id: &'a str,
 }
@@ -70,7 +68,6 @@ pub fn error_with_status(reason: Reason, status: u16, asker: Asker<'_>) -> Direc
         Form::Problem => problem_answer(reason, status, asker.request_id, &mut head),
         Form::Grpc => grpc_answer(reason, status, &mut head),
     };
-    let body = if asker.head_only { Cow::Borrowed(&b""[..]) } else { body };
     DirectResponse { head, body, reason, detail: None }
 }
 
@@ -154,7 +151,7 @@ impl DirectResponse {
 // === impl Asker ===
 
 impl<'a> Asker<'a> {
-    /// Reads `Accept`, `Content-Type`, `X-Request-Id` and the method.
+    /// Reads `Accept`, `Content-Type` and `X-Request-Id`.
     pub fn of(head: &'a RequestHead) -> Self {
         let grpc = head.fields.get(Known::ContentType).is_some_and(is_grpc);
         let form = if grpc {
@@ -164,11 +161,7 @@ impl<'a> Asker<'a> {
         } else {
             Form::Text
         };
-        Self {
-            form,
-            head_only: *head.method() == Method::Head,
-            request_id: head.fields.get_str(Known::XRequestId).unwrap_or_default(),
-        }
+        Self { form, request_id: head.fields.get_str(Known::XRequestId).unwrap_or_default() }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The path is canonical before and after. Where an edit leaves something that is not (`/api`
 //! stripped from `/api../admin`), the request is refused: the route was chosen for another path
-//! than the upstream would read.
+//! than the upstream would read. What configuration adds is text, and escaped where a path cannot
+//! hold it.
 
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use weft_model::policy::{PathRewrite, Rewrite};
 use weft_model::text::Pattern;
 
 use crate::expand::{Template, replace_all};
+use crate::media;
 use crate::step::{RequestContext, Verdict};
 
 /// Puts `prefix` in front of the path. A slash at its end and the path's first one are one.
@@ -93,10 +95,13 @@ pub(crate) fn replace_path_regex(
         ctx.scratch.insert(0, '/');
     }
     match note_replaced_path(ctx) {
-        Verdict::Continue => match ctx.head.set_path(ctx.scratch) {
-            Ok(()) => Verdict::Continue,
-            Err(error) => refuse_path(ctx, Reason::AmbiguousTarget, error),
-        },
+        Verdict::Continue => {
+            let set = ctx.head.set_path(ctx.scratch);
+            match set.or_else(|_| ctx.head.set_path(&escaped(ctx.scratch))) {
+                Ok(()) => Verdict::Continue,
+                Err(error) => refuse_path(ctx, Reason::AmbiguousTarget, error),
+            }
+        }
         refused => refused,
     }
 }
@@ -195,15 +200,32 @@ fn note_replaced_path(ctx: &mut RequestContext<'_>) -> Verdict {
 /// elements of configuration before them. When that is not canonical the configuration is not, and
 /// its author meant the canonical form.
 fn set_configured_path(ctx: &mut RequestContext<'_>) -> Verdict {
-    let set = match ctx.head.set_path(ctx.scratch) {
-        Err(InvalidTarget::NotCanonical) => canonical_path(ctx.scratch, &PathRules::PERMISSIVE)
-            .and_then(|path| ctx.head.set_path(&path)),
-        set => set,
-    };
+    let set = ctx.head.set_path(ctx.scratch).or_else(|_| {
+        canonical_path(&escaped(ctx.scratch), &PathRules::PERMISSIVE)
+            .and_then(|path| ctx.head.set_path(&path))
+    });
     match set {
         Ok(()) => Verdict::Continue,
         Err(error) => refuse_path(ctx, Reason::Internal, error),
     }
+}
+
+/// `path` with what cannot stand in a path escaped: a space, `?`, letters beyond ASCII. That comes
+/// from configuration, where it is text (as in Traefik, whose paths are decoded ones); the path of
+/// a request holds no such thing.
+#[cold]
+fn escaped(path: &str) -> String {
+    const PLAIN: &[u8] = b"-._~!$&'()*+,;=:@/[]";
+    let mut out = String::with_capacity(path.len() + 8);
+    let mut rest = path.as_bytes();
+    while let [byte, after @ ..] = rest {
+        let is_escape = *byte == b'%'
+            && matches!(after, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
+        let plain = |byte: u8| is_escape || byte.is_ascii_alphanumeric() || PLAIN.contains(&byte);
+        media::percent_encode(&[*byte], plain, &mut out);
+        rest = after;
+    }
+    out
 }
 
 #[cold]

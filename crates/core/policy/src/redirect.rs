@@ -175,8 +175,6 @@ fn respond(status: u16, location: String, ctx: &RequestContext<'_>) -> Verdict {
         return ctx.refuse_field(Known::Location.as_str(), error);
     }
     put(&mut answer.head, Known::ContentType, "text/plain; charset=utf-8");
-    if *ctx.head.method() != Method::Head {
-        answer.body = Cow::Borrowed(reason_phrase(status).as_bytes());
-    }
+    answer.body = Cow::Borrowed(reason_phrase(status).as_bytes());
     Verdict::respond(answer)
 }

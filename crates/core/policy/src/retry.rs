@@ -51,6 +51,7 @@ pub fn may_retry(policy: &RetryPolicy, method: &Method, facts: AttemptFacts) -> 
     let RetryPolicy {
         attempts,
         initial_interval: _,
+        interval_min: _,
         timeout,
         statuses,
         body_bytes_max: _,

@@ -31,8 +31,8 @@ pub struct Attempts {
 
 /// The waits between the tries of one request.
 ///
-/// Each is even between zero and a bound (full jitter), and the bound grows by the factor up to the
-/// maximum: who failed together does not come back together.
+/// Each is even between the minimum and a bound (with a minimum of zero: full jitter), and the bound
+/// grows by the factor up to the maximum: who failed together does not come back together.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     settings: BackoffSettings,
@@ -110,7 +110,8 @@ impl Backoff {
 
     /// The next wait.
     pub fn next(&mut self, rng: &Rng) -> Duration {
-        let wait = jitter::full(self.bound, rng);
+        let low = self.settings.interval_min;
+        let wait = jitter::between(low, self.bound.max(low), rng);
         let grown = jitter::scale(self.bound, self.settings.factor.max(1.0));
         self.bound = grown.min(self.settings.interval_max);
         wait

@@ -119,6 +119,8 @@ pub struct OutlierSettings {
 pub struct BackoffSettings {
     /// Bound of the first wait; zero never waits.
     pub initial_interval: Duration,
+    /// No wait is shorter, whatever the bounds say; zero leaves all to chance.
+    pub interval_min: Duration,
     /// Each further bound is this much larger; 1 or more, a smaller one counts as 1.
     pub factor: f64,
     /// No bound is above this.
@@ -129,7 +131,12 @@ impl BackoffSettings {
     /// Traefik's `retry`: grows by 1.5 and never above twice the first interval.
     #[must_use]
     pub const fn traefik(initial_interval: Duration) -> Self {
-        Self { initial_interval, factor: 1.5, interval_max: initial_interval.saturating_mul(2) }
+        Self {
+            initial_interval,
+            interval_min: Duration::ZERO,
+            factor: 1.5,
+            interval_max: initial_interval.saturating_mul(2),
+        }
     }
 }
 

@@ -6,7 +6,9 @@ mod tests;
 use std::net::IpAddr;
 
 use crate::kind::{Kind, KindInfo};
+use crate::metadata::{SLOW_START, annotation};
 use crate::read::{Field, Reader};
+use crate::resource::Spanned;
 
 /// The group of Istio's traffic kinds.
 pub const NETWORKING: &str = "networking.istio.io";
@@ -37,6 +39,8 @@ pub struct ServiceEntry {
     pub resolution: Resolution,
     /// Addresses, or names to resolve.
     pub endpoints: Vec<EntryEndpoint>,
+    /// The annotation `weftway.io/slow-start`, as written.
+    pub slow_start: Option<Spanned<Box<str>>>,
 }
 
 /// A port of a ServiceEntry.
@@ -96,6 +100,7 @@ impl EntryEndpoint {
 }
 
 fn read(reader: &Reader<'_, '_>) -> Option<ServiceEntry> {
+    let slow_start = annotation(reader, SLOW_START);
     reader.require("spec")?.nested(|spec| {
         spec.ignored("exportTo", "every namespace sees it");
         spec.ignored("subjectAltNames", "TLS towards this host is set up by the route's dialect");
@@ -110,7 +115,7 @@ fn read(reader: &Reader<'_, '_>) -> Option<ServiceEntry> {
             spec.error("a ServiceEntry needs at least one host", None);
         }
         check_static(spec, resolution, &endpoints);
-        Some(ServiceEntry { hosts, addresses, ports, resolution, endpoints })
+        Some(ServiceEntry { hosts, addresses, ports, resolution, endpoints, slow_start })
     })
 }
 

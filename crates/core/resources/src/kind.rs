@@ -3,7 +3,7 @@
 use crate::gateway_api;
 use crate::istio;
 use crate::kubernetes;
-use crate::read::Reader;
+use crate::read::{Reader, nearest};
 use crate::traefik;
 
 /// What a resource says, by kind.
@@ -143,4 +143,15 @@ pub fn known_api_versions(kind: &str) -> Vec<&'static str> {
         .filter(|info| info.kind == kind)
         .flat_map(|info| info.api_versions.iter().copied())
         .collect()
+}
+
+/// The kind of this version's group whose name is nearest, to tell a slip from an unknown kind.
+pub fn nearest_kind(api_version: &str, kind: &str) -> Option<&'static str> {
+    let group = |version: &str| version.split_once('/').map(|(group, _)| group.to_owned());
+    let wanted = group(api_version)?;
+    let infos = DIALECTS.iter().flat_map(|kinds| kinds.iter());
+    let same = infos.filter(|info| {
+        info.api_versions.iter().any(|version| group(version).as_ref() == Some(&wanted))
+    });
+    nearest(kind, same.map(|info| info.kind))
 }

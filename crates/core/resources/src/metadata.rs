@@ -1,7 +1,8 @@
 //! `apiVersion`, `kind` and `metadata`: what all Kubernetes objects share.
 
-use crate::read::{Field, Reader};
-use crate::resource::DEFAULT_NAMESPACE;
+use crate::problem::Severity;
+use crate::read::{Field, Path, Reader, nearest};
+use crate::resource::{DEFAULT_NAMESPACE, Spanned};
 
 /// The head of a Kubernetes object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,6 +18,15 @@ pub struct Metadata {
     /// `metadata.creationTimestamp` as written.
     pub created: Box<str>,
 }
+
+/// What annotations of ours begin with.
+const OWN_PREFIX: &str = "weftway.io/";
+
+/// How long the share of a new endpoint takes to grow to its full weight.
+pub(crate) const SLOW_START: &str = "weftway.io/slow-start";
+
+/// Annotations of ours, and the kinds that have them.
+const OWN: &[(&str, &[&str])] = &[(SLOW_START, &["Service", "ServiceEntry"])];
 
 /// What the API server or `kubectl` adds; it says nothing about what the user wants.
 const BOOKKEEPING: &[&str] = &[
@@ -53,6 +63,41 @@ pub fn metadata(reader: &Reader<'_, '_>) -> Option<Metadata> {
             created: created.unwrap_or_default(),
         })
     })
+}
+
+/// The text of an annotation of the document that `reader` stands on, with its place.
+pub(crate) fn annotation(reader: &Reader<'_, '_>, name: &str) -> Option<Spanned<Box<str>>> {
+    let metadata = reader.take("metadata")?;
+    let value = metadata.node().find("annotations")?.find(name)?;
+    let text = value.as_scalar()?.text.clone();
+    Some(Spanned { value: text, at: value.at })
+}
+
+/// Says which annotations of ours have no effect on an object of this kind.
+pub(crate) fn check_own_annotations(reader: &Reader<'_, '_>, kind: &str) {
+    let Some(metadata) = reader.take("metadata") else { return };
+    let entries = metadata.node().find("annotations").and_then(|node| node.as_map());
+    for entry in entries.unwrap_or_default() {
+        if !entry.key.starts_with(OWN_PREFIX) {
+            continue;
+        }
+        let (message, fix) = match OWN.iter().find(|(name, _)| **name == *entry.key) {
+            Some((_, kinds)) if kinds.contains(&kind) => continue,
+            Some((_, kinds)) => (
+                format!("it has no effect on a {kind}"),
+                Some(format!("put it on the {}", kinds[0])),
+            ),
+            None => {
+                let known = nearest(&entry.key, OWN.iter().map(|(name, _)| *name));
+                let fix = known.map(|name| format!("did you mean `{name}`?"));
+                ("it is not known and has no effect".to_owned(), fix)
+            }
+        };
+        let metadata = Path::Key(&Path::Root, "metadata");
+        let annotations = Path::Key(&metadata, "annotations");
+        let path = Path::Key(&annotations, &entry.key);
+        reader.sink().report(Severity::Warning, entry.at, path, message, fix);
+    }
 }
 
 fn pairs(field: Option<Field<'_, '_>>) -> Box<[(Box<str>, Box<str>)]> {

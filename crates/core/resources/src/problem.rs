@@ -1,9 +1,16 @@
 //! What is wrong with a document, and where.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 
-/// A position in a file.
+/// A position in a file, or in a part of one, whose first line is then 1.
+///
+/// What is read from a part of a file speaks of places in that part. So it stays the same when the
+/// part moves, and where it stands now is added when somebody wants to know
+/// ([`Pos::from_line`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Pos {
     /// Line, from 1; 0 when unknown.
@@ -30,7 +37,7 @@ pub struct Problem {
     pub severity: Severity,
     /// File as given.
     pub file: Arc<str>,
-    /// Where in the file.
+    /// Where in the file; of a problem that a resource keeps, where in the resource.
     pub at: Pos,
     /// Field, such as `spec.routes[0].match`; empty for the document as a whole.
     pub path: Box<str>,
@@ -45,9 +52,33 @@ pub struct Problem {
 // === impl Pos ===
 
 impl Pos {
+    /// Where a file or a part of one begins.
+    pub const FIRST: Self = Self { line: 1, column: 1 };
+
     /// A position from its parts, both from 1.
     pub fn new(line: u32, column: u32) -> Self {
         Self { line, column }
+    }
+
+    /// Where this place of a file is in the part that begins at `first_line`.
+    ///
+    /// A place before that part, which an alias leads to, has a line that wraps round;
+    /// [`Pos::from_line`] finds it again. A place that is not known stays so.
+    #[must_use]
+    pub fn within(self, first_line: u32) -> Self {
+        if self == Self::default() {
+            return self;
+        }
+        Self { line: self.line.wrapping_sub(first_line).wrapping_add(1), ..self }
+    }
+
+    /// Where this place of a part is in the file in which the part begins at `first_line`.
+    #[must_use]
+    pub fn from_line(self, first_line: u32) -> Self {
+        if self == Self::default() {
+            return self;
+        }
+        Self { line: self.line.wrapping_add(first_line).wrapping_sub(1), ..self }
     }
 }
 
@@ -85,25 +116,29 @@ impl Problem {
         self
     }
 
+    /// The same for a part of the file that begins at `first_line`.
+    #[must_use]
+    pub fn from_line(mut self, first_line: u32) -> Self {
+        self.at = self.at.from_line(first_line);
+        self
+    }
+
     /// Whether it keeps something from being in force.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
 
-    /// The same problem as plain text over several lines, with the line of `source` (the file's
-    /// text) that it points at, unless that holds a secret.
-    pub fn render(&self, source: Option<&str>) -> String {
+    /// The same problem as plain text over several lines, with the line of the file that it points
+    /// at, unless that holds a secret.
+    pub fn render(&self, line: Option<&str>) -> String {
         let mut out = self.to_string();
         out.push('\n');
-        let source = source.filter(|_| !self.is_secret);
-        let line = (self.at.line as usize)
-            .checked_sub(1)
-            .and_then(|index| source.and_then(|text| text.lines().nth(index)));
-        if let Some(line) = line {
+        if let Some(line) = line.filter(|_| !self.is_secret) {
             let number = self.at.line.to_string();
             let gutter = " ".repeat(number.len());
-            out.push_str(&format!("  {number} | {}\n", shorten(line)));
-            let column = (self.at.column.max(1) as usize - 1).min(EXCERPT_COLUMNS_MAX);
+            let column = self.at.column.max(1) as usize - 1;
+            let (line, column) = cut(line, column);
+            out.push_str(&format!("  {number} | {line}\n"));
             // The marker line repeats tabs, so that it lines up however wide they are shown.
             let indent: String = line
                 .chars()
@@ -140,9 +175,20 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Longer lines are cut in excerpts.
+/// Of longer lines, the part around the place is shown.
 const EXCERPT_COLUMNS_MAX: usize = 160;
 
-fn shorten(line: &str) -> String {
-    line.chars().take(EXCERPT_COLUMNS_MAX).filter(|c| *c == '\t' || !c.is_control()).collect()
+/// The part of a line that is shown, and where in it the column is.
+fn cut(line: &str, column: usize) -> (String, usize) {
+    let shown = |text: &str, from: usize| -> String {
+        let part = text.chars().skip(from).take(EXCERPT_COLUMNS_MAX);
+        part.map(|c| if c == '\t' || !c.is_control() { c } else { ' ' }).collect()
+    };
+    // The file may have changed since.
+    let column = column.min(line.chars().count());
+    if column < EXCERPT_COLUMNS_MAX {
+        return (shown(line, 0), column);
+    }
+    let from = column - EXCERPT_COLUMNS_MAX / 2;
+    (format!("… {}", shown(line, from)), column - from + 2)
 }

@@ -19,10 +19,11 @@ use crate::yaml::{Entry, Node};
 pub use field::Field;
 pub use suggest::nearest;
 
-/// Where problems of one file go.
+/// Where problems of one part of a file go.
 #[derive(Debug)]
 pub struct Sink {
     file: Arc<str>,
+    first_line: u32,
     problems: RefCell<Vec<Problem>>,
 }
 
@@ -52,14 +53,20 @@ pub struct Reader<'d, 'p> {
 // === impl Sink ===
 
 impl Sink {
-    /// A sink for problems of `file`.
-    pub fn new(file: Arc<str>) -> Self {
-        Self { file, problems: RefCell::default() }
+    /// A sink for problems of the part of `file` that begins at `first_line`. Whatever is read
+    /// through it has its places counted from there.
+    pub fn new(file: Arc<str>, first_line: u32) -> Self {
+        Self { file, first_line, problems: RefCell::default() }
     }
 
     /// The file.
     pub fn file(&self) -> &Arc<str> {
         &self.file
+    }
+
+    /// Where a place of the text is in the part that is read.
+    fn place(&self, at: Pos) -> Pos {
+        at.within(self.first_line)
     }
 
     /// Adds a problem.
@@ -112,11 +119,18 @@ impl<'d, 'p> Reader<'d, 'p> {
     pub fn new(node: &'d Node, path: Path<'p>, sink: &'p Sink) -> Option<Self> {
         let Some(entries) = node.as_map() else {
             let message = format!("expected a map, found {}", node.describe());
-            sink.report(Severity::Error, node.at, path, message, None);
+            sink.report(Severity::Error, sink.place(node.at), path, message, None);
             return None;
         };
         let taken = entries.iter().map(|_| Cell::new(false)).collect();
-        Some(Self { entries, at: node.at, path, sink, taken, asked: RefCell::default() })
+        Some(Self {
+            entries,
+            at: sink.place(node.at),
+            path,
+            sink,
+            taken,
+            asked: RefCell::default(),
+        })
     }
 
     /// Where the map begins.
@@ -278,7 +292,7 @@ impl<'d, 'p> Reader<'d, 'p> {
             };
             let path = Path::Key(&self.path, &entry.key);
             let message = format!("unknown field `{}`", entry.key);
-            self.sink.report(Severity::Error, entry.at, path, message, Some(fix));
+            self.sink.report(Severity::Error, self.sink.place(entry.at), path, message, Some(fix));
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::problem::Pos;
 pub const DEFAULT_NAMESPACE: &str = "default";
 
 /// One resource as a user wrote it.
+///
+/// All places in it are counted from its own first line, so it is the same wherever it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resource {
     /// Its name among all.
@@ -26,8 +28,6 @@ pub struct Resource {
     pub created: Box<str>,
     /// File it came from.
     pub file: Arc<str>,
-    /// Line of its first field, from 1.
-    pub line: u32,
     /// What it says.
     pub body: Kind,
 }

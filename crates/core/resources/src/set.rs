@@ -5,7 +5,8 @@ mod index;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rapidhash::fast::SeedableState;
@@ -20,8 +21,9 @@ pub use index::Index;
 #[derive(Debug, Clone, Default)]
 pub struct ResourceSet {
     files: Vec<Arc<SourceFile>>,
-    items: Vec<Arc<Item>>,
+    items: Vec<Placed>,
     index: Index,
+    parsed: usize,
 }
 
 /// A file and its documents.
@@ -42,19 +44,27 @@ pub struct Document {
     /// Where its text stands in the file's.
     pub range: std::ops::Range<usize>,
     /// What it holds: one resource, or the many of a `List` or of a file of Traefik's file
-    /// provider.
-    pub items: Vec<Arc<Item>>,
+    /// provider. Their places are counted from the document's first line, so that a document that
+    /// only moved keeps them as they are.
+    pub items: Arc<[Placed]>,
 }
 
-/// One resource, or what is left of it.
+/// An item and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placed {
+    /// Where it begins.
+    pub at: Pos,
+    /// What stands there.
+    pub item: Arc<Item>,
+}
+
+/// One resource, or what is left of it. Places in it are counted from its own first line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
     /// The name of a rejected resource, when it could be read.
     pub rejected: Option<Box<Key>>,
     /// File it stands in.
     pub file: Arc<str>,
-    /// Where it begins.
-    pub at: Pos,
     /// The resource; `None` when an error rejects it.
     pub resource: Option<Arc<Resource>>,
     /// Everything to say about it.
@@ -71,26 +81,28 @@ pub fn load<P: AsRef<str>, T: AsRef<str>>(files: &[(P, T)]) -> ResourceSet {
     load_incremental(&ResourceSet::default(), &changes)
 }
 
-/// The set that results from `previous` when some files change. Documents whose text and place did
-/// not change are not parsed again and keep their `Arc`s, as do resources that come out equal.
+/// The set that results from `previous` when some files change. Documents whose text the file
+/// already held, wherever in it, are not parsed again and keep their `Arc`s, as do resources that
+/// come out equal.
 pub fn load_incremental(previous: &ResourceSet, changes: &[Change<'_>]) -> ResourceSet {
-    let mut files: Vec<Arc<SourceFile>> = previous
-        .files
-        .iter()
-        .filter(|file| !changes.iter().any(|(path, _)| **path == *file.path))
-        .map(Arc::clone)
-        .collect();
+    let changed: HashSet<&str> = changes.iter().map(|(path, _)| *path).collect();
+    let mut files: Vec<Arc<SourceFile>> =
+        previous.files.iter().filter(|file| !changed.contains(&*file.path)).cloned().collect();
+    let mut parsed = 0;
     for (path, text) in changes {
         let Some(text) = text else { continue };
-        let old = previous.file(path);
-        match old {
+        match previous.file(path) {
             Some(old) if *old.text == **text => files.push(Arc::clone(old)),
-            _ => files.push(Arc::new(read_file(path, text, old))),
+            old => {
+                let mut reading = Reading::new(path, old);
+                files.push(Arc::new(reading.file(text)));
+                parsed += reading.parsed;
+            }
         }
     }
     files.sort_by(|left, right| left.path.cmp(&right.path));
     files.dedup_by(|later, first| later.path == first.path);
-    ResourceSet::from_files(files)
+    ResourceSet::from_files(files, parsed)
 }
 
 // === impl ResourceSet ===
@@ -108,13 +120,18 @@ impl ResourceSet {
     }
 
     /// Everything that was found, rejected or not, in order.
-    pub fn items(&self) -> &[Arc<Item>] {
+    pub fn items(&self) -> &[Placed] {
         &self.items
+    }
+
+    /// How many documents were parsed to make this set of the one before.
+    pub fn parsed(&self) -> usize {
+        self.parsed
     }
 
     /// The accepted resources, in order.
     pub fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.items.iter().filter_map(|item| item.resource.as_ref())
+        self.items.iter().filter_map(|placed| placed.item.resource.as_ref())
     }
 
     /// A resource by name.
@@ -122,39 +139,49 @@ impl ResourceSet {
         self.index.get(key)
     }
 
+    /// The line that a problem points at.
+    pub fn line_of(&self, problem: &Problem) -> Option<&str> {
+        self.file(&problem.file)?.line(problem.at.line)
+    }
+
     /// All problems, in the order of files and lines.
     pub fn problems(&self) -> Vec<Problem> {
-        let mut problems: Vec<Problem> =
-            self.items.iter().flat_map(|item| item.problems.iter().cloned()).collect();
+        let mut problems: Vec<Problem> = self.items.iter().flat_map(Placed::problems).collect();
         problems.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
         problems
     }
 
-    fn from_files(files: Vec<Arc<SourceFile>>) -> Self {
-        let mut set = Self { files, ..Self::default() };
-        let documents = set.files.iter().flat_map(|file| &file.documents);
-        let count = documents.map(|document| document.items.len()).sum();
-        set.items.reserve_exact(count);
-        let mut seen: HashMap<&Key, &Item, SeedableState<'static>> =
+    fn from_files(files: Vec<Arc<SourceFile>>, parsed: usize) -> Self {
+        let documents = files.iter().flat_map(|file| &file.documents);
+        let count = documents.clone().map(|document| document.items.len()).sum();
+        let mut items = Vec::with_capacity(count);
+        let mut index = Index::with_capacity(count);
+        let mut seen: HashMap<&Key, (&Item, u32), SeedableState<'static>> =
             HashMap::with_capacity_and_hasher(count, SeedableState::default());
-        for document in set.files.iter().flat_map(|file| &file.documents) {
-            for item in &document.items {
+        for document in documents {
+            for Placed { at, item } in &*document.items {
+                let at = at.from_line(document.line);
                 let Some(key) = item.key() else {
-                    set.items.push(Arc::clone(item));
+                    items.push(Placed { at, item: Arc::clone(item) });
                     continue;
                 };
-                if let Some(first) = seen.insert(key, item) {
-                    seen.insert(key, first);
-                    set.items.push(Arc::new(duplicate(item, first)));
-                    continue;
+                match seen.entry(key) {
+                    Entry::Occupied(first) => {
+                        let item = Arc::new(duplicate(item, at, *first.get()));
+                        items.push(Placed { at, item });
+                        continue;
+                    }
+                    Entry::Vacant(vacant) => {
+                        vacant.insert((item, at.line));
+                    }
                 }
                 if let Some(resource) = &item.resource {
-                    set.index.insert(Arc::clone(resource));
+                    index.insert(Arc::clone(resource), at.line);
                 }
-                set.items.push(Arc::clone(item));
+                items.push(Placed { at, item: Arc::clone(item) });
             }
         }
-        set
+        Self { files, items, index, parsed }
     }
 }
 
@@ -167,6 +194,19 @@ impl PartialEq for ResourceSet {
 
 // === impl SourceFile ===
 
+impl SourceFile {
+    /// A line of a document, from 1.
+    pub fn line(&self, number: u32) -> Option<&str> {
+        let after = self.documents.partition_point(|document| document.line <= number);
+        let document = &self.documents[after.checked_sub(1)?];
+        self.text_of(document).lines().nth((number - document.line) as usize)
+    }
+
+    fn text_of(&self, document: &Document) -> &str {
+        &self.text[document.range.clone()]
+    }
+}
+
 impl std::fmt::Debug for SourceFile {
     /// Leaves the text out: it may hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -174,6 +214,15 @@ impl std::fmt::Debug for SourceFile {
             .field("path", &self.path)
             .field("documents", &self.documents)
             .finish_non_exhaustive()
+    }
+}
+
+// === impl Placed ===
+
+impl Placed {
+    /// Everything to say about it, with its places in the file.
+    pub fn problems(&self) -> impl Iterator<Item = Problem> {
+        self.item.problems.iter().map(|problem| problem.clone().from_line(self.at.line))
     }
 }
 
@@ -194,78 +243,86 @@ impl Item {
     }
 }
 
-fn read_file(path: &str, text: &str, old: Option<&Arc<SourceFile>>) -> SourceFile {
-    let path: Arc<str> = old.map_or_else(|| Arc::from(path), |old| Arc::clone(&old.path));
-    let known = old.map(|old| Known::new(old));
-    let mut by_key = None;
-    let base = text.as_ptr() as usize;
-    let mut documents = Vec::new();
-    for (position, chunk) in yaml::split(text).into_iter().enumerate() {
-        let start = chunk.text.as_ptr() as usize - base;
-        let range = start..start + chunk.text.len();
-        let same = known.as_ref().and_then(|known| known.find(position, chunk));
-        let items = match (same, old) {
-            (Some(document), _) => document.items.clone(),
-            (None, None) => decode::items(&path, chunk).into_iter().map(Arc::new).collect(),
-            (None, Some(old)) => {
-                let by_key = by_key.get_or_insert_with(|| items_by_key(old));
-                let items = decode::items(&path, chunk).into_iter();
-                items.map(|item| keep_equal(item, by_key)).collect()
-            }
-        };
-        documents.push(Document { line: chunk.line, range, items });
-    }
-    documents.shrink_to_fit();
-    SourceFile { path, text: text.into(), documents }
+/// Reads one file, with what is known of its documents as they were before.
+struct Reading<'a> {
+    path: Arc<str>,
+    before: Option<&'a SourceFile>,
+    /// The documents before, by their text; made when something has moved or changed.
+    by_text: Option<HashMap<&'a str, &'a Document, SeedableState<'static>>>,
+    /// The items before; made when something has changed.
+    by_key: Option<HashMap<&'a Key, &'a Arc<Item>, SeedableState<'static>>>,
+    /// How many documents were parsed.
+    parsed: usize,
 }
 
-/// The documents of a file as it was before.
-struct Known<'a> {
-    file: &'a SourceFile,
-    by_line: HashMap<u32, &'a Document>,
-}
+// === impl Reading ===
 
-impl<'a> Known<'a> {
-    fn new(file: &'a SourceFile) -> Self {
-        let by_line = file.documents.iter().map(|document| (document.line, document)).collect();
-        Self { file, by_line }
+impl<'a> Reading<'a> {
+    fn new(path: &str, before: Option<&'a Arc<SourceFile>>) -> Self {
+        let path = before.map_or_else(|| Arc::from(path), |before| Arc::clone(&before.path));
+        Self { path, before: before.map(|file| &**file), by_text: None, by_key: None, parsed: 0 }
     }
 
-    /// The document with the same text at the same place.
-    fn find(&self, position: usize, chunk: yaml::Chunk<'_>) -> Option<&'a Document> {
-        let is_same = |document: &&Document| {
-            document.line == chunk.line && self.file.text[document.range.clone()] == *chunk.text
-        };
+    fn file(&mut self, text: &str) -> SourceFile {
+        let base = text.as_ptr() as usize;
+        let mut documents = Vec::new();
+        for (position, chunk) in yaml::split(text).into_iter().enumerate() {
+            let start = chunk.text.as_ptr() as usize - base;
+            let range = start..start + chunk.text.len();
+            let items = match self.known(position, chunk.text) {
+                Some(document) => Arc::clone(&document.items),
+                None => self.parse(chunk.text),
+            };
+            documents.push(Document { line: chunk.line, range, items });
+        }
+        documents.shrink_to_fit();
+        SourceFile { path: Arc::clone(&self.path), text: text.into(), documents }
+    }
+
+    /// A document with this text. Places in it are its own, so any will do.
+    fn known(&mut self, position: usize, text: &str) -> Option<&'a Document> {
+        let before = self.before?;
         // Most often nothing has moved.
-        self.file
-            .documents
-            .get(position)
-            .filter(is_same)
-            .or_else(|| self.by_line.get(&chunk.line).copied().filter(is_same))
+        if let Some(document) = before.documents.get(position)
+            && before.text_of(document) == text
+        {
+            return Some(document);
+        }
+        let by_text = self.by_text.get_or_insert_with(|| {
+            let documents = before.documents.iter();
+            documents.map(|document| (before.text_of(document), document)).collect()
+        });
+        by_text.get(text).copied()
+    }
+
+    fn parse(&mut self, text: &str) -> Arc<[Placed]> {
+        self.parsed += 1;
+        let mut items = decode::items(&self.path, text);
+        if let Some(before) = self.before {
+            let by_key = self.by_key.get_or_insert_with(|| {
+                let items = before.documents.iter().flat_map(|document| &*document.items);
+                items.filter_map(|placed| Some((placed.item.key()?, &placed.item))).collect()
+            });
+            for placed in &mut items {
+                let old = placed.item.key().and_then(|key| by_key.get(key).copied());
+                if let Some(old) = old.filter(|old| **old == placed.item) {
+                    placed.item = Arc::clone(old);
+                }
+            }
+        }
+        items.into()
     }
 }
 
-fn items_by_key(file: &SourceFile) -> HashMap<&Key, &Arc<Item>> {
-    let items = file.documents.iter().flat_map(|document| &document.items);
-    items.filter_map(|item| Some((item.key()?, item))).collect()
-}
-
-/// The old item where the new one says the same.
-fn keep_equal(item: Item, old: &HashMap<&Key, &Arc<Item>>) -> Arc<Item> {
-    let same = item.key().and_then(|key| old.get(key)).filter(|old| ****old == item);
-    same.map_or_else(|| Arc::new(item), |old| Arc::clone(old))
-}
-
-fn duplicate(item: &Item, first: &Item) -> Item {
+fn duplicate(item: &Item, at: Pos, (first, first_line): (&Item, u32)) -> Item {
     let mut item = item.clone();
     let name = item.key().map(ToString::to_string).unwrap_or_default();
     item.rejected = item.key().cloned().map(Box::new);
-    let message = format!(
-        "{name} is already defined in {}:{}; this one is not used",
-        first.file, first.at.line
-    );
+    let message =
+        format!("{name} is already defined in {}:{first_line}; this one is not used", first.file);
+    let at = at.within(at.line);
     item.problems.push(
-        Problem::new(Severity::Error, &item.file, item.at, "metadata.name", message)
+        Problem::new(Severity::Error, &item.file, at, "metadata.name", message)
             .with_fix("rename or remove one of the two"),
     );
     item.resource = None;

@@ -1,9 +1,9 @@
 //! YAML as a tree with positions.
 //!
 //! The 1.2 core schema, so `yes` and `on` are strings; JSON is YAML. A stream is cut at its `---`
-//! lines first, which YAML allows nowhere else at the beginning of a line, and each part is parsed
-//! by itself: a syntax error costs one document, not the stream. Anchors, aliases and merge keys
-//! are resolved within bounds.
+//! and `...` lines first, which YAML allows nowhere else at the beginning of a line, not even in
+//! quoted or literal text (9.1.2, `c-forbidden`), and each part is parsed by itself: a syntax error
+//! costs one document, not the stream. Anchors, aliases and merge keys are resolved within bounds.
 
 mod build;
 #[cfg(test)]
@@ -16,8 +16,8 @@ use crate::problem::{Pos, Problem};
 /// The deepest nesting of a document. Kubernetes objects stay below 30.
 pub const DEPTH_MAX: usize = 64;
 
-/// Nodes that aliases and merge keys may add to one document: far above honest use, far below what
-/// nested aliases would grow to.
+/// Nodes that anchors may keep and aliases and merge keys may add in one document: far above honest
+/// use, far below what nested ones would grow to.
 pub const ALIAS_NODES_MAX: usize = 100_000;
 
 /// One value of a document.
@@ -77,10 +77,10 @@ pub enum Core {
     Str,
 }
 
-/// A part of a stream between two `---` lines.
+/// A part of a stream that holds one document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk<'a> {
-    /// The text, the `---` line included.
+    /// The text, with the directives and the `---` line in front and the `...` line at the end.
     pub text: &'a str,
     /// Line of its beginning in the file, from 1.
     pub line: u32,
@@ -102,27 +102,48 @@ pub fn parse_chunk(file: &Arc<str>, chunk: Chunk<'_>, problems: &mut Vec<Problem
     build::documents(file, chunk, problems)
 }
 
-/// Cuts a stream at its `---` lines.
+/// Cuts a stream into its documents. What is in doubt is left in one piece, which
+/// [`parse_chunk`] takes as well.
 pub fn split(text: &str) -> Vec<Chunk<'_>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if has_lone_carriage_return(text) {
+        return vec![Chunk { text, line: 1 }];
+    }
     let mut chunks = Vec::new();
     let (mut start, mut start_line) = (0, 1);
     let (mut offset, mut line) = (0, 1);
-    // Directives and comments in front of the first `---` belong to the document after it.
-    let mut has_content = false;
+    // Directives and comments in front of a `---` belong to the document after it.
+    let (mut has_content, mut has_directive) = (false, false);
     for piece in text.split_inclusive('\n') {
-        if is_separator(piece) && has_content {
+        let (is_start, is_end) = (is_marker(piece, "---"), is_marker(piece, "..."));
+        if is_start && has_content {
             chunks.push(Chunk { text: &text[start..offset], line: start_line });
             (start, start_line) = (offset, line);
         }
-        has_content |= !matches!(piece.trim_start().chars().next(), None | Some('#' | '%'));
+        match piece.trim_start_matches([' ', '\t', '\r', '\n']).chars().next() {
+            None | Some('#') => {}
+            Some('%') => has_directive = true,
+            Some(_) => has_content |= !is_end,
+        }
         offset += piece.len();
         line += 1;
+        if is_end {
+            if has_content || has_directive {
+                chunks.push(Chunk { text: &text[start..offset], line: start_line });
+            }
+            (start, start_line) = (offset, line);
+            (has_content, has_directive) = (false, false);
+        }
     }
-    if has_content {
+    if has_content || has_directive {
         chunks.push(Chunk { text: &text[start..], line: start_line });
     }
     chunks
+}
+
+/// Whether a carriage return stands alone: the end of a line to YAML and to few others.
+fn has_lone_carriage_return(text: &str) -> bool {
+    text.match_indices('\r').any(|(at, _)| text.as_bytes().get(at + 1) != Some(&b'\n'))
 }
 
 // === impl Node ===
@@ -229,7 +250,8 @@ fn excerpt(text: &str) -> String {
     text.chars().take(CHARS_MAX).chain("...".chars()).collect()
 }
 
-fn is_separator(line: &str) -> bool {
-    line.strip_prefix("---")
+/// Whether a line is a marker between documents: those three bytes, then a space or nothing.
+fn is_marker(line: &str, marker: &str) -> bool {
+    line.strip_prefix(marker)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
 }

@@ -2,9 +2,8 @@
 //! rule language.
 //!
 //! [`HttpTable`] and [`TcpTable`] are built when configuration changes and read by every request
-//! or connection. [`matches()`] and [`tcp_matches`] say by themselves whether one condition holds;
-//! the tables agree with them and are faster. [`rule`] reads Traefik's rules into the same
-//! conditions; [`syntax`] is the part of its language that other expressions share.
+//! or connection; they agree with a look at each route and are faster. [`rule`] reads Traefik's
+//! rules into conditions; [`syntax`] is the part of its language that other expressions share.
 
 mod explain;
 mod http;
@@ -22,5 +21,4 @@ pub mod syntax;
 
 pub use explain::{Aspect, Candidate, Failure, Verdict};
 pub use http::{HttpTable, Matched};
-pub use matching::{matches, tcp_matches};
 pub use tcp::TcpTable;

@@ -44,10 +44,7 @@ fn extract(pattern: &Pattern, kind: ExtractKind) -> Literals {
     }
     let found = sequence(&hir, kind);
     let Some(texts) = texts(&found) else { return Literals::None };
-    match found.is_exact() && starts && ends {
-        true => Literals::Whole(texts),
-        false => Literals::Part(texts),
-    }
+    if found.is_exact() && starts && ends { Literals::Whole(texts) } else { Literals::Part(texts) }
 }
 
 fn sequence(hir: &Hir, kind: ExtractKind) -> Seq {

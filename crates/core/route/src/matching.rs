@@ -20,35 +20,6 @@ pub(crate) struct Ask<'a> {
     pub(crate) client_ip: IpAddr,
 }
 
-/// Whether a request satisfies a condition.
-///
-/// A condition on a header holds when one of its values satisfies it; values are never joined. The
-/// header `Host` is the authority as sent upstream. A value that is not UTF-8 is read with
-/// replacement characters, as Go does. The peer's address counts as IPv4 when it is an IPv4
-/// address in IPv6 form.
-pub fn matches(matcher: &Matcher, head: &RequestHead, client_ip: IpAddr) -> bool {
-    holds(matcher, &Ask::new(head, client_ip))
-}
-
-/// Whether a connection satisfies a condition. `sni` is the server name of the TLS hello in lower
-/// case, `alpn` the offered protocols.
-pub fn tcp_matches(
-    matcher: &TcpMatcher,
-    sni: Option<&str>,
-    alpn: &[&[u8]],
-    client_ip: IpAddr,
-) -> bool {
-    match matcher {
-        TcpMatcher::All(list) => list.iter().all(|one| tcp_matches(one, sni, alpn, client_ip)),
-        TcpMatcher::Any(list) => list.iter().any(|one| tcp_matches(one, sni, alpn, client_ip)),
-        TcpMatcher::Not(inner) => !tcp_matches(inner, sni, alpn, client_ip),
-        TcpMatcher::Sni(HostMatch::Any) => true,
-        TcpMatcher::Sni(host) => sni.is_some_and(|name| host_holds(host, name)),
-        TcpMatcher::ClientIp(net) => net.contains(&client_ip.to_canonical()),
-        TcpMatcher::Alpn(protocol) => alpn.contains(&protocol.as_bytes()),
-    }
-}
-
 // === impl Ask ===
 
 impl<'a> Ask<'a> {
@@ -57,6 +28,14 @@ impl<'a> Ask<'a> {
     }
 }
 
+// === functions ===
+
+/// Whether a request satisfies a condition.
+///
+/// A condition on a header holds when one of its values satisfies it; values are never joined. The
+/// header `Host` is the authority as sent upstream. A value that is not UTF-8 is read with
+/// replacement characters, as Go does. The peer's address counts as IPv4 when it is an IPv4
+/// address in IPv6 form.
 pub(crate) fn holds(matcher: &Matcher, ask: &Ask<'_>) -> bool {
     match matcher {
         Matcher::All(list) => list.iter().all(|one| holds(one, ask)),
@@ -68,6 +47,25 @@ pub(crate) fn holds(matcher: &Matcher, ask: &Ask<'_>) -> bool {
         Matcher::Header(name, text) => header_holds(name, text, ask.head),
         Matcher::Query(name, text) => query_holds(ask.head.query(), name, text),
         Matcher::ClientIp(net) => net.contains(&ask.client_ip.to_canonical()),
+    }
+}
+
+/// Whether a connection satisfies a condition. `sni` is the server name of the TLS hello in lower
+/// case, `alpn` the offered protocols.
+pub(crate) fn tcp_holds(
+    matcher: &TcpMatcher,
+    sni: Option<&str>,
+    alpn: &[&[u8]],
+    client_ip: IpAddr,
+) -> bool {
+    match matcher {
+        TcpMatcher::All(list) => list.iter().all(|one| tcp_holds(one, sni, alpn, client_ip)),
+        TcpMatcher::Any(list) => list.iter().any(|one| tcp_holds(one, sni, alpn, client_ip)),
+        TcpMatcher::Not(inner) => !tcp_holds(inner, sni, alpn, client_ip),
+        TcpMatcher::Sni(HostMatch::Any) => true,
+        TcpMatcher::Sni(host) => sni.is_some_and(|name| host_holds(host, name)),
+        TcpMatcher::ClientIp(net) => net.contains(&client_ip.to_canonical()),
+        TcpMatcher::Alpn(protocol) => alpn.contains(&protocol.as_bytes()),
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod catalogue;
 mod http;
+mod part;
 mod regexp;
 mod tcp;
 mod template;
@@ -70,6 +71,22 @@ pub fn parse_http_v2(rule: &str) -> Result<Matcher, InvalidRule> {
 /// [`InvalidRule`] names the first thing that is wrong.
 pub fn parse_tcp_v2(rule: &str) -> Result<TcpMatcher, InvalidRule> {
     Ok(syntax::parse(&mut v2::Tcp, rule, RULE_BYTES_MAX)?)
+}
+
+/// What can be read of a rule that `parse` refuses: the parts of its outermost `&&` that are rules
+/// by themselves. Every request that the rule was meant for fulfils them. `None` when there is no
+/// such part, or when the rule has alternatives (an outermost `||`), so that no part holds for all.
+pub fn readable_part(
+    rule: &str,
+    parse: impl Fn(&str) -> Result<Matcher, InvalidRule>,
+) -> Option<Matcher> {
+    let mut parts: Vec<Matcher> =
+        part::conjuncts(rule)?.into_iter().filter_map(|part| parse(part).ok()).collect();
+    match parts.len() {
+        0 => None,
+        1 => parts.pop(),
+        _ => Some(Matcher::All(parts)),
+    }
 }
 
 /// The priority of a router that states none: the length of its rule in bytes, as written.

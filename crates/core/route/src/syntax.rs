@@ -67,7 +67,7 @@ pub fn parse<G: Grammar>(grammar: &mut G, text: &str, bytes_max: usize) -> Resul
     if text.len() > bytes_max {
         let span = Span { offset: bytes_max, length: text.len() - bytes_max };
         let problem = format!("longer than {bytes_max} bytes");
-        return Err(Fault::new(span, problem).remedy("split it into several routes"));
+        return Err(Fault::new(span, problem).remedy("split it up, or make it shorter"));
     }
     let mut tokens = Tokens::new(text)?;
     let node = either(grammar, &mut tokens, 0)?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use weft_model::route::{TcpMatcher, TcpRoute, TcpTls};
 
-use crate::matching::tcp_matches;
+use crate::matching::tcp_holds;
 use crate::names::{NameKey, NameKeys, NameKind, Names};
 
 /// TCP routes that compete with each other, ready to be searched.
@@ -68,7 +68,7 @@ impl TcpTable {
             let better = bucket.iter().take_while(|index| **index < best).find(|index| {
                 let route = &self.routes[**index as usize];
                 (tls || route.tls == TcpTls::Plain)
-                    && tcp_matches(&route.matcher, sni, alpn, client_ip)
+                    && tcp_holds(&route.matcher, sni, alpn, client_ip)
             });
             best = better.copied().unwrap_or(best);
         };
@@ -108,9 +108,10 @@ fn keys(matcher: &TcpMatcher) -> Vec<NameKey<'_>> {
             .unwrap_or_else(|| vec![NameKey::REST]),
         TcpMatcher::Any(list) => {
             let keys: Vec<_> = list.iter().flat_map(keys).collect();
-            match keys.iter().any(|key| key.kind == NameKind::Rest) {
-                true => vec![NameKey::REST],
-                false => keys,
+            if keys.iter().any(|key| key.kind == NameKind::Rest) {
+                vec![NameKey::REST]
+            } else {
+                keys
             }
         }
         TcpMatcher::Sni(host) => NameKeys::of(host).keys.into_vec(),

@@ -187,6 +187,9 @@ async fn until_spoken(conn: &Connection, stream: &TcpStream) -> bool {
             watchdog.arm(limit.min(serve_h1::DRAIN_GRACE));
         }
         let over = watchdog.expired() || worker.phase() == Phase::Forced;
+        if over && !conn.is_ending() {
+            worker.metrics.limit(Limit::IdleTimeout);
+        }
         if over { Poll::Ready(false) } else { Poll::Pending }
     })
     .await
@@ -197,11 +200,12 @@ async fn open(mut conn: Rc<Connection>, stream: TcpStream) -> Result<Opened, Not
     let plan = worker.plan();
     let listener = conn.listener_in(&plan).ok_or(NotOpened::NotServed)?.clone();
     let limits = &listener.shared.settings.limits;
+    let handshake = (limits.handshake_timeout, Limit::HandshakeTimeout);
     let mut io = Io::Tcp(stream);
     let mut inbox = Inbox::new(worker.buffers.pool());
     if contains(&listener.shared.settings.proxy_protocol_from, conn.client.ip()) {
         let reading = read_proxy(&mut conn, &mut io, &mut inbox);
-        within(&worker, limits.handshake_timeout, reading).await?;
+        within(&worker, handshake, reading).await?;
     }
     if is_tcp_whatever_comes(&listener, &conn) {
         return open_plain(conn, &listener, io, inbox, FirstBytes::Other);
@@ -209,7 +213,7 @@ async fn open(mut conn: Rc<Connection>, stream: TcpStream) -> Result<Opened, Not
     if inbox.is_empty() {
         // Behind a PROXY header the client may still be silent.
         let waiting = fill(&mut io, &mut inbox);
-        within(&worker, limits.idle_timeout, waiting).await?;
+        within(&worker, (limits.idle_timeout, Limit::IdleTimeout), waiting).await?;
     }
     let first = match inbox.bytes() {
         // Perhaps HTTP: what begins like several protocols and stops is a head that does not end.
@@ -220,14 +224,14 @@ async fn open(mut conn: Rc<Connection>, stream: TcpStream) -> Result<Opened, Not
         }
         _ => {
             let detecting = first_bytes(&mut io, &mut inbox);
-            within(&worker, limits.handshake_timeout, detecting).await?
+            within(&worker, handshake, detecting).await?
         }
     };
     match first {
         FirstBytes::ProxyV1 | FirstBytes::ProxyV2 => Err(NotOpened::UntrustedProxy),
         FirstBytes::Tls if listener.side(true).is_some() => {
             let opening = open_tls(conn, &listener, io, inbox);
-            within(&worker, limits.handshake_timeout, opening).await
+            within(&worker, handshake, opening).await
         }
         first => open_plain(conn, &listener, io, inbox, first),
     }
@@ -235,13 +239,13 @@ async fn open(mut conn: Rc<Connection>, stream: TcpStream) -> Result<Opened, Not
 
 async fn within<T>(
     worker: &Worker,
-    limit: Duration,
+    (time_max, limit): (Duration, Limit),
     work: impl Future<Output = Result<T, NotOpened>>,
 ) -> Result<T, NotOpened> {
-    match time::timeout(limit, work).await {
+    match time::timeout(time_max, work).await {
         Ok(result) => result,
         Err(time::Elapsed) => {
-            worker.metrics.limit(Limit::HandshakeTimeout);
+            worker.metrics.limit(limit);
             Err(NotOpened::Closed)
         }
     }

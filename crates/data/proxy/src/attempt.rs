@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use weft_http::Leg;
 use weft_message::h1::BodyFraming;
+use weft_model::backend::UpstreamProtocol;
 use weft_model::outcome::Reason;
 use weft_model::policy::RetryPolicy;
 use weft_policy::sticky::{self, CookieValue};
@@ -113,6 +114,7 @@ impl Attempts {
         let by_route = || x.route.as_ref().and_then(|route| route.retry.clone());
         let retry = x.decided.retry.clone().or_else(by_route);
         note_affinity(x, &backend);
+        note_request(x, &backend);
         Self {
             backend,
             retry,
@@ -134,8 +136,8 @@ impl Attempts {
         let backend = &self.backend;
         let settings = backend.settings();
         if let Some(value) = x.decided.affinity
-            && let Some(lease) =
-                backend.pick_where(now, &self.tried, |endpoint| cookie_of(endpoint) == value)
+            && let Some(lease) = backend
+                .pick_where(now, &self.tried, |endpoint| cookie_of(backend, endpoint) == value)
         {
             return Ok(lease);
         }
@@ -144,7 +146,7 @@ impl Attempts {
             Stop::because(error.reason(), format!("backend {}: {error}", settings.id))
         })?;
         if let Some(sticky) = &settings.sticky {
-            let value = cookie_of(lease.endpoint());
+            let value = cookie_of(backend, lease.endpoint());
             x.decided.set_cookies.retain(|(cookie, _)| cookie.name != sticky.name);
             x.decided.set_cookies.push((Rc::new(sticky.clone()), value));
         }
@@ -160,6 +162,7 @@ impl Attempts {
         let fallback = x.decided.fallback.take().filter(|_| upstream_failed && x.body.is_kept());
         let Some(fallback) = fallback else { return Err(stop) };
         self.backend = select::select(scope, x, &fallback.target)?;
+        note_request(x, &self.backend);
         self.tried = Tried::default();
         Ok(())
     }
@@ -175,9 +178,22 @@ impl Attempts {
     }
 }
 
-/// What a sticky cookie names an endpoint by.
-fn cookie_of(endpoint: &Endpoint) -> CookieValue {
-    CookieValue::of(&endpoint.addr().to_string())
+/// What a sticky cookie names an endpoint by: its URL, as in Traefik.
+fn cookie_of(backend: &Backend, endpoint: &Endpoint) -> CookieValue {
+    let settings = backend.settings();
+    let scheme = match (&settings.tls, settings.protocol) {
+        (Some(_), _) => "https",
+        (None, UpstreamProtocol::Http2) => "h2c",
+        (None, UpstreamProtocol::Auto | UpstreamProtocol::Http1) => "http",
+    };
+    CookieValue::of(&format!("{scheme}://{}", endpoint.addr()))
+}
+
+/// Retries are a share of first tries, and this is one.
+fn note_request(x: &Exchange, backend: &Backend) {
+    if let Some(started) = x.record.started {
+        backend.note_request(started);
+    }
 }
 
 fn note_affinity(x: &mut Exchange, backend: &Backend) {

@@ -1,30 +1,79 @@
 //! The body of a request on its way upstream: streamed, held, or streamed and kept.
 
+use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use weft_http::error::ReadError;
 use weft_http::pump::{Pump, PumpError};
 use weft_http::{BodyEvent, Leg};
 
+use crate::spool::{Cursor, Spool, SpoolArea, SpoolError, Whole as _};
+
+/// The most of one body that is held in memory where the user gives no bound. What is beyond goes
+/// to a file, or is not held.
+pub(crate) const MEMORY_BYTES_MAX: u64 = 4 << 20;
+
+/// The most of one body that is held at all where the user gives no bound.
+pub(crate) const HELD_BYTES_MAX: u64 = 1 << 30;
+
 /// Where the body comes from, and what of it could be sent again.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct RequestBody {
     /// Its beginning, as far as it was read from the client and kept.
-    kept: Vec<u8>,
-    /// So much of what streams through is kept.
-    keep_max: usize,
+    kept: Spool,
+    /// How much of what streams through is kept, if any is.
+    keep: Option<Keep>,
     /// More comes from the client after what is kept.
     streams: bool,
     /// Something streamed through that was not kept.
     lost: bool,
 }
 
+#[derive(Debug)]
+struct Keep {
+    bytes_max: u64,
+    area: Rc<SpoolArea>,
+}
+
 /// Sends one body once.
 #[derive(Debug, Default)]
 pub(crate) struct Sender {
     /// How much of what is kept was sent.
-    sent: usize,
+    sent: Cursor,
     total: u64,
     pump: Pump,
+}
+
+/// A body could not be sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// One of the two sides failed.
+    #[error(transparent)]
+    Pump(#[from] PumpError),
+    /// What was held cannot be read back.
+    #[error("the body that was held cannot be read back")]
+    Held(#[source] io::Error),
+}
+
+/// A body could not be held.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HoldError {
+    /// Whoever sends it broke off or broke the framing.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// There is no room for it.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
+/// How much of a body is held.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hold {
+    /// No more than this at all.
+    pub(crate) bytes_max: u64,
+    /// No more than this in memory.
+    pub(crate) memory_bytes: u64,
 }
 
 // === impl RequestBody ===
@@ -36,7 +85,7 @@ impl RequestBody {
     }
 
     /// A body that was read whole.
-    pub(crate) fn held(bytes: Vec<u8>) -> Self {
+    pub(crate) fn held(bytes: Spool) -> Self {
         Self { kept: bytes, ..Self::default() }
     }
 
@@ -51,29 +100,37 @@ impl RequestBody {
     }
 
     /// The whole body, if it is held.
-    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+    pub(crate) fn whole(&self) -> Option<&Spool> {
         self.is_held().then_some(&self.kept)
     }
 
-    /// Keeps what streams through, as long as that is at most `max` bytes in all. Nothing waits
-    /// for it: what comes goes on at once, so that a stream that needs answers to go on has them.
-    pub(crate) fn keep(&mut self, max: u64) {
-        self.keep_max = self.keep_max.max(usize::try_from(max).unwrap_or(usize::MAX));
+    /// Keeps what streams through, as long as that is at most `bytes_max` in all, and at most what
+    /// is held anyway. Nothing waits for it: what comes goes on at once, so that a stream that needs
+    /// answers to go on has them.
+    pub(crate) fn keep(&mut self, bytes_max: u64, area: &Rc<SpoolArea>) {
+        self.keep = Some(Keep { bytes_max: bytes_max.min(HELD_BYTES_MAX), area: area.clone() });
     }
 
     /// Takes the whole body, if it was held or kept.
-    pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn take(&mut self) -> Option<Spool> {
         (self.is_held() && self.is_kept()).then(|| std::mem::take(&mut self.kept))
     }
 
+    /// How much of what streams through was kept.
     fn see(&mut self, bytes: &[u8]) -> usize {
-        if self.lost || self.kept.len() + bytes.len() > self.keep_max {
-            self.lost = true;
-            self.kept = Vec::new();
-            return 0;
+        let wanted = self.kept.len() + bytes.len() as u64;
+        let is_kept = match &self.keep {
+            Some(Keep { bytes_max, area }) if !self.lost && wanted <= *bytes_max => {
+                self.kept.write(bytes, MEMORY_BYTES_MAX as usize, area).is_ok()
+            }
+            _ => false,
+        };
+        if is_kept {
+            return bytes.len();
         }
-        self.kept.extend_from_slice(bytes);
-        bytes.len()
+        self.lost = true;
+        self.kept = Spool::default();
+        0
     }
 }
 
@@ -102,11 +159,15 @@ impl Sender {
         body: &mut RequestBody,
         down: &mut Leg,
         up: &mut Leg,
-    ) -> Poll<Result<(), PumpError>> {
+    ) -> Poll<Result<(), SendError>> {
         let Self { sent, total, pump } = self;
-        while *sent < body.kept.len() {
-            let count = ready!(up.poll_send(cx, &body.kept[*sent..])).map_err(PumpError::Write)?;
-            *sent += count;
+        loop {
+            let chunk = body.kept.chunk(sent).map_err(SendError::Held)?;
+            if chunk.is_empty() {
+                break;
+            }
+            let count = ready!(up.poll_send(cx, chunk)).map_err(PumpError::Write)?;
+            sent.advance(count);
             *total += count as u64;
         }
         if body.is_held() {
@@ -116,7 +177,7 @@ impl Sender {
         }
         ready!(pump.poll_seen(cx, down, up, |bytes| {
             *total += bytes.len() as u64;
-            *sent += body.see(bytes);
+            sent.advance(body.see(bytes));
         }))?;
         if body.is_kept() {
             body.streams = false;
@@ -125,29 +186,30 @@ impl Sender {
     }
 }
 
-/// Reads a body from the client until its end or until `max` bytes are there. True when it ended.
+/// Reads a body until its end, or until more than is held would be there. True when it ended.
 ///
 /// # Errors
 ///
-/// When the client breaks off or breaks the framing.
+/// When the sender breaks off or breaks the framing, or there is no room.
 pub(crate) fn poll_hold(
     cx: &mut Context<'_>,
-    down: &mut Leg,
-    bytes: &mut Vec<u8>,
-    max: u64,
-) -> Poll<Result<bool, weft_http::error::ReadError>> {
+    from: &mut Leg,
+    bytes: &mut Spool,
+    hold: Hold,
+    area: &SpoolArea,
+) -> Poll<Result<bool, HoldError>> {
+    let memory_max = usize::try_from(hold.memory_bytes).unwrap_or(usize::MAX);
     loop {
-        match ready!(down.poll_body(cx))? {
+        match ready!(from.poll_body(cx)).map_err(HoldError::Read)? {
             BodyEvent::End => return Poll::Ready(Ok(true)),
             BodyEvent::Data => {
-                let chunk = down.chunk();
-                let room = max.saturating_sub(bytes.len() as u64);
-                if room == 0 {
+                let chunk = from.chunk();
+                if bytes.len() + chunk.len() as u64 > hold.bytes_max {
                     return Poll::Ready(Ok(false));
                 }
-                let count = chunk.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-                bytes.extend_from_slice(&chunk[..count]);
-                down.consume(count);
+                bytes.write(chunk, memory_max, area)?;
+                let count = chunk.len();
+                from.consume(count);
             }
         }
     }

@@ -3,13 +3,14 @@
 mod transform;
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use weft_http::error::ReadError;
 use weft_http::pump::PumpError;
 use weft_http::{BodyEvent, Leg};
 use weft_message::h1::BodyFraming;
-use weft_message::{Known, Method};
+use weft_message::{Known, Method, ResponseHead};
 use weft_model::outcome::Reason;
 use weft_model::policy::{Buffering, Coding, ErrorPages};
 use weft_policy::answer::DirectResponse;
@@ -17,17 +18,15 @@ use weft_policy::{compress, errors};
 use weft_runtime::drain::Phase;
 
 use crate::attempt::{Answered, client_reason, describe};
-use crate::body::{self, RequestBody};
+use crate::body::{self, HELD_BYTES_MAX, Hold, HoldError, RequestBody, SendError};
 use crate::exchange::Exchange;
 use crate::metrics::Limit;
 use crate::request::{Scope, Stop};
 use crate::runtime::{StepRuntime, StepRuntimeKind, TargetRuntime};
+use crate::spool::{Spool, SpoolError, Whole as _};
 use crate::{respond, select, stream, subrequest};
 
 pub(crate) use transform::Transform;
-
-/// The most of one body that is held in memory where the user gives no bound.
-pub(crate) const HELD_BYTES_MAX: u64 = 4 << 20;
 
 /// The most of an error page that is read.
 const PAGE_BYTES_MAX: u64 = 1 << 20;
@@ -37,46 +36,49 @@ pub(crate) struct Page {
     settings: Box<ErrorPages>,
     target: TargetRuntime,
     status: u16,
+    /// How many steps of the route are around the one that asks for it: the page passes them.
+    around: usize,
 }
 
 /// What came for it.
 pub(crate) struct FetchedPage {
+    head: ResponseHead,
     body: Vec<u8>,
-    content_type: Option<Vec<u8>>,
 }
 
 /// Reads the whole body of the request before anything goes on, for a step that looks at it. One
-/// larger than `max` is refused with `reason`.
+/// larger than is held is refused with `reason`.
 pub(crate) async fn hold(
     scope: &Scope<'_>,
     x: &mut Exchange,
     down: &mut Leg,
-    max: u64,
+    hold: Hold,
     reason: Reason,
 ) -> Result<(), Stop> {
-    let known = match (x.body.bytes(), x.facts.framing) {
-        (Some(bytes), _) => Some(bytes.len() as u64),
+    let known = match (x.body.whole(), x.facts.framing) {
+        (Some(body), _) => Some(body.len()),
         (None, BodyFraming::Length(length)) => Some(length),
         (None, _) => None,
     };
-    if known.is_some_and(|length| length > max) {
+    if known.is_some_and(|length| length > hold.bytes_max) {
         return Err(too_large(scope, reason));
     }
     if x.body.is_held() {
         return Ok(());
     }
     respond::send_continue(x, down);
-    Box::pin(read_body(scope, x, down, max, reason)).await
+    Box::pin(read_body(scope, x, down, hold, reason)).await
 }
 
 async fn read_body(
     scope: &Scope<'_>,
     x: &mut Exchange,
     down: &mut Leg,
-    max: u64,
+    hold: Hold,
     reason: Reason,
 ) -> Result<(), Stop> {
-    let mut bytes = Vec::new();
+    let mut bytes = Spool::default();
+    let area = &scope.conn.worker.spool;
     let idle = scope.body_idle(x);
     scope.watchdog.arm(idle);
     let mut seen = 0;
@@ -86,7 +88,7 @@ async fn read_body(
             let stop = Stop::because(Reason::ClientGone, describe(&error));
             return Poll::Ready(Err(stop));
         }
-        let polled = body::poll_hold(cx, down, &mut bytes, max);
+        let polled = body::poll_hold(cx, down, &mut bytes, hold, area);
         if bytes.len() != seen {
             seen = bytes.len();
             scope.watchdog.arm(idle);
@@ -96,11 +98,14 @@ async fn read_body(
         } else if polled.is_pending() && scope.conn.worker.phase() == Phase::Forced {
             return Poll::Ready(Err(Stop::Refuse(Reason::Draining, None)));
         }
-        polled.map_err(|error| Stop::because(client_reason(&error), describe(&error)))
+        polled.map_err(|error| match error {
+            HoldError::Read(error) => Stop::because(client_reason(&error), describe(&error)),
+            HoldError::Spool(error) => no_room(&error),
+        })
     })
     .await?;
     scope.watchdog.disarm();
-    x.record.request_bytes = bytes.len() as u64;
+    x.record.request_bytes = bytes.len();
     if !ended {
         return Err(too_large(scope, reason));
     }
@@ -108,16 +113,32 @@ async fn read_body(
     Ok(())
 }
 
+/// There is no room for a body that has to be held.
+fn no_room(error: &SpoolError) -> Stop {
+    Stop::because(Reason::NoRoom, describe(error))
+}
+
 fn too_large(scope: &Scope<'_>, reason: Reason) -> Stop {
     scope.conn.worker.metrics.limit(Limit::BodyBytes);
     Stop::because(reason, "the request body is larger than a step of the route allows")
 }
 
-/// The error page that a response is to be replaced by.
-pub(crate) fn wanted_page(x: &Exchange) -> Option<Page> {
+/// The error page that an answer with this status is to be replaced by.
+pub(crate) fn wanted_page(x: &Exchange, status: u16) -> Option<Page> {
     passed(x).find_map(|step| match &step.kind {
-        StepRuntimeKind::Errors(settings, target) => errors::wants(settings, x.rsp.status())
-            .map(|status| Page { settings: settings.clone(), target: target.clone(), status }),
+        StepRuntimeKind::Errors(settings, target) => {
+            let status = errors::wants(settings, status)?;
+            let around = x
+                .route
+                .as_ref()
+                .and_then(|route| route.steps.iter().position(|other| std::ptr::eq(other, step)));
+            Some(Page {
+                settings: settings.clone(),
+                target: target.clone(),
+                status,
+                around: around.unwrap_or(x.decided.steps_passed),
+            })
+        }
         _ => None,
     })
 }
@@ -155,7 +176,7 @@ pub(crate) fn wanted_coding(x: &mut Exchange, framing: BodyFraming) -> Option<Co
     Some(coding)
 }
 
-/// Replaces an answer by an error page.
+/// Replaces an upstream's answer by an error page.
 pub(crate) async fn error_page(
     scope: &Scope<'_>,
     x: &mut Exchange,
@@ -166,44 +187,63 @@ pub(crate) async fn error_page(
 ) -> Result<Reason, Stop> {
     let status = x.rsp.status();
     answered.discard(scope, status);
-    let FetchedPage { body, content_type } = fetched;
-    x.rsp.fields.remove(Known::ContentEncoding);
-    x.rsp.fields.remove(Known::ContentType);
-    if let Some(content_type) = content_type {
-        // It was valid in the page's own head.
-        let _ = x.rsp.fields.set(Known::ContentType, &content_type);
-    }
-    x.rsp.set_status(page.status);
-    let mut head = std::mem::take(&mut x.rsp);
-    head.set_status(page.status);
-    let answer = DirectResponse {
-        head,
-        body: body.into(),
-        reason: Reason::Upstream,
-        detail: Some(format!("status {status} was replaced by an error page").into()),
-    };
-    // The steps have seen this response already.
-    x.decided.steps_passed = 0;
-    x.decided.choice_steps.clear();
-    Ok(respond::direct(scope, x, down, answer).await)
+    let detail = Some(format!("status {status} was replaced by an error page").into());
+    Ok(send_page(scope, x, down, page, fetched, (Reason::Upstream, detail)).await)
 }
 
-/// Asks for an error page. Without one, the answer that it was to replace goes out as it is.
+/// Replaces an answer of ours by an error page.
+pub(crate) async fn direct_page(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    down: &mut Leg,
+    answer: DirectResponse,
+    page: Page,
+) -> Reason {
+    match fetch_page(scope, x, &page, answer.status()).await {
+        Some(fetched) => {
+            let why = (answer.reason, answer.detail);
+            send_page(scope, x, down, page, fetched, why).await
+        }
+        None => respond::direct(scope, x, down, answer).await,
+    }
+}
+
+/// Sends a page under its status, with the headers that it came with: those of the answer that it
+/// replaces are gone with it. Of the steps, those around the one that asked for it are passed.
+async fn send_page(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    down: &mut Leg,
+    page: Page,
+    fetched: FetchedPage,
+    (reason, detail): (Reason, Option<Arc<str>>),
+) -> Reason {
+    let FetchedPage { mut head, body } = fetched;
+    head.set_status(page.status);
+    head.fields.strip_hop_by_hop();
+    head.fields.remove(Known::ContentLength);
+    if page.around < x.decided.steps_passed {
+        x.decided.steps_passed = page.around;
+        x.decided.choice_steps.clear();
+    }
+    let answer = DirectResponse { head, body: body.into(), reason, detail };
+    respond::direct(scope, x, down, answer).await
+}
+
+/// Asks for an error page in the place of an answer with `status`. Without one, the answer that it
+/// was to replace goes out as it is.
 pub(crate) async fn fetch_page(
     scope: &Scope<'_>,
     x: &mut Exchange,
     page: &Page,
+    status: u16,
 ) -> Option<FetchedPage> {
-    let status = x.rsp.status();
     let tls = scope.conn.tls.is_some();
     let question = errors::question(&page.settings, page.status, status, &x.req, tls)?;
     let backend = select::select(scope, x, &page.target).ok()?;
     let fetched = subrequest::fetch(scope, &backend, question, None, PAGE_BYTES_MAX).await;
     match fetched {
-        Ok((head, body)) => {
-            let content_type = head.fields.get(Known::ContentType).map(<[u8]>::to_vec);
-            Some(FetchedPage { body, content_type })
-        }
+        Ok((head, body)) => Some(FetchedPage { head, body }),
         Err(error) => {
             tracing::warn!(error = %describe(&error), "an error page could not be fetched");
             None
@@ -219,9 +259,12 @@ pub(crate) async fn buffered(
     mut answered: Answered,
     buffering: Buffering,
 ) -> Result<Reason, Stop> {
-    let max = buffering.response_bytes_max.unwrap_or(HELD_BYTES_MAX);
+    let hold = Hold {
+        bytes_max: buffering.response_bytes_max.unwrap_or(HELD_BYTES_MAX),
+        memory_bytes: buffering.response_memory_bytes,
+    };
     let status = x.rsp.status();
-    let body = match read_buffered(scope, x, down, &mut answered, max).await {
+    let body = match read_buffered(scope, x, down, &mut answered, hold).await {
         Ok(body) => body,
         Err(stop) => {
             answered.up.abort(h2::Reason::CANCEL);
@@ -229,15 +272,9 @@ pub(crate) async fn buffered(
         }
     };
     answered.discard(scope, status);
-    let answer = DirectResponse {
-        head: std::mem::take(&mut x.rsp),
-        body: body.into(),
-        reason: Reason::Upstream,
-        detail: None,
-    };
     x.decided.steps_passed = 0;
     x.decided.choice_steps.clear();
-    Ok(respond::direct(scope, x, down, answer).await)
+    Ok(respond::whole(scope, x, down, &body, Reason::Upstream).await)
 }
 
 /// Reads the response while the rest of the request, if any, is still sent.
@@ -246,29 +283,34 @@ async fn read_buffered(
     x: &mut Exchange,
     down: &mut Leg,
     answered: &mut Answered,
-    max: u64,
-) -> Result<Vec<u8>, Stop> {
+    hold: Hold,
+) -> Result<Spool, Stop> {
     let Answered { up, sender, .. } = answered;
-    let mut body = Vec::new();
+    let mut body = Spool::default();
+    let area = &scope.conn.worker.spool;
     let mut uploading = !sender.is_done();
     let mut timer = stream::request_timer(x, scope);
     let whole = poll_fn(|cx| {
         if uploading {
             match sender.poll(cx, &mut x.body, down, up) {
-                Poll::Ready(Err(PumpError::Read(error))) => {
+                Poll::Ready(Err(SendError::Pump(PumpError::Read(error)))) => {
                     let stop = Stop::because(client_reason(&error), describe(&error));
                     return Poll::Ready(Err(stop));
+                }
+                Poll::Ready(Err(error @ SendError::Held(_))) => {
+                    return Poll::Ready(Err(Stop::because(Reason::Internal, describe(&error))));
                 }
                 Poll::Ready(_) => uploading = false,
                 Poll::Pending => {}
             }
         }
-        if let Poll::Ready(read) = poll_read_response(cx, up, max, &mut body) {
-            return Poll::Ready(read.map_err(|error| {
-                let malformed = error.is_malformed();
-                let reason =
-                    if malformed { Reason::UpstreamProtocol } else { Reason::UpstreamReset };
-                Stop::because(reason, describe(&error))
+        if let Poll::Ready(read) = body::poll_hold(cx, up, &mut body, hold, area) {
+            return Poll::Ready(read.map_err(|error| match error {
+                HoldError::Spool(error) => no_room(&error),
+                HoldError::Read(error) if error.is_malformed() => {
+                    Stop::because(Reason::UpstreamProtocol, describe(&error))
+                }
+                HoldError::Read(error) => Stop::because(Reason::UpstreamReset, describe(&error)),
             }));
         }
         let gone = down.is_body_complete() && down.poll_gone(cx).is_ready();

@@ -27,6 +27,7 @@ mod select;
 mod serve_h1;
 mod serve_h2;
 mod serve_tcp;
+pub mod spool;
 mod steps;
 mod stream;
 mod subrequest;

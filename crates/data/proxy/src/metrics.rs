@@ -20,6 +20,9 @@ pub const FAMILIES: &[&str] = &[
     "weftway_connections_open",
     "weftway_limit_reached_total",
     "weftway_config_generation",
+    "weftway_spool_bytes",
+    "weftway_spool_files_total",
+    "weftway_spool_refused_total",
     "weftway_tcp_connections_total",
     "weftway_tcp_bytes_total",
 ];
@@ -54,9 +57,15 @@ pub(crate) enum Limit {
     HeadFields,
     /// Streams at one time on one connection: none more is taken until one of them ends.
     H2Streams,
+    /// Control frames of one peer.
+    H2ControlFrames,
+    /// Time without a request.
+    IdleTimeout,
+    /// Requests of one connection.
+    RequestsPerConnection,
 }
 
-const LIMITS: [(Limit, &str); 11] = [
+const LIMITS: [(Limit, &str); 14] = [
     (Limit::Connections, "connections"),
     (Limit::HeadTimeout, "head_timeout"),
     (Limit::HeadBytes, "head_bytes"),
@@ -68,6 +77,9 @@ const LIMITS: [(Limit, &str); 11] = [
     (Limit::BodyBytes, "body_bytes"),
     (Limit::HeadFields, "head_fields"),
     (Limit::H2Streams, "h2_streams"),
+    (Limit::H2ControlFrames, "h2_control_frames"),
+    (Limit::IdleTimeout, "idle_timeout"),
+    (Limit::RequestsPerConnection, "requests_per_connection"),
 ];
 
 /// The cells of one worker.

@@ -155,7 +155,7 @@ fn shared_listener(
             fields_max: usize::from(limits.head_fields_max),
             target_bytes_max: limits.target_bytes_max as usize,
         },
-        path_rules: PathRules::default(),
+        path_rules: listener.path_rules,
         plain: listener
             .plain
             .as_ref()

@@ -14,11 +14,12 @@ use weft_model::policy::Refusal;
 use weft_policy::answer::{Asker, DirectResponse};
 use weft_runtime::Watchdog;
 
-use crate::body::RequestBody;
+use crate::body::{MEMORY_BYTES_MAX, RequestBody};
 use crate::connection::Connection;
 use crate::exchange::Exchange;
 use crate::plan::ListenerPlan;
 use crate::runtime::RouteRuntime;
+use crate::worker::Worker;
 use crate::{attempt, body_steps, record, respond, select, steps};
 
 /// What a request is handled in: its connection, and the deadline of the task it runs in.
@@ -81,7 +82,7 @@ async fn serve(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg) -> Result<Re
     if let Some(choice) = select::choice_steps(x) {
         steps::choice(scope, x, down, &choice).await?;
     }
-    keep_body(x);
+    keep_body(worker, x);
     // Only now, because steps count the addresses of the list from its right end.
     forwarded::append_for(&mut x.req.fields, scope.conn.client.ip());
     attempt::forward(scope, x, down, backend).await
@@ -89,24 +90,26 @@ async fn serve(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg) -> Result<Re
 
 /// Sees to it that of the body is kept what may have to be sent more than once: to another try, a
 /// fallback or a mirror.
-fn keep_body(x: &mut Exchange) {
+fn keep_body(worker: &Worker, x: &mut Exchange) {
     let by_route = x.route.as_ref().and_then(|route| route.retry.as_deref());
     let policies = [by_route, x.decided.retry.as_deref()].into_iter().flatten();
     let tries = policies.filter(|policy| policy.attempts > 1).map(|policy| policy.body_bytes_max);
     let fallback = x.decided.fallback.as_ref().map(|fallback| fallback.body_bytes_max);
-    let copies =
-        x.decided.mirrors.iter().filter(|mirror| mirror.body).map(|mirror| {
-            mirror.body_bytes_max.unwrap_or(u64::MAX).min(body_steps::HELD_BYTES_MAX)
-        });
+    let copies = x
+        .decided
+        .mirrors
+        .iter()
+        .filter(|mirror| mirror.body)
+        .map(|mirror| mirror.body_bytes_max.unwrap_or(u64::MAX).min(MEMORY_BYTES_MAX));
     if let Some(max) = tries.chain(fallback).chain(copies).max() {
-        x.body.keep(max);
+        x.body.keep(max, &worker.spool);
     }
 }
 
 /// Answers for what stopped the straight line, if that is still possible.
 async fn conclude(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg, stop: Stop) -> Reason {
     match stop {
-        Stop::Answer(answer) => respond::direct(scope, x, down, *answer).await,
+        Stop::Answer(answer) => direct(scope, x, down, *answer).await,
         Stop::Refuse(Reason::ClientGone, detail) | Stop::Cut(Reason::ClientGone, detail) => {
             down.abort(h2::Reason::CANCEL);
             x.record.status = Reason::ClientGone.status();
@@ -115,13 +118,28 @@ async fn conclude(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg, stop: Sto
         }
         Stop::Refuse(reason, detail) => {
             let answer = respond::refusal(scope, x, reason, detail);
-            respond::direct(scope, x, down, answer).await
+            direct(scope, x, down, answer).await
         }
         Stop::Cut(reason, detail) => {
             down.abort(h2::Reason::INTERNAL_ERROR);
             x.record.detail = detail;
             reason
         }
+    }
+}
+
+/// Sends an answer of ours, or the page that a step around it has for its status.
+async fn direct(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    down: &mut Leg,
+    answer: DirectResponse,
+) -> Reason {
+    match body_steps::wanted_page(x, answer.status()) {
+        Some(page) if answer.reason != Reason::Draining => {
+            Box::pin(body_steps::direct_page(scope, x, down, answer, page)).await
+        }
+        _ => respond::direct(scope, x, down, answer).await,
     }
 }
 

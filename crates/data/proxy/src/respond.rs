@@ -18,6 +18,7 @@ use crate::attempt::Answered;
 use crate::body_steps::{self, Transform};
 use crate::exchange::Exchange;
 use crate::request::{Scope, Stop};
+use crate::spool::{Cursor, Whole};
 use crate::{steps, stream, upgrade};
 
 /// An answer of ours of which a client takes nothing for this time is given up.
@@ -41,8 +42,9 @@ pub(crate) async fn upstream(
     steps::response(x).map_err(|error| {
         Stop::because(Reason::UpstreamTooLarge, format!("response headers: {error}"))
     })?;
-    if let Some(page) = body_steps::wanted_page(x)
-        && let Some(fetched) = Box::pin(body_steps::fetch_page(scope, x, &page)).await
+    let status = x.rsp.status();
+    if let Some(page) = body_steps::wanted_page(x, status)
+        && let Some(fetched) = Box::pin(body_steps::fetch_page(scope, x, &page, status)).await
     {
         return Box::pin(body_steps::error_page(scope, x, down, answered, page, fetched)).await;
     }
@@ -71,25 +73,34 @@ pub(crate) async fn direct(
     down: &mut Leg,
     answer: DirectResponse,
 ) -> Reason {
-    let DirectResponse { head, body, mut reason, detail } = answer;
+    let DirectResponse { head, body, reason, detail } = answer;
     x.rsp = head;
     x.record.detail = detail;
+    whole(scope, x, down, &*body, reason).await
+}
+
+/// Sends the answer whose head is in `x.rsp`, with a body that is there whole.
+pub(crate) async fn whole<B: Whole + ?Sized>(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    down: &mut Leg,
+    body: &B,
+    mut reason: Reason,
+) -> Reason {
     // What cannot be edited into an error answer is left out of it: the answer itself protects.
     let _ = steps::response(x);
     add_cookies(x);
     let is_head = *x.req.method() == Method::Head;
-    let declared = BodyFraming::Length(body.len() as u64);
-    let (framing, body) = match is_head {
-        true => (BodyFraming::None, &b""[..]),
-        false => (declared, &body[..]),
-    };
+    let declared = BodyFraming::Length(body.len());
+    let framing = if is_head { BodyFraming::None } else { declared };
     discard_arrived(x, down).await;
     let sent = match begin(scope, x, down, framing, declared) {
+        Ok(()) if is_head => send_all(scope, down, &b""[..]).await.is_ok(),
         Ok(()) => send_all(scope, down, body).await.is_ok(),
         Err(_) => false,
     };
     if sent {
-        x.record.response_bytes = body.len() as u64;
+        x.record.response_bytes = if is_head { 0 } else { body.len() };
     } else {
         down.abort(h2::Reason::CANCEL);
         reason = Reason::ClientGone;
@@ -237,13 +248,17 @@ async fn discard_arrived(x: &Exchange, down: &mut Leg) {
     .await;
 }
 
-async fn send_all(scope: &Scope<'_>, down: &mut Leg, body: &[u8]) -> Result<(), WriteError> {
-    let (mut sent, mut seen) = (0, 0);
+async fn send_all<B: Whole + ?Sized>(
+    scope: &Scope<'_>,
+    down: &mut Leg,
+    body: &B,
+) -> Result<(), WriteError> {
+    let (mut sent, mut seen) = (Cursor::default(), 0);
     scope.watchdog.arm(DIRECT_IDLE_TIMEOUT);
     let result = poll_fn(|cx| {
         let polled = poll_send_all(cx, down, body, &mut sent);
-        if polled.is_pending() && sent != seen {
-            seen = sent;
+        if polled.is_pending() && sent.at() != seen {
+            seen = sent.at();
             scope.watchdog.arm(DIRECT_IDLE_TIMEOUT);
         } else if polled.is_pending()
             && (scope.watchdog.expired() || scope.conn.worker.phase() == Phase::Forced)
@@ -257,14 +272,19 @@ async fn send_all(scope: &Scope<'_>, down: &mut Leg, body: &[u8]) -> Result<(), 
     result
 }
 
-fn poll_send_all(
+/// Sends a body that is there whole; ready when all was sent, and flushed.
+pub(crate) fn poll_send_all<B: Whole + ?Sized>(
     cx: &mut Context<'_>,
-    down: &mut Leg,
-    body: &[u8],
-    sent: &mut usize,
+    to: &mut Leg,
+    body: &B,
+    sent: &mut Cursor,
 ) -> Poll<Result<(), WriteError>> {
-    while *sent < body.len() {
-        *sent += ready!(down.poll_send(cx, &body[*sent..]))?;
+    loop {
+        let chunk = body.chunk(sent).map_err(WriteError::Io)?;
+        if chunk.is_empty() {
+            return to.poll_finish(cx, None);
+        }
+        let count = ready!(to.poll_send(cx, chunk))?;
+        sent.advance(count);
     }
-    down.poll_finish(cx, None)
 }

@@ -19,6 +19,7 @@ use weft_message::Version;
 use weft_message::h1::{ErrorClass, ParseError, RequestFacts};
 use weft_model::listener::Limits;
 use weft_model::outcome::Reason;
+use weft_policy::answer::Asker;
 use weft_runtime::Watchdog;
 use weft_runtime::drain::Phase;
 
@@ -107,6 +108,9 @@ async fn until_readable(busy: &mut Busy) -> bool {
             return Poll::Ready(readable.unwrap_or(false));
         }
         if watchdog.expired() {
+            if !hurries {
+                conn.worker.metrics.limit(Limit::IdleTimeout);
+            }
             return Poll::Ready(false);
         }
         if conn.is_ending() {
@@ -178,9 +182,13 @@ async fn serve_one(scope: Scope<'_>, x: &mut Exchange, leg: &mut Leg, served: u3
     x.req.set_scheme(scope.conn.scheme());
     let found = x.req.fields.strip_hop_by_hop();
     let last = limits.requests_per_connection_max;
+    let is_last = last > 0 && served >= last;
+    if is_last {
+        worker.metrics.limit(Limit::RequestsPerConnection);
+    }
     x.facts = Facts {
         framing: facts.framing,
-        keep_alive: facts.keep_alive && (last == 0 || served < last),
+        keep_alive: facts.keep_alive && !is_last,
         expect_continue: facts.expect_continue,
         upgrade: found.upgrade.filter(|protocols| facts.upgrade && may_upgrade(protocols)),
         te_trailers: found.te_trailers,
@@ -280,6 +288,7 @@ async fn finish(
     x.record.started = Some(scope.conn.worker.now());
     // Where the next message would start is not known any more.
     x.facts.keep_alive = false;
+    x.decided.form = Asker::of(&x.req).form;
     let answer = respond::refusal(scope, x, reason, detail);
     let reason = Box::pin(respond::direct(scope, x, leg, answer)).await;
     record::record(scope, x, reason);

@@ -3,12 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use weft_http::Leg;
 use weft_http::error::HeadError;
-use weft_http::h2::{Accepted, Ended, Server, ServerSettings};
+use weft_http::h2::{Accepted, Ended, Excess, Server, ServerSettings};
 use weft_http::io::Io;
 use weft_message::h1::BodyFraming;
 use weft_message::{Known, Method};
@@ -88,6 +89,7 @@ pub(crate) async fn serve(conn: Rc<Connection>, io: Io) {
         stream_window_bytes: limits.h2_stream_window_bytes,
         queued_bytes_max: share,
         resets_max: limits.h2_resets_max,
+        control_frames_max: limits.h2_control_frames_max,
     };
     let handshake = time::timeout(limits.handshake_timeout, Server::handshake(io, &settings));
     let Ok(Ok(server)) = handshake.await else { return };
@@ -98,7 +100,7 @@ pub(crate) async fn serve(conn: Rc<Connection>, io: Io) {
         server,
         streams: Rc::default(),
         watchdog,
-        heads_max: share.max(limits.head_bytes_max as usize),
+        heads_max: share,
         limits,
         served: 0,
         ending: Ending::Open,
@@ -117,17 +119,20 @@ impl Serving {
             self.streams.waker.replace(Some(cx.waker().clone()));
         }
         self.watch_phase();
-        self.watch_limits();
+        self.watch_streams();
         if self.watchdog.expired() && !self.watch_time() {
+            // The library says why it ended a connection only once it has.
+            self.server.give_up();
+            let _ = self.server.poll_accept(cx);
+            self.watch_limits();
             return Poll::Ready(None);
         }
-        match ready!(self.server.poll_accept(cx)) {
+        let polled = self.server.poll_accept(cx);
+        self.watch_limits();
+        match ready!(polled) {
             Ok(accepted) => Poll::Ready(Some(accepted)),
             Err(Ended::Closed) => Poll::Ready(None),
             Err(Ended::Failed(error)) => {
-                if error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) {
-                    self.conn.worker.metrics.limit(Limit::H2Resets);
-                }
                 tracing::debug!(client = %self.conn.client, %error, "an HTTP/2 connection failed");
                 Poll::Ready(None)
             }
@@ -137,7 +142,9 @@ impl Serving {
     /// Serves a request in a task of its own.
     fn begin(&mut self, accepted: Accepted) {
         let head_bytes = accepted.head_bytes();
-        if self.streams.head_bytes.get() + head_bytes > self.heads_max {
+        let held = self.streams.head_bytes.get();
+        // A single one is as large as it is: how large is a limit of its own, and has an answer.
+        if held > 0 && held + head_bytes > self.heads_max {
             self.conn.worker.metrics.limit(Limit::ConnectionMemory);
             // It counts like a reset: to go on like this is no way to use a connection.
             self.streams.resets.set(self.streams.resets.get() + 1);
@@ -149,6 +156,7 @@ impl Serving {
             self.watchdog.arm(self.limits.idle_timeout);
             let last = self.limits.requests_per_connection_max;
             if last > 0 && self.served >= last {
+                self.conn.worker.metrics.limit(Limit::RequestsPerConnection);
                 self.drain();
             }
         }
@@ -170,17 +178,33 @@ impl Serving {
         }
     }
 
-    fn watch_limits(&mut self) {
-        let metrics = &self.conn.worker.metrics;
+    /// What the streams have told since.
+    fn watch_streams(&mut self) {
         for _ in 0..self.server.take_queue_exhausted() {
-            metrics.limit(Limit::ConnectionMemory);
+            self.conn.worker.metrics.limit(Limit::ConnectionMemory);
         }
         for _ in 0..self.streams.resets.take() {
-            if self.ending != Ending::Forced && self.server.count_reset(self.conn.worker.now()) {
-                metrics.limit(Limit::H2Resets);
-                self.ending = Ending::Forced;
-                self.watchdog.arm(FORCE_GRACE);
-            }
+            self.server.count_reset(self.conn.worker.now());
+        }
+    }
+
+    /// What the connection has told since it was polled.
+    fn watch_limits(&mut self) {
+        let metrics = &self.conn.worker.metrics;
+        for _ in 0..self.server.take_heads_exceeded() {
+            metrics.limit(Limit::HeadBytes);
+        }
+        if let Some(excess) = self.server.take_excess() {
+            metrics.limit(match excess {
+                Excess::Resets => Limit::H2Resets,
+                Excess::Frames(_) => Limit::H2ControlFrames,
+                Excess::Head => Limit::HeadBytes,
+            });
+            let client = self.conn.client;
+            tracing::info!(%client, %excess, "an HTTP/2 connection was ended: its client does too much");
+            self.forced();
+        } else if self.server.is_closing() && self.ending != Ending::Forced {
+            self.forced();
         }
     }
 
@@ -191,7 +215,10 @@ impl Serving {
                 self.watchdog.arm(self.limits.idle_timeout);
             }
             // Nobody asked for anything for long.
-            Ending::Open => self.drain(),
+            Ending::Open => {
+                self.conn.worker.metrics.limit(Limit::IdleTimeout);
+                self.drain();
+            }
             Ending::Drained if self.streams.open.get() > 0 => self.watchdog.arm(CLOSE_GRACE),
             // The client does not take the hint.
             Ending::Drained => {
@@ -272,30 +299,34 @@ async fn serve_request(
     }
     match facts(x, &leg) {
         Ok(facts) => x.facts = facts,
-        Err(detail) => {
-            let answer = respond::refusal(&scope, x, Reason::BadRequest, Some(detail.into()));
-            finish(&scope, x, &mut leg, answer).await;
+        Err((reason, detail)) => {
+            finish(&scope, x, &mut leg, reason, Some(detail.into())).await;
             return;
         }
     }
     request::handle(scope, x, &mut leg).await;
 }
 
-fn facts(x: &mut Exchange, leg: &Leg) -> Result<Facts, &'static str> {
-    let length = x.req.fields.content_length().map_err(|_| "the content length is malformed")?;
+/// What the head says about the message, or why it is refused.
+fn facts(x: &mut Exchange, leg: &Leg) -> Result<Facts, (Reason, &'static str)> {
+    let bad = |detail| (Reason::BadRequest, detail);
+    let length = x.req.fields.content_length();
+    let length = length.map_err(|_| bad("the content length is malformed"))?;
     let complete = leg.is_body_complete();
     let framing = match (length, complete) {
         (None | Some(0), true) => BodyFraming::None,
-        (Some(_), true) => return Err("the content length promises a body that is not there"),
+        (Some(_), true) => {
+            return Err(bad("the content length promises a body that is not there"));
+        }
         (Some(length), false) => BodyFraming::Length(length),
         (None, false) => BodyFraming::Chunked,
     };
     let te_trailers = x.req.fields.get(Known::Te).is_some();
-    let expect_continue = x
-        .req
-        .fields
-        .get(Known::Expect)
-        .is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
+    let is_continue = |expect: &[u8]| expect.eq_ignore_ascii_case(b"100-continue");
+    if !x.req.fields.get_all(Known::Expect).all(is_continue) {
+        return Err((Reason::Expectation, "it expects something else than 100-continue"));
+    }
+    let expect_continue = x.req.fields.contains(Known::Expect);
     x.req.fields.strip_hop_by_hop();
     if *x.req.method() == Method::Connect {
         return Ok(Facts::default());
@@ -322,18 +353,19 @@ async fn refuse(scope: &Scope<'_>, x: &mut Exchange, leg: &mut Leg, error: &Head
         return;
     }
     let detail = crate::attempt::describe(error);
-    x.decided.form = Asker::of(&x.req).form;
-    let answer = respond::refusal(scope, x, reason, Some(detail.into()));
-    finish(scope, x, leg, answer).await;
+    finish(scope, x, leg, reason, Some(detail.into())).await;
 }
 
 async fn finish(
     scope: &Scope<'_>,
     x: &mut Exchange,
     leg: &mut Leg,
-    answer: weft_policy::answer::DirectResponse,
+    reason: Reason,
+    detail: Option<Arc<str>>,
 ) {
     x.record.started = Some(scope.conn.worker.now());
+    x.decided.form = Asker::of(&x.req).form;
+    let answer = respond::refusal(scope, x, reason, detail);
     let reason = respond::direct(scope, x, leg, answer).await;
     record::record(scope, x, reason);
 }

@@ -15,9 +15,10 @@ use weft_resilience::bucket::{Admission, KeyedBuckets};
 use weft_runtime::{task, time};
 
 use crate::attempt::describe;
+use crate::body::{HELD_BYTES_MAX, Hold, MEMORY_BYTES_MAX};
 use crate::body_steps;
 use crate::exchange::Exchange;
-use crate::live::Hold;
+use crate::live;
 use crate::request::{Scope, Stop};
 use crate::runtime::{StepRuntime, StepRuntimeKind};
 use crate::{respond, select, subrequest};
@@ -98,7 +99,7 @@ async fn run(
             let key = source_key(source, &x.req, scope.conn.client.ip());
             match limit.acquire(key.as_bytes()) {
                 Ok(permit) => {
-                    x.decided.holds.push(Hold::InFlight { _permit: permit });
+                    x.decided.holds.push(live::Hold::InFlight { _permit: permit });
                     Ok(())
                 }
                 Err(_) => Err(Stop::Refuse(Reason::InFlightLimited, None)),
@@ -107,7 +108,7 @@ async fn run(
         StepRuntimeKind::Breaker(breaker, status) => {
             match breaker.admit(scope.conn.worker.now(), &scope.conn.worker.rng) {
                 Ok(()) => {
-                    x.decided.holds.push(Hold::Breaker(breaker.clone()));
+                    x.decided.holds.push(live::Hold::Breaker(breaker.clone()));
                     Ok(())
                 }
                 Err(_) => {
@@ -130,9 +131,11 @@ async fn run(
         }
         StepRuntimeKind::Buffering(buffering, retry) => {
             x.decided.retry_when = retry.clone();
-            let refuse = buffering.request_bytes_max;
-            let max = refuse.unwrap_or(body_steps::HELD_BYTES_MAX);
-            body_steps::hold(scope, x, down, max, Reason::BodyTooLarge).await
+            let hold = Hold {
+                bytes_max: buffering.request_bytes_max.unwrap_or(HELD_BYTES_MAX),
+                memory_bytes: buffering.request_memory_bytes,
+            };
+            body_steps::hold(scope, x, down, hold, Reason::BodyTooLarge).await
         }
         StepRuntimeKind::Mirror(parts_per_million, mirror) => {
             if select::draw(scope, *parts_per_million) {
@@ -229,12 +232,13 @@ async fn ask_authorizer(
 ) -> Result<(), Stop> {
     let failed = |detail: String| Stop::because(Reason::AuthorizerFailed, detail);
     if auth.forward_body {
-        let max = auth.body_bytes_max.unwrap_or(body_steps::HELD_BYTES_MAX);
-        body_steps::hold(scope, x, down, max, Reason::Unauthorized).await?;
+        let bytes_max = auth.body_bytes_max.unwrap_or(MEMORY_BYTES_MAX);
+        let hold = Hold { bytes_max, memory_bytes: MEMORY_BYTES_MAX };
+        body_steps::hold(scope, x, down, hold, Reason::Unauthorized).await?;
     }
     let question = forward_auth::question(auth, &x.req, client_facts(scope))
         .map_err(|error| failed(describe(&error)))?;
-    let body = if auth.forward_body { x.body.bytes() } else { None };
+    let body = if auth.forward_body { x.body.whole() } else { None };
     let answer_max = auth.answer_bytes_max.unwrap_or(AUTH_ANSWER_BYTES_MAX);
     let fetched = subrequest::fetch(scope, backend, question, body, answer_max).await;
     let (head, body) = match fetched {

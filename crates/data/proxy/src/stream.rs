@@ -14,6 +14,7 @@ use weft_runtime::time;
 use weft_upstream::Report;
 
 use crate::attempt::{Answered, client_reason, describe};
+use crate::body::SendError;
 use crate::body_steps::Transform;
 use crate::exchange::Exchange;
 use crate::metrics::Limit;
@@ -126,10 +127,13 @@ impl Flow {
             return Ok(());
         }
         match self.sender.poll(cx, &mut x.body, down, up) {
-            Poll::Ready(Err(PumpError::Read(error))) => {
+            Poll::Ready(Err(SendError::Pump(PumpError::Read(error)))) => {
                 Err((client_reason(&error), describe(&error)))
             }
-            Poll::Ready(Err(PumpError::Write(_))) => {
+            Poll::Ready(Err(error @ SendError::Held(_))) => {
+                Err((Reason::Internal, describe(&error)))
+            }
+            Poll::Ready(Err(SendError::Pump(PumpError::Write(_)))) => {
                 self.upload_broken = true;
                 Ok(())
             }

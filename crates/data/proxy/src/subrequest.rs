@@ -12,11 +12,12 @@ use weft_runtime::{task, time};
 use weft_upstream::error::{ConnectError, PickError};
 use weft_upstream::{Backend, Connection, Dialled, Lease, Report, Speaks, Tried};
 
-use crate::body_steps;
 use crate::exchange::{Exchange, MirrorPlan};
 use crate::request::Scope;
 use crate::runtime::TargetRuntime;
+use crate::spool::{Cursor, Spool, Whole};
 use crate::worker::Worker;
+use crate::{body_steps, respond};
 
 /// A request of ours that takes longer is given up: a client waits for it.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -51,7 +52,7 @@ pub(crate) async fn fetch(
     scope: &Scope<'_>,
     backend: &Rc<Backend>,
     head: RequestHead,
-    body: Option<&[u8]>,
+    body: Option<&Spool>,
     answer_max: u64,
 ) -> Result<(ResponseHead, Vec<u8>), FetchError> {
     fetch_for(&scope.conn.worker, backend, head, body, answer_max).await
@@ -62,7 +63,7 @@ pub(crate) fn send_mirrors(scope: &Scope<'_>, x: &mut Exchange) {
     if x.decided.mirrors.is_empty() {
         return;
     }
-    let body = x.body.take();
+    let body = x.body.take().map(Rc::new);
     for mirror in std::mem::take(&mut x.decided.mirrors) {
         let body = match (&body, mirror.body) {
             (_, false) => None,
@@ -70,7 +71,7 @@ pub(crate) fn send_mirrors(scope: &Scope<'_>, x: &mut Exchange) {
             // Too large to have been copied: not mirrored, as promised.
             (None, true) => continue,
         };
-        let too_large = |max| body.as_ref().is_some_and(|body| body.len() as u64 > max);
+        let too_large = |max| body.as_ref().is_some_and(|body| body.len() > max);
         if mirror.body_bytes_max.is_some_and(too_large) {
             continue;
         }
@@ -86,7 +87,7 @@ async fn mirror_to(
     worker: &Rc<Worker>,
     mirror: &MirrorPlan,
     head: RequestHead,
-    body: Option<Vec<u8>>,
+    body: Option<Rc<Spool>>,
 ) {
     let mut target = mirror.target.clone();
     let backend = loop {
@@ -112,13 +113,13 @@ async fn fetch_for(
     worker: &Rc<Worker>,
     backend: &Rc<Backend>,
     head: RequestHead,
-    body: Option<&[u8]>,
+    body: Option<&Spool>,
     answer_max: u64,
 ) -> Result<(ResponseHead, Vec<u8>), FetchError> {
     let lease = backend
         .pick(worker.now(), &worker.rng, None, &Tried::default())
         .map_err(FetchError::Pick)?;
-    let exchange = exchange(worker, &lease, &head, body.unwrap_or_default(), answer_max);
+    let exchange = exchange(worker, &lease, &head, body, answer_max);
     let result = match time::timeout(FETCH_TIMEOUT, exchange).await {
         Ok(result) => result,
         Err(time::Elapsed) => Err(FetchError::Timeout),
@@ -145,7 +146,7 @@ async fn exchange(
     worker: &Rc<Worker>,
     lease: &Lease,
     head: &RequestHead,
-    body: &[u8],
+    body: Option<&Spool>,
     answer_max: u64,
 ) -> Result<(ResponseHead, Vec<u8>), FetchError> {
     let replayable = head.method().is_idempotent();
@@ -168,20 +169,21 @@ async fn exchange_on(
     lease: &Lease,
     connection: Connection,
     head: &RequestHead,
-    body: &[u8],
+    body: Option<&Spool>,
     answer_max: u64,
 ) -> Result<(ResponseHead, Vec<u8>), FetchError> {
+    let length = body.map_or(0, Whole::len);
     let mut up = match connection {
         Connection::H1(mut conn) => {
-            let framing = match body.len() {
+            let framing = match length {
                 0 => BodyFraming::None,
-                length => BodyFraming::Length(length as u64),
+                length => BodyFraming::Length(length),
             };
             conn.begin_message(framing, |out| write_request(head, framing, out));
             Leg::H1(conn)
         }
         Connection::H2(mut client) => {
-            Leg::H2(client.begin_request(head, body.is_empty()).map_err(FetchError::Write)?)
+            Leg::H2(client.begin_request(head, length == 0).map_err(FetchError::Write)?)
         }
     };
     send(&mut up, body).await.map_err(FetchError::Write)?;
@@ -197,13 +199,11 @@ async fn exchange_on(
     Ok((rsp, answer))
 }
 
-async fn send(up: &mut Leg, body: &[u8]) -> Result<(), WriteError> {
-    let mut sent = 0;
-    poll_fn(|cx| {
-        while sent < body.len() {
-            sent += std::task::ready!(up.poll_send(cx, &body[sent..]))?;
-        }
-        up.poll_finish(cx, None)
+async fn send(up: &mut Leg, body: Option<&Spool>) -> Result<(), WriteError> {
+    let mut sent = Cursor::default();
+    poll_fn(|cx| match body {
+        Some(body) => respond::poll_send_all(cx, up, body, &mut sent),
+        None => up.poll_finish(cx, None),
     })
     .await
 }

@@ -5,6 +5,7 @@ mod bounds;
 mod change;
 mod early;
 mod harness;
+mod limits;
 mod matrix;
 mod retries;
 mod sizes;

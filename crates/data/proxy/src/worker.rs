@@ -27,6 +27,7 @@ use crate::metrics::WorkerMetrics;
 use crate::plan::{Plan, SharedPlan};
 use crate::runtime::TargetRuntime;
 use crate::serve_h1::Slots;
+use crate::spool::SpoolArea;
 use crate::{accept, metrics};
 
 /// What a worker is told.
@@ -59,6 +60,8 @@ pub struct Start {
     pub live: Live,
     /// Live state of endpoints, for all workers.
     pub shared: Shared,
+    /// Where bodies go that are held and too large for memory.
+    pub spool: SpoolArea,
     /// The access log, if there is one.
     pub access_log: Option<AccessLog>,
 }
@@ -71,6 +74,7 @@ pub(crate) struct Worker {
     pub(crate) backends: Backends,
     pub(crate) rng: Rng,
     pub(crate) live: Live,
+    pub(crate) spool: Rc<SpoolArea>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) log: Option<Writer>,
     #[expect(clippy::vec_box, reason = "they move between requests by pointer")]
@@ -94,7 +98,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs a worker until it has drained.
 pub async fn run(start: Start) {
-    let Start { index, seed, secret, commands, drain, registry, live, shared, access_log } = start;
+    let Start { index, seed, secret, commands, drain, registry, live, shared, spool, access_log } =
+        start;
     let buffers = Buffers::new(BufferPool::default());
     let upstream_metrics = Arc::new(UpstreamMetrics::default());
     let metrics = Arc::new(WorkerMetrics::default());
@@ -107,6 +112,7 @@ pub async fn run(start: Start) {
         backends: Backends::new(environment),
         rng: Rng::new(seed ^ index as u64),
         live,
+        spool: Rc::new(spool),
         metrics,
         log: access_log.map(Writer::new),
         exchanges: RefCell::default(),

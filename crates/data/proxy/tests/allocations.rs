@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, mpsc, oneshot};
+use weft_message::PathRules;
 use weft_model::backend::{
     Backend, Endpoint, Endpoints, HostHeader, PoolSettings, UpstreamProtocol,
 };
@@ -19,8 +20,9 @@ use weft_model::route::{HostMatch, Matcher, Origin, PathMatch, Rank, Route, Targ
 use weft_model::{Generation, Snapshot};
 use weft_proxy::live::Live;
 use weft_proxy::plan::SharedPlan;
+use weft_proxy::spool::SpoolArea;
 use weft_proxy::worker::{self, Command, Start};
-use weft_resilience::settings::{PickerKind, RateSettings};
+use weft_resilience::settings::{BudgetSettings, PickerKind, RateSettings};
 use weft_runtime::drain::{Drain, drain};
 use weft_runtime::metrics::Registry;
 use weft_runtime::{task, time};
@@ -138,6 +140,7 @@ fn snapshot(addr: SocketAddr, origin: SocketAddr, picker: PickerKind) -> Snapsho
         health_check: None,
         outlier: None,
         slow_start: Duration::ZERO,
+        retry_budget: Some(BudgetSettings::DEFAULT),
         pool: PoolSettings::DEFAULT,
         host: HostHeader::Pass,
         proxy_protocol: None,
@@ -150,12 +153,14 @@ fn snapshot(addr: SocketAddr, origin: SocketAddr, picker: PickerKind) -> Snapsho
         proxy_protocol_from: Vec::new(),
         forwarded_from: Vec::new(),
         limits: Limits::DEFAULT,
+        path_rules: PathRules::default(),
         plain: Some(Served { tcp: Vec::new(), http }),
         tls: None,
     };
     Snapshot {
         generation: Generation(1),
         listeners: vec![Arc::new(listener)],
+        lines: Default::default(),
         backends: [(backend.id.clone(), Arc::new(backend))].into(),
     }
 }
@@ -183,6 +188,7 @@ fn gateway(
                 registry: Registry::new(),
                 live: Live::new(time::now(), [1, 2]),
                 shared: Shared::new(time::now()),
+                spool: SpoolArea::new(std::env::temp_dir(), SpoolArea::BYTES_MAX),
                 access_log: None,
             }),
         );

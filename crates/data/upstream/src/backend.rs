@@ -11,6 +11,7 @@ use weft_model::backend as model;
 use weft_resilience::load::PeakEwma;
 use weft_resilience::outlier::Outlier;
 use weft_resilience::pick::{Candidates, Picker};
+use weft_resilience::retry::RetryBudget;
 use weft_resilience::rng::Rng;
 use weft_resilience::settings::{PickerKind, SlowStartSettings};
 use weft_resilience::{hash, slow_start};
@@ -19,8 +20,8 @@ use weft_tls::ClientTls;
 use crate::endpoint::Endpoint;
 use crate::error::PickError;
 use crate::lease::{Lease, Tried};
-use crate::metrics::BackendCells;
-use crate::shared::Shared;
+use crate::metrics::{BackendCells, IdleShare};
+use crate::shared::{Shared, SharedEndpoint};
 
 /// A destination with its endpoints, picker and connections.
 #[derive(Debug)]
@@ -31,7 +32,9 @@ pub struct Backend {
     pub(crate) cells: Arc<BackendCells>,
     endpoints: RefCell<Rc<[Rc<Endpoint>]>>,
     picker: Picker,
+    retry_budget: Option<RetryBudget>,
     retired: Cell<bool>,
+    idle: IdleShare,
 }
 
 /// The share a new endpoint begins with, so that it is not without any traffic to warm up by.
@@ -48,18 +51,22 @@ struct View<'a> {
 // === impl Backend ===
 
 impl Backend {
-    /// A backend without endpoints; [`Backend::set_endpoints`] brings them.
+    /// A backend without endpoints; [`Backend::set_endpoints`] brings them. `epoch` is not later
+    /// than its first request.
     pub(crate) fn new(
         settings: Arc<model::Backend>,
         tls: Option<Arc<ClientTls>>,
         outlier: Option<Arc<Outlier>>,
         cells: Arc<BackendCells>,
+        epoch: Instant,
     ) -> Self {
         Self {
             outlier,
             picker: Picker::new(settings.picker),
+            retry_budget: settings.retry_budget.map(|budget| RetryBudget::new(budget, epoch)),
             settings,
             tls,
+            idle: IdleShare::new(cells.clone()),
             cells,
             endpoints: RefCell::new(Rc::new([])),
             retired: Cell::new(false),
@@ -120,14 +127,38 @@ impl Backend {
         usable.then(|| self.lease(&endpoints, index, now))
     }
 
+    /// Counts a request towards the budget that its retries come from.
+    pub fn note_request(&self, now: Instant) {
+        if let Some(budget) = &self.retry_budget {
+            budget.request(now);
+        }
+    }
+
+    /// Whether the budget has a retry left; takes it, and counts what came of it.
+    #[must_use = "a retry may be made only if this is true"]
+    pub fn try_retry(&self, now: Instant) -> bool {
+        let allowed = self.retry_budget.as_ref().is_none_or(|budget| budget.try_retry(now));
+        if !allowed {
+            self.cells.retries_denied.inc();
+        }
+        allowed
+    }
+
     /// What is counted of this backend.
     pub fn cells(&self) -> &BackendCells {
         &self.cells
     }
 
     /// Replaces the endpoints; those that stay keep their connections and estimates, whatever
-    /// becomes of their weight.
-    pub(crate) fn set_endpoints(&self, wanted: &[model::Endpoint], shared: &Shared, now: Instant) {
+    /// becomes of their weight. `since` is the moment at which new ones appear, `None` for the first
+    /// of a backend.
+    pub(crate) fn set_endpoints(
+        &self,
+        wanted: &[model::Endpoint],
+        shared: &Shared,
+        since: Option<Instant>,
+        now: Instant,
+    ) {
         let known = self.endpoints.borrow().clone();
         let by_addr: HashMap<SocketAddr, &Rc<Endpoint>> =
             known.iter().map(|endpoint| (endpoint.addr, endpoint)).collect();
@@ -140,7 +171,10 @@ impl Backend {
                         kept.weight.set(weight);
                         kept.clone()
                     }
-                    None => Rc::new(self.endpoint(wanted.addr, weight, shared, now)),
+                    None => {
+                        let known = shared.endpoint(&self.settings.id, wanted.addr, since);
+                        Rc::new(endpoint(known, weight, now))
+                    }
                 }
             })
             .collect();
@@ -156,13 +190,16 @@ impl Backend {
         self.endpoints.replace(before.endpoints.borrow().clone());
     }
 
-    /// Drops idle connections that are too old or were closed by the peer.
+    /// Drops idle connections that are too old or were closed by the peer, and says in the metrics
+    /// how many are left.
     pub(crate) fn sweep(&self, now: Instant) {
         let idle_timeout = self.settings.pool.idle_timeout;
+        let mut idle = 0;
         for endpoint in self.endpoints.borrow().iter() {
             endpoint.pool.sweep(now, idle_timeout);
-            endpoint.h2.sweep(now, idle_timeout);
+            idle += endpoint.pool.len() + endpoint.h2.sweep(now, idle_timeout);
         }
+        self.idle.show(idle);
     }
 
     /// Whether it left the configuration.
@@ -173,6 +210,7 @@ impl Backend {
     /// The backend left the configuration: what is idle is closed, what runs may finish.
     pub(crate) fn retire(&self) {
         self.retired.set(true);
+        self.idle.show(0);
         for endpoint in self.endpoints.borrow().iter() {
             endpoint.pool.clear();
             endpoint.h2.clear();
@@ -182,18 +220,6 @@ impl Backend {
     /// The endpoints, for dumps and metrics.
     pub fn endpoints(&self) -> Rc<[Rc<Endpoint>]> {
         self.endpoints.borrow().clone()
-    }
-
-    fn endpoint(&self, addr: SocketAddr, weight: f64, shared: &Shared, now: Instant) -> Endpoint {
-        Endpoint {
-            addr,
-            weight: Cell::new(weight),
-            hash: hash::stable(addr.to_string().as_bytes()),
-            shared: shared.endpoint(&self.settings.id, addr, now),
-            pool: Default::default(),
-            h2: Default::default(),
-            latency: PeakEwma::new(PeakEwma::DECAY, now),
-        }
     }
 
     fn view<'a>(&self, endpoints: &'a [Rc<Endpoint>], now: Instant) -> View<'a> {
@@ -217,6 +243,18 @@ impl Backend {
     }
 }
 
+fn endpoint(shared: Arc<SharedEndpoint>, weight: f64, now: Instant) -> Endpoint {
+    Endpoint {
+        addr: shared.addr,
+        weight: Cell::new(weight),
+        hash: hash::stable(shared.addr.to_string().as_bytes()),
+        shared,
+        pool: Default::default(),
+        h2: Default::default(),
+        latency: PeakEwma::new(PeakEwma::DECAY, now),
+    }
+}
+
 // === impl View ===
 
 impl Candidates for View<'_> {
@@ -226,11 +264,13 @@ impl Candidates for View<'_> {
 
     fn weight(&self, index: usize) -> f64 {
         let endpoint = &self.endpoints[index];
-        if self.slow_start.window.is_zero() {
-            return endpoint.weight.get();
+        match endpoint.shared.since {
+            Some(since) if !self.slow_start.window.is_zero() => {
+                let age = self.now.saturating_duration_since(since);
+                endpoint.weight.get() * slow_start::factor(&self.slow_start, age)
+            }
+            _ => endpoint.weight.get(),
         }
-        let age = self.now.saturating_duration_since(endpoint.shared.since);
-        endpoint.weight.get() * slow_start::factor(&self.slow_start, age)
     }
 
     fn usable(&self, index: usize) -> bool {

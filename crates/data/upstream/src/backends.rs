@@ -69,6 +69,7 @@ impl Backends {
     /// retired.
     pub fn reconcile(&self, prepared: Arc<Prepared>, now: Instant) {
         let before = self.prepared.replace(prepared.clone());
+        let shared = &self.environment.shared;
         self.known.borrow_mut().retain(|id, backend| {
             let Some(wanted) = prepared.backends.get(id) else {
                 backend.retire();
@@ -84,17 +85,18 @@ impl Backends {
                     wanted.tls.clone(),
                     wanted.outlier.clone(),
                     backend.cells.clone(),
+                    now,
                 ));
                 if same_tls && backend.settings.protocol == wanted.settings.protocol {
                     made.adopt(backend);
                 } else {
                     // While the old one is held, what all workers know of an address is found.
-                    made.set_endpoints(&wanted.endpoints, &self.environment.shared, now);
+                    made.set_endpoints(&wanted.endpoints, shared, Some(now), now);
                     backend.retire();
                 }
                 *backend = made;
             }
-            backend.set_endpoints(&wanted.endpoints, &self.environment.shared, now);
+            backend.set_endpoints(&wanted.endpoints, shared, Some(now), now);
             true
         });
     }
@@ -106,9 +108,9 @@ impl Backends {
         }
         let prepared = self.prepared.borrow().backends.get(id)?.clone();
         let cells = self.environment.metrics.cells(id);
-        let backend =
-            Rc::new(Backend::new(prepared.settings, prepared.tls, prepared.outlier, cells));
-        backend.set_endpoints(&prepared.endpoints, &self.environment.shared, now);
+        let PreparedBackend { settings, tls, outlier, endpoints } = prepared;
+        let backend = Rc::new(Backend::new(settings, tls, outlier, cells, now));
+        backend.set_endpoints(&endpoints, &self.environment.shared, None, now);
         self.known.borrow_mut().insert(id.clone(), backend.clone());
         Some(backend)
     }
@@ -153,6 +155,7 @@ fn is_same_but_endpoints(have: &model::Backend, wanted: &model::Backend) -> bool
         health_check,
         outlier,
         slow_start,
+        retry_budget,
         pool,
         host,
         proxy_protocol,
@@ -166,6 +169,7 @@ fn is_same_but_endpoints(have: &model::Backend, wanted: &model::Backend) -> bool
         && have.health_check == *health_check
         && have.outlier == *outlier
         && have.slow_start == *slow_start
+        && have.retry_budget == *retry_budget
         && have.pool == *pool
         && have.host == *host
         && have.proxy_protocol == *proxy_protocol

@@ -1,5 +1,6 @@
 //! What is counted of upstream connections.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,8 +24,19 @@ pub struct BackendCells {
     pub replays: Counter,
     /// Attempts after the first that a retry policy asked for.
     pub retries: Counter,
+    /// Attempts that a policy asked for and the retry budget did not allow.
+    pub retries_denied: Counter,
     /// Requests in flight.
     pub in_flight: Gauge,
+    /// Connections on which nothing is under way.
+    pub idle: Gauge,
+}
+
+/// How many idle connections one backend adds to a gauge; takes them away when it is dropped.
+#[derive(Debug)]
+pub(crate) struct IdleShare {
+    cells: Arc<BackendCells>,
+    shown: Cell<i64>,
 }
 
 /// The cells of all backends that one worker has used.
@@ -53,8 +65,16 @@ impl Collect for UpstreamMetrics {
     fn collect(&self, sink: &mut Sink) {
         for (id, cells) in self.backends.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let labels = [("backend", id.as_str())];
-            let BackendCells { connects, connect_failures, reuses, replays, retries, in_flight } =
-                &**cells;
+            let BackendCells {
+                connects,
+                connect_failures,
+                reuses,
+                replays,
+                retries,
+                retries_denied,
+                in_flight,
+                idle,
+            } = &**cells;
             for (name, help, counter) in [
                 ("weftway_upstream_connects_total", "Connections made to upstreams.", connects),
                 (
@@ -77,15 +97,49 @@ impl Collect for UpstreamMetrics {
                     "Attempts after the first that a policy asked for.",
                     retries,
                 ),
+                (
+                    "weftway_upstream_retries_denied_total",
+                    "Attempts that a policy asked for and the retry budget did not allow.",
+                    retries_denied,
+                ),
             ] {
                 sink.counter(name, help, &labels, counter.value());
             }
-            sink.gauge(
-                "weftway_upstream_requests_in_flight",
-                "Requests sent to upstreams and not yet answered in full.",
-                &labels,
-                in_flight.value() as f64,
-            );
+            for (name, help, gauge) in [
+                (
+                    "weftway_upstream_requests_in_flight",
+                    "Requests sent to upstreams and not yet answered in full.",
+                    in_flight,
+                ),
+                (
+                    "weftway_upstream_connections_idle",
+                    "Upstream connections that are kept for their next use.",
+                    idle,
+                ),
+            ] {
+                sink.gauge(name, help, &labels, gauge.value() as f64);
+            }
         }
+    }
+}
+
+// === impl IdleShare ===
+
+impl IdleShare {
+    /// None yet.
+    pub(crate) fn new(cells: Arc<BackendCells>) -> Self {
+        Self { cells, shown: Cell::new(0) }
+    }
+
+    /// There are so many now.
+    pub(crate) fn show(&self, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.cells.idle.change(count - self.shown.replace(count));
+    }
+}
+
+impl Drop for IdleShare {
+    fn drop(&mut self) {
+        self.show(0);
     }
 }

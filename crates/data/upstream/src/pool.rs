@@ -164,9 +164,11 @@ impl SharedPool {
         self.known.borrow_mut().push(Shared { client, idle_since: None });
     }
 
-    /// Lets go what has ended, and what had no stream for too long; the latter closes in order.
-    pub(crate) fn sweep(&self, now: Instant, idle_timeout: Duration) {
-        self.known.borrow_mut().retain_mut(|shared| {
+    /// Lets go what has ended, and what had no stream for too long; the latter closes in order. Gives
+    /// how many are left without a stream.
+    pub(crate) fn sweep(&self, now: Instant, idle_timeout: Duration) -> usize {
+        let mut known = self.known.borrow_mut();
+        known.retain_mut(|shared| {
             if shared.client.open_streams() > 0 {
                 shared.idle_since = None;
                 return !shared.client.is_closed();
@@ -174,6 +176,7 @@ impl SharedPool {
             let since = *shared.idle_since.get_or_insert(now);
             now.saturating_duration_since(since) < idle_timeout && !shared.client.is_closed()
         });
+        known.iter().filter(|shared| shared.idle_since.is_some()).count()
     }
 
     /// How many there are.

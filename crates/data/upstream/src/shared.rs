@@ -24,8 +24,10 @@ struct Inner {
 pub struct SharedEndpoint {
     /// Its address.
     pub addr: SocketAddr,
-    /// When it first appeared, for slow start.
-    pub since: Instant,
+    /// When it appeared among the others of its backend, for slow start. `None` when it was there
+    /// before anybody used the backend: nobody knows how warm it is, and it has no elder to leave
+    /// its share to.
+    pub since: Option<Instant>,
     /// What passive health knows.
     pub passive: EndpointHealth,
     unhealthy: AtomicBool,
@@ -44,12 +46,12 @@ impl Shared {
         self.0.epoch
     }
 
-    /// The entry of an endpoint, made if it is new.
+    /// The entry of an endpoint, made if it is new: then with `since`.
     pub fn endpoint(
         &self,
         backend: &BackendId,
         addr: SocketAddr,
-        now: Instant,
+        since: Option<Instant>,
     ) -> Arc<SharedEndpoint> {
         // Held for a look-up when a plan is built, never on the path of a request.
         let mut entries = self.0.entries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +61,7 @@ impl Shared {
         }
         let entry = Arc::new(SharedEndpoint {
             addr,
-            since: now,
+            since,
             passive: EndpointHealth::new(self.0.epoch),
             unhealthy: AtomicBool::new(false),
         });

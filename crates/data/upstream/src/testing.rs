@@ -108,6 +108,7 @@ fn settings(id: &str, endpoints: Endpoints) -> Backend {
         health_check: None,
         outlier: None,
         slow_start: Duration::ZERO,
+        retry_budget: None,
         pool: PoolSettings::DEFAULT,
         host: HostHeader::Pass,
         proxy_protocol: None,

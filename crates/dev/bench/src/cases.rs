@@ -60,6 +60,11 @@ pub(crate) const ALL: &[Case] = &[
         about: "one route of 5,000 changed: until it is served",
         run: change::run,
     },
+    Case {
+        name: "change-one-file",
+        about: "the same with all of them in one file, which a line moves",
+        run: change::run_in_one_file,
+    },
     Case { name: "churn", about: "changes under load: failed requests", run: churn::run },
     Case { name: "callgrind", about: "instructions for each request", run: callgrind::run },
     Case { name: "build", about: "clean release build (only with --build)", run: start::build },
@@ -69,7 +74,7 @@ pub(crate) const ALL: &[Case] = &[
 pub(crate) fn run_gateway(args: &GatewayArgs) -> anyhow::Result<()> {
     if args.list {
         for case in ALL {
-            println!("{:<10} {}", case.name, case.about);
+            println!("{:<15} {}", case.name, case.about);
         }
         return Ok(());
     }
@@ -131,7 +136,7 @@ fn choose(args: &GatewayArgs) -> anyhow::Result<Vec<&'static Case>> {
 impl Bench {
     fn new(args: &GatewayArgs) -> anyhow::Result<Self> {
         let lab = Lab::new()?;
-        let (peers, _) = peers::find(&lab, &weftway_program(args)?, &args.without);
+        let peers = peers::find(&lab, &weftway_program(args)?, &args.without);
         Ok(Self {
             lab,
             peers,

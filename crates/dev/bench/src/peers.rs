@@ -8,12 +8,12 @@ mod traefik;
 mod weftway;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use crate::client;
-use crate::lab::Lab;
+use crate::lab::{Lab, free_port};
 use crate::process::Process;
 use crate::table::Table;
 
@@ -73,7 +73,7 @@ impl Kind {
         }
     }
 
-    fn find(self, lab: &Lab, weftway: &std::path::Path) -> Option<Peer> {
+    fn find(self, lab: &Lab, weftway: &Path) -> Option<Peer> {
         let (program, version) = match self {
             Self::Weftway => weftway::find(weftway)?,
             Self::Haproxy => haproxy::find()?,
@@ -86,23 +86,10 @@ impl Kind {
     }
 }
 
-/// The installed ones, and the names of the missing ones.
-pub(crate) fn find(
-    lab: &Lab,
-    weftway: &std::path::Path,
-    without: &[String],
-) -> (Vec<Peer>, Vec<&'static str>) {
-    let (mut found, mut missing) = (Vec::new(), Vec::new());
-    for kind in Kind::ALL {
-        if without.iter().any(|name| name == kind.name()) {
-            continue;
-        }
-        match kind.find(lab, weftway) {
-            Some(peer) => found.push(peer),
-            None => missing.push(kind.name()),
-        }
-    }
-    (found, missing)
+/// The installed ones, but for those whose names are in `without`.
+pub(crate) fn find(lab: &Lab, weftway: &Path, without: &[String]) -> Vec<Peer> {
+    let is_wanted = |kind: &Kind| without.iter().all(|name| name != kind.name());
+    Kind::ALL.into_iter().filter(is_wanted).filter_map(|kind| kind.find(lab, weftway)).collect()
 }
 
 // === impl Peer ===
@@ -136,7 +123,7 @@ impl Peer {
         })
     }
 
-    pub(crate) fn program(&self) -> &std::path::Path {
+    pub(crate) fn program(&self) -> &Path {
         &self.program
     }
 }
@@ -145,7 +132,6 @@ impl Peer {
 
 impl Ports {
     fn new() -> anyhow::Result<Self> {
-        use crate::lab::free_port;
         Ok(Self { plain: free_port()?, tls: free_port()?, h2c: free_port()?, admin: free_port()? })
     }
 }

@@ -47,6 +47,11 @@ impl Table {
         Ok(())
     }
 
+    /// The documents of all hosts from `first` on, each with its separator in front.
+    pub(crate) fn documents_from(self, first: usize) -> String {
+        (first..self.hosts).map(|host| format!("---\n{}", self.documents(host))).collect()
+    }
+
     /// The routes of one host; the last one serves the large answers.
     fn documents(self, host: usize) -> String {
         let mut text = format!(
@@ -82,23 +87,4 @@ pub(crate) fn rule(matcher: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_has_as_many_rules_as_it_says_and_serves_its_target() {
-        for table in [
-            Table::REALISTIC,
-            Table { hosts: 1, per_host: 1, is_tls: false },
-            Table { hosts: 100, per_host: 50, is_tls: true },
-        ] {
-            let text: String = (0..table.hosts).map(|host| table.documents(host)).collect();
-            assert_eq!(text.matches("kind: Rule").count(), table.routes());
-            let service = table.path();
-            let prefix = &service[..service[1..].find('/').expect("a path has parts") + 2];
-            let rule = format!("Host(`{}`) && PathPrefix(`{prefix}`)", table.host());
-            assert!(text.contains(&rule), "{rule} is missing");
-            assert_eq!(text.contains("tls: {}"), table.is_tls);
-        }
-    }
-}
+mod tests;

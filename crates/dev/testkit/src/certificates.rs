@@ -8,6 +8,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::documents::pem_block;
+
 /// A certificate authority.
 #[derive(Debug)]
 pub struct Certificates {
@@ -71,12 +73,11 @@ impl Certificates {
 impl Leaf {
     /// A Kubernetes Secret of type `kubernetes.io/tls` as a YAML document.
     pub fn secret(&self, name: &str) -> String {
-        let indented = |pem: &str| pem.trim_end().replace('\n', "\n    ");
         format!(
             "apiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\ntype: kubernetes.io/tls\n\
              stringData:\n  tls.crt: |\n    {}\n  tls.key: |\n    {}\n",
-            indented(&self.chain),
-            indented(&self.key)
+            pem_block(&self.chain),
+            pem_block(&self.key)
         )
     }
 

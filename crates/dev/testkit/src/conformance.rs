@@ -84,7 +84,7 @@ impl Conformance {
 
     /// Who answers a GET on port 80: the short name of a backend, or the status.
     pub fn who(&self, host: &str, target: &str, headers: &[(&str, &str)]) -> String {
-        who(&self.send("GET", host, target, headers))
+        self.send("GET", host, target, headers).who()
     }
 
     /// Checks who answers each GET: host, target, headers, and the backend or status.
@@ -96,14 +96,6 @@ impl Conformance {
         for (host, target, headers, expected) in cases {
             assert_eq!(self.who(host, target, headers), *expected, "{host}{target} {headers:?}");
         }
-    }
-}
-
-/// The short name of the backend that answered, or the status.
-pub fn who(response: &Response) -> String {
-    match response.status {
-        200 => response.echo().backend,
-        status => status.to_string(),
     }
 }
 

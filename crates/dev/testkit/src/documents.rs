@@ -63,6 +63,29 @@ pub fn service(name: &str, port: u16) -> String {
     )
 }
 
+/// A PEM text as the lines of a YAML block, indented by four but for the first.
+pub fn pem_block(pem: &str) -> String {
+    pem.trim_end().replace('\n', "\n    ")
+}
+
+/// A router of Traefik's own files that leads everything to the service `main`, and the services
+/// (indented by four).
+pub fn file_provider(services: &str) -> String {
+    format!(
+        "http:\n  routers:\n    all:\n      rule: PathPrefix(`/`)\n      service: main\n  services:\n{services}"
+    )
+}
+
+/// A service of Traefik's own files with these servers and weights; `more` goes into its load
+/// balancer (indented by eight).
+pub fn servers(name: &str, more: &str, servers: &[(std::net::SocketAddr, u32)]) -> String {
+    let mut text = format!("    {name}:\n      loadBalancer:\n{more}        servers:\n");
+    for (addr, weight) in servers {
+        text.push_str(&format!("        - url: http://{addr}\n          weight: {weight}\n"));
+    }
+    text
+}
+
 fn route(rule: &str, service: &str, middlewares: &[&str]) -> String {
     let (name, port) = service.rsplit_once(':').expect("a service with its port");
     let mut text = format!("  - match: {rule}\n    kind: Rule\n");

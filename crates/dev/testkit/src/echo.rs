@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::response::values;
+
 /// A request as an origin saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Echo {
@@ -49,11 +51,7 @@ impl Echo {
 
     /// All values of a header.
     pub fn headers_named(&self, name: &str) -> impl Iterator<Item = &str> {
-        let name = name.to_owned();
-        self.headers
-            .iter()
-            .filter(move |(have, _)| have.eq_ignore_ascii_case(&name))
-            .map(|(_, value)| value.as_str())
+        values(&self.headers, name)
     }
 
     /// The path without the query.

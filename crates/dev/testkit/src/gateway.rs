@@ -210,6 +210,21 @@ impl Gateway {
         wait::until(what, || self.stdout().into_iter().find(|line| wanted(line)))
     }
 
+    /// Waits for an entry of the access log, which is JSON, whose member has this value.
+    ///
+    /// # Panics
+    ///
+    /// When none comes within the deadline, or the log is not JSON.
+    pub fn log_entry(&self, member: &str, value: &str) -> serde_json::Value {
+        wait::until(&format!("an entry with {member} {value}"), || {
+            self.stdout().iter().find_map(|line| {
+                let entry: serde_json::Value =
+                    serde_json::from_str(line).expect("the access log is JSON");
+                (entry[member] == value).then_some(entry)
+            })
+        })
+    }
+
     /// Waits until a GET to `web` is answered with this status, as after a change of documents.
     ///
     /// # Panics

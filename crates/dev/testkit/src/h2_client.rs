@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -15,6 +15,7 @@ use crate::background::Background;
 use crate::echo::Echo;
 use crate::grpc::{GrpcReply, decode_messages, encode_message};
 use crate::raw_origin::lock;
+use crate::response::Response;
 use crate::stream::TlsDial;
 
 /// One HTTP/2 connection.
@@ -291,6 +292,21 @@ impl H2Response {
     }
 }
 
+impl From<H2Response> for Response {
+    /// The same in the shape of HTTP/1.1, but for the bytes of its head.
+    fn from(response: H2Response) -> Self {
+        Self {
+            status: response.status,
+            version: "HTTP/2".into(),
+            headers: pairs(&response.headers),
+            head: Vec::new(),
+            body: response.body,
+            trailers: pairs(&response.trailers),
+            interim: Vec::new(),
+        }
+    }
+}
+
 // === impl H2Exchange ===
 
 impl H2Exchange {
@@ -434,6 +450,12 @@ pub(crate) async fn send_data(
         send.send_data(piece, last)?;
     }
     Ok(())
+}
+
+/// Names and values as text.
+pub(crate) fn pairs(map: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    map.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }
 
 fn header_map(fields: &[(String, String)]) -> HeaderMap {

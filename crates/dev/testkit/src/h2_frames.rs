@@ -141,8 +141,13 @@ impl H2Frames {
 
     /// The pseudo-fields of a GET, then `more`.
     pub fn get(authority: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
+        Self::request("GET", authority, path, more)
+    }
+
+    /// The pseudo-fields of a request, then `more`.
+    pub fn request(method: &str, authority: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
         let mut fields = vec![
-            (":method", "GET"),
+            (":method", method),
             (":scheme", "http"),
             (":authority", authority),
             (":path", path),

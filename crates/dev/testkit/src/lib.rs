@@ -35,6 +35,7 @@ mod grpc;
 mod h2_client;
 mod h2_frames;
 mod h2_origin;
+pub mod program;
 mod raw_client;
 mod raw_origin;
 mod response;

@@ -8,7 +8,7 @@ use crate::response::{Response, fields};
 use crate::stream::{Stream, TlsDial, dial_tls};
 use crate::wait::DEADLINE;
 
-/// A connection to whatever is tested. Reads wait for at most [`DEADLINE`].
+/// A connection to whatever is tested. Reads and writes wait for at most [`DEADLINE`].
 #[derive(Debug)]
 pub struct RawClient {
     stream: Stream,
@@ -40,6 +40,7 @@ impl RawClient {
         let tcp = TcpStream::connect(addr)?;
         tcp.set_nodelay(true)?;
         tcp.set_read_timeout(Some(DEADLINE))?;
+        tcp.set_write_timeout(Some(DEADLINE))?;
         Ok(Self { stream: Stream::Plain(tcp), buffer: Vec::new() })
     }
 
@@ -253,6 +254,19 @@ impl RawClient {
             Ok(rest) => rest,
             Err(error) if is_timeout(&error) => panic!("the connection stays open"),
             Err(_) => std::mem::take(&mut self.buffer),
+        }
+    }
+
+    /// Waits until the answer to a request breaks off: the connection ends before it is whole.
+    ///
+    /// # Panics
+    ///
+    /// When the answer looks whole, or the connection stays open.
+    pub fn breaks_off(&mut self) {
+        match self.try_response(false) {
+            Ok(Some(response)) => panic!("a whole answer: {response:?}"),
+            Err(error) if is_timeout(&error) => panic!("the connection stays open"),
+            Ok(None) | Err(_) => {}
         }
     }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 use rustls::RootCertStore;
 
 use crate::certificates::Leaf;
+use crate::response::values;
 use crate::wait::DEADLINE;
 
 pub use exchange::{Exchange, Next};
@@ -140,12 +141,38 @@ impl RawOrigin {
     }
 
     /// Answers requests for `path` with a status and a body.
-    pub fn on_status(&self, path: &str, status: u16, body: &'static str) -> &Self {
+    pub fn on_status(&self, path: &str, status: u16, body: impl Into<Vec<u8>>) -> &Self {
+        let body = body.into();
         self.on(path, move |x| {
             x.read_body()?;
-            x.respond(status, &[], body)?;
+            x.respond(status, &[], &body)?;
             Ok(Next::KeepAlive)
         })
+    }
+
+    /// Answers requests for `path` with their own bodies.
+    pub fn send_back(&self, path: &str) -> &Self {
+        self.on(path, |x| {
+            let body = x.read_body()?.body.clone();
+            x.respond(200, &[], body)?;
+            Ok(Next::KeepAlive)
+        })
+    }
+
+    /// Never answers requests for `path`: the peer has to give up.
+    pub fn hang(&self, path: &str) -> &Self {
+        self.on(path, |x| x.wait_for_close())
+    }
+
+    /// Answers requests for `path` by their echoes, but only once the gate is open.
+    pub fn hold(&self, path: &str) -> Gate {
+        let gate = Gate::new();
+        let held = gate.clone();
+        self.on(path, move |x| {
+            x.wait(&held);
+            x.echo()
+        });
+        gate
     }
 
     /// The requests so far, in the order of their heads.
@@ -268,11 +295,7 @@ impl RawRequest {
 
     /// All values of a header.
     pub fn headers_named(&self, name: &str) -> impl Iterator<Item = &str> {
-        let name = name.to_owned();
-        self.headers
-            .iter()
-            .filter(move |(have, _)| have.eq_ignore_ascii_case(&name))
-            .map(|(_, value)| value.as_str())
+        values(&self.headers, name)
     }
 
     /// Takes over what `more`, which is this request, has read since.

@@ -7,11 +7,11 @@ use crate::echo::Echo;
 pub struct Response {
     /// Status.
     pub status: u16,
-    /// `HTTP/1.1` or `HTTP/1.0`.
+    /// `HTTP/1.1`, `HTTP/1.0` or `HTTP/2`.
     pub version: String,
     /// Header fields in order.
     pub headers: Vec<(String, String)>,
-    /// The head, byte for byte.
+    /// The head, byte for byte; empty over HTTP/2.
     pub head: Vec<u8>,
     /// The body, without its framing.
     pub body: Vec<u8>,
@@ -57,11 +57,7 @@ impl Response {
 
     /// All values of a header.
     pub fn headers_named(&self, name: &str) -> impl Iterator<Item = &str> {
-        let name = name.to_owned();
-        self.headers
-            .iter()
-            .filter(move |(have, _)| have.eq_ignore_ascii_case(&name))
-            .map(|(_, value)| value.as_str())
+        values(&self.headers, name)
     }
 
     /// The body as text.
@@ -79,6 +75,18 @@ impl Response {
         Echo::parse(&self.body)
     }
 
+    /// Who answered: the name of the origin that echoed, or the status.
+    ///
+    /// # Panics
+    ///
+    /// When the status is 200 and the body is no echo.
+    pub fn who(&self) -> String {
+        match self.status {
+            200 => self.echo().backend,
+            status => status.to_string(),
+        }
+    }
+
     /// Whether the peer said that it closes.
     pub fn says_close(&self) -> bool {
         self.headers_named("connection").any(|value| value.eq_ignore_ascii_case("close"))
@@ -92,6 +100,18 @@ impl Response {
         self.header("content-length")
             .map(|value| value.parse().unwrap_or_else(|_| panic!("content-length is {value:?}")))
     }
+}
+
+/// The values of a field, by name without regard to case.
+pub(crate) fn values<'a>(
+    fields: &'a [(String, String)],
+    name: &str,
+) -> impl Iterator<Item = &'a str> {
+    let name = name.to_owned();
+    fields
+        .iter()
+        .filter(move |(have, _)| have.eq_ignore_ascii_case(&name))
+        .map(|(_, value)| value.as_str())
 }
 
 /// Field lines up to an empty one.

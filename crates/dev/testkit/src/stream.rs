@@ -46,6 +46,7 @@ pub fn dial_tls(
     let tcp = TcpStream::connect(addr)?;
     tcp.set_nodelay(true)?;
     tcp.set_read_timeout(Some(DEADLINE))?;
+    tcp.set_write_timeout(Some(DEADLINE))?;
     let name = dial.server_name.as_deref().unwrap_or("127.0.0.1").to_owned();
     let name = ServerName::try_from(name).map_err(io::Error::other)?;
     let session = ClientConnection::new(dial.config(), name).map_err(io::Error::other)?;

@@ -14,7 +14,7 @@ type Step = (&'static str, fn() -> anyhow::Result<()>);
 const STEPS: &[Step] = &[
     ("format", || run(cargo().args(["fmt", "--all", "--check"]))),
     ("tidy", tidy::run_tidy),
-    ("layers", layers::run),
+    ("layers", layers::run_layers),
     ("deny", deny::run_deny),
     ("status", status::run_status),
     ("clippy", clippy),
@@ -23,6 +23,14 @@ const STEPS: &[Step] = &[
     ("examples", examples::run_examples),
     ("fuzz smoke", || fuzz::run_fuzz(FuzzLength::Smoke, None)),
 ];
+
+/// What building and running all tests may take; a third of it is usual.
+const TESTS_MAX: Duration = Duration::from_secs(40 * 60);
+
+/// Everything that must pass before a change goes in.
+pub(crate) fn run_ci() -> anyhow::Result<()> {
+    run_all(STEPS)
+}
 
 /// Runs all steps and fails when one of them has failed.
 fn run_all(steps: &[Step]) -> anyhow::Result<()> {
@@ -46,13 +54,6 @@ fn run_all(steps: &[Step]) -> anyhow::Result<()> {
     }
     Ok(())
 }
-
-pub(crate) fn run_ci() -> anyhow::Result<()> {
-    run_all(STEPS)
-}
-
-/// What building and running all tests may take; a third of it is usual.
-const TESTS_MAX: Duration = Duration::from_secs(40 * 60);
 
 fn test() -> anyhow::Result<()> {
     run_within(TESTS_MAX, cargo().args(["test", "--workspace", "--no-fail-fast"]))

@@ -19,16 +19,13 @@ const INSIDE: &[(&str, &str, &[&str])] = &[
     ("core", "compile", &["message", "model", "resilience", "resources", "route", "policy"]),
     ("core", "inject", &["resources"]),
     ("core", "authority", &["model"]),
-    ("io", "net", &["runtime"]),
-    ("io", "tls", &["runtime", "net"]),
+    ("io", "tls", &["net"]),
     ("io", "http", &["runtime", "net"]),
     ("io", "source-file", &["runtime"]),
     ("data", "proxy", &["upstream", "link"]),
     ("control", "controlplane", &["source-kube", "distribute"]),
     ("local", "node", &["apiserver"]),
     ("user", "weftway", &["load", "dashboard", "resilience-tower"]),
-    ("dev", "bench", &["testkit"]),
-    ("dev", "xtask", &[]),
 ];
 
 /// What would give the core a clock, a socket, an executor or a wire format.
@@ -58,7 +55,7 @@ pub(crate) struct Dep {
 }
 
 /// Checks the workspace.
-pub(crate) fn run() -> anyhow::Result<()> {
+pub(crate) fn run_layers() -> anyhow::Result<()> {
     let crates = load(&Metadata::load()?)?;
     let broken = check(&crates);
     for line in &broken {

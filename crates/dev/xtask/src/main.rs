@@ -89,7 +89,7 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Ci => ci::run_ci(),
-        Command::Layers => layers::run(),
+        Command::Layers => layers::run_layers(),
         Command::Tidy => tidy::run_tidy(),
         Command::Deny => deny::run_deny(),
         Command::Status => status::run_status(),

@@ -9,11 +9,16 @@
 mod budget;
 mod client;
 mod convert;
+mod excess;
+pub mod frames;
+mod meter;
 mod server;
 mod stream;
+mod tap;
 #[cfg(test)]
 mod tests;
 
 pub use client::{Client, ClientConnection};
+pub use excess::Excess;
 pub use server::{Accepted, Ended, Server, ServerSettings};
 pub use stream::Stream;

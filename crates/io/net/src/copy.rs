@@ -3,9 +3,8 @@
 mod half;
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -141,33 +140,6 @@ impl Side {
             Self::Downstream => Self::Upstream,
             Self::Upstream => Self::Downstream,
         }
-    }
-}
-
-// === impl Deadline ===
-
-impl Deadline for weft_runtime::Watchdog {
-    fn arm(&mut self, after: Duration) {
-        Self::arm(self, after);
-    }
-
-    /// The watchdog wakes the task that it was made for.
-    fn poll_expired(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
-        if self.expired() { Poll::Ready(()) } else { Poll::Pending }
-    }
-}
-
-/// A real timer, exact to a millisecond.
-impl Deadline for Pin<Box<tokio::time::Sleep>> {
-    fn arm(&mut self, after: Duration) {
-        let now = weft_runtime::time::now();
-        // Thirty years stand for a time too far away to name.
-        let far = Duration::from_secs(30 * 365 * 24 * 3600);
-        self.as_mut().reset((now + after.min(far)).into());
-    }
-
-    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.as_mut().poll(cx)
     }
 }
 

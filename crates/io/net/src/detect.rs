@@ -3,6 +3,8 @@
 //! Server-first protocols send nothing; the caller bounds the wait and treats silence as
 //! [`FirstBytes::Other`].
 
+use crate::proxy_protocol::{V1_STARTS, V2_SIGNATURE};
+
 /// What the first bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FirstBytes {
@@ -36,8 +38,14 @@ pub const DETECT_BYTES_MAX: usize = 64;
 const METHOD_BYTES_MAX: usize = 32;
 
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const PROXY_V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-const PROXY_V1_STARTS: [&[u8]; 3] = [b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN"];
+
+/// How far bytes agree with what is looked for.
+enum Fit {
+    Yes,
+    /// As far as they go.
+    Maybe,
+    No,
+}
 
 /// Looks at the first bytes of a connection.
 ///
@@ -51,10 +59,10 @@ pub fn detect(bytes: &[u8]) -> Detected {
     }
     for (literal, what) in [
         (HTTP2_PREFACE, FirstBytes::Http2),
-        (PROXY_V2_SIGNATURE, FirstBytes::ProxyV2),
-        (PROXY_V1_STARTS[0], FirstBytes::ProxyV1),
-        (PROXY_V1_STARTS[1], FirstBytes::ProxyV1),
-        (PROXY_V1_STARTS[2], FirstBytes::ProxyV1),
+        (V2_SIGNATURE, FirstBytes::ProxyV2),
+        (V1_STARTS[0], FirstBytes::ProxyV1),
+        (V1_STARTS[1], FirstBytes::ProxyV1),
+        (V1_STARTS[2], FirstBytes::ProxyV1),
     ] {
         match starts(bytes, literal) {
             Fit::Yes => return Detected::Decided(what),
@@ -71,12 +79,6 @@ pub fn detect(bytes: &[u8]) -> Detected {
         Fit::Maybe => Detected::NeedMore,
         Fit::No => Detected::Decided(FirstBytes::Other),
     }
-}
-
-enum Fit {
-    Yes,
-    Maybe,
-    No,
 }
 
 fn starts(bytes: &[u8], literal: &[u8]) -> Fit {
@@ -99,10 +101,12 @@ fn tls(bytes: &[u8]) -> Fit {
         5 => *byte != 1,
         _ => false,
     });
-    match wrong {
-        true => Fit::No,
-        false if bytes.len() >= 6 => Fit::Yes,
-        false => Fit::Maybe,
+    if wrong {
+        Fit::No
+    } else if bytes.len() >= 6 {
+        Fit::Yes
+    } else {
+        Fit::Maybe
     }
 }
 
@@ -133,9 +137,10 @@ fn target(method: &[u8], target: &[u8]) -> Fit {
         // Authority form belongs to CONNECT alone; for other words (`HELO example.org`) it is
         // another protocol.
         Some(first) if method == b"CONNECT" => {
-            match first.is_ascii_alphanumeric() || *first == b'[' {
-                true => Fit::Yes,
-                false => Fit::No,
+            if first.is_ascii_alphanumeric() || *first == b'[' {
+                Fit::Yes
+            } else {
+                Fit::No
             }
         }
         Some(_) => {

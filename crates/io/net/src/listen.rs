@@ -45,6 +45,13 @@ pub struct Listening {
     local: SocketAddr,
 }
 
+/// A port kept for us: bound, but not listening, so that no connection comes to it.
+#[derive(Debug)]
+pub struct Reservation {
+    _socket: Socket,
+    addr: SocketAddr,
+}
+
 /// A connection that arrived.
 #[derive(Debug)]
 pub struct Accepted {
@@ -102,20 +109,13 @@ pub fn bind(addr: SocketAddr, options: &ListenOptions) -> Result<std::net::TcpLi
     opened().map_err(|source| BindError { addr, source })
 }
 
-/// A port kept for us: bound, but not listening, so that no connection comes to it.
-#[derive(Debug)]
-pub struct Reservation {
-    _socket: Socket,
-    addr: SocketAddr,
-}
-
 /// Keeps a port that the system chooses. Sockets made by [`bind`] with
 /// [`ListenOptions::reuse_port`] can have it while the reservation lives.
 ///
 /// # Errors
 ///
 /// When the address is not ours or no port is free.
-pub fn reserve(ip: std::net::IpAddr) -> Result<Reservation, BindError> {
+pub fn reserve(ip: IpAddr) -> Result<Reservation, BindError> {
     let wanted = SocketAddr::new(ip, 0);
     let opened = || -> io::Result<Reservation> {
         let socket = Socket::new(Domain::for_address(wanted), Type::STREAM, Some(Protocol::TCP))?;
@@ -128,13 +128,6 @@ pub fn reserve(ip: std::net::IpAddr) -> Result<Reservation, BindError> {
     opened().map_err(|source| BindError { addr: wanted, source })
 }
 
-impl Reservation {
-    /// The port.
-    pub fn port(&self) -> u16 {
-        self.addr.port()
-    }
-}
-
 /// Sets the options of a connection that we opened. Accepted ones have inherited theirs.
 ///
 /// # Errors
@@ -143,6 +136,102 @@ impl Reservation {
 pub fn tune(stream: &TcpStream, options: &ConnectionOptions) -> io::Result<()> {
     apply(SockRef::from(stream), options)
 }
+
+// === impl ListenOptions ===
+
+impl ListenOptions {
+    /// Backlog 4096 (Linux's own default cap), one socket per worker, both IP versions on `[::]`,
+    /// [`ConnectionOptions::DEFAULT`].
+    pub const DEFAULT: Self = Self {
+        backlog: 4096,
+        reuse_port: true,
+        v6_only: None,
+        connection: ConnectionOptions::DEFAULT,
+    };
+}
+
+// === impl ConnectionOptions ===
+
+impl ConnectionOptions {
+    /// Probes after 15 s without traffic, as Go's and so Traefik's servers do; no user timeout.
+    pub const DEFAULT: Self = Self { keepalive: Some(Duration::from_secs(15)), user_timeout: None };
+}
+
+// === impl Listening ===
+
+impl Listening {
+    /// Ties a socket that listens already, one that the control thread has bound, to the runtime
+    /// that runs this.
+    ///
+    /// # Errors
+    ///
+    /// The system's, when the descriptor is no listening TCP socket.
+    pub fn from_std(
+        listener: std::net::TcpListener,
+        options: &ConnectionOptions,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        apply(SockRef::from(&listener), options)?;
+        let listener = TcpListener::from_std(listener)?;
+        let local = listener.local_addr()?;
+        Ok(Self { listener, local })
+    }
+
+    /// The bound address, with the port that the system chose for port 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Waits for a connection.
+    ///
+    /// Cancel safe: no connection is lost when it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`AcceptError`], which says whether and when to go on.
+    pub async fn accept(&self) -> Result<Accepted, AcceptError> {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<Accepted, AcceptError>> {
+        let (stream, peer) = ready!(self.listener.poll_accept(cx)).map_err(AcceptError::from_io)?;
+        // Asking the system costs a call, and only a wildcard socket leaves the answer open.
+        let local = if self.local.ip().is_unspecified() {
+            stream.local_addr().map_err(AcceptError::Transient)?
+        } else {
+            self.local
+        };
+        Poll::Ready(Ok(Accepted { stream, peer: canonical(peer), local: canonical(local) }))
+    }
+}
+
+// === impl Reservation ===
+
+impl Reservation {
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.addr.port()
+    }
+}
+
+// === impl AcceptError ===
+
+impl AcceptError {
+    /// Sorts an error of accept(2); the manual page asks to treat the network's as transient.
+    fn from_io(error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                Self::Exhausted(error)
+            }
+            Some(libc::EBADF | libc::EINVAL | libc::ENOTSOCK | libc::EOPNOTSUPP | libc::EFAULT) => {
+                Self::Fatal(error)
+            }
+            _ => Self::Transient(error),
+        }
+    }
+}
+
+// === functions ===
 
 fn apply(socket: SockRef<'_>, options: &ConnectionOptions) -> io::Result<()> {
     // We write whole messages; waiting for more would only delay the last segment.
@@ -173,123 +262,11 @@ fn advice(error: &io::Error) -> String {
     }
 }
 
-// === impl ListenOptions ===
-
-impl ListenOptions {
-    /// Backlog 4096 (Linux's own default cap), one socket per worker, both IP versions on `[::]`,
-    /// [`ConnectionOptions::DEFAULT`].
-    pub const DEFAULT: Self = Self {
-        backlog: 4096,
-        reuse_port: true,
-        v6_only: None,
-        connection: ConnectionOptions::DEFAULT,
-    };
-}
-
-// === impl ConnectionOptions ===
-
-impl ConnectionOptions {
-    /// Probes after 15 s without traffic, as Go's and so Traefik's servers do; no user timeout.
-    pub const DEFAULT: Self = Self { keepalive: Some(Duration::from_secs(15)), user_timeout: None };
-}
-
-// === impl Listening ===
-
-impl Listening {
-    /// Opens a socket and ties it to the runtime that runs this.
-    ///
-    /// # Errors
-    ///
-    /// As [`bind`].
-    pub fn bind(addr: SocketAddr, options: &ListenOptions) -> Result<Self, BindError> {
-        let listener = bind(addr, options)?;
-        Self::tie(listener).map_err(|source| BindError { addr, source })
-    }
-
-    /// Takes over a socket that listens already, such as one inherited from the process before.
-    ///
-    /// # Errors
-    ///
-    /// The system's, when the descriptor is no listening TCP socket.
-    pub fn from_std(
-        listener: std::net::TcpListener,
-        options: &ConnectionOptions,
-    ) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        apply(SockRef::from(&listener), options)?;
-        Self::tie(listener)
-    }
-
-    /// The bound address, with the port that the system chose for port 0.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local
-    }
-
-    /// A further handle on the same socket, to be passed on to another process.
-    ///
-    /// # Errors
-    ///
-    /// The system's: out of descriptors.
-    pub fn duplicate(&self) -> io::Result<std::os::fd::OwnedFd> {
-        use std::os::fd::AsFd as _;
-        self.listener.as_fd().try_clone_to_owned()
-    }
-
-    /// Waits for a connection.
-    ///
-    /// Cancel safe: no connection is lost when it is dropped.
-    ///
-    /// # Errors
-    ///
-    /// [`AcceptError`], which says whether and when to go on.
-    pub async fn accept(&self) -> Result<Accepted, AcceptError> {
-        poll_fn(|cx| self.poll_accept(cx)).await
-    }
-
-    /// The same as a poll function.
-    ///
-    /// # Errors
-    ///
-    /// As [`Listening::accept`].
-    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<Accepted, AcceptError>> {
-        let (stream, peer) = ready!(self.listener.poll_accept(cx)).map_err(AcceptError::from_io)?;
-        // Asking the system costs a call, and only a wildcard socket leaves the answer open.
-        let local = match self.local.ip().is_unspecified() {
-            true => stream.local_addr().map_err(AcceptError::Transient)?,
-            false => self.local,
-        };
-        Poll::Ready(Ok(Accepted { stream, peer: canonical(peer), local: canonical(local) }))
-    }
-
-    fn tie(listener: std::net::TcpListener) -> io::Result<Self> {
-        let listener = TcpListener::from_std(listener)?;
-        let local = listener.local_addr()?;
-        Ok(Self { listener, local })
-    }
-}
-
 /// IPv4 in IPv6 as IPv4, so that address lists and logs need one form.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     match addr.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::new(IpAddr::V4(ip), addr.port()),
         IpAddr::V6(_) => addr,
-    }
-}
-
-// === impl AcceptError ===
-
-impl AcceptError {
-    /// Sorts an error of accept(2); the manual page asks to treat the network's as transient.
-    pub fn from_io(error: io::Error) -> Self {
-        match error.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                Self::Exhausted(error)
-            }
-            Some(libc::EBADF | libc::EINVAL | libc::ENOTSOCK | libc::EOPNOTSUPP | libc::EFAULT) => {
-                Self::Fatal(error)
-            }
-            _ => Self::Transient(error),
-        }
     }
 }
 

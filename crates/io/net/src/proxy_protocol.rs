@@ -16,10 +16,16 @@ pub use v2::{Records, Tlvs, write as write_v2};
 /// Longest version 1 line with its CRLF, bytes (section 2.1).
 pub const V1_BYTES_MAX: usize = 107;
 
+/// How a version 1 header starts.
+pub(crate) const V1_STARTS: [&[u8]; 3] = [b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN"];
+
 /// Longest version 2 header that is accepted, bytes. The format allows 65,551; 536 is what the
 /// standard asks every sender to stay within for the addresses, and 4 KiB leaves room for TLS
 /// records with a client certificate's names while one small buffer holds it all.
 pub const V2_BYTES_MAX: usize = 4 << 10;
+
+/// How a version 2 header starts (section 2.2).
+pub(crate) const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// What the first bytes of a connection hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +117,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed<'_>, InvalidProxyHeader> {
     if bytes.is_empty() {
         return Ok(Parsed::NeedMore);
     }
-    if is_prefix(bytes, v2::SIGNATURE) {
+    if is_prefix(bytes, V2_SIGNATURE) {
         return v2::parse(bytes);
     }
     if is_prefix(bytes, v1::SIGNATURE) {

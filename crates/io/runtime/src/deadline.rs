@@ -2,8 +2,8 @@
 //!
 //! A request touches its deadline several times (head, upstream, idle), and a tokio timer costs 1
 //! to 13 % of a request. So each connection owns a slot in a table of tick numbers of its worker;
-//! one task looks over the table every [`TICK`] and wakes the connections whose tick has come. The
-//! price is precision: a deadline fires between 0 and two ticks late. Deadlines that a user sets
+//! one task looks over the table every tick (a tenth of a second) and wakes the connections whose
+//! tick has come. The price is precision: a deadline fires between 0 and two ticks late. Deadlines that a user sets
 //! in milliseconds use a real timer instead.
 //!
 //! The same table wakes every connection when a worker drains.
@@ -17,9 +17,12 @@ use crate::time;
 
 /// Precision of a coarse deadline. A scan of 100,000 connections takes some 40 µs, so at ten scans
 /// a second the table costs less than a thousandth of a core.
-pub const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(100);
 
+/// A tick that never comes.
 const DISARMED: u32 = u32::MAX;
+
+/// A tick that has come and was told; the first one to come is 1.
 const EXPIRED: u32 = 0;
 
 /// The table of one worker.
@@ -29,8 +32,11 @@ pub struct Deadlines(Rc<Table>);
 #[derive(Debug)]
 struct Table {
     started: Instant,
+    /// The present tick.
     now: Cell<u32>,
+    /// The tick of each slot's deadline.
     ticks: RefCell<Vec<u32>>,
+    /// Whom to wake, by slot.
     wakers: RefCell<Vec<Option<Waker>>>,
     free: RefCell<Vec<u32>>,
 }
@@ -75,12 +81,7 @@ impl Deadlines {
         Watchdog { table: self.0.clone(), slot }
     }
 
-    /// Time as the last scan saw it: at most one [`TICK`] behind.
-    pub fn coarse_now(&self) -> Instant {
-        self.0.started + TICK * (self.0.now.get() - 1)
-    }
-
-    /// The number of the present tick.
+    /// The number of the present tick: ten more each second, as the last scan saw the clock.
     pub fn tick(&self) -> u32 {
         self.0.now.get()
     }
@@ -127,9 +128,11 @@ impl Default for Deadlines {
 // === impl Watchdog ===
 
 impl Watchdog {
-    /// Sets the deadline `after` from now, in place of any earlier one.
+    /// Sets the deadline `after` from now, in place of any earlier one. It never fires early.
     pub fn arm(&self, after: Duration) {
-        let ticks = (after.as_millis() / TICK.as_millis()).min(u128::from(u32::MAX / 2)) as u32;
+        // Rounded up, and one more: the present tick has begun before now.
+        let ticks = after.as_millis().div_ceil(TICK.as_millis());
+        let ticks = ticks.min(u128::from(u32::MAX / 2)) as u32;
         self.set(self.table.now.get() + ticks + 1);
     }
 
@@ -151,61 +154,12 @@ impl Watchdog {
 impl Drop for Watchdog {
     fn drop(&mut self) {
         self.set(DISARMED);
-        self.table.wakers.borrow_mut()[self.slot as usize] = None;
+        // Dropped after the borrow has ended: a waker may be what keeps its task, and so other
+        // slots, alive.
+        let _waker = self.table.wakers.borrow_mut()[self.slot as usize].take();
         self.table.free.borrow_mut().push(self.slot);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-    use std::task::Poll;
-
-    use super::*;
-
-    async fn fires(watchdog: &Watchdog) {
-        poll_fn(|_| if watchdog.expired() { Poll::Ready(()) } else { Poll::Pending }).await;
-    }
-
-    fn local<F: Future>(future: F) -> F::Output {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build_local(tokio::runtime::LocalOptions::default())
-            .expect("a runtime can be built")
-            .block_on(future)
-    }
-
-    #[test]
-    fn fires_within_two_ticks() {
-        local(async {
-            let deadlines = Deadlines::new();
-            crate::task::spawn("deadlines", deadlines.clone().run());
-            let watchdog = poll_fn(|cx| Poll::Ready(deadlines.watchdog(cx))).await;
-            for wanted in [Duration::ZERO, Duration::from_millis(250), Duration::from_secs(10)] {
-                let start = time::now();
-                watchdog.arm(wanted);
-                fires(&watchdog).await;
-                let took = time::now() - start;
-                assert!(took >= wanted && took <= wanted + 2 * TICK, "{wanted:?} took {took:?}");
-            }
-        });
-    }
-
-    #[test]
-    fn disarmed_does_not_fire_and_slots_are_reused() {
-        local(async {
-            let deadlines = Deadlines::new();
-            crate::task::spawn("deadlines", deadlines.clone().run());
-            let watchdog = poll_fn(|cx| Poll::Ready(deadlines.watchdog(cx))).await;
-            watchdog.arm(Duration::from_millis(300));
-            watchdog.disarm();
-            time::sleep(Duration::from_secs(5)).await;
-            assert!(!watchdog.expired());
-            let slot = watchdog.slot;
-            drop(watchdog);
-            let next = poll_fn(|cx| Poll::Ready(deadlines.watchdog(cx))).await;
-            assert_eq!(next.slot, slot);
-        });
-    }
-}
+mod tests;

@@ -23,7 +23,6 @@ pub enum Phase {
 pub struct Drain {
     phase: watch::Sender<Phase>,
     guards: mpsc::Receiver<()>,
-    guard: Option<mpsc::Sender<()>>,
 }
 
 /// The side that obeys. While a clone lives, the drain is not complete: keep one in whatever has
@@ -47,27 +46,21 @@ pub enum Drained {
 /// process should end all the same.
 const FORCE_GRACE: Duration = Duration::from_secs(2);
 
-/// A connected pair.
+/// A connected pair. Further watches are clones of the first.
 pub fn drain() -> (Drain, Watch) {
     let (phase, receiver) = watch::channel(Phase::Serving);
     let (guard, guards) = mpsc::channel(1);
-    (Drain { phase, guards, guard: Some(guard.clone()) }, Watch { phase: receiver, _guard: guard })
+    (Drain { phase, guards }, Watch { phase: receiver, _guard: guard })
 }
 
 // === impl Drain ===
 
 impl Drain {
-    /// Another watch. After [`Drain::run`] began there are none to give.
-    pub fn watch(&self) -> Option<Watch> {
-        Some(Watch { phase: self.phase.subscribe(), _guard: self.guard.clone()? })
-    }
-
     /// Drains: tells every watch, waits until all are dropped, at most `deadline` or until `force`
     /// ends, then forces.
     ///
     /// Not cancel safe: dropping it leaves the phase where it is.
     pub async fn run(mut self, deadline: Duration, force: impl Future<Output = ()>) -> Drained {
-        self.guard = None;
         self.phase.send_replace(Phase::Draining);
         tokio::select! {
             _ = self.guards.recv() => return Drained::InTime,
@@ -102,52 +95,4 @@ impl Watch {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn ends_as_soon_as_the_last_guard_is_dropped() {
-        let (drain, watch) = drain();
-        let other = watch.clone();
-        let run = drain.run(Duration::from_secs(30), std::future::pending());
-        let work = async move {
-            let mut watch = watch;
-            assert_eq!(watch.reached(Phase::Draining).await, Phase::Draining);
-            time::sleep(Duration::from_secs(3)).await;
-            drop(watch);
-            drop(other);
-        };
-        let start = time::now();
-        let (drained, ()) = tokio::join!(run, work);
-        assert_eq!(drained, Drained::InTime);
-        assert_eq!((time::now() - start).as_secs(), 3);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn forces_at_the_deadline() {
-        let (drain, mut watch) = drain();
-        let run = drain.run(Duration::from_secs(10), std::future::pending());
-        let work = async {
-            watch.reached(Phase::Forced).await;
-            drop(watch);
-        };
-        let start = time::now();
-        let (drained, ()) = tokio::join!(run, work);
-        assert_eq!(drained, Drained::Forced);
-        assert_eq!((time::now() - start).as_secs(), 10);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_second_signal_forces_at_once() {
-        let (drain, mut watch) = drain();
-        let run = drain.run(Duration::from_secs(10), time::sleep(Duration::from_secs(1)));
-        let work = async {
-            watch.reached(Phase::Forced).await;
-            drop(watch);
-        };
-        let start = time::now();
-        let (drained, ()) = tokio::join!(run, work);
-        assert_eq!(drained, Drained::Forced);
-        assert_eq!((time::now() - start).as_secs(), 1);
-    }
-}
+mod tests;

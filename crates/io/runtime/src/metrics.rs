@@ -20,21 +20,10 @@ pub struct Counter(AtomicU64);
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicU64);
 
-/// Upper bounds of duration buckets, in seconds. They cover a cache hit (0.5 ms) to a slow upstream
-/// (10 s) in steps of about 2.5, so that a quantile read from them is off by at most that.
-pub const DURATION_BUCKETS: [f64; 13] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-
-/// [`DURATION_BUCKETS`] in microseconds, for comparing without floating point.
-const DURATION_BUCKETS_US: [u64; 13] = [
-    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
-    2_500_000, 10_000_000,
-];
-
 /// Durations in buckets, written by one thread.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    buckets: [Counter; 14],
+    buckets: [Counter; BUCKETS],
     sum_us: Counter,
 }
 
@@ -70,8 +59,18 @@ struct Family {
 #[derive(Debug, Clone)]
 enum Value {
     Number(f64),
-    Histogram { buckets: [u64; 14], sum_us: u64 },
+    Histogram { buckets: [u64; BUCKETS], sum_us: u64 },
 }
+
+/// Upper bounds of duration buckets, in microseconds. They cover a cache hit (0.5 ms) to a slow
+/// upstream (10 s) in steps of about 2.5, so that a quantile read from them is off by at most that.
+const BOUNDS_US: [u64; 13] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 10_000_000,
+];
+
+/// The last bucket is for what lies above all bounds.
+const BUCKETS: usize = BOUNDS_US.len() + 1;
 
 // === impl Counter ===
 
@@ -110,6 +109,11 @@ impl Gauge {
         self.0.store(self.0.load(Relaxed).wrapping_sub(1), Relaxed);
     }
 
+    /// Adds so many, or takes them away.
+    pub fn change(&self, by: i64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(by.cast_unsigned()), Relaxed);
+    }
+
     /// Sets it.
     pub fn set(&self, value: u64) {
         self.0.store(value, Relaxed);
@@ -127,7 +131,7 @@ impl Histogram {
     /// Counts one duration.
     pub fn observe(&self, duration: Duration) {
         let us = duration.as_micros() as u64;
-        let bucket = DURATION_BUCKETS_US.iter().take_while(|bound| us > **bound).count();
+        let bucket = BOUNDS_US.iter().take_while(|bound| us > **bound).count();
         self.buckets[bucket].inc();
         self.sum_us.add(us);
     }
@@ -260,7 +264,7 @@ impl Sink {
             series: BTreeMap::new(),
         });
         let empty = match kind {
-            "histogram" => Value::Histogram { buckets: [0; 14], sum_us: 0 },
+            "histogram" => Value::Histogram { buckets: [0; BUCKETS], sum_us: 0 },
             _ => Value::Number(0.0),
         };
         family.series.entry(label_text(labels)).or_insert(empty)
@@ -288,12 +292,9 @@ fn render_value(out: &mut String, name: &str, labels: &str, value: &Value) {
             let mut total = 0;
             for (index, count) in buckets.iter().enumerate() {
                 total += count;
-                let _ = match DURATION_BUCKETS.get(index) {
-                    Some(bound) => {
-                        writeln!(out, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}")
-                    }
-                    None => writeln!(out, "{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {total}"),
-                };
+                let bound = BOUNDS_US.get(index).map(|us| (*us as f64 / 1e6).to_string());
+                let bound = bound.as_deref().unwrap_or("+Inf");
+                let _ = writeln!(out, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}");
             }
             let sum = *sum_us as f64 / 1e6;
             let _ = writeln!(out, "{name}_sum{open}{labels}{close} {sum}");
@@ -324,59 +325,4 @@ fn label_text(labels: &[(&str, &str)]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Default)]
-    struct Worker {
-        requests: Counter,
-        open: Gauge,
-        latency: Histogram,
-    }
-
-    impl Collect for Worker {
-        fn collect(&self, sink: &mut Sink) {
-            let labels = [("route", "a\"b")];
-            sink.counter("requests_total", "Requests.", &labels, self.requests.value());
-            sink.gauge("open", "Open.", &[], self.open.value() as f64);
-            sink.histogram("latency_seconds", "Latency.", &labels, &self.latency);
-        }
-    }
-
-    #[test]
-    fn workers_add_up() {
-        let registry = Registry::new();
-        let workers = [Arc::new(Worker::default()), Arc::new(Worker::default())];
-        for worker in &workers {
-            registry.register(worker.clone());
-            worker.requests.add(2);
-            worker.latency.observe(Duration::from_micros(500));
-            worker.latency.observe(Duration::from_secs(60));
-        }
-        workers[0].open.inc();
-        workers[1].open.dec();
-        let text = registry.render();
-        for line in [
-            "# TYPE requests_total counter",
-            "requests_total{route=\"a\\\"b\"} 4",
-            "open 0",
-            "latency_seconds_bucket{route=\"a\\\"b\",le=\"0.0005\"} 2",
-            "latency_seconds_bucket{route=\"a\\\"b\",le=\"10\"} 2",
-            "latency_seconds_bucket{route=\"a\\\"b\",le=\"+Inf\"} 4",
-            "latency_seconds_sum{route=\"a\\\"b\"} 120.001",
-            "latency_seconds_count{route=\"a\\\"b\"} 4",
-        ] {
-            assert!(text.lines().any(|have| have == line), "{line} is missing in\n{text}");
-        }
-    }
-
-    #[test]
-    fn a_dropped_collector_leaves_no_series() {
-        let registry = Registry::new();
-        let worker: Arc<dyn Collect> = Arc::new(Worker::default());
-        registry.register_weak(Arc::downgrade(&worker));
-        assert!(registry.render().contains("requests_total"));
-        drop(worker);
-        assert_eq!(registry.render(), "");
-    }
-}
+mod tests;

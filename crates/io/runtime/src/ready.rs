@@ -24,7 +24,8 @@ impl Readiness {
         Self::default()
     }
 
-    /// Adds a blocker.
+    /// Adds a blocker. Names tell blockers apart: of two with one name, the first to be cleared
+    /// takes both away.
     pub fn block(&self, name: impl Into<String>) -> Blocker {
         let name = name.into();
         self.with(|names| names.insert(name.clone()));
@@ -58,25 +59,4 @@ impl Blocker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ready_when_all_are_cleared() {
-        let readiness = Readiness::new();
-        assert!(readiness.is_ready());
-        let config = readiness.block("configuration");
-        let listeners = readiness.block("listeners");
-        config.clear();
-        assert_eq!(readiness.pending(), ["listeners"]);
-        listeners.clear();
-        assert!(readiness.is_ready());
-    }
-
-    #[test]
-    fn a_dropped_blocker_keeps_blocking() {
-        let readiness = Readiness::new();
-        drop(readiness.block("listeners"));
-        assert_eq!(readiness.pending(), ["listeners"]);
-    }
-}
+mod tests;

@@ -40,11 +40,6 @@ impl<T> Task<T> {
     pub fn abort(&self) {
         self.0.abort();
     }
-
-    /// Whether it has ended.
-    pub fn is_finished(&self) -> bool {
-        self.0.is_finished()
-    }
 }
 
 impl<T> Future for Task<T> {

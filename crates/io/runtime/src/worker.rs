@@ -3,24 +3,7 @@
 use std::io;
 use std::thread::JoinHandle;
 
-use tokio::runtime::{Builder, LocalOptions};
-
-/// Runs `main` to its end on the present thread, with a runtime of its own. Used for the control
-/// thread (the process's first).
-///
-/// # Errors
-///
-/// When the system cannot give a runtime (descriptors are exhausted).
-pub fn block_on<F: Future>(main: F) -> io::Result<F::Output> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .build_local(LocalOptions::default())?;
-    let output = runtime.block_on(main);
-    // A blocking task (a password hash, say) must not hold up the end of the process.
-    runtime.shutdown_background();
-    Ok(output)
-}
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 /// Enough for password hashing and file reading beside traffic; more would only take the cores
 /// away from it.
@@ -30,27 +13,33 @@ const BLOCKING_THREADS_MAX: usize = 4;
 /// tasks that are already awake.
 const EVENTS_PER_TICK: usize = 256;
 
-/// Starts one worker thread and runs on it what `main` makes.
+/// Runs `main` to its end on the present thread, with a runtime of its own. Used for the control
+/// thread (the process's first).
+///
+/// # Errors
+///
+/// When the system cannot give a runtime (descriptors are exhausted).
+pub fn block_on<F: Future>(main: F) -> io::Result<F::Output> {
+    let runtime = runtime()?;
+    let output = runtime.block_on(main);
+    // A blocking task (a password hash, say) must not hold up the end of the process.
+    runtime.shutdown_background();
+    Ok(output)
+}
+
+/// Starts one worker thread and runs on it what `main` makes. Joining the thread gives the error of
+/// [`block_on`], if there was one.
 ///
 /// # Errors
 ///
 /// When the thread cannot be started.
+#[expect(clippy::disallowed_methods, reason = "the one place that may spawn")]
 pub fn spawn<M, F>(name: &str, main: M) -> io::Result<JoinHandle<io::Result<()>>>
 where
     M: FnOnce() -> F + Send + 'static,
     F: Future<Output = ()>,
 {
-    #[expect(clippy::disallowed_methods, reason = "the one place that may spawn")]
-    std::thread::Builder::new().name(name.into()).spawn(move || {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .max_io_events_per_tick(EVENTS_PER_TICK)
-            .max_blocking_threads(BLOCKING_THREADS_MAX)
-            .build_local(LocalOptions::default())?;
-        runtime.block_on(main());
-        runtime.shutdown_background();
-        Ok(())
-    })
+    std::thread::Builder::new().name(name.into()).spawn(move || block_on(async { main().await }))
 }
 
 /// Starts a thread for work that blocks for the life of the process, such as writing a log.
@@ -64,4 +53,12 @@ pub fn spawn_blocking(name: &str, work: impl FnOnce() + Send + 'static) {
 /// Cores this process may use; at least 1.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .max_io_events_per_tick(EVENTS_PER_TICK)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build_local(LocalOptions::default())
 }

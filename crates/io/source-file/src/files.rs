@@ -1,6 +1,7 @@
 //! Reading the whole set.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -86,9 +87,11 @@ pub enum Reason {
     #[error("cannot be read: {0}")]
     Unreadable(String),
     /// The bytes are no UTF-8 text.
-    #[error("is not UTF-8 text (byte {offset})")]
+    #[error("is not UTF-8 text (byte {offset} of the file)")]
     NotUtf8 {
-        /// Offset of the first byte that is not.
+        /// Line of the first byte that is not, from 1.
+        line: usize,
+        /// Its offset in the file.
         offset: usize,
     },
     /// Too large.
@@ -128,6 +131,7 @@ struct Look<'a> {
     now: SystemTime,
     files: Files,
     before: HashMap<&'a str, &'a Document>,
+    writing: &'a HashSet<PathBuf>,
 }
 
 // === impl FileSource ===
@@ -156,9 +160,15 @@ impl FileSource {
     /// What cannot be read is a problem in the result; if it could be read before, the earlier
     /// content is kept beside it.
     pub fn read(&self, previous: &Files) -> Files {
+        self.read_while(previous, &HashSet::new())
+    }
+
+    /// The same while some files (absolute paths) are being written: these stay as they are, and
+    /// what is new among them is left out.
+    pub fn read_while(&self, previous: &Files, writing: &HashSet<PathBuf>) -> Files {
         let before = previous.documents.iter().map(|document| (&*document.path, document));
-        let mut look =
-            Look { now: time::wall(), files: Files::default(), before: before.collect() };
+        let (now, before) = (time::wall(), before.collect());
+        let mut look = Look { now, files: Files::default(), before, writing };
         let walk = Walk::of(&self.paths);
         for found in &walk.files {
             look.document(found);
@@ -189,7 +199,8 @@ impl FileSource {
 // === impl Files ===
 
 impl Files {
-    /// Whether a file vanished or was emptied a moment ago: look again after [`GRACE`].
+    /// Whether a file vanished or was emptied a moment ago, or is being written: look again after
+    /// [`GRACE`].
     pub fn is_unsettled(&self) -> bool {
         self.unsettled
     }
@@ -206,6 +217,39 @@ impl Files {
     /// The bytes of an extra file.
     pub fn extra(&self, path: &Path) -> Option<&Arc<[u8]>> {
         self.extra.iter().find(|file| file.path == path).map(|file| &file.bytes)
+    }
+}
+
+// === impl Problem ===
+
+impl Problem {
+    /// The line that it is about, from 1, if it is about one.
+    pub fn line(&self) -> Option<usize> {
+        match self.reason {
+            Reason::NotUtf8 { line, .. } => Some(line),
+            Reason::Missing
+            | Reason::Unreadable(_)
+            | Reason::TooLarge { .. }
+            | Reason::NotAFile
+            | Reason::TooMany => None,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}:", self.path)?;
+            if let Some(line) = self.line() {
+                write!(f, "{line}:")?;
+            }
+            f.write_str(" ")?;
+        }
+        self.reason.fmt(f)?;
+        if self.kept {
+            f.write_str("; what was read before stays in force")?;
+        }
+        Ok(())
     }
 }
 
@@ -229,9 +273,18 @@ impl Look<'_> {
         {
             return self.files.documents.push(before.clone());
         }
+        if self.is_being_written(&found.path) {
+            self.files.unsettled = true;
+            let kept = before.map(|before| Document { state: State::default(), ..before });
+            return self.files.documents.extend(kept);
+        }
         let read = read_bounded(&found.path, &found.metadata).and_then(|bytes| {
-            String::from_utf8(bytes)
-                .map_err(|error| Reason::NotUtf8 { offset: error.utf8_error().valid_up_to() })
+            String::from_utf8(bytes).map_err(|error| {
+                let offset = error.utf8_error().valid_up_to();
+                let good = &error.as_bytes()[..offset];
+                let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+                Reason::NotUtf8 { line, offset }
+            })
         });
         match (read, before) {
             (Ok(text), Some(before)) if text.is_empty() && !before.text.is_empty() => {
@@ -253,6 +306,11 @@ impl Look<'_> {
                 }
             }
         }
+    }
+
+    fn is_being_written(&self, path: &Path) -> bool {
+        !self.writing.is_empty()
+            && std::path::absolute(path).is_ok_and(|path| self.writing.contains(&path))
     }
 
     /// Documents of the look before that this one did not come across.

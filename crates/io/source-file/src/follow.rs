@@ -65,13 +65,14 @@ impl Following {
     /// Looks until nothing is new to watch; returns whether the set changed.
     fn read(&mut self) -> bool {
         let before = std::mem::take(&mut self.files);
-        let mut files = self.source.read(&before);
+        let writing = self.watcher.writing();
+        let mut files = self.source.read_while(&before, &writing);
         // Folders below folders can appear faster than we look; the periodic look has the rest.
         for _ in 0..4 {
             if !self.watcher.watch(&self.source, &files) {
                 break;
             }
-            files = self.source.read(&files);
+            files = self.source.read_while(&files, &writing);
         }
         self.files = files;
         !self.files.same_as(&before)

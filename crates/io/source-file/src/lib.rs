@@ -5,8 +5,9 @@
 //! reordered events do no harm, and a periodic look covers file systems that send none.
 //!
 //! A set is protected against half-done changes: editors that empty a file before they write it,
-//! or rename it away before the new one is there, are waited for ([`files::GRACE`]); what cannot
-//! be read keeps its last good text, and a problem says so.
+//! or rename it away before the new one is there, are waited for ([`files::GRACE`]), and so is who
+//! writes a file piece by piece ([`watch::WRITING_MAX`]); what cannot be read keeps its last good
+//! text, and a problem says so.
 
 pub mod files;
 pub mod follow;

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -24,6 +24,11 @@ pub const LATEST: Duration = Duration::from_millis(20);
 /// A look without any event, for file systems that send none (NFS for instance) and for watches
 /// that the system did not grant. It costs one look at the time stamps.
 pub const PERIOD: Duration = Duration::from_secs(10);
+
+/// A file that somebody writes to is read when it is closed, or after so long: slow copies go on
+/// from piece to piece within that time, and a program that never closes its file is not waited
+/// for.
+pub const WRITING_MAX: Duration = Duration::from_secs(1);
 
 /// Symbolic links followed from a named file to watch where it really lies.
 const LINKS_MAX: usize = 8;
@@ -56,8 +61,13 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     interest: HashMap<PathBuf, Interest>,
-    /// Files that are written to and not closed yet.
+    /// Files that were written to since the last look and are not closed yet.
     writing: HashSet<PathBuf>,
+    /// Files that were not closed yet at a look, and the time of the first such look.
+    unfinished: HashMap<PathBuf, Instant>,
+    /// What was removed or moved since folders were watched last. A folder may come back under
+    /// its old name and even its old inode, and the watch on it is gone.
+    lost: HashSet<PathBuf>,
 }
 
 /// Which names in a watched folder matter.
@@ -93,11 +103,18 @@ impl Watcher {
                 wanted.insert(folder.clone(), (metadata.dev(), metadata.ino()));
             }
         }
-        self.shared.locked().interest = interest;
+        let lost = {
+            let mut state = self.shared.locked();
+            state.interest = interest;
+            std::mem::take(&mut state.lost)
+        };
+        let is_lost = |folder: &Path| {
+            !lost.is_empty() && absolute(folder).is_some_and(|folder| lost.contains(&folder))
+        };
         let gone: Vec<PathBuf> = self
             .watched
             .iter()
-            .filter(|(folder, identity)| wanted.get(*folder) != Some(*identity))
+            .filter(|(folder, identity)| wanted.get(*folder) != Some(*identity) || is_lost(folder))
             .map(|(folder, _)| folder.clone())
             .collect();
         for folder in gone {
@@ -150,8 +167,23 @@ impl Watcher {
             }
         }
         // A file that is held open for long must not delay every look.
-        self.shared.locked().writing.clear();
+        let mut state = self.shared.locked();
+        let State { writing, unfinished, .. } = &mut *state;
+        for path in writing.drain() {
+            unfinished.entry(path).or_insert_with(time::now);
+        }
         self.pending = false;
+    }
+
+    /// Files that were still being written at the last look, for [`WRITING_MAX`] at most: their
+    /// absolute paths.
+    pub fn writing(&self) -> HashSet<PathBuf> {
+        let (state, now) = (self.shared.locked(), time::now());
+        let unfinished = state.unfinished.iter();
+        unfinished
+            .filter(|(_, since)| now.saturating_duration_since(**since) < WRITING_MAX)
+            .filter_map(|(path, _)| absolute(path))
+            .collect()
     }
 }
 
@@ -178,6 +210,9 @@ impl Shared {
         let mut state = self.locked();
         let mut relevant = event.paths.is_empty();
         for path in &event.paths {
+            if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))) {
+                state.lost.extend(absolute(path));
+            }
             if !state.concerns(path) {
                 continue;
             }
@@ -189,6 +224,7 @@ impl Shared {
                 EventKind::Modify(ModifyKind::Metadata(_)) => {}
                 _ => {
                     state.writing.remove(path);
+                    state.unfinished.remove(path);
                 }
             }
         }
@@ -273,6 +309,11 @@ fn add_name(interest: &mut HashMap<PathBuf, Interest>, path: &Path) {
         // What Kubernetes swaps when a mounted ConfigMap or Secret changes.
         names.insert("..data".into());
     }
+}
+
+/// A path as events have it, without a look at the disk.
+fn absolute(path: &Path) -> Option<PathBuf> {
+    std::path::absolute(path).ok()
 }
 
 fn parent(path: &Path) -> PathBuf {

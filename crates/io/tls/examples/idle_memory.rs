@@ -53,13 +53,12 @@ async fn main() -> io::Result<()> {
             before = resident_bytes()?;
         }
         let (stream, _) = listener.accept().await?;
-        idle.push(match ours {
-            true => Box::new(serve(accept(stream, &tls, &pool).await?).await?),
-            false => {
-                let config = tls.select(None).map_err(io::Error::other)?.config().clone();
-                let acceptor = tokio_rustls::TlsAcceptor::from(config);
-                Box::new(serve(acceptor.accept(stream).await?).await?)
-            }
+        idle.push(if ours {
+            Box::new(serve(accept(stream, &tls, &pool).await?).await?)
+        } else {
+            let config = tls.select(None).map_err(io::Error::other)?.config().clone();
+            let acceptor = tokio_rustls::TlsAcceptor::from(config);
+            Box::new(serve(acceptor.accept(stream).await?).await?)
         });
     }
     let used = resident_bytes()?.saturating_sub(before);

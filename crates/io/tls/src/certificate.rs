@@ -1,4 +1,4 @@
-//! Certificates and keys: whether they parse and belong together, and what they say.
+//! Certificates and keys: whether they parse and belong together, and for which names.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,24 +15,6 @@ const SELF_SIGNED_VALIDITY: Duration = Duration::from_secs(397 * 24 * 3600);
 
 /// Clocks differ; a fresh certificate must not look as if it came from the future.
 const SELF_SIGNED_BACKDATE: Duration = Duration::from_secs(24 * 3600);
-
-/// What the leaf of a chain says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateFacts {
-    /// DNS names (lower case, wildcards as written), IP addresses and URIs of the subject
-    /// alternative name. The common name does not count, as in every current client.
-    pub names: Vec<Box<str>>,
-    /// Valid from.
-    pub not_before: SystemTime,
-    /// Valid until.
-    pub not_after: SystemTime,
-    /// Distinguished name of the issuer.
-    pub issuer: Box<str>,
-    /// Distinguished name of the subject.
-    pub subject: Box<str>,
-    /// SHA-256 of the leaf's DER form, hexadecimal, lower case.
-    pub fingerprint: Box<str>,
-}
 
 /// A chain and key that cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,35 +44,12 @@ pub enum InvalidCertificate {
     Mismatch,
 }
 
-/// Checks that a chain and key parse and belong together, and says what the leaf says.
-///
-/// An expired certificate is not an error here: it is still better served than nothing, and the
-/// caller compares [`CertificateFacts::not_after`] with its clock.
-///
-/// # Errors
-///
-/// [`InvalidCertificate`] with what to correct.
-pub fn inspect(certificate: &Certificate) -> Result<CertificateFacts, InvalidCertificate> {
-    let loaded = load(certificate)?;
-    facts(&loaded.cert[0])
-}
-
-/// What a certificate in DER form says.
-///
-/// # Errors
-///
-/// [`InvalidCertificate::Leaf`] when it is not X.509.
-pub fn facts(der: &CertificateDer<'_>) -> Result<CertificateFacts, InvalidCertificate> {
-    let (_, parsed) = X509Certificate::from_der(der).map_err(|_| InvalidCertificate::Leaf)?;
-    let validity = parsed.validity();
-    Ok(CertificateFacts {
-        names: alternative_names(&parsed).filter_map(|name| text(&name)).collect(),
-        not_before: wall(validity.not_before.timestamp()),
-        not_after: wall(validity.not_after.timestamp()),
-        issuer: parsed.issuer().to_string().into(),
-        subject: parsed.subject().to_string().into(),
-        fingerprint: fingerprint(der),
-    })
+/// A name of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Name {
+    Dns(Box<str>),
+    Uri(Box<str>),
+    Ip(std::net::IpAddr),
 }
 
 /// A fresh self-signed certificate for the default entry: PEM of the chain and of its key (ECDSA
@@ -98,7 +57,7 @@ pub fn facts(der: &CertificateDer<'_>) -> Result<CertificateFacts, InvalidCertif
 ///
 /// # Panics
 ///
-/// Never in practice: only when the system has no randomness or a name is no ASCII text.
+/// When the system has no randomness, or a name is no ASCII text.
 pub fn self_signed(names: &[&str], now: SystemTime) -> (String, String) {
     let made = || -> Result<(String, String), rcgen::Error> {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
@@ -115,6 +74,8 @@ pub fn self_signed(names: &[&str], now: SystemTime) -> (String, String) {
 }
 
 /// Parses a chain and key and checks that they belong together.
+///
+/// An expired certificate is not an error here: it is still better served than nothing.
 pub(crate) fn load(certificate: &Certificate) -> Result<Arc<CertifiedKey>, InvalidCertificate> {
     let chain = chain(&certificate.chain_pem)?;
     X509Certificate::from_der(&chain[0]).map_err(|_| InvalidCertificate::Leaf)?;
@@ -136,18 +97,7 @@ pub(crate) fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, InvalidC
     let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|error| InvalidCertificate::ChainPem(error.to_string().into()))?;
-    match chain.is_empty() {
-        true => Err(InvalidCertificate::NoCertificate),
-        false => Ok(chain),
-    }
-}
-
-/// A name of a certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Name {
-    Dns(Box<str>),
-    Uri(Box<str>),
-    Ip(std::net::IpAddr),
+    if chain.is_empty() { Err(InvalidCertificate::NoCertificate) } else { Ok(chain) }
 }
 
 /// The names of the subject alternative name that a TLS peer can be known by.
@@ -169,37 +119,6 @@ fn name(general: &GeneralName<'_>) -> Option<Name> {
         },
         _ => None,
     }
-}
-
-fn text(name: &Name) -> Option<Box<str>> {
-    match name {
-        Name::Dns(name) | Name::Uri(name) => Some(name.clone()),
-        Name::Ip(ip) => Some(ip.to_string().into()),
-    }
-}
-
-fn wall(unix_seconds: i64) -> SystemTime {
-    let distance = Duration::from_secs(unix_seconds.unsigned_abs());
-    let moved = match unix_seconds >= 0 {
-        true => SystemTime::UNIX_EPOCH.checked_add(distance),
-        false => SystemTime::UNIX_EPOCH.checked_sub(distance),
-    };
-    moved.unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
-fn fingerprint(der: &[u8]) -> Box<str> {
-    use std::fmt::Write as _;
-    let digest = aws_lc_rs_digest(der);
-    let mut text = String::with_capacity(64);
-    for byte in digest.as_ref() {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text.into()
-}
-
-fn aws_lc_rs_digest(bytes: &[u8]) -> ::aws_lc_rs::digest::Digest {
-    ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, bytes)
 }
 
 #[cfg(test)]

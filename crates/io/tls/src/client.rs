@@ -60,6 +60,8 @@ pub enum InvalidUpstreamTls {
 #[error("upstream host `{0}` is neither a DNS name nor an IP address; set a server name")]
 pub struct InvalidHost(pub Box<str>);
 
+// === impl ClientTls ===
+
 impl ClientTls {
     /// Makes the configuration.
     ///
@@ -77,24 +79,24 @@ impl ClientTls {
     ) -> Result<Self, InvalidUpstreamTls> {
         let UpstreamTls { server_name, roots_pem, client, insecure_skip_verify, subject_alt_names } =
             tls;
-        let server_name = server_name.as_deref().map(|name| {
+        let parse = |name: &str| {
             parse_host(name).ok_or_else(|| InvalidUpstreamTls::ServerName(name.into()))
-        });
+        };
+        let server_name = server_name.as_deref().map(parse).transpose()?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(refused)?
             .dangerous();
-        let builder = match insecure_skip_verify {
-            true => builder.with_custom_certificate_verifier(Arc::new(AnyServer::new(&provider))),
-            false => {
-                let roots = match roots_pem {
-                    Some(pem) => Arc::new(Roots::from_pem(pem)?),
-                    None => roots::system()?,
-                };
-                let verifier = UpstreamVerifier::new(roots, subject_alt_names, &provider);
-                builder.with_custom_certificate_verifier(Arc::new(verifier))
-            }
+        let builder = if *insecure_skip_verify {
+            builder.with_custom_certificate_verifier(Arc::new(AnyServer::new(&provider)))
+        } else {
+            let roots = match roots_pem {
+                Some(pem) => Arc::new(Roots::from_pem(pem)?),
+                None => roots::system()?,
+            };
+            let verifier = UpstreamVerifier::new(roots, subject_alt_names, &provider);
+            builder.with_custom_certificate_verifier(Arc::new(verifier))
         };
         let mut config = match client {
             Some(client) => {
@@ -113,7 +115,6 @@ impl ClientTls {
             None => Vec::new(),
         };
         config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
-        let server_name = server_name.transpose()?;
         Ok(Self { config: Arc::new(config), server_name, verifies: !insecure_skip_verify })
     }
 
@@ -152,6 +153,8 @@ impl ClientTls {
         }
     }
 }
+
+// === functions ===
 
 fn parse_host(host: &str) -> Option<ServerName<'static>> {
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);

@@ -82,9 +82,10 @@ pub fn parse_client_hello(bytes: &[u8]) -> Result<Peek, InvalidHello> {
             }
         }
         if !whole {
-            return match bytes.len() < HELLO_BYTES_MAX {
-                true => Ok(Peek::NeedMore),
-                false => Err(InvalidHello::TooLong),
+            return if bytes.len() < HELLO_BYTES_MAX {
+                Ok(Peek::NeedMore)
+            } else {
+                Err(InvalidHello::TooLong)
             };
         }
     }
@@ -213,10 +214,7 @@ impl<'a> Reader<'a> {
     }
 
     fn end(&self) -> Result<(), InvalidHello> {
-        match self.0.is_empty() {
-            true => Ok(()),
-            false => Err(InvalidHello::Malformed),
-        }
+        if self.0.is_empty() { Ok(()) } else { Err(InvalidHello::Malformed) }
     }
 }
 

@@ -121,16 +121,6 @@ async fn finish<S: Stream>(mut stream: TlsStream<S>) -> Result<TlsStream<S>, Han
     }
 }
 
-impl HandshakeError {
-    /// Whether the peer's certificate was the reason: missing, or not accepted.
-    pub fn is_certificate(&self) -> bool {
-        matches!(
-            self,
-            Self::Tls(TlsError::InvalidCertificate(_) | TlsError::NoCertificatesPresented)
-        )
-    }
-}
-
 /// What happened, and where to look.
 fn advice(error: &TlsError) -> String {
     let text = match error {

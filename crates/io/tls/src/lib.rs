@@ -17,13 +17,14 @@ pub mod client_hello;
 #[cfg(test)]
 mod fixtures;
 pub mod handshake;
-pub mod names;
+mod names;
 pub mod server;
 pub mod stream;
 
 pub use client::ClientTls;
 pub use client_hello::{Hello, Peek, parse_client_hello};
 pub use handshake::{HandshakeError, accept, connect};
+pub use names::InvalidOptions;
 pub use server::{Selected, ServerTls};
 pub use stream::{PeerFacts, TlsStream};
 

@@ -5,12 +5,13 @@
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
-use rustls::{CipherSuite, SupportedCipherSuite};
+use rustls::version::{TLS12, TLS13};
+use rustls::{CipherSuite, SupportedCipherSuite, SupportedProtocolVersion};
 use weft_model::listener::{TlsOptions, TlsVersion};
 
-/// What is known of a name.
+/// What looking up a name gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known<T> {
+pub(crate) enum Lookup<T> {
     /// We speak it.
     Spoken(T),
     /// It exists, and we do not speak it: it is obsolete (CBC, RC4, 3DES, plain RSA key exchange)
@@ -33,7 +34,8 @@ pub enum InvalidOptions {
     NoCipherSuite,
     /// A group that nobody knows.
     #[error(
-        "key exchange group `{0}` is not known; write X25519MLKEM768, X25519, secp256r1 or secp384r1"
+        "key exchange group `{0}` is not known; \
+         write X25519MLKEM768, X25519, secp256r1 or secp384r1"
     )]
     Group(Box<str>),
     /// None of the named groups can be used.
@@ -44,15 +46,15 @@ pub enum InvalidOptions {
     Versions,
 }
 
-/// Cipher suites that exist and are not spoken, by the start or the end of their names.
-const OLD_SUITE_PARTS: [&str; 10] = [
+/// Versions, the highest first.
+type Versions = Vec<&'static SupportedProtocolVersion>;
+
+/// Cipher suites that exist and are not spoken, by a part of their names.
+const OLD_SUITE_PARTS: [&str; 7] = [
     "_CBC_SHA",
-    "_CBC_SHA256",
-    "_CBC_SHA384",
     "RC4_128",
     "3DES_EDE",
     "_CCM",
-    "_CCM_8",
     "_NULL_SHA",
     "TLS_RSA_WITH_AES",
     "TLS_DHE_RSA_WITH",
@@ -74,7 +76,7 @@ const OTHER_GROUPS: [&str; 11] = [
 ];
 
 /// Looks a cipher suite up by its IANA or Go name.
-pub fn cipher_suite(name: &str) -> Known<SupportedCipherSuite> {
+pub(crate) fn cipher_suite(name: &str) -> Lookup<SupportedCipherSuite> {
     // Go's constants of TLS 1.2 ChaCha20 suites lack the hash; TLS 1.3 suites are `TLS_AES_...`
     // both in Go and at IANA, and `TLS13_AES_...` in rustls.
     let wanted = match name {
@@ -85,18 +87,18 @@ pub fn cipher_suite(name: &str) -> Known<SupportedCipherSuite> {
     let found =
         aws_lc_rs::ALL_CIPHER_SUITES.iter().find(|suite| suite_name(suite.suite()) == wanted);
     match found {
-        Some(suite) => Known::Spoken(*suite),
+        Some(suite) => Lookup::Spoken(*suite),
         None if wanted.starts_with("TLS_")
             && OLD_SUITE_PARTS.iter().any(|part| wanted.contains(part)) =>
         {
-            Known::NotSpoken
+            Lookup::NotSpoken
         }
-        None => Known::Unknown,
+        None => Lookup::Unknown,
     }
 }
 
 /// Looks a key exchange group up by its IANA or Go name; letter case does not matter.
-pub fn group(name: &str) -> Known<&'static dyn SupportedKxGroup> {
+pub(crate) fn group(name: &str) -> Lookup<&'static dyn SupportedKxGroup> {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     let wanted = match name {
         _ if is("CurveP256") || is("P-256") || is("prime256v1") => "secp256r1",
@@ -108,14 +110,14 @@ pub fn group(name: &str) -> Known<&'static dyn SupportedKxGroup> {
         .iter()
         .find(|group| format!("{:?}", group.name()).eq_ignore_ascii_case(wanted));
     match found {
-        Some(group) => Known::Spoken(*group),
-        None if OTHER_GROUPS.iter().any(|other| is(other)) => Known::NotSpoken,
-        None => Known::Unknown,
+        Some(group) => Lookup::Spoken(*group),
+        None if OTHER_GROUPS.iter().any(|other| is(other)) => Lookup::NotSpoken,
+        None => Lookup::Unknown,
     }
 }
 
 /// The IANA name of a suite.
-pub fn suite_name(suite: CipherSuite) -> &'static str {
+pub(crate) fn suite_name(suite: CipherSuite) -> &'static str {
     // rustls writes TLS 1.3 suites as TLS13_..., IANA as TLS_....
     match suite {
         CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
@@ -125,21 +127,10 @@ pub fn suite_name(suite: CipherSuite) -> &'static str {
     }
 }
 
-/// Names in the options that exist, but are not spoken and so left out. For reports.
-pub fn left_out(options: &TlsOptions) -> Vec<Box<str>> {
-    let suites =
-        options.cipher_suites.iter().filter(|name| matches!(cipher_suite(name), Known::NotSpoken));
-    let groups = options.groups.iter().filter(|name| matches!(group(name), Known::NotSpoken));
-    suites.chain(groups).cloned().collect()
-}
-
 /// The provider and the versions that options ask for.
 pub(crate) fn provider_for(
     options: &TlsOptions,
-) -> Result<
-    (Arc<CryptoProvider>, Vec<&'static rustls::SupportedProtocolVersion>),
-    Vec<InvalidOptions>,
-> {
+) -> Result<(Arc<CryptoProvider>, Versions), Vec<InvalidOptions>> {
     let mut errors = Vec::new();
     let mut provider = aws_lc_rs::default_provider();
     if let Some(suites) = suites_for(options, &mut errors) {
@@ -148,26 +139,23 @@ pub(crate) fn provider_for(
     if let Some(groups) = groups_for(options, &mut errors) {
         provider.kx_groups = groups;
     }
-    let usable = |version: &rustls::SupportedProtocolVersion| {
+    let usable = |version: &SupportedProtocolVersion| {
         provider.cipher_suites.iter().any(|suite| suite.version() == version)
     };
     let wanted = |version| options.min_version <= version && version <= options.max_version;
-    let mut versions: Vec<&'static rustls::SupportedProtocolVersion> = Vec::new();
-    if wanted(TlsVersion::Tls13) && usable(&rustls::version::TLS13) {
-        versions.push(&rustls::version::TLS13);
+    let mut versions = Versions::new();
+    if wanted(TlsVersion::Tls13) && usable(&TLS13) {
+        versions.push(&TLS13);
     }
-    if wanted(TlsVersion::Tls12) && usable(&rustls::version::TLS12) {
-        versions.push(&rustls::version::TLS12);
+    if wanted(TlsVersion::Tls12) && usable(&TLS12) {
+        versions.push(&TLS12);
     }
     if options.min_version > options.max_version {
         errors.push(InvalidOptions::Versions);
     } else if versions.is_empty() && errors.is_empty() {
         errors.push(InvalidOptions::NoCipherSuite);
     }
-    match errors.is_empty() {
-        true => Ok((Arc::new(provider), versions)),
-        false => Err(errors),
-    }
+    if errors.is_empty() { Ok((Arc::new(provider), versions)) } else { Err(errors) }
 }
 
 /// The named suites; TLS 1.3 keeps all of its own unless one of them is named, because Go (and so
@@ -183,9 +171,9 @@ fn suites_for(
     let errors_before = errors.len();
     for name in &options.cipher_suites {
         match cipher_suite(name) {
-            Known::Spoken(suite) => suites.push(suite),
-            Known::NotSpoken => {}
-            Known::Unknown => errors.push(InvalidOptions::CipherSuite(name.clone())),
+            Lookup::Spoken(suite) => suites.push(suite),
+            Lookup::NotSpoken => {}
+            Lookup::Unknown => errors.push(InvalidOptions::CipherSuite(name.clone())),
         }
     }
     if !suites.iter().any(|suite| suite.tls13().is_some()) {
@@ -206,9 +194,9 @@ fn groups_for(
     let errors_before = errors.len();
     for name in &options.groups {
         match group(name) {
-            Known::Spoken(group) => groups.push(group),
-            Known::NotSpoken => {}
-            Known::Unknown => errors.push(InvalidOptions::Group(name.clone())),
+            Lookup::Spoken(group) => groups.push(group),
+            Lookup::NotSpoken => {}
+            Lookup::Unknown => errors.push(InvalidOptions::Group(name.clone())),
         }
     }
     if groups.is_empty() && errors.len() == errors_before {

@@ -114,10 +114,6 @@ pub enum InvalidEntry {
     Refused(Box<str>),
 }
 
-fn shown(host: &str) -> &str {
-    if host.is_empty() { "the default entry" } else { host }
-}
-
 /// Builds a table, keeping from `previous` whatever is unchanged.
 struct Builder<'a> {
     previous: Option<&'a Inner>,
@@ -208,9 +204,10 @@ impl ServerTls {
                 parts.certificates.iter().any(|certificate| resolver::covers(certificate, name))
             })
         };
-        match parts.options.sni_strict && !covered() {
-            true => Err(NotSelected::Strict),
-            false => Ok(Selected { entry: found.clone(), parts: parts.clone() }),
+        if parts.options.sni_strict && !covered() {
+            Err(NotSelected::Strict)
+        } else {
+            Ok(Selected { entry: found.clone(), parts: parts.clone() })
         }
     }
 }
@@ -260,7 +257,7 @@ impl Selected {
     }
 
     /// Whether a client certificate that is accepted has been verified against authorities.
-    pub fn verifies_clients(&self) -> bool {
+    pub(crate) fn verifies_clients(&self) -> bool {
         match self.options().client_auth {
             ClientAuth::None | ClientAuth::Request | ClientAuth::RequireAny => false,
             ClientAuth::VerifyIfGiven(_) | ClientAuth::RequireAndVerify(_) => true,
@@ -366,6 +363,12 @@ impl Builder<'_> {
         }
         keys
     }
+}
+
+// === functions ===
+
+fn shown(host: &str) -> &str {
+    if host.is_empty() { "the default entry" } else { host }
 }
 
 /// A hash that equal entries (in what a configuration is made from) share. Not secret, not stable

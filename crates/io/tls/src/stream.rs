@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use rustls::{HandshakeKind, ProtocolVersion};
 use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use weft_net::Stream;
 use weft_net::buffer::{BULK_BYTES, Inbox};
-use weft_net::{BufferPool, Stream};
 
 use crate::names::suite_name;
 use outbox::Outbox;
@@ -77,6 +77,14 @@ pub struct PeerFacts<'a> {
     pub verified: bool,
 }
 
+/// Why a handshake did not end well.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Io(io::Error),
+    Closed,
+    Tls(rustls::Error),
+}
+
 /// Decrypted bytes that the reader had no room for.
 #[derive(Debug, Default)]
 struct Plain {
@@ -109,11 +117,6 @@ impl<S: Stream> TlsStream<S> {
             write_closed: false,
             failed: false,
         }
-    }
-
-    /// The connection below.
-    pub fn get_ref(&self) -> &S {
-        &self.io
     }
 
     /// What the handshake established.
@@ -230,9 +233,10 @@ impl<S: Stream> TlsStream<S> {
             }
             let left = target - sealed;
             // Whole records, or the rest, straight from the caller's memory.
-            let direct = match current.len() >= left {
-                true => left,
-                false => current.len() / RECORD_BYTES_MAX * RECORD_BYTES_MAX,
+            let direct = if current.len() >= left {
+                left
+            } else {
+                current.len() / RECORD_BYTES_MAX * RECORD_BYTES_MAX
             };
             if direct > 0 {
                 self.seal_record(&current[..direct])?;
@@ -285,9 +289,10 @@ impl<S: Stream> TlsStream<S> {
     }
 
     fn check_writable(&self) -> io::Result<()> {
-        match self.write_closed || self.failed {
-            true => Err(io::ErrorKind::BrokenPipe.into()),
-            false => Ok(()),
+        if self.write_closed || self.failed {
+            Err(io::ErrorKind::BrokenPipe.into())
+        } else {
+            Ok(())
         }
     }
 
@@ -412,18 +417,6 @@ impl<S: Stream> Stream for TlsStream<S> {
     }
 }
 
-fn broken(error: rustls::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
-/// Why a handshake did not end well.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    Io(io::Error),
-    Closed,
-    Tls(rustls::Error),
-}
-
 // === impl Plain ===
 
 impl Plain {
@@ -447,12 +440,10 @@ impl Plain {
     }
 }
 
-/// The pool that a connection's buffers come from.
-impl<S> TlsStream<S> {
-    /// The worker's pool.
-    pub fn pool(&self) -> &BufferPool {
-        self.inbox.pool()
-    }
+// === functions ===
+
+fn broken(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 #[cfg(test)]

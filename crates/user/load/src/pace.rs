@@ -62,7 +62,8 @@ impl Pacer {
     ) -> Self {
         Self {
             start,
-            deadline: duration.map(|duration| start + duration),
+            // A deadline out of the clock's range never comes.
+            deadline: duration.and_then(|duration| start.checked_add(duration)),
             remaining: Cell::new(requests),
             open,
             issued: Cell::new(0),

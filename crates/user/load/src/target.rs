@@ -41,6 +41,16 @@ pub(crate) struct TlsTarget {
     pub(crate) server_name: ServerName<'static>,
 }
 
+/// Requests in flight, over all connections: beyond it memory ends before a server does.
+const IN_FLIGHT_MAX: usize = 1_000_000;
+
+/// Beyond it threads only wait for each other.
+const THREADS_MAX: usize = 1024;
+
+/// From one request in a quarter of an hour to one in a nanosecond: no instant of the schedule is
+/// out of the clock's range.
+const RATES_PER_SEC: std::ops::RangeInclusive<f64> = 0.001..=1e9;
+
 /// Sent unless the user names another.
 const USER_AGENT: &str = concat!("weftway-bench/", env!("CARGO_PKG_VERSION"));
 
@@ -99,17 +109,21 @@ fn check_numbers(options: &Options) -> Result<(), LoadError> {
     if options.connections == 0 {
         return invalid("connections", "must be at least 1");
     }
-    if options.threads == 0 {
-        return invalid("threads", "must be at least 1");
+    if options.threads == 0 || options.threads > THREADS_MAX {
+        return invalid("threads", "must be from 1 to 1,024");
     }
     if options.streams == 0 {
         return invalid("streams", "must be at least 1");
     }
+    let in_flight = options.connections.checked_mul(options.streams);
+    if in_flight.is_none_or(|in_flight| in_flight > IN_FLIGHT_MAX) {
+        return invalid("connections", "with all their streams must be at most 1,000,000");
+    }
     if options.timeout.is_zero() {
         return invalid("timeout", "must be longer than zero");
     }
-    if options.rate_per_sec.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
-        return invalid("rate", "must be a positive number of requests per second");
+    if options.rate_per_sec.is_some_and(|rate| !RATES_PER_SEC.contains(&rate)) {
+        return invalid("rate", "must be from 0.001 to 1,000,000,000 requests per second");
     }
     Ok(())
 }

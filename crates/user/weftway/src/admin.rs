@@ -9,8 +9,6 @@
 
 mod dump;
 mod host;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -162,3 +160,6 @@ async fn config(State(state): State<AdminState>) -> Response {
     };
     axum::Json(dump).into_response()
 }
+
+#[cfg(test)]
+mod tests;

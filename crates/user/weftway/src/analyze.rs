@@ -23,18 +23,23 @@ pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
             if !text.is_empty() {
                 print_line(text.trim_end());
             }
-            print_line(&format!(
-                "{} resources, {} errors, {} warnings, {} notes",
-                report.resources.len(),
-                report.count(Severity::Error) + problems.len(),
-                report.count(Severity::Warning),
-                report.count(Severity::Note),
-            ));
+            let counts = [
+                (report.resources.len(), "resource"),
+                (report.count(Severity::Error) + problems.len(), "error"),
+                (report.count(Severity::Warning), "warning"),
+                (report.count(Severity::Note), "note"),
+            ];
+            print_line(&counts.map(counted).join(", "));
         }
         AnalyzeFormat::Json => print_line(&json(report, &problems)),
     }
     let failed = report.has_errors() || !problems.is_empty();
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn counted((count, what): (usize, &str)) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 fn json(report: &weft_compile::Report, unreadable: &[String]) -> String {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use weft_proxy::spool::SpoolArea;
 
 /// Service mesh and API gateway in one binary.
 #[derive(Debug, Parser)]
@@ -42,7 +43,8 @@ pub(crate) struct GatewayArgs {
     pub(crate) documents: DocumentArgs,
 
     /// Address of the admin endpoint (metrics, health, configuration); `off` for none.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000", value_parser = address_or_off)]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000")]
+    #[arg(value_parser = address_or_off)]
     pub(crate) admin: AddressOrOff,
 
     /// Worker threads; one a core by default.
@@ -70,6 +72,15 @@ pub(crate) struct GatewayArgs {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) drain_timeout: Duration,
 
+    /// Folder for bodies that are buffered and too large for memory; the system's folder for
+    /// temporary files by default. They have no name there.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) spool_dir: Option<PathBuf>,
+
+    /// What buffered bodies may take in files in all, bytes.
+    #[arg(long, value_name = "N", default_value_t = SpoolArea::BYTES_MAX)]
+    pub(crate) spool_bytes_max: u64,
+
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 }
@@ -82,11 +93,11 @@ pub(crate) struct DocumentArgs {
     pub(crate) files: Vec<PathBuf>,
 
     /// Address of the entry point `web`.
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080")]
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080", value_parser = address)]
     pub(crate) http: SocketAddr,
 
     /// Address of the entry point `websecure`.
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443", value_parser = address)]
     pub(crate) https: SocketAddr,
 
     /// A further entry point.
@@ -120,6 +131,21 @@ pub(crate) struct DocumentArgs {
     /// Expect and believe the PROXY protocol of these peers.
     #[arg(long, value_name = "NET", value_delimiter = ',', value_parser = net)]
     pub(crate) trust_proxy_protocol_from: Vec<IpNet>,
+
+    /// How long the share of a new endpoint grows, where its Service does not say
+    /// (`weftway.io/slow-start`); 0s is not at all.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub(crate) slow_start: Duration,
+
+    /// Retries allowed for each backend and worker, in percent of its requests of the last ten
+    /// seconds, besides ten a second; `off` for no bound.
+    #[arg(long, value_name = "PERCENT", default_value = "20", value_parser = percent_or_off)]
+    pub(crate) retry_budget: PercentOrOff,
+
+    /// What becomes of `%2F` in a path: `reject` answers 400, `keep` passes it on encoded. Keep it
+    /// only where no backend decodes it before it decides what a client may see.
+    #[arg(long, value_name = "WHAT", default_value = "reject")]
+    pub(crate) encoded_slash: EncodedSlash,
 
     /// Let Traefik resources refer to other namespaces.
     #[arg(long)]
@@ -173,6 +199,11 @@ pub(crate) struct LimitArgs {
     /// Streams that one HTTP/2 peer may reset within ten seconds [default: 200].
     #[arg(long, value_name = "N")]
     pub(crate) h2_resets_max: Option<u32>,
+
+    /// Control frames that one HTTP/2 peer may send within ten seconds, besides ten for each request
+    /// and for each DATA frame that it was sent [default: 1000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..))]
+    pub(crate) h2_control_frames_max: Option<u32>,
 
     /// Memory that one connection may hold in buffers, bytes [default: 4194304].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(65536..))]
@@ -241,7 +272,8 @@ pub(crate) struct BenchArgs {
     pub(crate) body_file: Option<PathBuf>,
 
     /// Time for one request.
-    #[arg(short = 't', long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
+    #[arg(short = 't', long, value_name = "DURATION", default_value = "20s")]
+    #[arg(value_parser = duration)]
     pub(crate) timeout: Duration,
 
     /// HTTP/2.
@@ -280,6 +312,15 @@ pub(crate) enum AccessLogFormat {
     Json,
 }
 
+/// What becomes of an encoded slash in a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EncodedSlash {
+    /// The request is answered 400.
+    Reject,
+    /// It goes on as it came.
+    Keep,
+}
+
 /// How problems are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AnalyzeFormat {
@@ -305,6 +346,13 @@ pub(crate) enum AddressOrOff {
     Off,
 }
 
+/// A share of requests, or no bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PercentOrOff {
+    Percent(u32),
+    Off,
+}
+
 /// Addresses of a service port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BackendArg {
@@ -313,14 +361,36 @@ pub(crate) struct BackendArg {
     pub(crate) addrs: Vec<SocketAddr>,
 }
 
+/// An address to listen on. `:80` is every address of the machine, as Traefik's entry points write
+/// it.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let every = text.strip_prefix(':').and_then(|port| port.parse().ok());
+    every
+        .map(|port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+        .or_else(|| text.parse().ok())
+        .ok_or_else(|| "write IP:PORT, such as 0.0.0.0:8080, or :8080 for every address".into())
+}
+
 fn address_or_off(text: &str) -> Result<AddressOrOff, String> {
     match text {
         "off" => Ok(AddressOrOff::Off),
-        text => text
-            .parse()
+        text => address(text)
             .map(AddressOrOff::Address)
             .map_err(|_| "write an address such as 127.0.0.1:15000, or `off`".into()),
     }
+}
+
+/// Traefik's most zealous retries stay below ten for each request.
+fn percent_or_off(text: &str) -> Result<PercentOrOff, String> {
+    const PERCENT_MAX: u32 = 1_000;
+    if text == "off" {
+        return Ok(PercentOrOff::Off);
+    }
+    let percent = text.strip_suffix('%').unwrap_or(text).parse().ok();
+    percent
+        .filter(|percent| *percent <= PERCENT_MAX)
+        .map(PercentOrOff::Percent)
+        .ok_or_else(|| format!("write a percentage from 0 to {PERCENT_MAX}, or `off`"))
 }
 
 fn entry_point(text: &str) -> Result<(String, SocketAddr), String> {
@@ -329,7 +399,7 @@ fn entry_point(text: &str) -> Result<(String, SocketAddr), String> {
     if name.is_empty() {
         return Err(wanted.into());
     }
-    Ok((name.into(), addr.parse().map_err(|_| wanted)?))
+    Ok((name.into(), address(addr).map_err(|_| wanted)?))
 }
 
 fn backend(text: &str) -> Result<BackendArg, String> {
@@ -340,8 +410,10 @@ fn backend(text: &str) -> Result<BackendArg, String> {
         return Err(wanted.into());
     }
     let port = port.parse().map_err(|_| wanted)?;
-    let parsed: Result<Vec<_>, _> = addrs.split(',').map(str::parse).collect();
-    Ok(BackendArg { name: name.into(), port, addrs: parsed.map_err(|_| wanted)? })
+    let parsed = addrs.split(',').map(|addr| {
+        addr.parse().map_err(|_| format!("`{addr}` is not IP:PORT, such as 127.0.0.1:9000"))
+    });
+    Ok(BackendArg { name: name.into(), port, addrs: parsed.collect::<Result<_, String>>()? })
 }
 
 fn port_pair(text: &str) -> Result<(u16, u16), String> {
@@ -382,36 +454,4 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn arguments_are_consistent() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn durations() {
-        for (text, millis) in
-            [("250ms", 250), ("30s", 30_000), ("1m30s", 90_000), ("1.5s", 1_500), ("1h", 3_600_000)]
-        {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        for text in ["", "5", "s", "5d", "-1s", "1s!", "99999999999999999999h"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn backends() {
-        let parsed = backend("shop/greeter:8080=127.0.0.1:9000,[::1]:9000");
-        let parsed = parsed.expect("this is the documented form");
-        assert_eq!((&*parsed.name, parsed.port, parsed.addrs.len()), ("shop/greeter", 8080, 2));
-        for text in ["greeter", "greeter=127.0.0.1:1", ":80=127.0.0.1:1", "a:b=127.0.0.1:1", "a:1="]
-        {
-            assert!(backend(text).is_err(), "{text}");
-        }
-    }
-}
+mod tests;

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use weft_load::{Options, Progress, Protocol, Trust};
+use weft_load::{Options, Progress, Protocol, Report, Trust};
 
 use crate::args::{BenchArgs, BenchFormat};
-use crate::print_line;
+use crate::{print_error, print_line};
 
 /// Loads the URL. The exit code is 1 when a request failed.
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
@@ -21,9 +21,24 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     match args.output {
         BenchFormat::Text => print_line(&report.render()),
-        BenchFormat::Json => print_line(&serde_json::to_string_pretty(&report)?),
+        BenchFormat::Json => {
+            print_line(&serde_json::to_string_pretty(&report)?);
+            say_failures(&report);
+        }
     }
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Standard output is likely a file that nobody looks at when the exit code is 1.
+fn say_failures(report: &Report) {
+    for (kind, count) in &report.errors {
+        let sample = report.error_samples.get(kind).map_or("", String::as_str);
+        let advice = match kind.as_str() {
+            "tls" => " (see --insecure)",
+            _ => "",
+        };
+        print_error(&anyhow!("{count} requests failed ({kind}): {sample}{advice}"));
+    }
 }
 
 fn options(args: &BenchArgs) -> anyhow::Result<Options> {

@@ -8,7 +8,9 @@ mod services;
 mod tour;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -19,12 +21,27 @@ use weft_runtime::{time, worker};
 use crate::args::DemoArgs;
 use crate::print_line;
 
+/// Where things are.
+struct Addresses {
+    listeners: Vec<(String, SocketAddr)>,
+    admin: SocketAddr,
+}
+
+/// A folder that goes away with the demo.
+struct Folder(PathBuf);
+
+/// The gateway's process; killed when dropped.
+struct Gateway(Child);
+
 /// The files, as they are in examples/demo.
 const FILES: [(&str, &str); 3] = [
     ("greeter.yaml", include_str!("../../../../examples/demo/greeter.yaml")),
     ("canary.yaml", include_str!("../../../../examples/demo/canary.yaml")),
     ("limits.yaml", include_str!("../../../../examples/demo/limits.yaml")),
 ];
+
+/// Names that are tried for the folder.
+const FOLDERS_TRIED: u32 = 100;
 
 /// A gateway that is not ready by then has failed.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -67,18 +84,6 @@ async fn show(args: &DemoArgs, folder: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where things are.
-struct Addresses {
-    listeners: Vec<(String, SocketAddr)>,
-    admin: SocketAddr,
-}
-
-/// A folder that goes away with the demo.
-struct Folder(PathBuf);
-
-/// The gateway's process; killed when dropped.
-struct Gateway(Child);
-
 // === impl Addresses ===
 
 impl Addresses {
@@ -95,10 +100,21 @@ impl Addresses {
 // === impl Folder ===
 
 impl Folder {
+    /// A new one that nobody else can write to: what stands there already is left alone.
     fn new() -> anyhow::Result<Self> {
-        let path = std::env::temp_dir().join(format!("weftway-demo-{}", std::process::id()));
-        fs::create_dir_all(&path).context("no folder for the demo's files can be made")?;
-        Ok(Self(path))
+        let parent = std::env::temp_dir();
+        let process = std::process::id();
+        for number in 0..FOLDERS_TRIED {
+            let path = parent.join(format!("weftway-demo-{process}-{number}"));
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Self(path)),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    return Err(error).context("no folder for the demo's files can be made");
+                }
+            }
+        }
+        bail!("{} is full of folders of demos that died; remove them", parent.display())
     }
 }
 

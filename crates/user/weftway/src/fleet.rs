@@ -13,6 +13,7 @@ use weft_net::listen::{self, ListenOptions};
 use weft_proxy::access_log::AccessLog;
 use weft_proxy::live::Live;
 use weft_proxy::plan::SharedPlan;
+use weft_proxy::spool::SpoolArea;
 use weft_proxy::worker::{self, Command, Start};
 use weft_runtime::drain::Watch;
 use weft_runtime::metrics::Registry;
@@ -25,6 +26,7 @@ pub(crate) struct Fleet {
 }
 
 struct Worker {
+    /// Unbounded, but short: a plan waits for the one before it.
     commands: mpsc::UnboundedSender<Command>,
     thread: JoinHandle<std::io::Result<()>>,
 }
@@ -40,6 +42,7 @@ pub(crate) struct Parts {
     pub(crate) registry: Registry,
     pub(crate) live: Live,
     pub(crate) shared: Shared,
+    pub(crate) spool: SpoolArea,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) drain: Watch,
 }
@@ -147,19 +150,16 @@ impl Fleet {
 
 fn start_worker(index: usize, parts: &Parts) -> anyhow::Result<Worker> {
     let (commands, receiver) = mpsc::unbounded_channel();
-    let mut seed = [0; 8];
-    let mut secret = [0; 32];
-    random(&mut seed)?;
-    random(&mut secret)?;
     let start = Start {
         index,
-        seed: u64::from_le_bytes(seed),
-        secret,
+        seed: u64::from_le_bytes(random()?),
+        secret: random()?,
         commands: receiver,
         drain: parts.drain.clone(),
         registry: parts.registry.clone(),
         live: parts.live.clone(),
         shared: parts.shared.clone(),
+        spool: parts.spool.clone(),
         access_log: parts.access_log.clone(),
     };
     let thread =
@@ -168,7 +168,10 @@ fn start_worker(index: usize, parts: &Parts) -> anyhow::Result<Worker> {
     Ok(Worker { commands, thread })
 }
 
-/// Fills from the system's entropy.
-pub(crate) fn random(bytes: &mut [u8]) -> anyhow::Result<()> {
-    aws_lc_rs::rand::fill(bytes).map_err(|_| anyhow::anyhow!("the system gives no random numbers"))
+/// Bytes of the system's entropy.
+pub(crate) fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes)
+        .map_err(|_| anyhow::anyhow!("the system gives no random numbers"))?;
+    Ok(bytes)
 }

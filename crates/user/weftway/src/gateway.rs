@@ -15,6 +15,7 @@ use weft_compile::World;
 use weft_proxy::access_log::{self, AccessLog};
 use weft_proxy::live::Live;
 use weft_proxy::plan::SharedPlan;
+use weft_proxy::spool::SpoolArea;
 use weft_runtime::drain::{self, Drained, Watch};
 use weft_runtime::metrics::{Collect, Gauge, Registry, Sink};
 use weft_runtime::ready::{Blocker, Readiness};
@@ -51,10 +52,10 @@ pub(crate) struct Gateway {
 struct InForce(Gauge);
 
 /// Runs until a signal has drained it.
-pub(crate) fn run(args: GatewayArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &GatewayArgs) -> anyhow::Result<ExitCode> {
     let format = if args.log_json { log::Format::Json } else { log::Format::Text };
     log::init(&args.log, format);
-    let drained = worker::block_on(serve(&args)).context("the runtime cannot be started")??;
+    let drained = worker::block_on(serve(args)).context("the runtime cannot be started")??;
     if drained == Drained::Forced {
         tracing::warn!("what still ran at the end of the drain was cut off");
     }
@@ -62,6 +63,12 @@ pub(crate) fn run(args: GatewayArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(args: &GatewayArgs) -> anyhow::Result<Drained> {
+    // What goes away later stays as it was read. What never was there is a slip of the pen, and
+    // nothing would be served.
+    for path in &args.documents.files {
+        std::fs::metadata(path)
+            .with_context(|| format!("{} cannot be read (see --file)", path.display()))?;
+    }
     let mut termination = Termination::listen().context("signals cannot be handled")?;
     let (drain, watch) = drain::drain();
     let mut gateway = Gateway::start(args, watch)?;
@@ -102,16 +109,14 @@ impl Gateway {
         let readiness = Readiness::new();
         let loading = Some(readiness.block("first configuration"));
         let epoch = time::now();
-        let mut secret = [0; 16];
-        fleet::random(&mut secret)?;
-        let (high, low) = secret.split_at(8);
-        let word = |bytes: &[u8]| bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        let live = Live::new(epoch, [word(high), word(low)]);
+        let secret = [fleet::random()?, fleet::random()?];
+        let live = Live::new(epoch, secret.map(u64::from_le_bytes));
         let shared = Shared::new(epoch);
         let parts = Parts {
             registry: registry.clone(),
             live: live.clone(),
             shared: shared.clone(),
+            spool: spool(args, &registry),
             access_log: start_access_log(args.access_log, &registry),
             drain,
         };
@@ -147,7 +152,11 @@ impl Gateway {
         }
         let (set, options) = (self.source.set(), self.source.options());
         let world = weft_compile::compile(set, options, self.world.as_ref());
-        for problem in world.report.problems() {
+        let problems = match &self.world {
+            Some(before) => world.report.news(&before.report),
+            None => world.report.problems(),
+        };
+        for problem in &problems {
             tracing::warn!("{}", self.source.render(problem));
         }
         let (plan, problems) = SharedPlan::build(&world.snapshot, self.plan.as_ref());
@@ -155,11 +164,12 @@ impl Gateway {
             tracing::error!(subject = problem.subject, "{}", problem.message);
         }
         let generation = plan.generation;
+        let (parsed, compiled) = (set.parsed(), world.compiled());
         self.world = Some(world);
         self.plan = Some(plan);
         self.publish().await;
         let took = time::now() - started;
-        tracing::info!(%generation, ?took, "configuration in force");
+        tracing::info!(%generation, parsed, compiled, ?took, "configuration in force");
     }
 
     /// Puts the present plan in force, with the addresses that names resolve to at present.
@@ -212,6 +222,14 @@ impl Collect for InForce {
             self.0.value() as f64,
         );
     }
+}
+
+/// Where bodies go that are held and too large for memory.
+fn spool(args: &GatewayArgs, registry: &Registry) -> SpoolArea {
+    let folder = args.spool_dir.clone().unwrap_or_else(std::env::temp_dir);
+    let area = SpoolArea::new(folder, args.spool_bytes_max);
+    registry.register(area.metrics());
+    area
 }
 
 fn start_access_log(format: AccessLogFormat, registry: &Registry) -> Option<AccessLog> {

@@ -8,12 +8,13 @@ use anyhow::Context as _;
 use weft_compile::{EntryPoint, Options, PemPair, Report};
 use weft_model::listener::Limits;
 use weft_net::listen::{self, Reservation};
+use weft_resilience::settings::BudgetSettings;
 use weft_resources::set::Change;
 use weft_resources::{Problem, ResourceSet};
 use weft_runtime::time;
 use weft_source_file::{FileSource, Following};
 
-use crate::args::{DocumentArgs, LimitArgs};
+use crate::args::{DocumentArgs, EncodedSlash, LimitArgs, PercentOrOff};
 
 /// Everything that a compilation depends on.
 pub(crate) struct Source {
@@ -73,21 +74,17 @@ impl Source {
     /// What cannot be read, in words.
     pub(crate) fn unreadable(&self) -> Vec<String> {
         let problems = self.following.files().problems.iter();
-        problems.map(|problem| format!("{}: {}", problem.path, problem.reason)).collect()
+        problems.map(ToString::to_string).collect()
     }
 
     /// A problem with the line it points at.
     pub(crate) fn render(&self, problem: &Problem) -> String {
-        problem.render(self.text(&problem.file))
+        problem.render(self.set.line_of(problem))
     }
 
     /// A report with the lines it points at.
     pub(crate) fn render_report(&self, report: &Report) -> String {
-        weft_compile::render(report, |file| self.text(file))
-    }
-
-    fn text(&self, file: &str) -> Option<&str> {
-        self.set.file(file).map(|file| &*file.text)
+        weft_compile::render(report, |problem| self.set.line_of(problem))
     }
 
     fn read(&mut self) -> anyhow::Result<()> {
@@ -203,10 +200,22 @@ fn options(
     options.bind_address = documents.bind;
     options.allow_cross_namespace = documents.allow_cross_namespace;
     options.allow_external_name_services = documents.allow_external_names;
+    options.slow_start = documents.slow_start;
+    options.retry_budget = retry_budget(documents.retry_budget);
+    options.path_rules.allow_encoded_slash = documents.encoded_slash == EncodedSlash::Keep;
     options.forwarded_from = documents.trust_forwarded_from.clone();
     options.proxy_protocol_from = documents.trust_proxy_protocol_from.clone();
     options.limits = limits_of(limits);
     Ok(options)
+}
+
+fn retry_budget(written: PercentOrOff) -> Option<BudgetSettings> {
+    match written {
+        PercentOrOff::Off => None,
+        PercentOrOff::Percent(percent) => {
+            Some(BudgetSettings { ratio: f64::from(percent) / 100.0, ..BudgetSettings::DEFAULT })
+        }
+    }
 }
 
 fn limits_of(args: &LimitArgs) -> Limits {
@@ -222,6 +231,7 @@ fn limits_of(args: &LimitArgs) -> Limits {
         connections_max,
         h2_streams_max,
         h2_resets_max,
+        h2_control_frames_max,
         connection_memory_bytes_max,
         requests_per_connection_max,
     } = args;
@@ -237,6 +247,7 @@ fn limits_of(args: &LimitArgs) -> Limits {
         connections_max: connections_max.unwrap_or(default.connections_max),
         h2_streams_max: h2_streams_max.unwrap_or(default.h2_streams_max),
         h2_resets_max: h2_resets_max.unwrap_or(default.h2_resets_max),
+        h2_control_frames_max: h2_control_frames_max.unwrap_or(default.h2_control_frames_max),
         connection_memory_bytes_max: connection_memory_bytes_max
             .unwrap_or(default.connection_memory_bytes_max),
         requests_per_connection_max: requests_per_connection_max

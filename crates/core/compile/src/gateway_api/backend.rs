@@ -1,7 +1,6 @@
 //! Where rules send requests.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use weft_model::backend::{
     Backend, Endpoints, HostHeader, PoolSettings, UpstreamProtocol, UpstreamTls,
@@ -94,7 +93,8 @@ impl Caller<'_> {
             sticky,
             health_check: None,
             outlier: None,
-            slow_start: Duration::ZERO,
+            slow_start: resolved.slow_start,
+            retry_budget: self.objects.ctx.options.retry_budget,
             pool: PoolSettings::DEFAULT,
             host: HostHeader::Pass,
             proxy_protocol: None,

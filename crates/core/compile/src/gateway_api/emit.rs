@@ -11,19 +11,22 @@ use weft_model::policy::Refusal;
 use weft_model::route::{
     HostMatch, Matcher, Origin, Rank, Route, Target, TcpMatcher, TcpRoute, TcpTls,
 };
-use weft_resources::Resource;
 use weft_resources::gateway_api::gateway::Protocol;
+use weft_resources::{Pos, Resource};
 
 use super::attach::Attachment;
 use super::host::Host;
 use super::rule::{Compiler, Match, Rule, Rules};
 use super::site::{Fate, Side, Site};
-use crate::context::Output;
+use crate::context::{Context, Output};
 use crate::dialect;
 
 /// Collects routes by address.
 pub(super) struct Emitter<'s, 'a> {
     pub(super) sites: &'s [Site<'a>],
+    context: &'s Context<'a>,
+    /// Where rules stand.
+    lines: HashMap<RouteId, u32>,
     /// By address and whether on the TLS side, in the order of precedence.
     http: BTreeMap<Door, Vec<Route>>,
     tcp: BTreeMap<Door, Vec<TcpRoute>>,
@@ -38,8 +41,20 @@ type Door = (SocketAddr, bool);
 
 impl<'s, 'a> Emitter<'s, 'a> {
     /// Nothing yet.
-    pub(super) fn new(sites: &'s [Site<'a>]) -> Self {
-        Self { sites, http: BTreeMap::new(), tcp: BTreeMap::new(), seen: HashSet::new() }
+    pub(super) fn new(context: &'s Context<'a>, sites: &'s [Site<'a>]) -> Self {
+        Self {
+            sites,
+            context,
+            lines: HashMap::new(),
+            http: BTreeMap::new(),
+            tcp: BTreeMap::new(),
+            seen: HashSet::new(),
+        }
+    }
+
+    /// Notes where the rule of a route stands.
+    pub(super) fn locate(&mut self, id: &RouteId, resource: &Resource, at: Pos) {
+        self.lines.insert(id.clone(), self.context.line(resource, at));
     }
 
     /// Adds the rules of a route of HTTP. Routes must come in the order of precedence.
@@ -83,6 +98,7 @@ impl<'s, 'a> Emitter<'s, 'a> {
                 let id = RouteId::new(route_id(rule, index, host));
                 let major = major(&site.host, *own);
                 if self.seen.insert((door, id.clone(), major)) {
+                    self.lines.insert(id.clone(), self.context.line(resource, rule.at));
                     routes.push(http_route(resource, rule, found, host, id, major));
                 }
             }
@@ -102,6 +118,7 @@ impl<'s, 'a> Emitter<'s, 'a> {
         for index in 0..self.sites.len() {
             self.close(index);
         }
+        out.lines.extend(self.lines);
         for site in self.sites.iter().filter(|site| site.owns_host()) {
             let draft = out.drafts.at(site.addr, || listener_id(site));
             let is_open = site.fate == Fate::Open;
@@ -157,8 +174,10 @@ impl<'s, 'a> Emitter<'s, 'a> {
         let is_tls = site.side() == Side::Tls;
         let rank =
             Rank { dialect: dialect::GATEWAY_API, major: major(&site.host, 0), ..Rank::default() };
-        let origin = origin(site.owner, site.listener.at.line, format!("host {}", site.host));
+        let origin = origin(site.owner, format!("host {}", site.host));
         let id = RouteId::new(site.name());
+        let line = self.context.line(site.owner, site.listener.at);
+        self.lines.insert(id.clone(), line);
         if !site.is_http() {
             self.add_tcp(
                 site.addr,
@@ -218,7 +237,7 @@ fn http_route(
     };
     Route {
         id,
-        origin: origin(resource, rule.at.line, words),
+        origin: origin(resource, words),
         rank: Rank {
             dialect: dialect::GATEWAY_API,
             major,
@@ -246,12 +265,11 @@ fn route_id(rule: &Rule, index: usize, host: &Host) -> String {
 }
 
 /// The place of a resource that a route comes from.
-pub(super) fn origin(resource: &Resource, line: u32, rule: String) -> Origin {
+pub(super) fn origin(resource: &Resource, rule: String) -> Origin {
     Origin {
         kind: resource.key.kind.as_ref().into(),
         name: format!("{}/{}", resource.namespace(), resource.name()).into(),
         file: (&*resource.file).into(),
-        line: if line == 0 { resource.line } else { line },
         rule: rule.into(),
     }
 }

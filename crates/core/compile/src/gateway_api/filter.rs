@@ -3,14 +3,10 @@
 use weft_message::FieldName;
 use weft_model::policy::{Cors, HeaderEdits, PathRewrite, Redirect, Rewrite, StepKind};
 use weft_model::text::Pattern;
+use weft_policy::fields::is_settable;
 use weft_resources::gateway_api::filter::{
     CorsFilter, HeaderFilter, PathModifier, RedirectFilter, RewriteFilter,
 };
-
-/// Names that a header filter may not touch: the authority is not a header here, and the others
-/// belong to the connection.
-const UNTOUCHABLE: [&str; 6] =
-    ["host", "connection", "transfer-encoding", "content-length", "upgrade", "te"];
 
 /// Edits of headers. An empty value is sent as such.
 ///
@@ -40,9 +36,15 @@ fn pairs(pairs: &[(Box<str>, Box<str>)]) -> Result<Vec<(FieldName, Box<str>)>, S
 fn field_name(name: &str) -> Result<FieldName, String> {
     let field =
         FieldName::new(name).map_err(|error| format!("`{name}` is not a header name: {error}"))?;
-    if UNTOUCHABLE.contains(&field.as_str()) {
-        let hint = if field.as_str() == "host" { "; use URLRewrite with `hostname`" } else { "" };
-        return Err(format!("the header `{name}` cannot be changed by a filter{hint}"));
+    if field.as_str() == "host" {
+        let hint = "use URLRewrite with `hostname`";
+        return Err(format!("the header `{name}` cannot be changed by a filter; {hint}"));
+    }
+    if !is_settable(&field) {
+        return Err(format!(
+            "the header `{name}` cannot be changed by a filter: it frames the message or belongs \
+             to the connection"
+        ));
     }
     Ok(field)
 }

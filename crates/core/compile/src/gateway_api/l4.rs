@@ -30,7 +30,11 @@ impl<'a> Emitter<'_, 'a> {
         out: &mut Output,
     ) {
         let Some(rule) = route.rules.first() else {
-            Place::whole(resource).error(out, "the route has no rule");
+            Place::whole(resource).error_with(
+                out,
+                "the route has no rule, so it takes nothing",
+                "write a rule with `backendRefs`",
+            );
             return;
         };
         let sites = self.sites;
@@ -59,9 +63,11 @@ impl<'a> Emitter<'_, 'a> {
         if *host != Host::Any {
             id.push_str(&format!("@{host}"));
         }
+        let id = RouteId::new(id);
+        self.locate(&id, resource, rule.at);
         let route = |matcher: TcpMatcher, tls: TcpTls| TcpRoute {
-            id: RouteId::new(&*id),
-            origin: origin(resource, rule.at.line, format!("server name {host}")),
+            id: id.clone(),
+            origin: origin(resource, format!("server name {host}")),
             rank: Rank {
                 dialect: dialect::GATEWAY_API,
                 major: major(&site.host, own),

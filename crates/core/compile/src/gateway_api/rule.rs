@@ -193,9 +193,12 @@ fn or_all(conditions: Conditions, at: Pos) -> Conditions {
 }
 
 fn retry(retry: &RouteRetry) -> RetryPolicy {
+    let backoff = retry.backoff.unwrap_or(BACKOFF);
     RetryPolicy {
         attempts: retry.attempts.unwrap_or(RETRIES).saturating_add(1),
-        initial_interval: retry.backoff.unwrap_or(BACKOFF),
+        // `backoff` is the least that is waited; half as much again is for chance to spread.
+        initial_interval: backoff + backoff / 2,
+        interval_min: backoff,
         timeout: None,
         statuses: retry.codes.iter().map(|code| (*code, *code)).collect(),
         body_bytes_max: RETRY_BODY_BYTES_MAX,
@@ -225,7 +228,11 @@ impl<'a> Linker<'a> {
                 }
                 Err(message) => {
                     let path = format!("{}.matches[{index}]", self.path);
-                    self.error(*at, &path, message, out);
+                    let message = format!(
+                        "{message}; this match takes nothing: what it was meant for goes to other \
+                         rules that take it, or is answered 404"
+                    );
+                    self.error(*at, &path, &message, out);
                 }
             }
         }

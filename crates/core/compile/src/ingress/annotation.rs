@@ -85,7 +85,7 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
 impl Annotations {
     /// Reads them and says what has no effect.
     pub(super) fn read(resource: &Resource, out: &mut Output) -> Self {
-        let mut read = Self { at: Pos::new(resource.line, 1), ..Self::default() };
+        let mut read = Self { at: Pos::FIRST, ..Self::default() };
         for (name, value) in &resource.annotations {
             if let Some(name) = name.strip_prefix(PREFIX) {
                 read.one(name, value, resource, out);
@@ -102,7 +102,13 @@ impl Annotations {
             "router.middlewares" => self.middlewares = references(value, self.at),
             "router.priority" => match value.trim().parse::<i64>() {
                 Ok(priority) => self.priority = Some(priority).filter(|priority| *priority != 0),
-                Err(_) => place.error(out, format!("`{value}` is not a whole number")),
+                Err(_) => place.error_with(
+                    out,
+                    format!(
+                        "`{value}` is not a whole number; the length of the rule is the priority"
+                    ),
+                    "write a number such as \"10\"",
+                ),
             },
             "router.pathmatcher" => match value.trim().to_ascii_lowercase().as_str() {
                 "path" => self.path_matcher = PathMatcher::Path,
@@ -121,7 +127,11 @@ impl Annotations {
             }
             "router.tls" => match boolean(value) {
                 Some(tls) => self.tls = tls,
-                None => place.error(out, format!("`{value}` is neither true nor false")),
+                None => place.error_with(
+                    out,
+                    format!("`{value}` is neither true nor false"),
+                    "write \"true\" or \"false\"",
+                ),
             },
             "router.tls.options" => {
                 self.tls_options = references(value, self.at).into_iter().next()

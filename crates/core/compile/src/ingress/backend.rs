@@ -61,7 +61,11 @@ fn annotate(resource: &Arc<Resource>, at: Pos, service: &mut ServiceRef, out: &m
         let flag = |out: &mut Output| {
             let flag = boolean(value);
             if flag.is_none() {
-                place.error(out, format!("`{value}` is neither true nor false"));
+                place.error_with(
+                    out,
+                    format!("`{value}` is neither true nor false"),
+                    "write \"true\" or \"false\"",
+                );
             }
             flag
         };
@@ -97,7 +101,11 @@ fn annotate(resource: &Arc<Resource>, at: Pos, service: &mut ServiceRef, out: &m
             "service.sticky.cookie.httponly" => sticky.http_only = flag(out).unwrap_or(false),
             "service.sticky.cookie.maxage" => match value.trim().parse() {
                 Ok(secs) => sticky.max_age_secs = secs,
-                Err(_) => place.error(out, format!("`{value}` is not a number of seconds")),
+                Err(_) => place.error_with(
+                    out,
+                    format!("`{value}` is not a number of seconds; the cookie has no Max-Age"),
+                    "write a number such as \"3600\"",
+                ),
             },
             _ if name.starts_with("router.") => {
                 place.warn_with(out, "it has no effect on a Service", "put it on the Ingress");

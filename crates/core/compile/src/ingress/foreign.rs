@@ -10,10 +10,12 @@ use crate::context::Output;
 use crate::remark::Place;
 
 /// Controllers with annotations of their own.
-const PREFIXES: [&str; 8] = [
+const PREFIXES: [&str; 10] = [
     "nginx.ingress.kubernetes.io/",
     "ingress.kubernetes.io/",
     "nginx.org/",
+    "nginx.com/",
+    "appprotect.f5.com/",
     "haproxy.org/",
     "haproxy-ingress.github.io/",
     "konghq.com/",
@@ -23,12 +25,15 @@ const PREFIXES: [&str; 8] = [
 
 /// What names of annotations that protect begin with. Without them a route would be open to those
 /// it was closed to, so it is not served.
-const PROTECTING: [&str; 15] = [
+const PROTECTING: [&str; 23] = [
     "auth-",
-    "whitelist-",
-    "allowlist-",
-    "denylist-",
-    "blacklist-",
+    "whitelist",
+    "allowlist",
+    "allow-list",
+    "denylist",
+    "deny-list",
+    "blacklist",
+    "inbound-cidrs",
     "limit-",
     "rate-limit",
     "global-rate-limit",
@@ -38,7 +43,13 @@ const PROTECTING: [&str; 15] = [
     "modsecurity-",
     "satisfy",
     "waf",
+    "app-protect",
     "basic-auth",
+    // What these lead to is most often authentication or a limit.
+    "plugins",
+    "policies",
+    "oauth",
+    "jwt-",
 ];
 
 /// Directives in a snippet that protect.
@@ -54,7 +65,7 @@ pub(super) fn report(resource: &Arc<Resource>, out: &mut Output) -> Option<Refus
         };
         let path = format!("metadata.annotations[{name}]");
         let place = Place { path: &path, ..Place::whole(resource) };
-        if own.ends_with("-snippet") {
+        if own.trim_end_matches('s').ends_with("-snippet") {
             let message = format!("`{own}` is never supported: it is code of another proxy");
             place.error_with(out, message, "use a Middleware");
             if PROTECTING_DIRECTIVES.iter().any(|word| value.contains(word)) {
@@ -81,7 +92,8 @@ fn refuse(refusal: &mut Option<Refusal>, name: &str) {
 
 fn is_protecting(name: &str, value: &str) -> bool {
     // Signs of protection that are switched off, or only shape what a protecting one does.
-    let is_off = matches!(value.trim(), "" | "false" | "off" | "none" | "0");
+    let value = value.trim().to_ascii_lowercase();
+    let is_off = matches!(&*value, "" | "false" | "off" | "none" | "0");
     let is_shape = matches!(name, "auth-keepalive" | "limit-rate-after" | "limit-rate");
     !is_off && !is_shape && PROTECTING.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -381,6 +381,23 @@ fn annotations_that_protect_elsewhere_close_the_route() {
     check("rewrite-target: /x", "a");
     check("configuration-snippet: 'deny all;'", "503");
     check("configuration-snippet: 'more_set_headers a;'", "a");
+    // Other controllers have other names for it.
+    for annotation in [
+        "haproxy.org/whitelist: 10.0.0.0/8",
+        "haproxy.org/allow-list: 10.0.0.0/8",
+        "haproxy.org/deny-list: 10.0.0.0/8",
+        "haproxy-ingress.github.io/oauth: oauth2_proxy",
+        "alb.ingress.kubernetes.io/inbound-cidrs: 10.0.0.0/8",
+        "alb.ingress.kubernetes.io/wafv2-acl-arn: arn",
+        "konghq.com/plugins: key-auth",
+        "nginx.com/jwt-key: secret",
+        "nginx.org/policies: webapp-policy",
+        "nginx.org/server-snippets: 'deny all;'",
+        "appprotect.f5.com/app-protect-enable: 'True'",
+    ] {
+        let world = world(&ingress("i", annotation, &spec));
+        assert_eq!(ask(&world, "h", "/"), "503", "{annotation}");
+    }
 }
 
 /// A Secret with a certificate for these names.

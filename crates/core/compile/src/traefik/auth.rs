@@ -16,6 +16,7 @@ use weft_model::id::{BackendId, PolicyId};
 use weft_model::outcome::Reason;
 use weft_model::policy::{BasicAuth, ErrorPages, ForwardAuth, Refusal, Step, StepKind};
 use weft_model::text::Pattern;
+use weft_policy::basic::htpasswd::PasswordHash;
 use weft_resilience::settings::PickerKind;
 use weft_resources::kubernetes::service::PortRef;
 use weft_resources::traefik::file::split_url;
@@ -41,7 +42,7 @@ pub(super) fn step(
         MiddlewareKind::Errors(errors) => error_pages(link, middleware, errors)?,
         _ => {
             let missing = Missing { message: "it is not valid".into(), fix: None };
-            let at = Pos { line: middleware.line, column: 1 };
+            let at = Pos::FIRST;
             return Err(link.refuse(Reason::PolicyUnenforceable, at, "", missing));
         }
     };
@@ -107,7 +108,7 @@ fn basic_auth(
         users.extend(secret_users(link, middleware, secret, &path)?);
     }
     if users.is_empty() {
-        let at = Pos { line: middleware.line, column: 1 };
+        let at = Pos::FIRST;
         let path = path(middleware, "basicAuth");
         return Err(refuse(link, at, &path, "there is no user".into()));
     }
@@ -175,15 +176,12 @@ fn parse_user(line: &str) -> Result<Option<User>, String> {
     }
     let wrong = || "a user is not written as `name:hash`".to_owned();
     let (user, hash) = line.split_once(':').ok_or_else(wrong)?;
-    let is_known = ["$apr1$", "{SHA}", "$2y$", "$2a$", "$2b$", "$2$"]
-        .iter()
-        .any(|prefix| hash.starts_with(prefix));
-    if user.is_empty() || !is_known {
-        return Err(format!(
-            "the hash of user `{user}` is neither bcrypt, MD5 ($apr1$) nor {{SHA}}; \
-             `htpasswd -nB` makes one"
-        ));
+    if user.is_empty() {
+        return Err(wrong());
     }
+    PasswordHash::parse(hash).map_err(|error| {
+        format!("user `{user}` cannot be checked: {error}; `htpasswd -nB {user}` makes a line")
+    })?;
     Ok(Some((user.into(), hash.into())))
 }
 
@@ -251,7 +249,7 @@ fn authorizer(
     if tls.server_name.is_none() {
         tls.server_name = Some(host.into());
     }
-    let endpoints = address(link, home, host, port);
+    let (endpoints, slow_start) = address(link, home, host, port);
     // An authorizer answers quickly or not at all; the request waits for it.
     let pool = PoolSettings {
         response_head_timeout: Some(Duration::from_secs(30)), // Traefik's client timeout
@@ -266,7 +264,8 @@ fn authorizer(
         sticky: None,
         health_check: None,
         outlier: None,
-        slow_start: Duration::ZERO,
+        slow_start,
+        retry_budget: link.scope.options().retry_budget,
         pool,
         host: HostHeader::Endpoint,
         proxy_protocol: None,
@@ -274,16 +273,18 @@ fn authorizer(
     }))
 }
 
-/// The addresses of a host in a URL: an address, a service of the same documents, or a DNS name.
-fn address(link: &Link<'_, '_>, home: Home<'_>, host: &str, port: u16) -> Endpoints {
+/// The addresses of a host in a URL (an address, a service of the same documents, or a DNS name),
+/// and how long the share of a new one grows.
+fn address(link: &Link<'_, '_>, home: Home<'_>, host: &str, port: u16) -> (Endpoints, Duration) {
+    let slow_start = link.scope.options().slow_start;
     if let Ok(ip) = host.parse::<IpAddr>() {
         let addr = SocketAddr::new(ip, port);
-        return Endpoints::Static([Endpoint { addr, weight: 1, zone: None }].into());
+        return (Endpoints::Static([Endpoint { addr, weight: 1, zone: None }].into()), slow_start);
     }
     let (name, namespace) = crate::services::service_of_host(host, home.namespace());
     match link.scope.resolve(&namespace, &name, &PortRef::Number(port)) {
-        Ok(resolved) => resolved.endpoints,
-        Err(_) => Endpoints::Dns { name: host.into(), port },
+        Ok(resolved) => (resolved.endpoints, resolved.slow_start),
+        Err(_) => (Endpoints::Dns { name: host.into(), port }, slow_start),
     }
 }
 

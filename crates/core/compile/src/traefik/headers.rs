@@ -6,6 +6,7 @@
 
 use weft_message::FieldName;
 use weft_model::policy::{Cors, HeaderEdits, Rewrite, SecureHeaders, StepKind};
+use weft_policy::fields::is_settable;
 use weft_resources::Pos;
 use weft_resources::traefik::middleware::Headers;
 
@@ -105,7 +106,13 @@ fn edits(
     for (name, value) in pairs {
         let path = format!("{path}.{name}");
         let Some(name) = field_name(name, at, &path, problems) else { continue };
-        if !is_field_value(value) {
+        if !is_settable(&name) {
+            let message = format!(
+                "it has no effect: `{name}` frames the message or belongs to the connection, and \
+                 is the gateway's own"
+            );
+            problems.warn(at, path, message).fix = Some("remove it".into());
+        } else if !is_field_value(value) {
             problems.error(at, path, "the value holds control characters");
         } else if value.is_empty() {
             edits.remove.push(name);
@@ -218,6 +225,6 @@ fn ssl_redirect(
 }
 
 /// RFC 9110, 5.5: no control characters but tab.
-fn is_field_value(value: &str) -> bool {
+pub(super) fn is_field_value(value: &str) -> bool {
     value.bytes().all(|byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f))
 }

@@ -89,7 +89,8 @@ impl<'s, 'a> Link<'s, 'a> {
             _ => format!("answered {}: {}", reason.status(), missing.message),
         };
         self.say(Severity::Error, at, path, &detail, missing.fix);
-        let line = self.walk.first().map_or(at.line, |visit| visit.at.line);
+        let at = self.walk.first().map_or(at, |visit| visit.at);
+        let line = self.scope.line(self.resource, at);
         let detail = format!("{} ({}:{line})", missing.message, self.resource.file);
         Refusal { reason, detail: detail.into() }
     }
@@ -175,7 +176,7 @@ impl<'s, 'a> Link<'s, 'a> {
                     "middleware `{}` ({}:{}) cannot be enforced: {}",
                     label(found),
                     found.file,
-                    found.line,
+                    self.scope.line(found, Pos::FIRST),
                     self.why_broken(found)
                 ),
                 fix: None,

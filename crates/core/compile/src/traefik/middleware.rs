@@ -1,6 +1,7 @@
 //! Middlewares, looked at alone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use weft_message::FieldName;
 use weft_model::id::PolicyId;
@@ -214,6 +215,7 @@ fn retry_policy(retry: &written::Retry) -> RetryPolicy {
     RetryPolicy {
         attempts: retry.attempts,
         initial_interval: retry.initial_interval,
+        interval_min: Duration::ZERO,
         timeout: Some(retry.timeout).filter(|timeout| !timeout.is_zero()),
         statuses: retry.statuses.clone(),
         body_bytes_max: retry.max_request_body_bytes.unwrap_or(u64::MAX),
@@ -337,9 +339,7 @@ fn compiled(
     match pattern {
         Ok(pattern) => Some(pattern),
         Err(error) => {
-            // The library draws the place over several lines; its last says what is wrong.
-            let text = error.to_string();
-            let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            let reason = error.reason();
             let fix = reason.contains("look-around").then(|| {
                 "look-around is not available, as in Traefik; write the rule without it".into()
             });

@@ -50,7 +50,8 @@ pub(super) fn prepare(resource: &Resource) -> Prepared {
     let value = match &resource.body {
         Kind::IngressRoute(route) => {
             if route.routes.is_empty() {
-                problems.error(line(resource), "spec.routes", "there is no route");
+                problems.error(Pos::FIRST, "spec.routes", "there is no route").fix =
+                    Some("write a route with `match` and `services`".into());
             }
             for (index, rule) in route.routes.iter().enumerate() {
                 let path = format!("spec.routes[{index}].match");
@@ -148,11 +149,11 @@ impl Problems<'_> {
         let column = if before.contains('\n') { 0 } else { before.chars().count() as u32 };
         let at = Pos { line: rule.at.line, column: rule.at.column + column };
         let fix = error.remedy().map(Into::into);
-        self.error(at, path, format!("invalid rule: {}", error.problem())).fix = fix;
+        let message = format!(
+            "invalid rule: {}; requests that it was meant for go to other routers that take them, \
+             or to none",
+            error.problem()
+        );
+        self.error(at, path, message).fix = fix;
     }
-}
-
-/// Where a resource begins.
-pub(super) fn line(resource: &Resource) -> Pos {
-    Pos { line: resource.line, column: 1 }
 }

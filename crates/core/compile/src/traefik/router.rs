@@ -5,10 +5,10 @@ use std::sync::Arc;
 use weft_model::id::RouteId;
 use weft_model::outcome::Reason;
 use weft_model::policy::{Refusal, Step};
-use weft_model::route::{Origin, Rank, Route, Target, Timeouts};
+use weft_model::route::{Matcher, Origin, Rank, Route, Target, Timeouts};
 use weft_resources::traefik::IngressRoute;
 use weft_resources::traefik::file::Router;
-use weft_resources::traefik::route::{HttpRule, RouterTls};
+use weft_resources::traefik::route::{HttpRule, RouterTls, Syntax};
 use weft_resources::{Kind, Pos, Resource, Severity, Spanned};
 use weft_route::rule;
 
@@ -19,6 +19,8 @@ use super::server::fnv1a;
 use super::{Memo, Piece, service, tcp, tls};
 use crate::context::Context;
 use crate::dialect;
+
+type Steps = Arc<[Arc<Step>]>;
 
 /// What a resource adds. For one without routers this is only what is wrong with its references.
 pub(super) fn piece(context: &Context<'_>, memo: &Memo, resource: &Arc<Resource>) -> Piece {
@@ -47,6 +49,7 @@ pub(super) fn piece(context: &Context<'_>, memo: &Memo, resource: &Arc<Resource>
     piece.backends = if is_router { std::mem::take(&mut link.backends) } else { Vec::new() };
     drop(link);
     piece.dependencies = scope.into_dependencies();
+    piece.places.shrink_to_fit();
     piece.http.shrink_to_fit();
     piece.tcp.shrink_to_fit();
     piece.backends.shrink_to_fit();
@@ -65,19 +68,23 @@ fn ingress_route(
     piece.placement = placement(link, &route.entry_points, route.tls.is_some(), "spec.entryPoints");
     piece.tls = tls.map(Box::new);
     for (index, rule) in route.routes.iter().enumerate() {
-        let Ok(matcher) = http_matcher(&rule.rule, rule.syntax) else { continue };
         let place = format!("ingressroute/{}/{index}", label(resource));
         let path = format!("spec.routes[{index}]");
-        let mut refusal = refusal.clone();
-        if let Some(tls) = &mut piece.tls {
-            tls.add_hosts(rule::host_matches(&matcher));
-            let path = format!("{path}.match");
-            refusal = refusal.or_else(|| tls.unprotected(link, &matcher, rule.rule.at, &path));
-        }
+        let match_path = format!("{path}.match");
+        let condition = Condition::new(&rule.rule, rule.syntax);
+        let refusal = condition.secure(link, piece, &rule.rule, &match_path, refusal.as_ref());
+        let others = link.backends.len();
         let (steps, target) = steps_and_target(link, rule, home, &path, &place, refusal.as_ref());
+        if !condition.is_whole() {
+            link.backends.truncate(others);
+        }
+        let served = condition.close(link, &rule.rule, &match_path, steps, target);
+        let Some((matcher, steps, target)) = served else { continue };
+        let id = RouteId::new(place);
+        piece.places.push((id.clone(), rule.at));
         piece.http.push(Arc::new(Route {
-            id: RouteId::new(place),
-            origin: origin(resource, rule.at.line, &rule.rule),
+            id,
+            origin: origin(resource, &rule.rule),
             rank: rank(rule.priority, &rule.rule, resource, index),
             matcher,
             steps,
@@ -94,7 +101,7 @@ fn steps_and_target(
     path: &str,
     place: &str,
     refusal: Option<&Refusal>,
-) -> (Arc<[Arc<Step>]>, Target) {
+) -> (Steps, Target) {
     let services = format!("{path}.services");
     let middlewares = format!("{path}.middlewares");
     let steps = link.steps(&rule.middlewares, home, &middlewares, place);
@@ -113,32 +120,124 @@ fn file_router(
     let entry_points = format!("{path}.entryPoints");
     piece.placement = placement(link, &router.entry_points, router.tls.is_some(), &entry_points);
     piece.tls = tls.map(Box::new);
-    let Ok(matcher) = http_matcher(&router.rule, router.syntax) else { return };
-    let mut refusal = refusal;
-    if let Some(tls) = &mut piece.tls {
-        tls.add_hosts(rule::host_matches(&matcher));
-        let path = format!("{path}.rule");
-        refusal = refusal.or_else(|| tls.unprotected(link, &matcher, router.rule.at, &path));
-    }
+    let rule_path = format!("{path}.rule");
+    let condition = Condition::new(&router.rule, router.syntax);
+    let refusal = condition.secure(link, piece, &router.rule, &rule_path, refusal.as_ref());
     let place = format!("router/{}", label(resource));
     let steps = link.steps(&router.middlewares, Home::File, &format!("{path}.middlewares"), &place);
     let target = match &router.service {
         Some(service) => service::named(link, service, Home::File, &format!("{path}.service")),
         None => {
-            let at = Pos { line: resource.line, column: 1 };
+            let at = Pos::FIRST;
             let message = "the router has no service".into();
             link.no_target(at, &path, Missing { message, fix: None })
         }
     };
+    let steps = join(steps, Arc::default(), &place, refusal.as_ref());
+    if !condition.is_whole() {
+        link.backends.clear();
+    }
+    let served = condition.close(link, &router.rule, &rule_path, steps, target);
+    let Some((matcher, steps, target)) = served else { return };
+    let id = RouteId::new(place);
+    piece.places.push((id.clone(), Pos::FIRST));
     piece.http.push(Arc::new(Route {
-        origin: origin(resource, resource.line, &router.rule),
+        id,
+        origin: origin(resource, &router.rule),
         rank: rank(router.priority, &router.rule, resource, 0),
         matcher,
-        steps: join(steps, Arc::default(), &place, refusal.as_ref()),
-        id: RouteId::new(place),
+        steps,
         target,
         timeouts: Timeouts::default(),
     }));
+}
+
+/// The requests that a router takes.
+enum Condition {
+    /// As its rule says.
+    Whole(Matcher),
+    /// Its rule cannot be read, but this is true of all that it was meant for.
+    Part(Matcher),
+    /// Its rule cannot be read.
+    Unknown,
+}
+
+// === impl Condition ===
+
+impl Condition {
+    fn new(rule: &str, syntax: Syntax) -> Self {
+        if let Ok(matcher) = http_matcher(rule, syntax) {
+            return Self::Whole(matcher);
+        }
+        // Without a host it would be true of requests that have nothing to do with the router.
+        rule::readable_part(rule, |part| http_matcher(part, syntax))
+            .filter(tls::names_hosts)
+            .map_or(Self::Unknown, Self::Part)
+    }
+
+    /// Whether the router is served as written; if not, nothing is sent to its backends.
+    fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole(_))
+    }
+
+    /// Has the router's TLS hold for its hosts; a refusal when TLS protects and cannot.
+    fn secure(
+        &self,
+        link: &mut Link<'_, '_>,
+        piece: &mut Piece,
+        rule: &Spanned<Box<str>>,
+        path: &str,
+        refusal: Option<&Refusal>,
+    ) -> Option<Refusal> {
+        let refusal = refusal.cloned();
+        let (Some(tls), Self::Whole(matcher) | Self::Part(matcher)) = (&mut piece.tls, self) else {
+            return refusal;
+        };
+        tls.add_hosts(rule::host_matches(matcher));
+        refusal.or_else(|| tls.unprotected(link, matcher, rule.at, path))
+    }
+
+    /// What is served. A router with a broken rule is not; but where its steps protect, what is
+    /// known to be its own is closed, so that no wider router serves it without them.
+    fn close(
+        self,
+        link: &mut Link<'_, '_>,
+        rule: &Spanned<Box<str>>,
+        path: &str,
+        steps: Steps,
+        target: Target,
+    ) -> Option<(Matcher, Steps, Target)> {
+        let matcher = match self {
+            Self::Whole(matcher) => return Some((matcher, steps, target)),
+            Self::Part(matcher) => Some(matcher),
+            Self::Unknown => None,
+        };
+        let protecting = steps.iter().find(|step| step.kind.protects())?;
+        let Some(matcher) = matcher else {
+            let message = format!(
+                "the rule cannot be read, and names no host to close: other routers may take its \
+                 requests, and serve them without `{}`",
+                protecting.id
+            );
+            link.say(Severity::Error, rule.at, path, &message, Some("correct the rule".into()));
+            return None;
+        };
+        let hosts: Vec<String> =
+            rule::host_matches(&matcher).into_iter().filter_map(tls::host_name).collect();
+        let message = format!(
+            "the rule cannot be read, and `{}` protects what it takes: requests for {} that the \
+             readable parts of the rule take are refused",
+            protecting.id,
+            hosts.join(", ")
+        );
+        let missing = Missing { message, fix: Some("correct the rule".into()) };
+        let refusal = link.refuse(Reason::PolicyUnenforceable, rule.at, path, missing);
+        Some((
+            matcher,
+            refusing(protecting.id.to_string(), refusal.clone()),
+            Target::Refuse(refusal),
+        ))
+    }
 }
 
 /// What the routers of a resource share: a refusal that holds for all, and TLS.
@@ -166,10 +265,10 @@ fn common(
 /// The steps of a router; a refusal takes the place of all.
 fn join(
     steps: Result<Vec<Arc<Step>>, Refusal>,
-    own: Arc<[Arc<Step>]>,
+    own: Steps,
     place: &str,
     refusal: Option<&Refusal>,
-) -> Arc<[Arc<Step>]> {
+) -> Steps {
     match (refusal, steps) {
         (Some(refusal), _) => refusing(place.into(), refusal.clone()),
         (None, Err(refusal)) => refusing(place.into(), refusal),
@@ -219,12 +318,11 @@ pub(super) fn placement(
 }
 
 /// Where a route comes from.
-pub(super) fn origin(resource: &Resource, line: u32, rule: &str) -> Origin {
+pub(super) fn origin(resource: &Resource, rule: &str) -> Origin {
     Origin {
         kind: resource.key.kind.as_ref().into(),
         name: label(resource).into(),
         file: resource.file.as_ref().into(),
-        line,
         rule: rule.into(),
     }
 }

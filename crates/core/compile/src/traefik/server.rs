@@ -1,16 +1,15 @@
 //! How servers are called: transports, TLS, health.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use weft_model::backend::{
-    Backend, Endpoints, HealthCheck, HostHeader, PoolSettings, Probe, SubjectAltName,
-    UpstreamProtocol, UpstreamTls,
+    Backend, Endpoints, HostHeader, PoolSettings, SubjectAltName, UpstreamProtocol, UpstreamTls,
 };
 use weft_model::id::BackendId;
 use weft_model::listener::Certificate;
 use weft_model::route::StickyCookie;
-use weft_resilience::settings::{OutlierSettings, PickerKind};
+use weft_policy::sticky::cookie_name;
+use weft_resilience::settings::PickerKind;
 use weft_resources::traefik::ObjectRef;
 use weft_resources::traefik::service as written;
 use weft_resources::traefik::service::{BackendSettings, Scheme, Strategy};
@@ -18,6 +17,7 @@ use weft_resources::traefik::tls::CertificateRef;
 use weft_resources::traefik::transport::{ClientTls, PeerName, RootRef, ServersTransport};
 use weft_resources::{Key, Kind, Severity, Spanned};
 
+use super::health;
 use super::link::Link;
 use super::locate::{Home, Missing, label, locate};
 use crate::certificates::{self, InvalidCertificate};
@@ -68,7 +68,8 @@ pub(super) fn backend(
         }
         let at = ObjectRef { name: name.value.clone(), namespace: None, at: name.at };
         let resource = locate(link.scope, "ServersTransport", home, &at)?;
-        let entered = link.enter(resource, name.at, path, |link| {
+        let transport_path = format!("{path}.serversTransport");
+        let entered = link.enter(resource, name.at, &transport_path, |link| {
             client_tls(link, Home::of(resource), &transport.tls, "spec")
         });
         tls = entered.and_then(|tls| tls)?;
@@ -76,6 +77,10 @@ pub(super) fn backend(
     if let (None, Endpoints::Dns { name, .. }) = (&tls.server_name, &endpoints) {
         tls.server_name = Some(name.clone());
     }
+    let check = settings.health_check.as_deref();
+    let check_path = format!("{path}.healthCheck");
+    let health_check = check.and_then(|check| health::active(link, check, &check_path));
+    let health_check = health_check.map(Arc::new);
     Ok(Backend {
         id: BackendId::new(id),
         endpoints,
@@ -83,9 +88,10 @@ pub(super) fn backend(
         tls: (scheme == Scheme::Https).then(|| Arc::new(tls)),
         picker: picker(settings.strategy),
         sticky: None,
-        health_check: settings.health_check.as_ref().map(|check| Arc::new(health_check(check))),
-        outlier: settings.passive_health_check.map(outlier),
-        slow_start: Duration::ZERO,
+        health_check,
+        outlier: settings.passive_health_check.map(health::passive),
+        slow_start: link.scope.options().slow_start,
+        retry_budget: link.scope.options().retry_budget,
         pool,
         host: if settings.pass_host_header { HostHeader::Pass } else { HostHeader::Endpoint },
         proxy_protocol: None,
@@ -114,7 +120,7 @@ pub(super) fn suffix(settings: &BackendSettings) -> String {
         settings.strategy,
         settings.pass_host_header,
         settings.sticky,
-        settings.health_check,
+        settings.health_check.as_deref().map(health::made),
         settings.passive_health_check
     );
     format!("#{:08x}", fnv1a(text.as_bytes()))
@@ -139,11 +145,16 @@ pub(super) fn client_tls(
     path: &str,
 ) -> Result<UpstreamTls, Missing> {
     if written.spiffe.is_some() {
-        return Err(Missing { message: "`spiffe` is not supported".into(), fix: None });
+        return Err(Missing {
+            message: "`spiffe` is not supported, so servers are not called through this transport"
+                .into(),
+            fix: Some("name the authority in `rootCAs` and the peer in `peerCertURI`".into()),
+        });
     }
     if written.insecure_skip_verify {
         let message = "`insecureSkipVerify` accepts any certificate of the servers";
-        link.say(Severity::Warning, written.at, path, message, None);
+        let fix = "name the authority in `rootCAs` instead".to_owned();
+        link.say(Severity::Warning, written.at, path, message, Some(fix));
     }
     if written.versions.0.is_some() || written.versions.1.is_some() {
         let message = "TLS versions towards servers are not restricted: 1.2 and 1.3 are spoken";
@@ -333,50 +344,10 @@ fn picker(strategy: Strategy) -> PickerKind {
     }
 }
 
-fn health_check(check: &written::HealthCheck) -> HealthCheck {
-    let text = |text: &str, default: &str| -> Box<str> {
-        if text.is_empty() { default.into() } else { text.into() }
-    };
-    let probe = if check.grpc {
-        Probe::Grpc { service: check.path.trim_start_matches('/').into() }
-    } else {
-        Probe::Http {
-            path: text(&check.path, "/"),
-            method: text(&check.method, "GET"),
-            host: Some(check.hostname.clone()).filter(|host| !host.is_empty()),
-            headers: check.headers.clone(),
-            statuses: check.status.map(|status| (status, status)).into_iter().collect(),
-        }
-    };
-    HealthCheck {
-        probe,
-        interval: check.interval,
-        unhealthy_interval: check.unhealthy_interval.unwrap_or(check.interval),
-        timeout: check.timeout,
-        unhealthy_threshold: 1, // Traefik judges by the last probe
-        healthy_threshold: 1,
-        port: check.port,
-    }
-}
-
-fn outlier(check: written::PassiveHealthCheck) -> OutlierSettings {
-    OutlierSettings {
-        failures: check.max_failed_attempts,
-        window: check.failure_window,
-        // Traefik lets a server back in when the window has passed, all of them if need be.
-        ejection: check.failure_window,
-        ejection_max: check.failure_window,
-        ejected_ratio_max: 1.0,
-        on_server_error: true,
-        consecutive: false,
-    }
-}
-
-/// A cookie for choices that are called `name` together.
+/// A cookie for choices that Traefik calls `name` together.
 pub(super) fn cookie(sticky: &written::Sticky, name: &str) -> StickyCookie {
-    let own = if sticky.name.is_empty() { cookie_name(name) } else { sticky.name.clone() };
     StickyCookie {
-        name: own,
+        name: cookie_name(&sticky.name, name).into(),
         path: sticky.path.clone(),
         domain: sticky.domain.clone(),
         http_only: sticky.http_only,
@@ -384,14 +355,6 @@ pub(super) fn cookie(sticky: &written::Sticky, name: &str) -> StickyCookie {
         same_site: sticky.same_site.clone(),
         max_age_secs: sticky.max_age_secs,
     }
-}
-
-/// Traefik's default: an underscore and the first five hexadecimal digits of a SHA-1.
-fn cookie_name(name: &str) -> Box<str> {
-    use sha1::Digest;
-    let digest = sha1::Sha1::digest(name.as_bytes());
-    let hex: String = digest.iter().take(3).map(|byte| format!("{byte:02x}")).collect();
-    format!("_{}", &hex[..5]).into()
 }
 
 /// A small hash that never changes (FNV-1a).

@@ -33,7 +33,10 @@ pub(super) fn targets(
 ) -> (Target, Arc<[Arc<Step>]>) {
     match services {
         [] => {
-            let missing = Missing { message: "the route has no service".into(), fix: None };
+            let missing = Missing {
+                message: "the route has no service".into(),
+                fix: Some("name one in `services`".into()),
+            };
             (link.no_target(at, path, missing), Arc::default())
         }
         [single] => {
@@ -108,7 +111,7 @@ pub(super) fn of_resource(link: &mut Link<'_, '_>, resource: &Resource) -> Targe
         Kind::FileService(service) => of_file_service(link, resource, service),
         _ => {
             let message = format!("{} is no service", resource.key);
-            let at = Pos { line: resource.line, column: 1 };
+            let at = Pos::FIRST;
             link.no_target(at, "", Missing { message, fix: None })
         }
     }
@@ -238,9 +241,12 @@ fn of_resolved(
         app_protocol: resolved.app_protocol.as_deref(),
     };
     let id = format!("{namespace}/{name}:{port}{}", suffix(settings));
+    let slow_start = resolved.slow_start;
     let mut backend = server::backend(link, home, id, settings, &hints, resolved.endpoints, path)?;
+    backend.slow_start = slow_start;
     let sticky = settings.sticky.as_ref();
-    backend.sticky = sticky.map(|sticky| cookie(sticky, &format!("{namespace}-{name}-{port}")));
+    backend.sticky =
+        sticky.map(|sticky| cookie(sticky, &format!("{namespace}-{name}-{port}@kubernetescrd")));
     Ok(Target::Backend(link.backend(backend)))
 }
 
@@ -293,7 +299,7 @@ fn of_file_service(
             match servers_target(link, resource, servers, settings, &base) {
                 Ok(target) => target,
                 Err(missing) => {
-                    let at = Pos { line: resource.line, column: 1 };
+                    let at = Pos::FIRST;
                     link.no_target(at, &base, missing)
                 }
             }
@@ -349,12 +355,20 @@ fn weighted(
     sticky: Option<&Sticky>,
 ) -> Target {
     if choices.is_empty() {
-        let at = Pos { line: resource.line, column: 1 };
+        let at = Pos::FIRST;
         let message = format!("{} has no service", resource.key);
         return link.no_target(at, "", Missing { message, fix: None });
     }
-    let sticky = sticky.map(|sticky| cookie(sticky, &label(resource)));
+    let sticky = sticky.map(|sticky| cookie(sticky, &qualified(resource)));
     Target::Weighted(Arc::new(Weighted { choices, sticky }))
+}
+
+/// What Traefik calls a service in all: its default names of cookies are made from it.
+fn qualified(resource: &Resource) -> String {
+    match Home::of(resource) {
+        Home::Namespace(namespace) => format!("{namespace}-{}@kubernetescrd", resource.name()),
+        Home::File => format!("{}@file", resource.name()),
+    }
 }
 
 fn mirrored(main: Target, mirrors: Vec<Mirror>, body: bool, body_bytes_max: Option<u64>) -> Target {
@@ -416,7 +430,7 @@ fn servers_target(
         let settings = BackendSettings { scheme: Some(scheme), ..settings.clone() };
         let hints = PortHints { number: port, name: "", app_protocol: None };
         let id = format!("{name}{part}");
-        let path = format!("{path}.loadBalancer.serversTransport");
+        let path = format!("{path}.loadBalancer");
         let mut backend =
             server::backend(link, Home::of(resource), id, &settings, &hints, endpoints, &path)?;
         backend.sticky = settings.sticky.as_ref().map(|sticky| cookie(sticky, &name));

@@ -50,8 +50,9 @@ pub(super) fn ingress_route(
         check_matcher(link, &matcher, route.tls.is_some(), &rule.rule, &format!("{path}.match"));
         let bounds = bounds(link, &rule.middlewares, home, &format!("{path}.middlewares"));
         let target = targets(link, &rule.services, home, rule.at, &format!("{path}.services"));
-        let id = format!("ingressroutetcp/{}/{index}", label(resource));
-        let origin = origin(resource, rule.at.line, &rule.rule);
+        let id = RouteId::new(format!("ingressroutetcp/{}/{index}", label(resource)));
+        piece.places.push((id.clone(), rule.at));
+        let origin = origin(resource, &rule.rule);
         let rank = ranked(priority(rule.priority, &rule.rule, &matcher), resource, index);
         let refusal = refusal.clone();
         add(piece, id, origin, rank, matcher, tcp_tls.clone(), bounds, target, refusal);
@@ -74,8 +75,9 @@ pub(super) fn file_router(
     check_matcher(link, &matcher, router.tls.is_some(), &router.rule, &rule_path);
     let bounds = bounds(link, &router.middlewares, Home::File, &format!("{path}.middlewares"));
     let target = named(link, &router.service, &format!("{path}.service"));
-    let id = format!("routertcp/{}", label(resource));
-    let origin = origin(resource, resource.line, &router.rule);
+    let id = RouteId::new(format!("routertcp/{}", label(resource)));
+    piece.places.push((id.clone(), Pos::FIRST));
+    let origin = origin(resource, &router.rule);
     let rank = ranked(priority(router.priority, &router.rule, &matcher), resource, 0);
     add(piece, id, origin, rank, matcher, tcp_tls, bounds, target, refusal);
 }
@@ -83,7 +85,7 @@ pub(super) fn file_router(
 #[expect(clippy::too_many_arguments, reason = "the parts of one route, used twice")]
 fn add(
     piece: &mut Piece,
-    id: String,
+    id: RouteId,
     origin: weft_model::route::Origin,
     rank: weft_model::route::Rank,
     matcher: TcpMatcher,
@@ -100,7 +102,7 @@ fn add(
         None => target,
     };
     piece.tcp.push(Arc::new(TcpRoute {
-        id: RouteId::new(id),
+        id,
         origin,
         rank,
         matcher,
@@ -221,7 +223,10 @@ fn targets(
 ) -> Target {
     match services {
         [] => {
-            let missing = Missing { message: "the route has no service".into(), fix: None };
+            let missing = Missing {
+                message: "the route has no service".into(),
+                fix: Some("name one in `services`".into()),
+            };
             link.no_target(at, path, missing)
         }
         [single] => target(link, single, home, &format!("{path}[0]")),
@@ -260,8 +265,12 @@ fn of_service(
         .map_err(|error| Missing { message: error.to_string(), fix: Some(error.fix()) })?;
     let is_empty = matches!(&resolved.endpoints, Endpoints::Static(list) if list.is_empty());
     if is_empty && !link.scope.options().allow_empty_services {
-        let message = format!("service `{namespace}/{name}:{}` has no endpoint", resolved.port);
-        link.say(Severity::Warning, service.target.at, path, &message, None);
+        let port = resolved.port;
+        let message = format!(
+            "service `{namespace}/{name}:{port}` has no endpoint; connections to it are closed"
+        );
+        let fix = format!("add an EndpointSlice, or start with --backend {name}:{port}=ADDR");
+        link.say(Severity::Warning, service.target.at, path, &message, Some(fix));
     }
     let transport = service.servers_transport.as_ref();
     let settings = Settings {
@@ -269,6 +278,7 @@ fn of_service(
         proxy_protocol: service.proxy_protocol,
         termination_delay: service.termination_delay,
         transport,
+        slow_start: resolved.slow_start,
     };
     let id = format!("tcp/{namespace}/{name}:{}{}", resolved.port, settings.suffix());
     let home = Home::Namespace(namespace);
@@ -281,6 +291,7 @@ struct Settings<'a> {
     proxy_protocol: Option<u8>,
     termination_delay: Option<TerminationDelay>,
     transport: Option<&'a Spanned<Box<str>>>,
+    slow_start: Duration,
 }
 
 impl Settings<'_> {
@@ -349,7 +360,9 @@ fn backend(
         sticky: None,
         health_check: None,
         outlier: None,
-        slow_start: Duration::ZERO,
+        slow_start: settings.slow_start,
+        // Connections are not made again once bytes have passed.
+        retry_budget: None,
         pool,
         host: HostHeader::Pass,
         proxy_protocol: version.map(|version| match version {
@@ -375,7 +388,7 @@ fn named(link: &mut Link<'_, '_>, reference: &ObjectRef, path: &str) -> Target {
 /// The target of a TCP service of the file provider, standing on it.
 pub(super) fn of_file_service(link: &mut Link<'_, '_>, resource: &Resource) -> Target {
     let base = format!("tcp.services.{}", resource.name());
-    let at = Pos { line: resource.line, column: 1 };
+    let at = Pos::FIRST;
     let Kind::FileServiceTcp(service) = &resource.body else {
         let message = format!("{} is no service", resource.key);
         return link.no_target(at, &base, Missing { message, fix: None });
@@ -405,6 +418,7 @@ pub(super) fn of_file_service(link: &mut Link<'_, '_>, resource: &Resource) -> T
                 proxy_protocol: *proxy_protocol,
                 termination_delay: *termination_delay,
                 transport: servers_transport.as_ref(),
+                slow_start: link.scope.options().slow_start,
             };
             servers_target(link, resource, servers, settings, &base)
                 .unwrap_or_else(|missing| link.no_target(at, &base, missing))

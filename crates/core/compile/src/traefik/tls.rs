@@ -119,13 +119,9 @@ impl Use {
     /// Adds the hosts of a rule.
     pub(super) fn add_hosts(&mut self, hosts: Vec<&HostMatch>) {
         for host in hosts {
-            let name: Box<str> = match host {
-                HostMatch::Exact(name) => name.clone(),
-                HostMatch::OneLabel(suffix) => format!("*.{suffix}").into(),
-                HostMatch::AnyLabels(_) | HostMatch::Regex(_) | HostMatch::Any => continue,
-            };
-            if !self.hosts.contains(&name) {
-                self.hosts.push(name);
+            let Some(name) = host_name(host) else { continue };
+            if !self.hosts.iter().any(|known| **known == *name) {
+                self.hosts.push(name.into());
             }
         }
     }
@@ -167,8 +163,17 @@ impl Use {
     }
 }
 
+/// A host as certificates name it; `None` for a condition that names none.
+pub(super) fn host_name(host: &HostMatch) -> Option<String> {
+    match host {
+        HostMatch::Exact(name) => Some(name.to_string()),
+        HostMatch::OneLabel(suffix) => Some(format!("*.{suffix}")),
+        HostMatch::AnyLabels(_) | HostMatch::Regex(_) | HostMatch::Any => None,
+    }
+}
+
 /// Whether every request that a rule takes has a host that it names.
-fn names_hosts(matcher: &Matcher) -> bool {
+pub(super) fn names_hosts(matcher: &Matcher) -> bool {
     match matcher {
         Matcher::All(all) => all.iter().any(names_hosts),
         Matcher::Any(any) => any.iter().all(names_hosts),
@@ -333,8 +338,8 @@ fn named_options(
     let prepared = link.prepared(resource);
     let (Some(Value::TlsOptions(options)), Kind::TlsOption(written)) = (prepared, &resource.body)
     else {
-        let message =
-            format!("{} ({}:{}) is not valid", resource.key, resource.file, resource.line);
+        let line = link.scope.line(resource, Pos::FIRST);
+        let message = format!("{} ({}:{line}) is not valid", resource.key, resource.file);
         return Err(Missing { message, fix: None });
     };
     let Some(auth) = &written.client_auth else { return Ok(Arc::clone(options)) };
@@ -383,7 +388,7 @@ pub(super) fn finish(
         if !entry_point.tls && !has_tls_routes {
             continue;
         }
-        let hosts = host_options(&here, output);
+        let hosts = host_options(context, &here, output);
         let id = || weft_model::id::ListenerId::new(&*entry_point.name);
         let draft = output.drafts.at(entry_point.addr, id);
         draft.entries.extend(stock.entries(&hosts));
@@ -400,6 +405,7 @@ type Named = (Box<str>, Arc<TlsOptions>);
 
 /// The options of each host of a rule; `None` is the default, also where routers disagree.
 fn host_options(
+    context: &Context<'_>,
     pieces: &[&(Arc<Resource>, Arc<Piece>)],
     output: &mut Output,
 ) -> BTreeMap<Box<str>, Option<Named>> {
@@ -430,7 +436,7 @@ fn host_options(
                 name(*first),
                 other.key,
                 other.file,
-                other.line,
+                context.line(other, Pos::FIRST),
                 name(chosen.as_ref())
             );
             let problem =
@@ -500,7 +506,7 @@ impl Stock {
         resource: &'a Arc<Resource>,
         from: &mut Option<&'a Resource>,
     ) {
-        let at = Pos { line: resource.line, column: 1 };
+        let at = Pos::FIRST;
         let options = match named_options(link, resource) {
             Ok(options) => options,
             Err(missing) => {
@@ -520,7 +526,8 @@ impl Stock {
             let message = format!(
                 "there are default TLS options already, in {}:{}; these are used only where they \
                  are named",
-                first.file, first.line
+                first.file,
+                link.scope.line(first, Pos::FIRST)
             );
             link.say(Severity::Warning, at, "metadata.name", &message, None);
             return;
@@ -530,7 +537,7 @@ impl Stock {
     }
 
     fn certificates_of(&mut self, link: &mut Link<'_, '_>, resource: &Arc<Resource>) {
-        let at = Pos { line: resource.line, column: 1 };
+        let at = Pos::FIRST;
         let home = Home::of(resource);
         let mut get = |certificate: &CertificateRef, path: &str| {
             let (found, missing) = server::certificate_of(link, home, certificate);

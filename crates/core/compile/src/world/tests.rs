@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use weft_model::id::RouteId;
 use weft_model::listener::Listener;
+use weft_model::route::Route;
 use weft_resources::set::Change;
 use weft_resources::{load, load_incremental};
 
@@ -59,7 +61,7 @@ fn good(rule: &str) -> Vec<(&'static str, String)> {
 fn nothing_new_keeps_every_part() {
     let files = good("Path(`/a`)");
     let before = step(&files, None);
-    assert_eq!(before.report.problems(), Vec::<&Problem>::new());
+    assert_eq!(before.report.problems(), Vec::<Problem>::new());
     assert_eq!(before.snapshot.generation, Generation(1));
     let after = step(&files, Some(&before));
     assert_eq!(after.snapshot.generation, Generation(2));
@@ -98,6 +100,81 @@ fn what_did_not_change_keeps_its_arc() {
     }
 }
 
+/// The route of that name and the line of its rule.
+fn route_at(world: &World, id: &str) -> (Arc<Route>, u32) {
+    let id = RouteId::new(id);
+    (Arc::clone(world.snapshot.route(&id).expect("it is there")), world.snapshot.line(&id))
+}
+
+#[test]
+fn lines_that_move_change_nothing_else() {
+    const COUNT: usize = 50;
+    let name = |number: usize| format!("r{number:02}");
+    let routes = (0..COUNT).map(|number| route(&name(number), &format!("Path(`/{number}`)")));
+    let rest = [middleware("/a"), slice(1)];
+    let text = routes.chain(rest).collect::<Vec<_>>().join("---\n");
+    let first = load(&[("all.yaml", &*text)]);
+    let before = compile(&first, &options(), None);
+    assert_eq!(before.compiled(), COUNT + 1);
+    let check = |edited: &str, compiled: usize, moved: u32| {
+        let set = load_incremental(&first, &[("all.yaml", Some(edited))]);
+        let after = compile(&set, &options(), Some(&before));
+        assert_eq!(after.compiled(), compiled);
+        let fresh = compile(&load(&[("all.yaml", edited)]), &options(), None);
+        assert_eq!(after.snapshot.lines, fresh.snapshot.lines);
+        assert_eq!(after.report, fresh.report);
+        for number in 1..COUNT {
+            let id = format!("ingressroute/default/{}/0", name(number));
+            let ((old, old_line), (new, line)) = (route_at(&before, &id), route_at(&after, &id));
+            assert!(Arc::ptr_eq(&old, &new), "{id}");
+            assert_eq!(line, old_line + moved);
+        }
+        Arc::ptr_eq(&before.snapshot.listeners[0], &after.snapshot.listeners[0])
+    };
+    assert_eq!(route_at(&before, "ingressroute/default/r49/0").1, 49 * 9 + 6);
+    assert!(check(&format!("# one\n# two\n{text}"), 0, 2));
+    assert!(!check(&text.replacen("Path(`/0`)", "Path(`/new`)\n    priority: 3", 1), 1, 1));
+}
+
+#[test]
+fn words_that_name_a_line_follow_it() {
+    let check = |broken: String, wanted: [&str; 2]| {
+        let text = format!("{}---\n{broken}", route("r", "Path(`/r`)"));
+        let first = load(&[("all.yaml", &*text)]);
+        let before = compile(&first, &options(), None);
+        let edited = text.replacen("kind: IngressRoute", "kind: IngressRoute\n", 1);
+        let edited = edited.replacen("---\n", "---\n\n\n", 1);
+        let set = load_incremental(&first, &[("all.yaml", Some(&*edited))]);
+        let after = compile(&set, &options(), Some(&before));
+        let fresh = compile(&set, &options(), None);
+        assert_eq!(after.snapshot.listeners, fresh.snapshot.listeners);
+        assert_eq!(after.report, fresh.report);
+        for (world, wanted) in [&before, &after].into_iter().zip(wanted) {
+            let found = format!("{:?}", world.snapshot.listeners);
+            assert!(found.contains(wanted), "no {wanted} in {found}");
+        }
+    };
+    // The route's own place, and that of a middleware below it.
+    let missing = middleware("/a").replace("name: m", "name: other");
+    check(missing, ["not found (all.yaml:7)", "not found (all.yaml:8)"]);
+    let plugin = middleware("/a").replace("addPrefix: {prefix: /a}", "plugin: {waf: {x: 1}}");
+    check(plugin, ["`default/m` (all.yaml:10)", "`default/m` (all.yaml:13)"]);
+}
+
+#[test]
+fn a_last_good_form_stands_where_the_broken_one_does() {
+    let text = |rule: &str| format!("{}---\n{}", middleware("/a"), route("r", rule));
+    let first = load(&[("all.yaml", text("Path(`/r`)"))]);
+    let before = compile(&first, &options(), None);
+    let broken = format!("\n\n{}", text("Pth(`/r`)"));
+    let set = load_incremental(&first, &[("all.yaml", Some(&*broken))]);
+    let after = compile(&set, &options(), Some(&before));
+    assert_eq!(route_at(&after, "ingressroute/default/r/0").1, 13);
+    let shown: Vec<String> = after.report.problems().iter().map(ToString::to_string).collect();
+    assert!(shown.iter().any(|line| line.starts_with("all.yaml:13:12: error")), "{shown:?}");
+    assert!(shown.iter().any(|line| line.starts_with("all.yaml:8:1: note")), "{shown:?}");
+}
+
 #[test]
 fn new_endpoints_leave_routes_alone() {
     let mut files = good("Path(`/a`)");
@@ -125,7 +202,7 @@ fn a_broken_document_keeps_its_last_good_form() {
         assert_eq!(rules(&later), ["Path(`/a`)"], "{broken}");
         let repaired = step(&good("Path(`/new`)"), Some(&later));
         assert_eq!(rules(&repaired), ["Path(`/new`)"]);
-        assert_eq!(repaired.report.problems(), Vec::<&Problem>::new());
+        assert_eq!(repaired.report.problems(), Vec::<Problem>::new());
     };
     let new = route("r", "Path(`/b`)");
     check(new.replace("services", "servcies"), "r.yaml:8:5: error");
@@ -254,8 +331,11 @@ fn document() -> impl Strategy<Value = String> {
 }
 
 fn files() -> impl Strategy<Value = Vec<String>> {
-    let file = proptest::collection::vec(document(), 0..4);
-    proptest::collection::vec(file.prop_map(|documents| documents.join("---\n")), 3)
+    let file = (0..3usize, proptest::collection::vec(document(), 0..4));
+    let text = |(lines, documents): (usize, Vec<String>)| {
+        format!("{}{}", "# a line\n".repeat(lines), documents.join("---\n"))
+    };
+    proptest::collection::vec(file.prop_map(text), 3)
 }
 
 proptest! {
@@ -274,10 +354,11 @@ proptest! {
             set = load_incremental(&set, &changes);
             let next = compile(&set, &options, world.as_ref());
             // Duplicates are errors, whose last good form may rightly stay; compare without them.
-            if set.items().iter().all(|item| !item.is_rejected()) {
+            if set.items().iter().all(|placed| !placed.item.is_rejected()) {
                 let fresh = compile(&set, &options, None);
                 prop_assert_eq!(&next.snapshot.listeners, &fresh.snapshot.listeners);
                 prop_assert_eq!(&next.snapshot.backends, &fresh.snapshot.backends);
+                prop_assert_eq!(&next.snapshot.lines, &fresh.snapshot.lines);
                 prop_assert_eq!(&next.report, &fresh.report);
             }
             world = Some(next);

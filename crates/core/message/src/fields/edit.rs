@@ -17,6 +17,7 @@ impl Fields {
     /// White space around the value is dropped, as a recipient would.
     ///
     /// # Errors
+    ///
     /// When the name is no token or the value holds a control byte; nothing changes then.
     pub fn set(&mut self, name: impl AsFieldName, value: &[u8]) -> Result<(), InvalidFieldValue> {
         let entry = self.checked_line(&name, value)?;
@@ -27,6 +28,7 @@ impl Fields {
     /// Adds a line after the others.
     ///
     /// # Errors
+    ///
     /// When the name is no token or the value holds a control byte; nothing changes then.
     pub fn append(
         &mut self,
@@ -66,6 +68,7 @@ impl Fields {
     /// [`Fields::remove_folded`] has it: no origin can read another value than this one.
     ///
     /// # Errors
+    ///
     /// As [`Fields::set`].
     pub fn set_folded(
         &mut self,
@@ -226,20 +229,17 @@ impl Fields {
 
     /// Puts `entry` where the first line of its name is, removes the others; else adds it.
     fn replace(&mut self, entry: Entry, name: &[u8]) {
-        let first =
-            (0..self.entries.len()).find(|&at| self.is_named(&self.entries[at], entry.id, name));
-        let Some(first) = first else {
-            self.entries.push(entry);
-            return;
-        };
-        self.entries[first] = entry;
-        let mut at = first + 1;
-        while at < self.entries.len() {
-            if self.is_named(&self.entries[at], entry.id, name) {
-                self.entries.remove(at);
-            } else {
-                at += 1;
+        let mut kept = 0;
+        let mut new = Some(entry);
+        for at in 0..self.entries.len() {
+            let old = self.entries[at];
+            let next = if self.is_named(&old, entry.id, name) { new.take() } else { Some(old) };
+            if let Some(next) = next {
+                self.entries[kept] = next;
+                kept += 1;
             }
         }
+        self.entries.truncate(kept);
+        self.entries.extend(new);
     }
 }

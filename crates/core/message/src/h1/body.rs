@@ -1,8 +1,5 @@
 //! Bodies (RFC 9112 sections 6 and 7): where the data lies in the buffer, without copying it.
 
-#[cfg(test)]
-mod tests;
-
 use thiserror::Error;
 
 use crate::bytes::{folded_eq, hex_value, is_control};
@@ -10,7 +7,7 @@ use crate::error::ParseError;
 use crate::fields::Fields;
 use crate::h1::field::parse_fields;
 use crate::h1::framing::{BodyFraming, Noted};
-use crate::known::{Known, UNKNOWN, id_of};
+use crate::known::{Known, UNKNOWN, id_of, ids_of};
 
 /// Finds the data of one body in the bytes that follow a head.
 ///
@@ -23,7 +20,6 @@ pub struct BodyReader {
     left: u64,
     /// Digits or extension bytes of this chunk so far.
     count: usize,
-    limits: BodyLimits,
     trailers: Option<Box<Trailers>>,
 }
 
@@ -47,17 +43,6 @@ pub enum Decoded {
         /// Framing bytes to drop now, all there are.
         skip: usize,
     },
-}
-
-/// Bounds on the framing of a chunked body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BodyLimits {
-    /// Chunk extensions of one chunk, bytes. Default: 256, and nobody uses them.
-    pub extension_bytes_max: usize,
-    /// The trailer section, bytes. Default: 8,192.
-    pub trailer_bytes_max: usize,
-    /// Trailer lines. Default: 64.
-    pub trailer_fields_max: usize,
 }
 
 /// Why a body cannot be read. Close the connection.
@@ -123,6 +108,15 @@ struct Trailers {
     fields: Fields,
 }
 
+/// Chunk extensions of one chunk, bytes: nobody uses them, and they would be free for the sender.
+const EXTENSION_BYTES_MAX: usize = 256;
+
+/// The trailer section, bytes: a checksum and a few gRPC fields, with room.
+const TRAILER_BYTES_MAX: usize = 8 << 10;
+
+/// Trailer lines.
+const TRAILER_FIELDS_MAX: usize = 64;
+
 /// Fields that may not come after the body (RFC 9110 section 6.5.1): they frame, route,
 /// authenticate, or say how the body was to be read.
 const FORBIDDEN_NAMES: &[Known] = &[
@@ -185,33 +179,17 @@ const FORBIDDEN_NAMES: &[Known] = &[
 ];
 
 /// [`FORBIDDEN_NAMES`] by id.
-const NOT_IN_TRAILERS: [bool; 256] = not_in_trailers();
-
-// === impl BodyLimits ===
-
-impl BodyLimits {
-    /// The stated defaults.
-    pub const DEFAULT: Self =
-        Self { extension_bytes_max: 256, trailer_bytes_max: 8 << 10, trailer_fields_max: 64 };
-}
-
-impl Default for BodyLimits {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
+const NOT_IN_TRAILERS: [bool; 256] = ids_of(FORBIDDEN_NAMES);
 
 // === impl BodyReader ===
 
 impl BodyReader {
-    /// A reader for a body framed so, within the default bounds.
+    /// A reader for a body framed so.
+    ///
+    /// Its bounds for a chunked body: 256 bytes of extensions for each chunk, 64 trailer lines of
+    /// 8 KiB together.
     pub fn new(framing: BodyFraming) -> Self {
-        Self::with_limits(framing, BodyLimits::DEFAULT)
-    }
-
-    /// A reader for a body framed so, within `limits`.
-    pub fn with_limits(framing: BodyFraming, limits: BodyLimits) -> Self {
-        let mut reader = Self { state: State::Done, left: 0, count: 0, limits, trailers: None };
+        let mut reader = Self { state: State::Done, left: 0, count: 0, trailers: None };
         reader.reset(framing);
         reader
     }
@@ -232,6 +210,7 @@ impl BodyReader {
     /// them.
     ///
     /// # Errors
+    ///
     /// When the framing breaks the rules, or the input ends within the body.
     pub fn decode(&mut self, input: &[u8], is_eof: bool) -> Result<Decoded, BodyError> {
         let decoded = self.advance(input, is_eof);
@@ -349,7 +328,7 @@ impl BodyReader {
             return Ok(State::SizeLf);
         }
         self.count += 1;
-        if is_control(byte) || self.count > self.limits.extension_bytes_max {
+        if is_control(byte) || self.count > EXTENSION_BYTES_MAX {
             return Err(BodyError::ChunkExtension);
         }
         Ok(match (self.state, byte) {
@@ -368,7 +347,7 @@ impl BodyReader {
         }
         let trailers = self.trailers.get_or_insert_default();
         let taken = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
-        if trailers.raw.len() + taken > self.limits.trailer_bytes_max {
+        if trailers.raw.len() + taken > TRAILER_BYTES_MAX {
             return Err(BodyError::TrailersTooLarge);
         }
         trailers.raw.extend_from_slice(&rest[..taken]);
@@ -376,7 +355,7 @@ impl BodyReader {
             let parsed = parse_fields::<false>(
                 &trailers.raw,
                 0,
-                self.limits.trailer_fields_max,
+                TRAILER_FIELDS_MAX,
                 &mut trailers.fields,
                 &mut Noted::default(),
             );
@@ -413,12 +392,5 @@ pub(super) fn is_id_allowed(id: u8) -> bool {
     !NOT_IN_TRAILERS[usize::from(id)]
 }
 
-const fn not_in_trailers() -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut at = 0;
-    while at < FORBIDDEN_NAMES.len() {
-        table[FORBIDDEN_NAMES[at] as usize] = true;
-        at += 1;
-    }
-    table
-}
+#[cfg(test)]
+mod tests;

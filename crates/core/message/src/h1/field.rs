@@ -7,7 +7,8 @@ use crate::h1::framing::Noted;
 use crate::known::{Known, UNKNOWN, id_of};
 
 /// Reads field lines from `start` up to and with the empty line, and copies them to `fields`.
-/// Where the head ends; `None` when `buf` does not hold the empty line.
+/// Where the head ends; `None` when `buf` does not hold the empty line. After an error `fields` has
+/// the lines before the one that is wrong.
 ///
 /// `start` must be the start of a line. With `NOTE`, fields that decide framing are noted;
 /// a Host field is then kept out of `fields`.
@@ -19,25 +20,62 @@ pub(super) fn parse_fields<'b, const NOTE: bool>(
     fields: &mut Fields,
     noted: &mut Noted<'b>,
 ) -> Result<Option<usize>, ParseError> {
-    let entries = fields.entries_mut();
-    entries.clear();
-    let mut lines = 0;
+    fields.clear();
+    let (at, read) = read_lines::<NOTE>(buf, start, fields_max, fields.entries_mut(), noted);
+    // Offsets are 32 bits wide; a head is bounded far below.
+    if at - start > u32::MAX as usize {
+        fields.clear();
+        return Err(ParseError::HeadTooLarge);
+    }
+    match read {
+        Ok(false) => {
+            fields.clear();
+            Ok(None)
+        }
+        Ok(true) => {
+            fields.load(&buf[start..at]);
+            Ok(Some(at + 2))
+        }
+        Err(error) => {
+            fields.load(&buf[start..at]);
+            Err(error)
+        }
+    }
+}
+
+/// Reads lines into `entries`. Where it stopped, which is the start of a line; and whether that is
+/// the empty one, or has not come to its end.
+#[inline]
+fn read_lines<'b, const NOTE: bool>(
+    buf: &'b [u8],
+    start: usize,
+    fields_max: usize,
+    entries: &mut Vec<Entry>,
+    noted: &mut Noted<'b>,
+) -> (usize, Result<bool, ParseError>) {
     let mut at = start;
-    let end = loop {
-        let Some(line_end) = find_line_end(buf, at)? else { return Ok(None) };
-        let line = &buf[at..line_end];
+    for count in 0.. {
+        let line = match find_line_end(buf, at) {
+            Ok(Some(line_end)) => &buf[at..line_end],
+            Ok(None) => return (at, Ok(false)),
+            Err(error) => return (at, Err(error)),
+        };
         if line.is_empty() {
-            break line_end + 2;
+            break;
         }
-        if lines == fields_max {
-            return Err(ParseError::TooManyFields);
+        if count == fields_max {
+            return (at, Err(ParseError::TooManyFields));
         }
-        lines += 1;
-        let mut entry = parse_line(line)?;
+        let mut entry = match parse_line(line) {
+            Ok(entry) => entry,
+            Err(error) => return (at, Err(error)),
+        };
         if NOTE && entry.id <= Known::Expect as u8 {
             let value_start = entry.value_start as usize;
             let value = &line[value_start..value_start + entry.value_len as usize];
-            noted.note(entry.id, value)?;
+            if let Err(error) = noted.note(entry.id, value) {
+                return (at, Err(error));
+            }
         }
         if !NOTE || entry.id != Known::Host as u8 || !noted.takes_host {
             let base = (at - start) as u32;
@@ -45,14 +83,9 @@ pub(super) fn parse_fields<'b, const NOTE: bool>(
             entry.value_start += base;
             entries.push(entry);
         }
-        at = line_end + 2;
-    };
-    // Offsets are 32 bits wide; a head is bounded far below.
-    if end - start > u32::MAX as usize {
-        return Err(ParseError::HeadTooLarge);
+        at += line.len() + 2;
     }
-    fields.load(&buf[start..end - 2]);
-    Ok(Some(end))
+    (at, Ok(true))
 }
 
 /// Reads one line without its end. Offsets count from the start of the line.

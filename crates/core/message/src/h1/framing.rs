@@ -128,6 +128,7 @@ impl<'b> Noted<'b> {
 /// Reads a content length: decimal digits without a leading zero, at most 64 bits.
 ///
 /// # Errors
+///
 /// For anything else; lists of equal numbers too, which RFC 9110 section 8.6 would let pass.
 pub(crate) fn parse_content_length(value: &[u8]) -> Result<u64, ParseError> {
     if value.is_empty() || value.len() > 20 || (value[0] == b'0' && value.len() > 1) {

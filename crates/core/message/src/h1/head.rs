@@ -91,12 +91,14 @@ impl Default for HeadLimits {
 
 /// Reads a request's head from the front of `buf`.
 ///
-/// `out` is overwritten; it is empty unless the head is complete. The scheme is that
-/// of an absolute target, else `http`: set it from the connection. Hop-by-hop fields are still
+/// `out` is overwritten; unless the head is complete it is empty but for the fields that the form of
+/// an answer depends on (`Accept`, `Content-Type`), as far as they were read before an error. The
+/// scheme is that of an absolute target, else `http`: set it from the connection. Hop-by-hop fields are still
 /// there; take them off with
 /// [`Fields::strip_hop_by_hop`](crate::Fields::strip_hop_by_hop).
 ///
 /// # Errors
+///
 /// When the head breaks the rules, is ambiguous or exceeds `limits`. Close the connection then.
 pub fn parse_request(
     buf: &[u8],
@@ -107,7 +109,7 @@ pub fn parse_request(
 ) -> Result<Parsed<RequestFacts>, ParseError> {
     let worth = scan.is_worth_parsing(buf)?;
     let parsed = if worth { read_request(buf, limits, rules, out) } else { Ok(Parsed::Partial) };
-    let parsed = parsed.inspect_err(|_| out.clear())?;
+    let parsed = parsed.inspect_err(|_| out.keep_answer_form())?;
     if parsed == Parsed::Partial {
         out.clear();
         let line_bytes_max = limits.target_bytes_max.saturating_add(LINE_OVERHEAD_MAX);
@@ -125,6 +127,7 @@ pub fn parse_request(
 /// message whose body is complete are no response: the connection is not to be used again then.
 ///
 /// # Errors
+///
 /// When the head breaks the rules, is ambiguous or exceeds `limits`. Close the connection then.
 pub fn parse_response(
     buf: &[u8],

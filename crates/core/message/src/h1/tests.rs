@@ -437,6 +437,29 @@ fn a_head_is_empty_until_it_is_complete() {
     assert_eq!(head, ResponseHead::new());
 }
 
+#[test]
+fn what_decides_the_form_of_an_answer_outlives_a_refusal() {
+    let accept = "Accept: application/problem+json\r\nContent-Type: a/b\r\n";
+    for (input, kept) in [
+        (format!("PUT /a%2fb HTTP/1.1\r\nHost: a\r\nX: 1\r\n{accept}\r\n"), true),
+        (format!("PUT /a HTTP/1.1\r\n{accept}\r\n"), true),
+        (format!("PUT /a HTTP/1.1\r\nHost: a\r\n{accept}Content-Length: x\r\n\r\n"), true),
+        (format!("PUT /a HTTP/1.1\r\nHost: a\r\n{accept}X : 1\r\n\r\n"), true),
+        (format!("PUT /a HTTP/1.1\r\nHost: a\r\nX : 1\r\n{accept}\r\n"), false),
+        (format!("P/T /a HTTP/1.1\r\nHost: a\r\n{accept}\r\n"), false),
+    ] {
+        let (limits, rules) = (HeadLimits::DEFAULT, PathRules::default());
+        let mut head = RequestHead::new();
+        let parsed =
+            parse_request(input.as_bytes(), &mut HeadScan::new(), &limits, &rules, &mut head);
+        assert!(parsed.is_err(), "{input}");
+        let expected = if kept { Some("application/problem+json") } else { None };
+        assert_eq!(head.fields.get_str(Known::Accept), expected, "{input}");
+        assert_eq!(head.fields.len(), if kept { 2 } else { 0 }, "and nothing else: {input}");
+        assert_eq!((head.method(), head.authority(), head.path()), (&Method::Get, "", ""));
+    }
+}
+
 // Responses.
 
 #[test]

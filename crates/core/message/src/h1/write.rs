@@ -1,10 +1,10 @@
 //! Writing messages (RFC 9112).
 
-use crate::bytes::push_decimal;
+use crate::bytes::{is_control, push_decimal};
 use crate::fields::Fields;
 use crate::h1::body::is_id_allowed;
 use crate::h1::framing::BodyFraming;
-use crate::known::Known;
+use crate::known::{Known, ids_of};
 use crate::method::Method;
 use crate::request::RequestHead;
 use crate::response::{ResponseHead, reason_phrase};
@@ -26,7 +26,16 @@ pub enum Persistence<'a> {
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Ids of the fields that only the codec writes.
-const OWNED: [bool; 256] = owned_table();
+const OWNED: [bool; 256] = ids_of(&[
+    Known::Host,
+    Known::Connection,
+    Known::ContentLength,
+    Known::TransferEncoding,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::Upgrade,
+    Known::Http2Settings,
+]);
 
 /// Appends a request's head. Host, `Content-Length`, `Transfer-Encoding` and `Connection` are
 /// written from the head's authority and from `framing`; fields of these names are left out.
@@ -158,19 +167,6 @@ fn write_framing(framing: BodyFraming, out: &mut Vec<u8>) {
 /// left out if a caller made it up.
 fn write_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name);
-    out.extend(value.iter().filter(|&&byte| !crate::bytes::is_control(byte)));
+    out.extend(value.iter().filter(|&&byte| !is_control(byte)));
     out.extend_from_slice(b"\r\n");
-}
-
-const fn owned_table() -> [bool; 256] {
-    let mut table = [false; 256];
-    table[Known::Host as usize] = true;
-    table[Known::Connection as usize] = true;
-    table[Known::ContentLength as usize] = true;
-    table[Known::TransferEncoding as usize] = true;
-    table[Known::KeepAlive as usize] = true;
-    table[Known::ProxyConnection as usize] = true;
-    table[Known::Upgrade as usize] = true;
-    table[Known::Http2Settings as usize] = true;
-    table
 }

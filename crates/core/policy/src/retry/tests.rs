@@ -3,6 +3,7 @@ use super::*;
 const POLICY: RetryPolicy = RetryPolicy {
     attempts: 3,
     initial_interval: Duration::ZERO,
+    interval_min: Duration::ZERO,
     timeout: None,
     statuses: vec![],
     body_bytes_max: 2 << 20,

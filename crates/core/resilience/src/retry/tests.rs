@@ -42,7 +42,12 @@ fn backoff_grows_to_twice_the_first() {
 
 #[test]
 fn backoff_of_other_settings() {
-    let settings = BackoffSettings { initial_interval: ms(10), factor: 3.0, interval_max: ms(50) };
+    let settings = BackoffSettings {
+        initial_interval: ms(10),
+        interval_min: ms(0),
+        factor: 3.0,
+        interval_max: ms(50),
+    };
     check(settings, &[10, 30, 50, 50]);
     check(BackoffSettings { factor: 0.1, ..settings }, &[10, 10]);
     check(BackoffSettings { factor: f64::NAN, ..settings }, &[10, 10]);
@@ -50,9 +55,30 @@ fn backoff_of_other_settings() {
 }
 
 #[test]
+fn no_wait_is_below_the_minimum() {
+    let rng = Rng::new(8);
+    let settings = BackoffSettings { interval_min: ms(20), ..BackoffSettings::traefik(ms(30)) };
+    for _ in 0..1_000 {
+        let mut backoff = Backoff::new(settings);
+        for bound in [30, 45, 60, 60] {
+            let wait = backoff.next(&rng);
+            assert!(wait >= ms(20) && wait <= ms(bound), "{wait:?}, not 20 to {bound} ms");
+        }
+    }
+    // A minimum above every bound is the wait.
+    let settings = BackoffSettings { interval_min: ms(100), ..settings };
+    assert_eq!(Backoff::new(settings).next(&rng), ms(100));
+}
+
+#[test]
 fn backoff_does_not_overflow() {
     let (rng, max) = (Rng::new(1), Duration::MAX);
-    let settings = BackoffSettings { initial_interval: max, factor: 1e300, interval_max: max };
+    let settings = BackoffSettings {
+        initial_interval: max,
+        interval_min: ms(0),
+        factor: 1e300,
+        interval_max: max,
+    };
     let mut backoff = Backoff::new(settings);
     let _ = (backoff.next(&rng), backoff.next(&rng));
 }

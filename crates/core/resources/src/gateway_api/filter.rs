@@ -134,8 +134,15 @@ pub(crate) fn take_all(reader: &Reader<'_, '_>) -> Vec<Filter> {
 }
 
 fn one(reader: &Reader<'_, '_>) -> Option<(&'static str, Filter)> {
-    let (name, own) =
-        reader.require("type")?.choice(&TYPES.map(|(name, own)| (name, (name, own))))?;
+    let kind = reader.require("type");
+    let kind = kind.and_then(|kind| kind.choice(&TYPES.map(|(name, own)| (name, (name, own)))));
+    let Some((name, own)) = kind else {
+        // Which of these fields belongs here is not known, so none is said to be wrong.
+        for (_, field) in TYPES {
+            reader.take(field);
+        }
+        return None;
+    };
     for (_, other) in TYPES {
         if other != own && reader.has(other) {
             reader.take(other);

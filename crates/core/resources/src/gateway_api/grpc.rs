@@ -101,11 +101,12 @@ fn one_match(reader: &Reader<'_, '_>) -> Option<GrpcMatch> {
 fn method(reader: &Reader<'_, '_>) -> Option<GrpcMethod> {
     let types = [("Exact", false), ("RegularExpression", true)];
     let is_regex = match reader.take("type") {
-        Some(field) => field.choice(&types)?,
-        None => false,
+        Some(field) => field.choice(&types),
+        None => Some(false),
     };
     let service = reader.string("service").filter(|text| !text.is_empty());
     let method = reader.string("method").filter(|text| !text.is_empty());
+    let is_regex = is_regex?;
     if service.is_none() && method.is_none() {
         reader.error("a method match needs `service` or `method`", None);
         return None;

@@ -197,16 +197,16 @@ fn path_match(reader: &Reader<'_, '_>) -> Option<PathMatch> {
         ("Exact", PathMatch::Exact),
         ("RegularExpression", PathMatch::Regex),
     ];
-    let make: Make = match reader.take("type") {
-        Some(field) => field.choice(&types)?,
-        None => PathMatch::Prefix,
+    let make = match reader.take("type") {
+        Some(field) => field.choice(&types),
+        None => Some(PathMatch::Prefix as Make),
     };
     let field = reader.take("value");
     let value = match &field {
         Some(field) => field.string()?,
         None => "/".into(),
     };
-    let found = make(value);
+    let found = make?(value);
     match &found {
         PathMatch::Exact(path) | PathMatch::Prefix(path) if !path.starts_with('/') => {
             let fix = Some(format!("write /{path}"));
@@ -254,12 +254,12 @@ pub(crate) fn value_matches(
 fn value_match(reader: &Reader<'_, '_>) -> Option<ValueMatch> {
     let types = [("Exact", false), ("RegularExpression", true)];
     let is_regex = match reader.take("type") {
-        Some(field) => field.choice(&types)?,
-        None => false,
+        Some(field) => field.choice(&types),
+        None => Some(false),
     };
     let name = reader.require_string("name");
     let value = reader.require_string("value");
-    Some(ValueMatch { name: name?, value: value?, is_regex })
+    Some(ValueMatch { name: name?, value: value?, is_regex: is_regex? })
 }
 
 /// A duration; zero switches the bound off.

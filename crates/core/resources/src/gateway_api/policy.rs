@@ -166,9 +166,12 @@ fn target(reader: &Reader<'_, '_>) -> Option<PolicyTarget> {
 }
 
 fn subject_alt_name(reader: &Reader<'_, '_>) -> Option<PolicyName> {
-    let is_uri = reader.require("type")?.choice(&[("Hostname", false), ("URI", true)])?;
-    let host = reader.take("hostname").filter(|_| !is_uri);
-    let uri = reader.string("uri").filter(|_| is_uri);
+    let types = [("Hostname", false), ("URI", true)];
+    let is_uri = reader.require("type").and_then(|field| field.choice(&types));
+    let (host, uri) = (reader.take("hostname"), reader.string("uri"));
+    let is_uri = is_uri?;
+    let host = host.filter(|_| !is_uri);
+    let uri = uri.filter(|_| is_uri);
     match (host, uri) {
         (Some(field), None) => Some(PolicyName::Dns(hostname(&field, true)?.value)),
         (None, Some(uri)) if uri.contains(':') => Some(PolicyName::Uri(uri)),

@@ -209,3 +209,20 @@ fn a_policy_with_errors_is_kept_for_what_it_protects() {
     assert!(policy.is_broken);
     assert!(problems[0].contains("did you mean `System`?") || problems[0].contains("`Sytem`"));
 }
+
+/// Where the type is wrong, nothing is said of the fields that depend on it.
+#[test]
+fn one_mistake_is_said_once() {
+    let rule = |text: &str| format!("  parentRefs: [{{name: a}}]\n  rules:\n  - {text}\n");
+    for (kind, text) in [
+        ("HTTPRoute", "matches: [{path: {type: Prefix, value: /a}}]"),
+        ("HTTPRoute", "matches: [{headers: [{type: Foo, name: a, value: b}]}]"),
+        ("HTTPRoute", "filters: [{type: Foo, requestMirror: {backendRef: {name: a, port: 80}}}]"),
+        ("GRPCRoute", "matches: [{method: {type: Foo, service: a.B}}]"),
+    ] {
+        let (body, problems) = read(kind, &rule(text));
+        assert!(body.is_none(), "{text}");
+        let [problem] = &problems[..] else { panic!("{text}: {problems:?}") };
+        assert!(problem.contains("is not a value of this field"), "{problem}");
+    }
+}

@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
+use crate::metadata::{SLOW_START, annotation};
 use crate::problem::Pos;
 use crate::read::{Field, Reader};
+use crate::resource::Spanned;
 use crate::yaml::Core;
 
 /// A Service (core v1).
@@ -15,6 +17,8 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// Its virtual address; `None` when headless or not assigned.
     pub cluster_ip: Option<IpAddr>,
+    /// The annotation `weftway.io/slow-start`, as written.
+    pub slow_start: Option<Spanned<Box<str>>>,
 }
 
 /// `spec.type`.
@@ -128,6 +132,7 @@ impl Transport {
 
 /// Reads a Service.
 pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<Service> {
+    let slow_start = annotation(reader, SLOW_START);
     reader.require("spec")?.nested(|spec| {
         CLUSTER_ONLY.iter().for_each(|name| spec.skip(name));
         session_affinity(spec);
@@ -136,7 +141,7 @@ pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<Service> {
         let kind = service_type(spec)?;
         let cluster_ip = spec.string("clusterIP").and_then(|text| text.parse().ok());
         let ports = spec.list("ports", |item| item.nested(port));
-        Some(Service { kind, ports, cluster_ip })
+        Some(Service { kind, ports, cluster_ip, slow_start })
     })
 }
 

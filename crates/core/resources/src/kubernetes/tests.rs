@@ -226,3 +226,16 @@ fn selectors() {
     check("zone", Operator::DoesNotExist, true);
     assert!(LabelSelector::default().is_match(&labels), "no requirement selects everything");
 }
+
+#[test]
+fn annotations_of_ours_are_for_services() {
+    let text = "apiVersion: v1
+kind: ConfigMap
+metadata: {name: c, annotations: {weftway.io/slow-start: 30s, example.test/x: y}}
+";
+    let (kind, problems) = read(text);
+    assert!(matches!(kind, Some(Kind::ConfigMap(_))), "{kind:?}");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let said = "metadata.annotations.weftway.io/slow-start: it has no effect on a ConfigMap";
+    assert!(problems[0].contains(said), "{problems:?}");
+}

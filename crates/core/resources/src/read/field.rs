@@ -17,6 +17,7 @@ use crate::yaml::{Core, Node, Value};
 #[derive(Debug, Clone, Copy)]
 pub struct Field<'d, 'p> {
     node: &'d Node,
+    at: Pos,
     key_at: Pos,
     path: Path<'p>,
     sink: &'p Sink,
@@ -25,9 +26,9 @@ pub struct Field<'d, 'p> {
 // === impl Field ===
 
 impl<'d, 'p> Field<'d, 'p> {
-    /// A value at `path`, whose key (or itself, in a list) is written at `key_at`.
+    /// A value at `path`, whose key (or itself, in a list) is written at `key_at` of the text.
     pub fn new(node: &'d Node, key_at: Pos, path: Path<'p>, sink: &'p Sink) -> Self {
-        Self { node, key_at, path, sink }
+        Self { node, at: sink.place(node.at), key_at: sink.place(key_at), path, sink }
     }
 
     /// The value as parsed.
@@ -37,7 +38,7 @@ impl<'d, 'p> Field<'d, 'p> {
 
     /// Where the value begins.
     pub fn at(&self) -> Pos {
-        self.node.at
+        self.at
     }
 
     /// Where its key is written.
@@ -57,17 +58,17 @@ impl<'d, 'p> Field<'d, 'p> {
 
     /// Reports an error here.
     pub fn error(&self, message: impl Into<Box<str>>, fix: Option<String>) {
-        self.sink.report(Severity::Error, self.node.at, self.path, message, fix);
+        self.sink.report(Severity::Error, self.at, self.path, message, fix);
     }
 
     /// Reports a warning here.
     pub fn warn(&self, message: impl Into<Box<str>>, fix: Option<String>) {
-        self.sink.report(Severity::Warning, self.node.at, self.path, message, fix);
+        self.sink.report(Severity::Warning, self.at, self.path, message, fix);
     }
 
     /// A value together with this place.
     pub fn spanned<T>(&self, value: T) -> Spanned<T> {
-        Spanned { value, at: self.node.at }
+        Spanned { value, at: self.at }
     }
 
     /// Text. Numbers and booleans without quotes are not text.

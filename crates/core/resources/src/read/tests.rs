@@ -7,7 +7,7 @@ use crate::yaml::parse_stream;
 fn check<T>(text: &str, read: impl FnOnce(&Reader<'_, '_>) -> T) -> (Option<T>, Vec<String>) {
     let (documents, problems) = parse_stream("f", text);
     assert_eq!(problems, [], "{text}");
-    let sink = Sink::new("f".into());
+    let sink = Sink::new("f".into(), 1);
     let value = Reader::new(&documents[0], Path::Root, &sink).map(|reader| read(&reader));
     let problems = sink.into_problems();
     let shown = problems.iter().map(|problem| {

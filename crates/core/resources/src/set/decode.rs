@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::Item;
+use super::{Item, Placed};
 use crate::kind::{self, Kind, KindInfo};
 use crate::metadata::{self, Metadata};
 use crate::problem::{Pos, Problem, Severity};
@@ -12,16 +12,23 @@ use crate::resource::{Key, Resource};
 use crate::traefik;
 use crate::yaml::{self, Chunk, Node};
 
-/// The resources of one part of a stream.
-pub(super) fn items(file: &Arc<str>, chunk: Chunk<'_>) -> Vec<Item> {
+/// The group that Ingress came from, among others.
+const LEGACY_GROUP: &str = "extensions";
+
+/// The resources of one part of a stream, placed within it.
+pub(super) fn items(file: &Arc<str>, text: &str) -> Vec<Placed> {
     let mut problems = Vec::new();
-    let documents = yaml::parse_chunk(file, chunk, &mut problems);
+    let documents = yaml::parse_chunk(file, Chunk { text, line: 1 }, &mut problems);
     let mut items = Vec::new();
-    // Of a document that cannot be parsed nobody knows the kind for sure.
-    let is_secret = chunk.text.contains("Secret");
-    problems.iter_mut().for_each(|problem| problem.is_secret = is_secret);
     if let Some(first) = problems.first() {
-        items.push(broken(file, Pos { line: chunk.line, column: 1 }.max(first.at), problems));
+        let at = first.at;
+        // Of a document that cannot be parsed nobody knows the kind for sure.
+        let is_secret = text.contains("Secret");
+        for problem in &mut problems {
+            problem.is_secret = is_secret;
+            problem.at = problem.at.within(at.line);
+        }
+        items.push(placed(at, broken(file, problems)));
     }
     for node in &documents {
         object(file, node, &mut items);
@@ -29,12 +36,16 @@ pub(super) fn items(file: &Arc<str>, chunk: Chunk<'_>) -> Vec<Item> {
     items
 }
 
-fn broken(file: &Arc<str>, at: Pos, problems: Vec<Problem>) -> Item {
-    Item { rejected: None, file: Arc::clone(file), at, resource: None, problems }
+fn placed(at: Pos, item: Item) -> Placed {
+    Placed { at, item: Arc::new(item) }
+}
+
+fn broken(file: &Arc<str>, problems: Vec<Problem>) -> Item {
+    Item { rejected: None, file: Arc::clone(file), resource: None, problems }
 }
 
 /// One object, the objects of a list, or a file of Traefik's file provider.
-fn object(file: &Arc<str>, node: &Node, items: &mut Vec<Item>) {
+fn object(file: &Arc<str>, node: &Node, items: &mut Vec<Placed>) {
     let is_object = node.find("apiVersion").is_some() || node.find("kind").is_some();
     if !is_object && traefik::file::is_file_provider(node) {
         items.extend(traefik::file::items(file, node));
@@ -44,12 +55,12 @@ fn object(file: &Arc<str>, node: &Node, items: &mut Vec<Item>) {
         node.find("kind").and_then(Node::as_scalar).is_some_and(|kind| kind.text.ends_with("List"));
     match node.find("items").and_then(Node::as_seq) {
         Some(nodes) if is_list => nodes.iter().for_each(|node| object(file, node, items)),
-        _ => items.push(single(file, node)),
+        _ => items.push(placed(node.at, single(file, node))),
     }
 }
 
 fn single(file: &Arc<str>, node: &Node) -> Item {
-    let sink = Sink::new(Arc::clone(file));
+    let sink = Sink::new(Arc::clone(file), node.at.line);
     let decoded = decode(node, &sink);
     let failed = sink.error_count() > 0;
     let mut problems = sink.into_problems();
@@ -59,7 +70,7 @@ fn single(file: &Arc<str>, node: &Node) -> Item {
         .and_then(Node::as_scalar)
         .is_some_and(|kind| kind.text.eq_ignore_ascii_case("Secret"));
     problems.iter_mut().for_each(|problem| problem.is_secret = is_secret);
-    let mut item = broken(file, node.at, problems);
+    let mut item = broken(file, problems);
     if let Some((key, body)) = decoded {
         let body = body.and_then(|(head, body)| {
             let body = if failed { body.after_errors()? } else { body };
@@ -76,7 +87,6 @@ fn single(file: &Arc<str>, node: &Node) -> Item {
             annotations: head.metadata.annotations,
             created: head.metadata.created,
             file: Arc::clone(file),
-            line: node.at.line,
             body,
         }));
     }
@@ -103,6 +113,7 @@ fn decode(node: &Node, sink: &Sink) -> Option<(Key, Option<(Head, Kind)>)> {
         reader.rest().for_each(drop);
         return Some(unknown(&reader, api_version, kind, metadata));
     };
+    metadata::check_own_annotations(&reader, info.kind);
     let body = (info.decode)(&reader);
     let key = key_of(info, &metadata);
     Some((key, body.map(|body| (Head { api_version, metadata }, body))))
@@ -123,9 +134,14 @@ fn unknown(
     let group = api_version.rsplit_once('/').map_or("", |(group, _)| group).to_owned();
     // A kind of ours under a wrong version is a mistake; a kind of others is none of our business.
     let ours = known.iter().any(|version| version.rsplit_once('/').map_or("", |(g, _)| g) == group);
-    if ours || nearest(&api_version, known.iter().copied()).is_some() {
+    let moved = group == LEGACY_GROUP && !known.is_empty();
+    if ours || moved || nearest(&api_version, known.iter().copied()).is_some() {
         let message = format!("{kind} is not known under apiVersion `{api_version}`");
         let fix = format!("use {}", known.join(" or "));
+        reader.sink().report(Severity::Error, reader.at(), Path::Root, message, Some(fix));
+    } else if let Some(meant) = kind::nearest_kind(&api_version, &kind) {
+        let message = format!("`{kind}` is not a kind of apiVersion `{api_version}`");
+        let fix = format!("did you mean `{meant}`?");
         reader.sink().report(Severity::Error, reader.at(), Path::Root, message, Some(fix));
     }
     let key = Key {

@@ -1,4 +1,4 @@
-//! Resources by key, each stored once.
+//! Resources by key, each stored once, with the line at which it stands.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -17,7 +17,10 @@ pub struct Index {
 
 /// A resource that is equal to another by its key alone.
 #[derive(Debug, Clone)]
-struct ByKey(Arc<Resource>);
+struct ByKey {
+    resource: Arc<Resource>,
+    line: u32,
+}
 
 // === impl Index ===
 
@@ -30,17 +33,22 @@ impl Index {
 
     /// The resource of that name.
     pub fn get(&self, key: &Key) -> Option<&Arc<Resource>> {
-        self.resources.get(key).map(|ByKey(resource)| resource)
+        self.resources.get(key).map(|entry| &entry.resource)
     }
 
-    /// Adds a resource; one of the same key is replaced.
-    pub fn insert(&mut self, resource: Arc<Resource>) {
-        self.resources.replace(ByKey(resource));
+    /// The line of its file at which the resource of that name stands, from 1.
+    pub fn line(&self, key: &Key) -> Option<u32> {
+        self.resources.get(key).map(|entry| entry.line)
     }
 
-    /// All resources, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.resources.iter().map(|ByKey(resource)| resource)
+    /// Adds a resource that stands at `line`; one of the same key is replaced.
+    pub fn insert(&mut self, resource: Arc<Resource>, line: u32) {
+        self.resources.replace(ByKey { resource, line });
+    }
+
+    /// All resources with their lines, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<Resource>, u32)> {
+        self.resources.iter().map(|entry| (&entry.resource, entry.line))
     }
 }
 
@@ -48,19 +56,19 @@ impl Index {
 
 impl Borrow<Key> for ByKey {
     fn borrow(&self) -> &Key {
-        &self.0.key
+        &self.resource.key
     }
 }
 
 impl Hash for ByKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.key.hash(state);
+        self.resource.key.hash(state);
     }
 }
 
 impl PartialEq for ByKey {
     fn eq(&self, other: &Self) -> bool {
-        self.0.key == other.0.key
+        self.resource.key == other.resource.key
     }
 }
 

@@ -22,7 +22,9 @@ fn documents_become_resources_with_places() {
     let set = load(&[("dir/m.yaml", text)]);
     assert_eq!(shown(&set), [""; 0]);
     let resource = set.get(&Key::new("traefik.io", "Middleware", "default", "b")).expect("b");
-    assert_eq!((&*resource.file, resource.line), ("dir/m.yaml", 7));
+    assert_eq!(&*resource.file, "dir/m.yaml");
+    assert_eq!(set.index.line(&resource.key), Some(7));
+    assert_eq!(set.items()[1].at, Pos::new(7, 1));
 }
 
 #[test]
@@ -76,6 +78,14 @@ fn what_names_nothing_is_said() {
         &middleware("a", "x").replace("v1alpha1", "v1"),
         "Middleware is not known under apiVersion `traefik.io/v1`",
     );
+    check(
+        &middleware("a", "x").replace("kind: Middleware", "kind: middlewares"),
+        "`middlewares` is not a kind of apiVersion `traefik.io/v1alpha1`",
+    );
+    check(
+        "apiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: {name: a}\nspec: {}\n",
+        "Ingress is not known under apiVersion `extensions/v1beta1`",
+    );
     check(&middleware("A_b", "x"), "`A_b` is not a valid name");
 }
 
@@ -99,6 +109,102 @@ fn unchanged_documents_keep_their_arc() {
     let same: Vec<bool> =
         before.resources().zip(after.resources()).map(|(a, b)| Arc::ptr_eq(a, b)).collect();
     assert_eq!(same, [true, false, true, true]);
+}
+
+#[test]
+fn lines_are_found_in_their_document() {
+    let text = "\u{feff}# c\na: 1\n---\nb: 2\n...\n\nc: 3\n---\n# nothing";
+    let set = load(&[("f", text)]);
+    let file = set.file("f").expect("it was given");
+    let lines: Vec<&str> = text.trim_start_matches('\u{feff}').lines().collect();
+    for (line, number) in lines.into_iter().zip(1..) {
+        assert_eq!(file.line(number), Some(line));
+    }
+    assert_eq!((file.line(0), file.line(10)), (None, None));
+}
+
+/// Many documents in one file, one of which has a problem to tell.
+fn many(count: usize) -> String {
+    let documents = (0..count).map(|number| {
+        let text = middleware(&format!("m{number}"), "x");
+        if number == count / 2 { text.replace("prefix:", "prefx:") } else { text }
+    });
+    documents.collect::<Vec<_>>().join("---\n")
+}
+
+#[test]
+fn an_edit_parses_one_document() {
+    const COUNT: usize = 500;
+    let text = many(COUNT);
+    let before = load(&[("f", &*text)]);
+    assert_eq!(before.parsed(), COUNT);
+    let check = |edited: &str, parsed: usize, moved: u32| {
+        let after = load_incremental(&before, &[("f", Some(edited))]);
+        assert_eq!(after.parsed(), parsed);
+        let pairs = || before.items().iter().zip(after.items());
+        let changed = pairs().filter(|(old, new)| !Arc::ptr_eq(&old.item, &new.item)).count();
+        assert!(changed <= 1, "{changed} items are not as they were");
+        let (old, new) = pairs().next_back().expect("they are many");
+        assert_eq!(new.at, Pos::new(old.at.line + moved, old.at.column));
+        let fresh = load(&[("f", edited)]);
+        assert_eq!((after.items(), after.problems()), (fresh.items(), fresh.problems()));
+        for resource in fresh.resources() {
+            let line = |set: &ResourceSet| set.index.line(&resource.key);
+            assert_eq!(line(&after), line(&fresh));
+        }
+    };
+    check(&text, 0, 0);
+    check(&format!("# a comment\n\n{text}"), 1, 2);
+    check(&text.replacen("/x", "/y", 1), 1, 0);
+    check(&text.replacen("spec:\n", "spec:\n\n", 1), 1, 1);
+    check(&format!("{text}---\n# the end\n"), 1, 0);
+    let replaced = text.replacen("m0}", "m0, labels: {a: b}}", 1);
+    check(&format!("\n\n\n{replaced}"), 1, 3);
+}
+
+#[test]
+fn documents_that_move_past_each_other_are_not_parsed() {
+    let (a, b, c) = (middleware("a", "x"), middleware("b", "x"), middleware("c", "x"));
+    let before = load(&[("f", format!("---\n{a}---\n{b}---\n{c}"))]);
+    let after = load_incremental(&before, &[("f", Some(&*format!("---\n{c}---\n{a}")))]);
+    assert_eq!((after.parsed(), names(&after)), (0, vec!["c", "a"]));
+    let key = |name: &'static str| Key::new("traefik.io", "Middleware", "default", name);
+    for (name, line) in [("c", 2), ("a", 8)] {
+        let both = [&before, &after].map(|set| set.get(&key(name)).expect("it is there"));
+        assert!(Arc::ptr_eq(both[0], both[1]));
+        assert_eq!(after.index.line(&key(name)), Some(line));
+    }
+}
+
+#[test]
+fn parts_of_one_document_keep_their_arc_when_they_move() {
+    let router =
+        |name: &str, rule: &str| format!("    {name}:\n      rule: {rule}\n      service: s\n");
+    let file = |rule: &str, rest: &str| {
+        format!("http:\n  routers:\n{}{}", router("a", rule), router("b", rest))
+    };
+    let before = load(&[("f", file("Path(`/a`)", "Path(`/b`)"))]);
+    let edited = file("Path(`/a`)\n      priority: 2", "Path(`/b`)");
+    let after = load_incremental(&before, &[("f", Some(&*edited))]);
+    assert_eq!(after.parsed(), 1);
+    let same = before.resources().zip(after.resources()).map(|(a, b)| Arc::ptr_eq(a, b));
+    assert_eq!(same.collect::<Vec<_>>(), [false, true]);
+    assert_eq!(after.items()[1].at, Pos::new(7, 5));
+    let broken = edited.replace("Path(`/b`)", "5");
+    let after = load_incremental(&after, &[("f", Some(&*broken))]);
+    assert!(shown(&after)[0].starts_with("f:8:13: error: http.routers.b.rule"), "{after:?}");
+}
+
+#[test]
+fn what_an_alias_brings_is_reported_where_it_is_written() {
+    let text = "apiVersion: v1\nkind: List\nitems:\n- &a\n  apiVersion: traefik.io/v1alpha1\n  kind: Middleware\n  metadata: {name: a}\n  spec: &spec\n    addPrefix: {prefx: /x}\n- apiVersion: traefik.io/v1alpha1\n  kind: Middleware\n  metadata: {name: b}\n  spec: *spec\n";
+    let lines = |text: &str| {
+        let problems = load(&[("f", text)]).problems();
+        let unknown = problems.iter().filter(|problem| problem.message.contains("unknown"));
+        unknown.map(|problem| problem.at.line).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(text), [9, 9]);
+    assert_eq!(lines(&format!("\n\n{text}")), [11, 11]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::kind::Kind;
 use crate::problem::Pos;
 use crate::read::{Field, Path, Reader, Sink};
 use crate::resource::{Key, Resource, Spanned};
-use crate::set::Item;
+use crate::set::{Item, Placed};
 use crate::yaml::Node;
 
 /// The group of keys of resources from the file provider.
@@ -176,9 +176,9 @@ pub fn is_file_provider(node: &Node) -> bool {
 }
 
 /// The resources of a document of the file provider.
-pub(crate) fn items(file: &Arc<str>, node: &Node) -> Vec<Item> {
-    let mut items = Items { file, items: Vec::new() };
-    let sink = Sink::new(Arc::clone(file));
+pub(crate) fn items(file: &Arc<str>, node: &Node) -> Vec<Placed> {
+    let mut items = Items { file, first_line: node.at.line, items: Vec::new() };
+    let sink = Sink::new(Arc::clone(file), node.at.line);
     if let Some(reader) = Reader::new(node, Path::Root, &sink) {
         reader.nested("http", |r| {
             items.section(r, "routers", "Router", Router::read);
@@ -226,15 +226,16 @@ pub(crate) fn items(file: &Arc<str>, node: &Node) -> Vec<Item> {
     let problems = sink.into_problems();
     let mut items = items.items;
     if !problems.is_empty() {
-        let file = Arc::clone(file);
-        items.push(Item { rejected: None, file, at: node.at, resource: None, problems });
+        let item = Item { rejected: None, file: Arc::clone(file), resource: None, problems };
+        items.push(Placed { at: node.at, item: Arc::new(item) });
     }
     items
 }
 
 struct Items<'f> {
     file: &'f Arc<str>,
-    items: Vec<Item>,
+    first_line: u32,
+    items: Vec<Placed>,
 }
 
 impl Items<'_> {
@@ -271,7 +272,8 @@ impl Items<'_> {
     }
 
     fn add(&mut self, key: Key, field: &Field<'_, '_>, read: fn(&Reader<'_, '_>) -> Option<Kind>) {
-        let sink = Sink::new(Arc::clone(self.file));
+        let at = field.key_at().from_line(self.first_line);
+        let sink = Sink::new(Arc::clone(self.file), at.line);
         let body = match Reader::new(field.node(), *field.path(), &sink) {
             Some(reader) if !key.name.contains('@') => read(&reader),
             Some(reader) => {
@@ -292,17 +294,12 @@ impl Items<'_> {
                 annotations: Box::default(),
                 created: "".into(),
                 file: Arc::clone(self.file),
-                line: field.key_at().line,
                 body,
             })
         });
-        self.items.push(Item {
-            rejected,
-            file: Arc::clone(self.file),
-            at: field.key_at(),
-            resource,
-            problems: sink.into_problems(),
-        });
+        let problems = sink.into_problems();
+        let item = Item { rejected, file: Arc::clone(self.file), resource, problems };
+        self.items.push(Placed { at, item: Arc::new(item) });
     }
 }
 

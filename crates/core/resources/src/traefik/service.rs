@@ -106,11 +106,11 @@ pub struct HealthCheck {
     /// `http` or `grpc`.
     pub grpc: bool,
     /// Scheme.
-    pub scheme: Option<Scheme>,
-    /// Path.
-    pub path: Box<str>,
-    /// Method; GET when empty.
-    pub method: Box<str>,
+    pub scheme: Option<Spanned<Scheme>>,
+    /// Path; `/` when absent. For gRPC the service that is asked about.
+    pub path: Option<Spanned<Box<str>>>,
+    /// Method; GET when absent.
+    pub method: Option<Spanned<Box<str>>>,
     /// Expected status; 2xx and 3xx when absent.
     pub status: Option<u16>,
     /// Port.
@@ -121,10 +121,12 @@ pub struct HealthCheck {
     pub unhealthy_interval: Option<Duration>,
     /// Per check, 5 s.
     pub timeout: Duration,
-    /// `Host`.
-    pub hostname: Box<str>,
+    /// `Host`; the server's address when absent.
+    pub hostname: Option<Spanned<Box<str>>>,
     /// Further headers.
     pub headers: Vec<(Box<str>, Box<str>)>,
+    /// Where it is written.
+    pub at: Pos,
 }
 
 /// `passiveHealthCheck`.
@@ -350,6 +352,10 @@ impl HealthCheck {
             let modes = [("http", false), ("", false), ("grpc", true)];
             let schemes = [("http", Scheme::Http), ("https", Scheme::Https), ("h2c", Scheme::H2c)];
             let positive = |name| r.take(name).and_then(|f| f.duration()).filter(|d| !d.is_zero());
+            let text = |name| {
+                let text = r.take(name).and_then(|f| f.spanned_string());
+                text.filter(|text| !text.value.is_empty())
+            };
             if r.bool("followRedirects") == Some(false) {
                 r.warn(
                     "`followRedirects: false`: redirects count as healthy and are not followed",
@@ -358,16 +364,19 @@ impl HealthCheck {
             }
             Some(Self {
                 grpc: r.take("mode").and_then(|f| f.choice(&modes)).unwrap_or(false),
-                scheme: r.take("scheme").and_then(|f| f.choice(&schemes)),
-                path: r.string_or_empty("path"),
-                method: r.string_or_empty("method"),
+                scheme: r
+                    .take("scheme")
+                    .and_then(|f| f.choice(&schemes).map(|scheme| f.spanned(scheme))),
+                path: text("path"),
+                method: text("method"),
                 status: r.int("status", 100, 599).map(|status| status as u16),
                 port: r.take("port").and_then(|f| f.port()),
                 interval: positive("interval").unwrap_or(INTERVAL),
                 unhealthy_interval: positive("unhealthyInterval"),
                 timeout: positive("timeout").unwrap_or(TIMEOUT),
-                hostname: r.string_or_empty("hostname"),
+                hostname: text("hostname"),
                 headers: r.take("headers").map(|f| f.text_map()).unwrap_or_default(),
+                at: r.at(),
             })
         })
     }

@@ -136,7 +136,7 @@ impl<'a> Builder<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 let scalar = self.scalar(text, style, tag.as_deref(), at)?;
                 let node = Node { value: Value::Scalar(scalar), at, end: self.pos(span.end) };
-                self.remember(anchor, &node);
+                self.remember(anchor, &node)?;
                 node
             }
         };
@@ -163,14 +163,16 @@ impl<'a> Builder<'a> {
             }
         };
         let node = Node { value, at: frame.at, end };
-        self.remember(frame.anchor, &node);
+        self.remember(frame.anchor, &node)?;
         Ok(node)
     }
 
-    fn remember(&mut self, anchor: usize, node: &Node) {
+    fn remember(&mut self, anchor: usize, node: &Node) -> Result<(), Fault> {
         if anchor > 0 {
+            spend(&mut self.alias_nodes, node, node.at)?;
             self.anchors.insert(anchor, node.clone());
         }
+        Ok(())
     }
 
     fn alias(&mut self, anchor: usize, at: Pos) -> Result<Node, Fault> {
@@ -178,23 +180,12 @@ impl<'a> Builder<'a> {
             let message = "an alias refers to a value that contains it".into();
             return Err(Fault { at, message, fix: None });
         };
-        let node = node.clone();
-        self.spend(&node, at)?;
-        if self.stack.len() + depth(&node) > DEPTH_MAX {
+        spend(&mut self.alias_nodes, node, at)?;
+        if self.stack.len() + depth(node) > DEPTH_MAX {
             let message = format!("nested deeper than {DEPTH_MAX} levels by an alias");
             return Err(Fault { at, message, fix: None });
         }
-        Ok(node)
-    }
-
-    /// Takes the nodes of a copied value from the document's budget.
-    fn spend(&mut self, node: &Node, at: Pos) -> Result<(), Fault> {
-        self.alias_nodes = self.alias_nodes.saturating_add(count(node));
-        if self.alias_nodes > ALIAS_NODES_MAX {
-            let message = format!("aliases expand to more than {ALIAS_NODES_MAX} values");
-            return Err(Fault { at, message, fix: None });
-        }
-        Ok(())
+        Ok(node.clone())
     }
 
     fn put(&mut self, node: Node, documents: &mut Vec<Node>) -> Result<(), Fault> {
@@ -270,7 +261,13 @@ fn refuse_duplicates(entries: &[Entry]) -> Result<(), Fault> {
     let mut lines = HashMap::with_capacity(entries.len());
     for Entry { key, at, .. } in entries {
         if let Some(line) = lines.insert(key, at.line) {
-            let message = format!("the key `{key}` is already given in line {line}");
+            // In words that stay true when the document moves.
+            let first = match at.line.saturating_sub(line) {
+                0 => "in this line".to_owned(),
+                1 => "one line above".to_owned(),
+                lines => format!("{lines} lines above"),
+            };
+            let message = format!("the key `{key}` is already given {first}");
             return Err(Fault { at: *at, message, fix: Some("keep one of the two") });
         }
     }
@@ -293,6 +290,16 @@ fn key_of(node: Node) -> Result<(Box<str>, Pos), Fault> {
 
 fn unsupported_tag(tag: &Tag, at: Pos) -> Fault {
     Fault { at, message: format!("the YAML tag `{tag}` is not supported"), fix: None }
+}
+
+/// Takes the nodes of a value that is copied from the document's budget.
+fn spend(spent: &mut usize, node: &Node, at: Pos) -> Result<(), Fault> {
+    *spent = spent.saturating_add(count(node));
+    if *spent > ALIAS_NODES_MAX {
+        let message = format!("anchors and aliases expand to more than {ALIAS_NODES_MAX} values");
+        return Err(Fault { at, message, fix: None });
+    }
+    Ok(())
 }
 
 fn count(node: &Node) -> usize {

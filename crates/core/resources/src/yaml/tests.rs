@@ -88,7 +88,7 @@ fn a_broken_document_costs_only_itself() {
 fn duplicate_keys() {
     assert_eq!(
         errors("a: 1\nb: 2\na: 3\n"),
-        ["f.yaml:3:1: error: the key `a` is already given in line 1"]
+        ["f.yaml:3:1: error: the key `a` is already given 2 lines above"]
     );
 }
 
@@ -111,6 +111,16 @@ fn laughs_are_bounded() {
     let errors = errors(&text);
     assert_eq!(errors.len(), 1);
     assert!(errors[0].contains("aliases expand to more than 100000 values"), "{errors:?}");
+    assert!(errors[0].starts_with("f.yaml:5:"), "{errors:?}");
+    // Anchors around anchors are copies too.
+    let list = vec!["x"; 5_000].join(", ");
+    let open: String = (0..50).map(|depth| format!("&a{depth} [")).collect();
+    let anchors = format!("a:\n  {open}{list}{}", "]".repeat(50));
+    let (documents, problems) = parse_stream("f.yaml", &anchors);
+    assert_eq!((documents.len(), problems.len()), (0, 1));
+    let shown = problems[0].to_string();
+    assert!(shown.starts_with("f.yaml:2:"), "{shown}");
+    assert!(shown.contains("anchors and aliases expand to more than"), "{shown}");
 }
 
 #[test]
@@ -144,6 +154,30 @@ fn unknown_tags_and_keys_that_are_no_text() {
 }
 
 #[test]
+fn documents_are_cut_where_yaml_says() {
+    let check = |text: &str, wanted: &[(u32, &str)]| {
+        let found: Vec<(u32, &str)> =
+            split(text).iter().map(|chunk| (chunk.line, chunk.text)).collect();
+        assert_eq!(found, wanted, "{text:?}");
+    };
+    check("a: 1\n---\nb: 2\n", &[(1, "a: 1\n"), (2, "---\nb: 2\n")]);
+    check("a: 1\r\n---\r\nb: 2", &[(1, "a: 1\r\n"), (2, "---\r\nb: 2")]);
+    check("\u{feff}# c\n---\na: 1\n", &[(1, "# c\n---\na: 1\n")]);
+    // What looks like a marker and is none.
+    check("a: |\n  ---\n  ...\n", &[(1, "a: |\n  ---\n  ...\n")]);
+    check("---a: 1\n----\n...b\n", &[(1, "---a: 1\n----\n...b\n")]);
+    // A directive belongs to the document after it.
+    check(
+        "a: 1\n...\n# c\n%YAML 1.2\n---\nb: 2\n... # end\n...\n# nothing\n",
+        &[(1, "a: 1\n...\n"), (3, "# c\n%YAML 1.2\n---\nb: 2\n... # end\n")],
+    );
+    check("a: 1\n...\nb: 2\n", &[(1, "a: 1\n...\n"), (3, "b: 2\n")]);
+    // Ends of lines as they were long ago: the parser has to find the documents.
+    check("a: 1\r---\rb: 2\r", &[(1, "a: 1\r---\rb: 2\r")]);
+    assert_eq!(parse_stream("f", "a: 1\r---\rb: 2\r").0.len(), 2);
+}
+
+#[test]
 fn splitting_keeps_every_byte_of_content() {
     let text = "%YAML 1.2\n---\na: |\n  ---\n  b\n---\n# c\n--- {d: 1}\n";
     let chunks = split(text);
@@ -154,7 +188,58 @@ fn splitting_keeps_every_byte_of_content() {
     assert_eq!(self::text(&documents[0], "a"), "---\nb\n");
 }
 
+/// A stream of documents and of what stands between them.
+fn stream() -> impl Strategy<Value = String> {
+    let document = prop_oneof![
+        Just("a: 1\n"),
+        Just("a: |\n  ---\n  b\n\n  ...\n"),
+        Just("- x\n- {b: [c, 'd\n  e']}\n"),
+        Just("a: &a [1]\nb: *a\n"),
+        Just("# only a comment\n"),
+        Just("\n"),
+        Just("a: \"b\n  --- c\"\n"),
+        Just("plain\n  text\n"),
+    ];
+    let between = prop_oneof![
+        Just("---\n"),
+        Just("---\r\n"),
+        Just("--- # c\n"),
+        Just("---\n# c\n\n"),
+        Just("# c\n---\n"),
+        Just("...\n"),
+        Just("...\n---\n"),
+        Just("...\n%YAML 1.2\n---\n"),
+        Just("...\n# c\n...\n"),
+        Just(""),
+        Just("%YAML 1.2\n---\n"),
+    ];
+    let parts = proptest::collection::vec((between, document), 0..6);
+    (parts, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(parts, crlf, mark, cut)| {
+        let mut text: String =
+            parts.iter().flat_map(|(between, document)| [*between, *document]).collect();
+        if cut {
+            text.truncate(text.trim_end().len());
+        }
+        if crlf {
+            text = text.replace('\n', "\r\n");
+        }
+        if mark { format!("\u{feff}{text}") } else { text }
+    })
+}
+
 proptest! {
+    /// Documents that are read one by one are those that are read all at once, in their places.
+    #[test]
+    fn a_stream_is_the_sum_of_its_documents(text in stream()) {
+        let mut problems = Vec::new();
+        let whole = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let whole = parse_chunk(&"f".into(), Chunk { text: whole, line: 1 }, &mut problems);
+        // What is broken as a whole may be good in part.
+        if problems.is_empty() {
+            prop_assert_eq!(parse_stream("f", &text), (whole, problems));
+        }
+    }
+
     /// Whatever the bytes, there is an answer.
     #[test]
     fn never_panics(text in "[a-c:\\-\\[\\]{}&*!#|>'\" \n\t,?%@`0-9~<]{0,80}") {

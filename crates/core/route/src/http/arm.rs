@@ -117,9 +117,10 @@ fn join<'a, K: Clone + PartialEq, S: Ord>(
     let (Some(left), Some(right)) = (left, right) else {
         return left.as_ref().or(right.as_ref()).cloned();
     };
-    let (kept, other) = match selectivity(&left.key) >= selectivity(&right.key) {
-        true => (left, right),
-        false => (right, left),
+    let (kept, other) = if selectivity(&left.key) >= selectivity(&right.key) {
+        (left, right)
+    } else {
+        (right, left)
     };
     if kept.key != other.key {
         rest.extend(other.implied);

@@ -74,9 +74,10 @@ pub(super) fn update(previous: &HttpTable, routes: &[Arc<Route>]) -> HttpTable {
 
     let mut buckets = previous.buckets.clone();
     for (key, drafts) in drafts {
-        match drafts.is_empty() {
-            true => buckets.remove(&key),
-            false => buckets.insert(&key, Bucket::new(drafts)),
+        if drafts.is_empty() {
+            buckets.remove(&key);
+        } else {
+            buckets.insert(&key, Bucket::new(drafts));
         }
     }
     assemble(routes, buckets, &new)

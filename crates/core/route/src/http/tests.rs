@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use weft_model::route::Rank;
 
 use super::*;
-use crate::matching::matches;
+use crate::matching::holds;
 use crate::names::NameKey;
 use crate::testing::{any_client, any_request, client, request, route, routes, rules};
 
@@ -126,7 +126,7 @@ fn naive<'a>(
     head: &RequestHead,
     client_ip: IpAddr,
 ) -> Option<&'a Arc<Route>> {
-    let matching = routes.iter().filter(|route| matches(&route.matcher, head, client_ip));
+    let matching = routes.iter().filter(|route| holds(&route.matcher, &Ask::new(head, client_ip)));
     matching.max_by_key(|route| route.rank)
 }
 

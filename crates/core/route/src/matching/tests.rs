@@ -3,6 +3,10 @@ use weft_model::text::Pattern;
 use super::*;
 use crate::testing::{client, request};
 
+fn matches(matcher: &Matcher, head: &RequestHead, client_ip: IpAddr) -> bool {
+    holds(matcher, &Ask::new(head, client_ip))
+}
+
 #[test]
 fn hosts() {
     let check = |host: HostMatch, names: &[&str], others: &[&str]| {
@@ -71,7 +75,7 @@ fn addresses_in_ipv6_form_are_ipv4() {
     assert!(matches(&matcher, &head, "::ffff:10.1.1.1".parse().unwrap()));
     assert!(!matches(&matcher, &head, "::ffff:11.1.1.1".parse().unwrap()));
     let matcher = TcpMatcher::ClientIp("10.0.0.0/8".parse().unwrap());
-    assert!(tcp_matches(&matcher, None, &[], "::ffff:10.1.1.1".parse().unwrap()));
+    assert!(tcp_holds(&matcher, None, &[], "::ffff:10.1.1.1".parse().unwrap()));
 }
 
 #[test]

@@ -137,9 +137,10 @@ fn invalid(value: &Text<'_>, translated: &str) -> Fault {
         let offset = value.span.offset + 1 + span.start.offset;
         fault.span = Span { offset, length: span.end.offset - span.start.offset };
     }
-    match kind.starts_with("look-around") || kind.starts_with("backreferences") {
-        true => fault.remedy("the language is RE2, as in Go: it has neither, and stays linear"),
-        false => fault,
+    if kind.starts_with("look-around") || kind.starts_with("backreferences") {
+        fault.remedy("the language is RE2, as in Go: it has neither, and stays linear")
+    } else {
+        fault
     }
 }
 

@@ -28,10 +28,7 @@ pub(super) fn host(value: &Text<'_>) -> Result<HostMatch, Fault> {
     if let Some(fault) = never_a_host(value, name) {
         return Err(fault);
     }
-    Ok(match wildcard {
-        true => HostMatch::OneLabel(name.into()),
-        false => HostMatch::Exact(name.into()),
-    })
+    Ok(if wildcard { HostMatch::OneLabel(name.into()) } else { HostMatch::Exact(name.into()) })
 }
 
 /// A host by pattern.
@@ -54,9 +51,10 @@ pub(super) fn path_prefix(value: &Text<'_>) -> Result<Box<str>, Fault> {
     let text = &*value.text;
     if !text.starts_with('/') {
         let fault = value.fault("the path does not start with a slash");
-        return Err(match text.contains(['`', '\n']) {
-            true => fault,
-            false => fault.remedy(format!("write `/{text}`, backticks included")),
+        return Err(if text.contains(['`', '\n']) {
+            fault
+        } else {
+            fault.remedy(format!("write `/{text}`, backticks included"))
         });
     }
     if text.contains('?') {
@@ -176,9 +174,10 @@ pub(super) fn canonical_literal(text: &str) -> String {
             Some(decoded) => (decoded, is_unreserved(decoded), 3),
             None => (byte, is_path_byte(byte), 1),
         };
-        match literal {
-            true => canonical.push(char::from(byte)),
-            false => canonical.push_str(&format!("%{byte:02X}")),
+        if literal {
+            canonical.push(char::from(byte));
+        } else {
+            canonical.push_str(&format!("%{byte:02X}"));
         }
         at += length;
     }

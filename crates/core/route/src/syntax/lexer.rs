@@ -230,10 +230,8 @@ fn raw(rest: &str, offset: usize) -> Result<(TokenKind<'_>, usize), Fault> {
         return Err(unterminated(rest, offset, '`'));
     };
     let text = &rest[1..1 + length];
-    let text = match text.contains('\r') {
-        true => Cow::Owned(text.replace('\r', "")),
-        false => Cow::Borrowed(text),
-    };
+    let text =
+        if text.contains('\r') { Cow::Owned(text.replace('\r', "")) } else { Cow::Borrowed(text) };
     Ok((TokenKind::Text(text), length + 2))
 }
 

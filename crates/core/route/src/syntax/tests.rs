@@ -74,7 +74,10 @@ fn nesting_and_size_are_bounded() {
     check(&"(".repeat(1 << 19), "64+1 parentheses nest deeper than 64 at byte 64");
     check(&format!("{}a", "!".repeat((1 << 20) - 1)), "!a");
     let long = parse(&mut Names, &"a".repeat(11), 10).unwrap_err();
-    assert_eq!(long.to_string(), "longer than 10 bytes at byte 10; split it into several routes");
+    assert_eq!(
+        long.to_string(),
+        "longer than 10 bytes at byte 10; split it up, or make it shorter"
+    );
 }
 
 /// Checks the value of the first argument of a call.

@@ -70,7 +70,7 @@ proptest! {
             let expected = routes
                 .iter()
                 .filter(|route| tls || route.tls == TcpTls::Plain)
-                .filter(|route| tcp_matches(&route.matcher, lower.as_deref(), alpn, client_ip))
+                .filter(|route| tcp_holds(&route.matcher, lower.as_deref(), alpn, client_ip))
                 .max_by_key(|route| route.rank);
             let found = table.find(name, alpn, client_ip, tls);
             prop_assert_eq!(found.map(|route| &route.id), expected.map(|route| &route.id));

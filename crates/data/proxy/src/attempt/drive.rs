@@ -17,11 +17,12 @@ use weft_runtime::time;
 use weft_upstream::{Connection, Dialled, Lease, Speaks};
 
 use super::{Answered, Failed};
-use crate::body::Sender;
+use crate::body::{SendError, Sender};
 use crate::exchange::Exchange;
 use crate::metrics::Limit;
 use crate::request::Scope;
 use crate::respond;
+use crate::spool::Whole as _;
 
 /// Limits of response heads.
 const RESPONSE_HEAD: HeadLimits =
@@ -185,13 +186,16 @@ impl Drive {
                 }
             }
             Poll::Pending => {}
-            Poll::Ready(Err(PumpError::Write(error))) => {
+            Poll::Ready(Err(SendError::Pump(PumpError::Write(error)))) => {
                 self.send_failed = Some(error);
                 // The answer that may explain it does not take longer than a body may.
                 scope.watchdog.arm(self.idle_limit);
             }
-            Poll::Ready(Err(PumpError::Read(error))) => {
+            Poll::Ready(Err(SendError::Pump(PumpError::Read(error)))) => {
                 return Err(failed(client_reason(&error), &describe(&error)));
+            }
+            Poll::Ready(Err(error @ SendError::Held(_))) => {
+                return Err(failed(Reason::Internal, &describe(&error)));
             }
         }
         Ok(())
@@ -354,10 +358,8 @@ fn begin(x: &mut Exchange, connection: Connection) -> Result<Leg, WriteError> {
 /// How the body is framed towards an HTTP/1.1 upstream. A body that is held whole has a known
 /// length, whatever the client said.
 fn framing_upstream(x: &Exchange) -> BodyFraming {
-    match x.body.bytes() {
-        Some(bytes) if x.facts.framing != BodyFraming::None => {
-            BodyFraming::Length(bytes.len() as u64)
-        }
+    match x.body.whole() {
+        Some(body) if x.facts.framing != BodyFraming::None => BodyFraming::Length(body.len()),
         _ => x.facts.framing,
     }
 }

@@ -16,9 +16,6 @@ use crate::request::{Scope, Stop};
 /// After this many stale connections in a row the next one is made new.
 pub(super) const STALE_MAX: u32 = 2;
 
-/// How much each wait may be longer than the one before it, as Traefik's.
-const BACKOFF_FACTOR: f64 = 1.5;
-
 // === impl Attempts ===
 
 impl Attempts {
@@ -39,8 +36,12 @@ impl Attempts {
             self.fall_back(scope, x, Stop::Refuse(Reason::UpstreamReset, None))?;
             return Ok(Err(Judgement::Again { wait: false }));
         }
-        let retries = self.may_retry(scope, x, AttemptOutcome::Answered(status));
-        if !retries {
+        let outcome = AttemptOutcome::Answered(status);
+        if !self.wants_retry(scope, x, outcome) {
+            return Ok(Ok(answered));
+        }
+        if !self.backend.try_retry(scope.conn.worker.now()) {
+            x.record.detail = Some(self.budget_spent().into());
             return Ok(Ok(answered));
         }
         self.note_retry(&answered.lease);
@@ -73,8 +74,10 @@ impl Attempts {
             return Judgement::Stop(Stop::because(reason, detail));
         }
         self.counted += 1;
-        let by_policy = self.may_retry(scope, x, outcome);
-        if by_policy {
+        let wanted = self.wants_retry(scope, x, outcome);
+        // What went into a connection that was closed already has reached no application, and adds
+        // nothing to the load of one.
+        if wanted && ((stale && safe) || self.backend.try_retry(now)) {
             self.note_retry(lease);
             return Judgement::Again { wait: true };
         }
@@ -86,12 +89,16 @@ impl Attempts {
             self.backend.cells().replays.inc();
             return Judgement::Again { wait: false };
         }
-        let place =
+        let mut place =
             format!("{} at {}: {detail}", self.backend.settings().id, lease.endpoint().addr());
+        if wanted {
+            place = format!("{place}; {}", self.budget_spent());
+        }
         Judgement::Stop(Stop::because(reason, place))
     }
 
-    fn may_retry(&self, scope: &Scope<'_>, x: &Exchange, outcome: AttemptOutcome) -> bool {
+    /// Whether a policy asks for another try.
+    fn wants_retry(&self, scope: &Scope<'_>, x: &Exchange, outcome: AttemptOutcome) -> bool {
         if let Some(expression) = &x.decided.retry_when
             && x.body.is_kept()
             && buffering::may_retry(expression, expression_facts(self.counted, outcome))
@@ -118,6 +125,11 @@ impl Attempts {
         })
     }
 
+    /// For the log: why what a policy asks for is not done.
+    fn budget_spent(&self) -> String {
+        format!("not sent again: the retry budget of {} is spent", self.backend.settings().id)
+    }
+
     fn note_retry(&mut self, lease: &Lease) {
         self.tried.note(lease);
         self.backend.cells().retries.inc();
@@ -136,8 +148,7 @@ fn expression_facts(attempts: u32, outcome: AttemptOutcome) -> ExpressionFacts {
 /// The waits of a retry policy.
 pub(super) fn backoff_settings(policy: &RetryPolicy) -> BackoffSettings {
     BackoffSettings {
-        initial_interval: policy.initial_interval,
-        factor: BACKOFF_FACTOR,
-        interval_max: policy.initial_interval * 2,
+        interval_min: policy.interval_min,
+        ..BackoffSettings::traefik(policy.initial_interval)
     }
 }

@@ -13,8 +13,8 @@ use weft_model::route::{Origin as Place, Rank, TcpMatcher, TcpRoute, TcpTls};
 use weft_runtime::{task, time};
 
 use super::harness::{
-    Begun, Client, Http, Origin, Setup, backend, backend_target, begin, finish, make_time_fly,
-    matrix, pattern, reply, run, until,
+    Begun, Client, Http, Origin, SPOOL_BYTES_MAX, Setup, backend, backend_target, begin, finish,
+    make_time_fly, matrix, pattern, reply, run, until,
 };
 
 const BUFFERING: Buffering = Buffering {
@@ -62,6 +62,57 @@ fn buffered_bodies_pass_within_their_bounds() {
         call.finish(None).await;
         assert_eq!(client.answer(call).await.body, b"body");
         assert_eq!(origin.field(1, "expect"), None);
+    });
+}
+
+#[test]
+fn buffered_bodies_beyond_their_memory_go_to_a_file() {
+    matrix(|down, up| async move {
+        let origin = Origin::echo(up).await;
+        let little =
+            Buffering { request_memory_bytes: 1_000, response_memory_bytes: 1_000, ..BUFFERING };
+        let gateway =
+            Setup::new(up, &[origin.addr]).step(StepKind::Buffering(little)).start().await;
+        let mut client = Client::connect(down, gateway.addr).await;
+        for (length, files) in [(1_000, 0.0), (1_001, 2.0), (100_000, 4.0)] {
+            let body = pattern(length);
+            let answer = client.send("POST", "/", &body).await;
+            assert!(answer.status == 200 && answer.body == body, "{length}, {down:?} to {up:?}");
+            assert_eq!(gateway.metric("weftway_spool_files_total"), files, "{length}");
+        }
+        gateway.until_idle().await;
+        until("the end of the files", || gateway.metric("weftway_spool_bytes") == 0.0).await;
+        // A client that leaves in the middle takes its file with it.
+        let mut call = client.begin("POST", "/", &[], BodyFraming::Length(50_000)).await;
+        call.send(&pattern(40_000)).await;
+        until("a file", || gateway.metric("weftway_spool_bytes") > 0.0).await;
+        drop((call, client));
+        until("the end of the file", || gateway.metric("weftway_spool_bytes") == 0.0).await;
+    });
+}
+
+#[test]
+fn a_body_for_which_there_is_no_room_is_refused() {
+    matrix(|down, up| async move {
+        let origin = Origin::echo(up).await;
+        let unbounded =
+            Buffering { request_bytes_max: None, request_memory_bytes: 1_000, ..BUFFERING };
+        let gateway =
+            Setup::new(up, &[origin.addr]).step(StepKind::Buffering(unbounded)).start().await;
+        let mut client = Client::connect(down, gateway.addr).await;
+        let body = pattern(SPOOL_BYTES_MAX as usize + 2_000);
+        let mut call = client.begin("POST", "/", &[], BodyFraming::Chunked).await;
+        let mut answer = std::pin::pin!(async {
+            for piece in body.chunks(64 << 10) {
+                call.send(piece).await;
+            }
+            call.head().await.expect("there is an answer").0.status()
+        });
+        assert_eq!(answer.as_mut().await, 503, "{down:?} to {up:?}");
+        assert_eq!(gateway.failures("no_room"), 1.0);
+        assert_eq!(gateway.metric("weftway_spool_refused_total"), 1.0);
+        until("the end of the file", || gateway.metric("weftway_spool_bytes") == 0.0).await;
+        assert!(origin.requests().is_empty());
     });
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use weft_message::PathRules;
 use weft_model::backend::{
     Backend, Endpoint, Endpoints, HostHeader, PoolSettings, UpstreamProtocol,
 };
@@ -28,6 +29,7 @@ use weft_upstream::shared::Shared;
 
 use crate::live::Live;
 use crate::plan::SharedPlan;
+use crate::spool::SpoolArea;
 use crate::worker::{self, Command, Start};
 
 pub(super) use client::{Client, response_lines};
@@ -58,6 +60,9 @@ pub(super) struct Gateway {
     worker: Task<()>,
     plan: Arc<SharedPlan>,
 }
+
+/// Room for bodies that are held in files.
+pub(super) const SPOOL_BYTES_MAX: u64 = 16 << 20;
 
 /// Every pair of versions.
 const PAIRS: [(Http, Http); 4] = [
@@ -194,6 +199,7 @@ impl Setup {
             proxy_protocol_from: Vec::new(),
             forwarded_from: Vec::new(),
             limits: self.limits.clone(),
+            path_rules: PathRules::default(),
             plain: Some(Served {
                 tcp: self.tcp.iter().cloned().map(Arc::new).collect(),
                 http: Arc::new(HttpRoutes { routes, enabled: true }),
@@ -205,6 +211,7 @@ impl Setup {
         Snapshot {
             generation: Generation(generation),
             listeners: vec![Arc::new(listener)],
+            lines: Default::default(),
             backends: backends.collect(),
         }
     }
@@ -225,6 +232,7 @@ pub(super) fn backend(id: &str, http: Http, endpoints: &[SocketAddr]) -> Backend
         health_check: None,
         outlier: None,
         slow_start: Duration::ZERO,
+        retry_budget: None,
         pool: PoolSettings::DEFAULT,
         host: HostHeader::Pass,
         proxy_protocol: None,
@@ -259,6 +267,8 @@ impl Gateway {
         let (commands, receiver) = mpsc::unbounded_channel();
         let (drain, watch) = drain();
         let registry = Registry::new();
+        let spool = SpoolArea::new(std::env::temp_dir(), SPOOL_BYTES_MAX);
+        registry.register(spool.metrics());
         let start = Start {
             index: 0,
             seed: 1,
@@ -268,6 +278,7 @@ impl Gateway {
             registry: registry.clone(),
             live: Live::new(time::now(), [1, 2]),
             shared: Shared::new(time::now()),
+            spool,
             access_log: None,
         };
         let worker = task::spawn("worker", worker::run(start));

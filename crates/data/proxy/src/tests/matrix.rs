@@ -7,8 +7,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use weft_http::BodyEvent;
-use weft_message::Fields;
 use weft_message::h1::BodyFraming;
+use weft_message::{Fields, Known};
+use weft_model::route::StickyCookie;
+use weft_policy::sticky::CookieValue;
 use weft_runtime::time;
 
 use super::harness::{
@@ -354,4 +356,41 @@ fn an_upstream_that_breaks_off_is_no_whole_answer() {
         assert_eq!(gateway.failures("upstream_reset"), 3.0);
         gateway.until_idle().await;
     });
+}
+
+#[test]
+fn a_sticky_cookie_names_its_endpoint_as_traefik_does() {
+    matrix(|down, up| async move {
+        let (one, two) = (Origin::echo(up).await, Origin::echo(up).await);
+        let scheme = if up == Http::Two { "h2c" } else { "http" };
+        let gateway = Setup::new(up, &[one.addr, two.addr])
+            .change_backend(|backend| backend.sticky = Some(sticky()))
+            .start()
+            .await;
+        let mut client = Client::connect(down, gateway.addr).await;
+        let value = CookieValue::of(&format!("{scheme}://{}", two.addr));
+        let cookie = format!("_abcde={}", value.as_str());
+        for _ in 0..4 {
+            let mut call =
+                client.begin("GET", "/", &[("cookie", &cookie)], BodyFraming::None).await;
+            call.finish(None).await;
+            let answer = client.answer(call).await;
+            let set = answer.fields.get_str(Known::SetCookie);
+            assert_eq!((answer.status, set), (200, None), "{down:?} to {up:?}");
+        }
+        assert_eq!((one.requests().len(), two.requests().len()), (0, 4));
+        gateway.until_idle().await;
+    });
+}
+
+fn sticky() -> StickyCookie {
+    StickyCookie {
+        name: "_abcde".into(),
+        path: "/".into(),
+        domain: "".into(),
+        http_only: false,
+        secure: false,
+        same_site: "".into(),
+        max_age_secs: 0,
+    }
 }

@@ -12,16 +12,18 @@ use weft_message::h1::BodyFraming;
 use weft_model::backend::HostHeader;
 use weft_model::policy::{RetryPolicy, StepKind};
 use weft_model::route::{Failover, Mirror, Mirrors, Target};
+use weft_resilience::settings::BudgetSettings;
 use weft_runtime::time;
 
 use super::harness::{
-    Begun, Client, Http, Origin, Setup, backend, backend_target, begin, finish, matrix, pattern,
-    reply, run, until,
+    Begun, Client, Http, Origin, SPOOL_BYTES_MAX, Setup, backend, backend_target, begin, finish,
+    matrix, pattern, reply, run, until,
 };
 
 const RETRY: RetryPolicy = RetryPolicy {
     attempts: 3,
     initial_interval: Duration::ZERO,
+    interval_min: Duration::ZERO,
     timeout: None,
     statuses: Vec::new(),
     body_bytes_max: 1 << 20,
@@ -173,6 +175,90 @@ fn a_body_beyond_the_bound_is_sent_once() {
         assert_eq!(origin.requests().len(), 1);
         assert_eq!(client.send("PUT", "/", &pattern(10_000)).await.status, 200);
         assert_eq!(origin.requests().len(), 3);
+    });
+}
+
+#[test]
+fn a_large_body_is_kept_in_a_file() {
+    run(async {
+        let origin = flaky(Http::One, 1, |_| async { None }).await;
+        let policy = RetryPolicy { body_bytes_max: u64::MAX, ..RETRY };
+        let gateway =
+            Setup::new(Http::One, &[origin.addr]).step(StepKind::Retry(policy)).start().await;
+        let mut client = Client::connect(Http::One, gateway.addr).await;
+        let body = pattern(6_000_000);
+        let answer = client.send("PUT", "/", &body).await;
+        assert!(answer.status == 200 && answer.body == body);
+        assert_eq!(origin.requests().len(), 2);
+        assert_eq!(gateway.metric("weftway_spool_files_total"), 1.0);
+        until("the end of the file", || gateway.metric("weftway_spool_bytes") == 0.0).await;
+        // One for which there is no room is sent once.
+        let body = pattern(SPOOL_BYTES_MAX as usize + (5 << 20));
+        let answer = client.send("PUT", "/", &body).await;
+        assert!(answer.status == 200 && answer.body == body);
+        assert_eq!(gateway.metric("weftway_spool_bytes"), 0.0);
+    });
+}
+
+/// A budget of so many retries an hour, however many requests there are.
+fn budget(retries_min: u32) -> Option<BudgetSettings> {
+    let retries_min_interval = Duration::from_secs(3_600);
+    Some(BudgetSettings {
+        ratio: 0.0,
+        retries_min,
+        retries_min_interval,
+        ..BudgetSettings::DEFAULT
+    })
+}
+
+#[test]
+fn retries_beyond_the_budget_are_not_made() {
+    matrix(|down, up| async move {
+        let origin = Origin::start(up, |begun| async move {
+            let Begun { mut leg, .. } = begun;
+            read(&mut leg).await?;
+            reply(leg, 503, b"busy").await
+        })
+        .await;
+        let policy = RetryPolicy { statuses: vec![(503, 503)], ..RETRY };
+        let gateway = Setup::new(up, &[origin.addr])
+            .change_backend(|backend| backend.retry_budget = budget(3))
+            .step(StepKind::Retry(policy))
+            .start()
+            .await;
+        let mut client = Client::connect(down, gateway.addr).await;
+        for sent in [3, 5, 6] {
+            let answer = client.get("/").await;
+            assert_eq!((answer.status, &*answer.body), (503, &b"busy"[..]), "{down:?} to {up:?}");
+            assert_eq!(origin.requests().len(), sent, "{down:?} to {up:?}");
+        }
+        let count = |what| gateway.metric(&format!("weftway_upstream_{what}{{backend=\"one\"}}"));
+        assert_eq!((count("retries_total"), count("retries_denied_total")), (3.0, 2.0));
+    });
+}
+
+#[test]
+fn a_replay_on_a_stale_connection_is_not_charged() {
+    run(async {
+        let origin = Origin::start(Http::One, |begun| async move {
+            let Begun { leg, place, .. } = begun;
+            if place == 2 { None } else { reply(leg, 200, b"ok").await }
+        })
+        .await;
+        // With a policy that covers such failures, and without one.
+        for policy in [RETRY, RetryPolicy { on_network_error: false, ..RETRY }] {
+            let gateway = Setup::new(Http::One, &[origin.addr])
+                .change_backend(|backend| backend.retry_budget = budget(0))
+                .step(StepKind::Retry(policy))
+                .start()
+                .await;
+            let mut client = Client::connect(Http::One, gateway.addr).await;
+            for _ in 0..6 {
+                assert_eq!(client.get("/").await.status, 200);
+            }
+            let denied = "weftway_upstream_retries_denied_total{backend=\"one\"}";
+            assert_eq!(gateway.metric(denied), 0.0);
+        }
     });
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use weft_model::backend::{Endpoint as ModelEndpoint, UpstreamProtocol};
 use weft_net::BufferPool;
 use weft_resilience::rng::Rng;
-use weft_resilience::settings::{OutlierSettings, PickerKind};
+use weft_resilience::settings::{BudgetSettings, OutlierSettings, PickerKind};
 use weft_runtime::{task, time};
 use weft_testkit::RawOrigin;
 
@@ -83,12 +83,43 @@ fn a_new_endpoint_begins_with_a_small_share() {
 }
 
 #[test]
+fn the_first_endpoints_of_a_backend_are_not_new() {
+    // They appear with the process; one that comes a second later is younger than they are.
+    let start = time::now();
+    let slow = |ports: &[(u16, u32)]| {
+        with(weighted("shop", ports), |settings| settings.slow_start = Duration::from_secs(100))
+    };
+    let backends = backends([slow(&[(1, 1)])]);
+    let shop = get(&backends, "shop");
+    let later = start + Duration::from_secs(1);
+    backends.reconcile(prepared([slow(&[(1, 1), (2, 1)])]), later);
+    assert_eq!(shares(&shop, later, 110), HashMap::from([(1, 100), (2, 10)]));
+}
+
+#[test]
+fn retries_come_from_a_budget() {
+    let now = time::now();
+    let budget = BudgetSettings { retries_min: 1, ..BudgetSettings::DEFAULT };
+    let bounded = with(backend("shop", &[addr(1)]), |shop| shop.retry_budget = Some(budget));
+    let backends = backends([bounded, backend("free", &[addr(1)])]);
+    let shop = get(&backends, "shop");
+    assert!(shop.try_retry(now), "the least that is always there");
+    assert!(!shop.try_retry(now));
+    (0..20).for_each(|_| shop.note_request(now));
+    let allowed = (0..20).filter(|_| shop.try_retry(now)).count();
+    assert_eq!(allowed, 3, "20 % of 20, less the one before");
+    assert_eq!(shop.cells().retries_denied.value(), 1 + 17);
+    let free = get(&backends, "free");
+    assert!((0..1_000).all(|_| free.try_retry(now)));
+}
+
+#[test]
 fn nothing_unusable_is_picked() {
     let (now, rng) = (time::now(), Rng::new(7));
     let backends = backends([backend("shop", &[addr(1), addr(2)]), backend("empty", &[])]);
     let shop = get(&backends, "shop");
     let endpoint =
-        |port| backends.environment().shared.endpoint(&BackendId::new("shop"), addr(port), now);
+        |port| backends.environment().shared.endpoint(&BackendId::new("shop"), addr(port), None);
     endpoint(1).set_healthy(false);
     assert_eq!(shares(&shop, now, 20), HashMap::from([(2, 20)]));
     endpoint(2).set_healthy(false);
@@ -204,7 +235,7 @@ fn other_settings_keep_endpoints_unless_the_way_of_connecting_changes() {
     assert!(!first.is_retired(), "what it lends comes back to endpoints in use");
     // HTTP/2 instead.
     let health =
-        |port| backends.environment().shared.endpoint(&BackendId::new("shop"), addr(port), now);
+        |port| backends.environment().shared.endpoint(&BackendId::new("shop"), addr(port), None);
     health(1).set_healthy(false);
     let other = with(plain(), |settings| settings.protocol = UpstreamProtocol::Http2);
     backends.reconcile(prepared([other]), now);

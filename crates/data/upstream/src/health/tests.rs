@@ -31,7 +31,7 @@ fn health_follows_the_answers_and_the_configuration() {
         let (registry, shared) = (Registry::new(), Shared::new(time::now()));
         let (sender, receiver) = watch::channel(prepared([checked("shop", &[origin.addr()])]));
         let prober = task::spawn("health", Prober::new(shared.clone(), &registry).run(receiver));
-        let entry = shared.endpoint(&BackendId::new("shop"), origin.addr(), time::now());
+        let entry = shared.endpoint(&BackendId::new("shop"), origin.addr(), None);
         assert!(entry.is_healthy());
         until("the failing endpoint", || !entry.is_healthy()).await;
         until("its metric", || gauge(&registry, "shop", origin.addr()).as_deref() == Some("0"))
@@ -66,7 +66,7 @@ fn hanging_endpoints_do_not_hold_up_others() {
         let (registry, shared) = (Registry::new(), Shared::new(time::now()));
         let backends = [checked("silent", &[silent_addr]), checked("shop", &[origin.addr()])];
         let (_sender, receiver) = watch::channel(prepared(backends));
-        let entry = shared.endpoint(&BackendId::new("shop"), origin.addr(), time::now());
+        let entry = shared.endpoint(&BackendId::new("shop"), origin.addr(), None);
         task::spawn("health", Prober::new(shared, &registry).run(receiver));
         until("the failing endpoint", || !entry.is_healthy()).await;
     });

@@ -1,6 +1,6 @@
 //! Which endpoints are probed, and when. No I/O, no clock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +22,8 @@ pub(super) struct Watched {
     shared: Shared,
     rng: Rng,
     entries: HashMap<Key, Entry>,
+    /// Backends whose endpoints were looked at before.
+    backends: HashSet<BackendId>,
     /// Entries that wait for their next probe. An entry's own serial keeps equal instants apart,
     /// and tells what has left or was replaced in the meantime.
     waiting: BTreeMap<(Instant, u64), Key>,
@@ -56,7 +58,8 @@ struct Entry {
 
 impl Watched {
     pub(super) fn new(shared: Shared, rng: Rng) -> Self {
-        Self { shared, rng, entries: HashMap::new(), waiting: BTreeMap::new(), serial: 0 }
+        let (entries, backends) = (HashMap::new(), HashSet::new());
+        Self { shared, rng, entries, backends, waiting: BTreeMap::new(), serial: 0 }
     }
 
     /// Takes in the present backends. What is asked as before keeps its health and its turn; an
@@ -74,6 +77,8 @@ impl Watched {
                 self.entries.insert(key, entry);
             }
         }
+        self.backends.retain(|id| prepared.backends.contains_key(id));
+        self.backends.extend(prepared.backends.keys().cloned());
         for entry in before.into_values() {
             entry.endpoint.set_healthy(true);
         }
@@ -132,7 +137,10 @@ impl Watched {
         self.serial += 1;
         let endpoint = match known {
             Some(entry) => entry.endpoint,
-            None => self.shared.endpoint(&key.0, key.1, now),
+            None => {
+                let since = self.backends.contains(&key.0).then_some(now);
+                self.shared.endpoint(&key.0, key.1, since)
+            }
         };
         let active = Active::new(&settings(check), endpoint.is_healthy(), now, &self.rng);
         self.waiting.insert((active.due(), self.serial), key.clone());

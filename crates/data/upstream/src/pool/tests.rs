@@ -153,6 +153,7 @@ async fn shared_client() -> (Client, task::Task<()>) {
         stream_window_bytes: 1 << 16,
         queued_bytes_max: 1 << 16,
         resets_max: 100,
+        control_frames_max: 1_000,
     };
     let serving = task::spawn("server", async move {
         let server = Server::handshake(Io::Other(Box::new(theirs)), &settings).await;

@@ -21,7 +21,6 @@ pub(crate) struct Weftway<'a> {
     pub(crate) program: &'a Path,
     /// Documents, watched while it runs.
     pub(crate) folder: PathBuf,
-    pub(crate) http: SocketAddr,
     /// `None` leaves the backend to the documents.
     pub(crate) backend: Option<SocketAddr>,
 }
@@ -31,9 +30,6 @@ pub(crate) struct Weftway<'a> {
 pub(crate) struct Addresses {
     pub(crate) listeners: BTreeMap<String, SocketAddr>,
 }
-
-const ANY_PORT: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// Longest start, with a large table under valgrind.
 const START: Duration = Duration::from_secs(600);
@@ -46,7 +42,7 @@ pub(super) fn find(program: &Path) -> Option<(PathBuf, String)> {
 pub(super) fn start(program: &Path, lab: &Lab, table: Table) -> anyhow::Result<Running> {
     let folder = lab.folder("routes")?;
     table.write(&folder)?;
-    let weftway = Weftway { program, folder, http: ANY_PORT, backend: Some(lab.origins[0]) };
+    let weftway = Weftway::new(program, folder, Some(lab.origins[0]));
     let (mut process, addresses) = weftway.start(lab)?;
     let (plain, tls) = (addresses.listener("web")?, addresses.listener("websecure")?);
     let ready = if table.is_tls {
@@ -70,7 +66,7 @@ fn log(lab: &Lab) -> String {
 
 impl<'a> Weftway<'a> {
     pub(crate) fn new(program: &'a Path, folder: PathBuf, backend: Option<SocketAddr>) -> Self {
-        Self { program, folder, http: ANY_PORT, backend }
+        Self { program, folder, backend }
     }
 
     /// Starts it on the proxy's CPU and waits until it says where it listens.
@@ -114,7 +110,7 @@ impl<'a> Weftway<'a> {
             .arg("gateway")
             .arg("-f")
             .arg(&self.folder)
-            .args(["--http", &self.http.to_string(), "--https", "127.0.0.1:0"])
+            .args(["--http", "127.0.0.1:0", "--https", "127.0.0.1:0"])
             .arg("--cert")
             .arg(&cert.crt)
             .arg("--key")

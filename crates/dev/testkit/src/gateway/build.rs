@@ -19,6 +19,7 @@ pub struct GatewayBuilder {
     binary: PathBuf,
     documents: Vec<(String, String)>,
     sources: Vec<PathBuf>,
+    http: SocketAddr,
     entry_points: Vec<String>,
     ports: BTreeMap<u16, Reserved>,
     arguments: Vec<String>,
@@ -47,6 +48,7 @@ impl GatewayBuilder {
             binary: binary.into(),
             documents: Vec::new(),
             sources: Vec::new(),
+            http: (Ipv4Addr::LOCALHOST, 0).into(),
             entry_points: Vec::new(),
             ports: BTreeMap::new(),
             arguments: Vec::new(),
@@ -82,6 +84,13 @@ impl GatewayBuilder {
         let addrs: Vec<String> = addrs.iter().map(ToString::to_string).collect();
         let value = format!("{name}={}", addrs.join(","));
         self.args(&["--backend", &value])
+    }
+
+    /// The address of the entry point `web`, instead of any.
+    #[must_use]
+    pub fn http(mut self, addr: SocketAddr) -> Self {
+        self.http = addr;
+        self
     }
 
     /// A further entry point.
@@ -132,6 +141,21 @@ impl GatewayBuilder {
     ///
     /// When it ends instead, or is not ready within the deadline; what it printed is shown.
     pub fn start(self) -> Gateway {
+        self.start_until(is_ready)
+    }
+
+    /// Starts it and waits until it is up, whether it is ready or not.
+    ///
+    /// # Panics
+    ///
+    /// As [`GatewayBuilder::start`], and when it gets ready all the same.
+    pub fn start_unready(self) -> Gateway {
+        let gateway = self.start_until(|_| true);
+        assert_eq!(gateway.admin("/readyz").status, 503, "it is ready");
+        gateway
+    }
+
+    fn start_until(self, is_up: impl Fn(&Addresses) -> bool) -> Gateway {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let run = tempfile::tempdir().expect("a temporary folder");
         if let Some(leaf) = &self.certificate {
@@ -147,7 +171,7 @@ impl GatewayBuilder {
             keep_lines(child.stdout.take(), &output.stdout),
             keep_lines(child.stderr.take(), &output.stderr),
         ];
-        let addresses = ready(&mut child, &run.path().join(ADDRESS_FILE), &output);
+        let addresses = up(&mut child, &run.path().join(ADDRESS_FILE), &output, is_up);
         Gateway { child, folder, run, addresses, reserved: self.ports, output, readers }
     }
 
@@ -157,7 +181,8 @@ impl GatewayBuilder {
         for source in &self.sources {
             command.arg("-f").arg(source);
         }
-        for flag in ["--http", "--https", "--admin"] {
+        command.args(["--http", &self.http.to_string()]);
+        for flag in ["--https", "--admin"] {
             command.args([flag, "127.0.0.1:0"]);
         }
         for name in &self.entry_points {
@@ -214,15 +239,20 @@ pub(super) fn write_certificate(run: &Path, leaf: &Leaf) {
     write_file(&run.join(CHAIN_FILE), &leaf.chain);
 }
 
-/// Waits for the address file, then for `/readyz`.
-fn ready(child: &mut Child, address_file: &Path, output: &Output) -> Addresses {
+/// Waits for the address file, and until the gateway at these addresses is up.
+fn up(
+    child: &mut Child,
+    address_file: &Path,
+    output: &Output,
+    is_up: impl Fn(&Addresses) -> bool,
+) -> Addresses {
     let found = wait::within(wait::DEADLINE, || {
         if let Ok(Some(status)) = child.try_wait() {
             return Some(Err(format!("the gateway ended with {status}")));
         }
         let text = std::fs::read_to_string(address_file).ok()?;
         let addresses: Addresses = serde_json::from_str(&text).ok()?;
-        is_ready(&addresses).then_some(Ok(addresses))
+        is_up(&addresses).then_some(Ok(addresses))
     });
     match found.unwrap_or_else(|| Err("the gateway does not get ready".into())) {
         Ok(addresses) => addresses,

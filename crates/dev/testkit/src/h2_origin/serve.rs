@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{H2Recorded, Shared};
 use crate::echo::Echo;
 use crate::grpc::{decode_messages, encode_message};
-use crate::h2_client::send_data;
+use crate::h2_client::{pairs, send_data};
 use crate::raw_origin::lock;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
@@ -207,9 +207,4 @@ fn echo(head: &http::request::Parts, name: &str) -> Echo {
         body: None,
         trailers: Vec::new(),
     }
-}
-
-fn pairs(map: &HeaderMap) -> Vec<(String, String)> {
-    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    map.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }

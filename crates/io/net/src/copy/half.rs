@@ -99,10 +99,8 @@ impl<'a> Half<'a> {
         if self.bulk && self.buffer.as_ref().is_some_and(|buffer| buffer.len() == SMALL_BYTES) {
             self.buffer = None;
         }
-        let buffer = self.buffer.get_or_insert_with(|| match self.bulk {
-            true => pool.bulk(),
-            false => pool.small(),
-        });
+        let buffer =
+            self.buffer.get_or_insert_with(|| if self.bulk { pool.bulk() } else { pool.small() });
         let mut target = ReadBuf::new(buffer);
         if Pin::new(source).poll_read(cx, &mut target)?.is_pending() {
             return Ok(Poll::Pending);

@@ -1,9 +1,22 @@
+use std::pin::Pin;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
 const NO_LIMITS: CopyLimits = CopyLimits { idle_timeout: None, termination_delay: None };
+
+/// A real timer.
+impl Deadline for Pin<Box<tokio::time::Sleep>> {
+    fn arm(&mut self, after: Duration) {
+        self.as_mut().reset(tokio::time::Instant::now() + after);
+    }
+
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.as_mut().poll(cx)
+    }
+}
 
 fn timer() -> Pin<Box<tokio::time::Sleep>> {
     Box::pin(tokio::time::sleep(Duration::ZERO))

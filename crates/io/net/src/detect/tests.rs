@@ -5,10 +5,8 @@ use super::*;
 #[track_caller]
 fn check(bytes: &[u8], wanted: FirstBytes, decided_after: usize) {
     for len in 0..=bytes.len() {
-        let wanted = match len < decided_after {
-            true => Detected::NeedMore,
-            false => Detected::Decided(wanted),
-        };
+        let wanted =
+            if len < decided_after { Detected::NeedMore } else { Detected::Decided(wanted) };
         assert_eq!(detect(&bytes[..len]), wanted, "after {len} bytes");
     }
 }

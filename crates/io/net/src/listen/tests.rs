@@ -8,13 +8,18 @@ fn loopback() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
+fn listening(addr: SocketAddr, options: &ListenOptions) -> Result<Listening, BindError> {
+    let socket = bind(addr, options)?;
+    Ok(Listening::from_std(socket, &options.connection).expect("the socket listens"))
+}
+
 #[tokio::test]
 async fn accepted_connections_have_the_options_of_their_listener() {
     let mut options = ListenOptions::DEFAULT;
     options.connection.user_timeout = Some(Duration::from_secs(7));
-    let listening = Listening::bind(loopback(), &options).unwrap();
-    let mut client = TcpStream::connect(listening.local_addr()).await.unwrap();
-    let accepted = listening.accept().await.unwrap();
+    let listener = listening(loopback(), &options).unwrap();
+    let mut client = TcpStream::connect(listener.local_addr()).await.unwrap();
+    let accepted = listener.accept().await.unwrap();
     assert_eq!(accepted.peer, client.local_addr().unwrap());
     assert_eq!(accepted.local, client.peer_addr().unwrap());
     assert!(accepted.stream.nodelay().unwrap());
@@ -32,11 +37,11 @@ async fn accepted_connections_have_the_options_of_their_listener() {
 
 #[tokio::test]
 async fn a_second_worker_shares_the_port_and_a_stranger_does_not() {
-    let first = Listening::bind(loopback(), &ListenOptions::DEFAULT).unwrap();
+    let first = listening(loopback(), &ListenOptions::DEFAULT).unwrap();
     let addr = first.local_addr();
-    Listening::bind(addr, &ListenOptions::DEFAULT).unwrap();
+    listening(addr, &ListenOptions::DEFAULT).unwrap();
     let alone = ListenOptions { reuse_port: false, ..ListenOptions::DEFAULT };
-    let error = Listening::bind(addr, &alone).unwrap_err();
+    let error = listening(addr, &alone).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("cannot listen on {addr}: the address is in use by another process")
@@ -45,24 +50,22 @@ async fn a_second_worker_shares_the_port_and_a_stranger_does_not() {
 
 #[tokio::test]
 async fn an_inherited_socket_serves_what_was_queued() {
-    let before = Listening::bind(loopback(), &ListenOptions::DEFAULT).unwrap();
-    let addr = before.local_addr();
+    let bound = bind(loopback(), &ListenOptions::DEFAULT).unwrap();
+    let addr = bound.local_addr().unwrap();
     let client = TcpStream::connect(addr).await.unwrap();
-    let fd = before.duplicate().unwrap();
-    drop(before);
-    let after = Listening::from_std(fd.into(), &ConnectionOptions::DEFAULT).unwrap();
-    assert_eq!(after.local_addr(), addr);
-    assert_eq!(after.accept().await.unwrap().peer, client.local_addr().unwrap());
+    let listener = Listening::from_std(bound, &ConnectionOptions::DEFAULT).unwrap();
+    assert_eq!(listener.local_addr(), addr);
+    assert_eq!(listener.accept().await.unwrap().peer, client.local_addr().unwrap());
 }
 
 #[tokio::test]
 async fn ipv4_peers_of_a_dual_stack_socket_are_shown_as_ipv4() {
     let any = SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), 0);
     // A machine without IPv6 cannot show anything here.
-    let Ok(listening) = Listening::bind(any, &ListenOptions::DEFAULT) else { return };
-    let port = listening.local_addr().port();
+    let Ok(listener) = listening(any, &ListenOptions::DEFAULT) else { return };
+    let port = listener.local_addr().port();
     let client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
-    let accepted = listening.accept().await.unwrap();
+    let accepted = listener.accept().await.unwrap();
     assert_eq!(accepted.peer, client.local_addr().unwrap());
     assert_eq!(accepted.local, SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
 }

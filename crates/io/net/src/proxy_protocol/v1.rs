@@ -3,7 +3,9 @@
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{Header, InvalidProxyHeader, Parsed, Relayed, Tlvs, V1_BYTES_MAX, is_prefix};
+use super::{
+    Header, InvalidProxyHeader, Parsed, Relayed, Tlvs, V1_BYTES_MAX, V1_STARTS, is_prefix,
+};
 
 pub(super) const SIGNATURE: &[u8] = b"PROXY ";
 
@@ -60,13 +62,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, InvalidProxyHeader> {
 
 /// Refuses a line that cannot become valid before its end was seen.
 fn check_start(bytes: &[u8]) -> Result<(), InvalidProxyHeader> {
-    let possible = [&b"PROXY TCP4 "[..], b"PROXY TCP6 ", b"PROXY UNKNOWN"]
-        .iter()
-        .any(|start| is_prefix(bytes, start));
-    match possible && is_text(bytes) {
-        true => Ok(()),
-        false => Err(InvalidProxyHeader::Line),
-    }
+    let possible = V1_STARTS.iter().any(|start| is_prefix(bytes, start));
+    if possible && is_text(bytes) { Ok(()) } else { Err(InvalidProxyHeader::Line) }
 }
 
 /// The line is text, what `UNKNOWN` lets be ignored too: a bare LF in it would be a line end to
@@ -104,9 +101,10 @@ fn line(line: &[u8]) -> Result<Option<Relayed>, InvalidProxyHeader> {
 }
 
 fn address(text: &str, v4: bool) -> Result<IpAddr, InvalidProxyHeader> {
-    let parsed = match v4 {
-        true => text.parse::<Ipv4Addr>().map(IpAddr::V4),
-        false => text.parse::<Ipv6Addr>().map(IpAddr::V6),
+    let parsed = if v4 {
+        text.parse::<Ipv4Addr>().map(IpAddr::V4)
+    } else {
+        text.parse::<Ipv6Addr>().map(IpAddr::V6)
     };
     parsed.map_err(|_| InvalidProxyHeader::Address)
 }
@@ -114,8 +112,9 @@ fn address(text: &str, v4: bool) -> Result<IpAddr, InvalidProxyHeader> {
 fn port(text: &str) -> Result<u16, InvalidProxyHeader> {
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit())
         && (text.len() == 1 || !text.starts_with('0'));
-    match canonical {
-        true => text.parse().map_err(|_| InvalidProxyHeader::Port),
-        false => Err(InvalidProxyHeader::Port),
+    if canonical {
+        text.parse().map_err(|_| InvalidProxyHeader::Port)
+    } else {
+        Err(InvalidProxyHeader::Port)
     }
 }

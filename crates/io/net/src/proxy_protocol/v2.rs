@@ -4,9 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::crc32c::Crc32c;
 use super::v1::same_family;
-use super::{Header, InvalidProxyHeader, Parsed, Relayed, V2_BYTES_MAX};
-
-pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+use super::{Header, InvalidProxyHeader, Parsed, Relayed, V2_BYTES_MAX, V2_SIGNATURE};
 
 /// Signature, version and command, family and transport, length.
 const FIXED_BYTES: usize = 16;
@@ -32,7 +30,7 @@ pub struct Records<'a>(&'a [u8]);
 /// Addresses of two families are both written as IPv6, the IPv4 one mapped.
 pub fn write(source: SocketAddr, destination: SocketAddr, out: &mut Vec<u8>) {
     let (source, destination) = same_family(source, destination);
-    out.extend_from_slice(SIGNATURE);
+    out.extend_from_slice(V2_SIGNATURE);
     out.push(PROXY);
     let (family, len) = if source.is_ipv4() { (0x11, 12u16) } else { (0x21, 36) };
     out.push(family);
@@ -77,10 +75,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, InvalidProxyHeader> {
         return Ok(Parsed::NeedMore);
     };
     let consumed = FIXED_BYTES + body.len();
-    let tlvs = match local {
-        true => Tlvs::EMPTY,
-        false => records(&body[addresses_len..])?,
-    };
+    let tlvs = if local { Tlvs::EMPTY } else { records(&body[addresses_len..])? };
     verify_checksum(&bytes[..consumed], tlvs)?;
     let relayed = if local { None } else { addresses(family, body) };
     Ok(Parsed::Complete { consumed, header: Header { version: 2, relayed, local, tlvs } })
@@ -158,10 +153,7 @@ fn verify_checksum(header: &[u8], tlvs: Tlvs<'_>) -> Result<(), InvalidProxyHead
     crc.update(&header[..at]);
     crc.update(&[0; 4]);
     crc.update(&header[at + 4..]);
-    match crc.finish() == wanted {
-        true => Ok(()),
-        false => Err(InvalidProxyHeader::Checksum),
-    }
+    if crc.finish() == wanted { Ok(()) } else { Err(InvalidProxyHeader::Checksum) }
 }
 
 // === impl Tlvs ===

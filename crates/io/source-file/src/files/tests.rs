@@ -101,7 +101,8 @@ fn what_cannot_be_read_is_a_problem_and_keeps_its_last_good_text() {
     large.set_len(FILE_BYTES_MAX + 1).unwrap();
     let second = folder.source.read(&first);
     assert_eq!(texts(&second), ["a", "b"]);
-    let wanted = [&Reason::NotUtf8 { offset: 3 }, &Reason::TooLarge { len: FILE_BYTES_MAX + 1 }];
+    let wanted =
+        [&Reason::NotUtf8 { line: 1, offset: 3 }, &Reason::TooLarge { len: FILE_BYTES_MAX + 1 }];
     assert_eq!(reasons(&second), wanted);
     assert!(second.problems.iter().all(|problem| problem.kept));
     let fresh = folder.source.read(&Files::default());
@@ -143,4 +144,28 @@ fn extra_files_are_bytes() {
     let third = source.read(&second);
     assert_eq!(third.extra(&path), second.extra(&path), "the last good bytes are kept");
     assert!(third.problems[0].kept && third.problems[0].reason == Reason::Missing);
+}
+
+#[test]
+fn what_is_no_file_is_reported_when_it_is_named() {
+    let folder = Folder::with(&[("a.yaml", "a")]);
+    let path = folder.root.path().join("s.yaml");
+    let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let files = folder.source.read(&Files::default());
+    assert_eq!((texts(&files), reasons(&files)), (vec!["a"], vec![]));
+    let named = FileSource::new(vec![path], Vec::new());
+    assert_eq!(reasons(&named.read(&Files::default())), [&Reason::NotAFile]);
+}
+
+#[test]
+fn a_problem_is_told_with_file_and_line() {
+    let folder = Folder::with(&[("a.yaml", "a")]);
+    let first = folder.source.read(&Files::default());
+    folder.write("a.yaml", b"x: 1\ny: \xff");
+    let path = folder.root.path().join("a.yaml").display().to_string();
+    let shown = |files: &Files| files.problems[0].to_string();
+    let fresh = folder.source.read(&Files::default());
+    assert_eq!(shown(&fresh), format!("{path}:2: is not UTF-8 text (byte 8 of the file)"));
+    let after = folder.source.read(&first);
+    assert!(shown(&after).ends_with("; what was read before stays in force"));
 }

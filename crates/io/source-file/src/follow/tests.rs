@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -62,6 +63,54 @@ async fn an_empty_gap_is_never_given_out() {
     drop(file);
     write(&path, "2");
     assert_eq!(texts(following.next().await), ["2"]);
+}
+
+#[tokio::test]
+async fn a_half_written_file_is_never_given_out() {
+    let root = tempfile::tempdir().unwrap();
+    let (old, new) = (root.path().join("a.yaml"), root.path().join("b.yaml"));
+    write(&old, "1\n");
+    let mut following = follow(&[root.path().into()]);
+    let mut files = [&old, &new].map(|path| fs::File::create(path).unwrap());
+    for file in &mut files {
+        file.write_all(b"half").unwrap();
+    }
+    while following.watcher.writing().len() < files.len() {
+        following.watcher.look().await;
+    }
+    assert!(!following.read(), "{:?}", texts(following.files()));
+    assert_eq!(texts(following.files()), ["1\n"]);
+    for mut file in files {
+        file.write_all(b" and half").unwrap();
+    }
+    until(&mut following, &["half and half", "half and half"]).await;
+    assert!(!following.files().is_unsettled());
+}
+
+#[tokio::test]
+async fn a_folder_that_is_removed_keeps_what_it_held_until_it_is_back() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("conf");
+    for number in 1..4 {
+        fs::create_dir(&folder).unwrap();
+        write(folder.join("a.yaml"), &number.to_string());
+        let mut following = follow(std::slice::from_ref(&folder));
+        fs::remove_dir_all(&folder).unwrap();
+        while following.files().problems.is_empty() {
+            following.next().await;
+        }
+        assert_eq!(texts(following.files()), [number.to_string()]);
+        let shown = following.files().problems[0].to_string();
+        assert!(shown.ends_with("no such file or folder; what was read before stays in force"));
+        fs::create_dir(&folder).unwrap();
+        write(folder.join("a.yaml"), "new");
+        until(&mut following, &["new"]).await;
+        assert!(following.files().problems.is_empty());
+        // It is watched again.
+        write(folder.join("a.yaml"), "newer");
+        until(&mut following, &["newer"]).await;
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }
 
 #[tokio::test]

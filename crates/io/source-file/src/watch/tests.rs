@@ -1,4 +1,4 @@
-use notify::event::{CreateKind, DataChange, Event, MetadataKind};
+use notify::event::{CreateKind, DataChange, Event, MetadataKind, RemoveKind};
 
 use super::*;
 
@@ -79,6 +79,39 @@ async fn a_burst_is_one_look_soon_after_its_end_and_never_late() {
     assert_eq!(looked(&mut watcher).await, QUIET);
     // Without events there is a look at times.
     assert_eq!(looked(&mut watcher).await, PERIOD + QUIET);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_never_closes_a_file_is_not_waited_for() {
+    let mut watcher = Watcher::new().unwrap();
+    watcher.shared.locked().writing.insert("/all/a.yaml".into());
+    watcher.look().await;
+    assert_eq!(watcher.writing(), HashSet::from(["/all/a.yaml".into()]));
+    time::sleep(WRITING_MAX / 2).await;
+    // Writing goes on, and that is no reason to begin again.
+    watcher.shared.locked().writing.insert("/all/a.yaml".into());
+    watcher.shared.wake.notify_one();
+    watcher.look().await;
+    assert_eq!(watcher.writing().len(), 1);
+    time::sleep(WRITING_MAX / 2).await;
+    assert_eq!(watcher.writing(), HashSet::new());
+    watcher.shared.is_relevant(&event(CLOSED, "/all/a.yaml"));
+    assert!(watcher.shared.locked().unfinished.is_empty());
+}
+
+#[tokio::test]
+async fn a_folder_made_again_is_watched_again() {
+    let root = tempfile::tempdir().unwrap();
+    let source = FileSource::new(vec![root.path().into()], Vec::new());
+    let files = source.read(&Files::default());
+    let mut watcher = Watcher::new().unwrap();
+    assert!(watcher.watch(&source, &files));
+    assert!(!watcher.watch(&source, &files));
+    // It may have the same inode as before, so only the event tells.
+    let removed = event(EventKind::Remove(RemoveKind::Folder), root.path().to_str().unwrap());
+    watcher.shared.is_relevant(&removed);
+    assert!(watcher.watch(&source, &files));
+    assert!(!watcher.watch(&source, &files));
 }
 
 #[tokio::test(start_paused = true)]

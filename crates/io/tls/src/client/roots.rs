@@ -24,10 +24,7 @@ pub(super) fn system() -> Result<Arc<Roots>, InvalidUpstreamTls> {
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         Arc::new(Roots { store, given: Vec::new() })
     });
-    match roots.store.is_empty() {
-        true => Err(InvalidUpstreamTls::NoSystemRoots),
-        false => Ok(roots.clone()),
-    }
+    if roots.store.is_empty() { Err(InvalidUpstreamTls::NoSystemRoots) } else { Ok(roots.clone()) }
 }
 
 impl Roots {

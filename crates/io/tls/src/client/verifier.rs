@@ -94,9 +94,10 @@ impl UpstreamVerifier {
                         .is_ok_and(|name| verify_server_name(parsed, &name).is_ok())
             }
         };
-        match self.expected.iter().any(fits) {
-            true => Ok(()),
-            false => Err(Error::InvalidCertificate(CertificateError::NotValidForName)),
+        if self.expected.iter().any(fits) {
+            Ok(())
+        } else {
+            Err(Error::InvalidCertificate(CertificateError::NotValidForName))
         }
     }
 }

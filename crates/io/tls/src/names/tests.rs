@@ -3,8 +3,8 @@ use super::*;
 #[track_caller]
 fn suite(name: &str, wanted: Option<&str>) {
     match (cipher_suite(name), wanted) {
-        (Known::Spoken(found), Some(wanted)) => assert_eq!(suite_name(found.suite()), wanted),
-        (Known::NotSpoken, None) => {}
+        (Lookup::Spoken(found), Some(wanted)) => assert_eq!(suite_name(found.suite()), wanted),
+        (Lookup::NotSpoken, None) => {}
         (found, wanted) => panic!("{name}: {found:?} instead of {wanted:?}"),
     }
 }
@@ -12,8 +12,8 @@ fn suite(name: &str, wanted: Option<&str>) {
 #[track_caller]
 fn kx(name: &str, wanted: Option<rustls::NamedGroup>) {
     match (group(name), wanted) {
-        (Known::Spoken(found), Some(wanted)) => assert_eq!(found.name(), wanted),
-        (Known::NotSpoken, None) => {}
+        (Lookup::Spoken(found), Some(wanted)) => assert_eq!(found.name(), wanted),
+        (Lookup::NotSpoken, None) => {}
         (found, wanted) => panic!("{name}: {found:?} instead of {wanted:?}"),
     }
 }
@@ -44,8 +44,8 @@ fn suites_by_iana_and_go_names() {
     ] {
         suite(name, None);
     }
-    assert!(matches!(cipher_suite("TLS_AES_128_GCM"), Known::Unknown));
-    assert!(matches!(cipher_suite("ECDHE-RSA-AES128-GCM-SHA256"), Known::Unknown));
+    assert!(matches!(cipher_suite("TLS_AES_128_GCM"), Lookup::Unknown));
+    assert!(matches!(cipher_suite("ECDHE-RSA-AES128-GCM-SHA256"), Lookup::Unknown));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn groups_by_iana_and_go_names() {
     kx("X25519MLKEM768", Some(NamedGroup::X25519MLKEM768));
     kx("SecP256r1MLKEM768", Some(NamedGroup::secp256r1MLKEM768));
     kx("CurveP521", None);
-    assert!(matches!(group("Curve25518"), Known::Unknown));
+    assert!(matches!(group("Curve25518"), Lookup::Unknown));
 }
 
 fn options(suites: &[&str], groups: &[&str]) -> TlsOptions {
@@ -103,7 +103,6 @@ fn what_cannot_be_honoured_is_said() {
     assert_eq!(errors(&wrong), wanted);
     assert_eq!(errors(&options(&[], &["CurveP521"])), [InvalidOptions::NoGroup]);
     let mut old = options(&["TLS_RSA_WITH_AES_128_CBC_SHA"], &[]);
-    assert_eq!(&*left_out(&old)[0], "TLS_RSA_WITH_AES_128_CBC_SHA");
     old.max_version = TlsVersion::Tls12;
     assert_eq!(errors(&old), [InvalidOptions::NoCipherSuite]);
     old.min_version = TlsVersion::Tls13;

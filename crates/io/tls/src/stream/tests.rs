@@ -5,6 +5,7 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use weft_model::backend::UpstreamProtocol;
 use weft_model::listener::{TlsOptions, TlsVersion};
+use weft_net::BufferPool;
 
 use super::*;
 use crate::fixtures::{self, Authority, pair, serve, upstream};
@@ -70,7 +71,11 @@ async fn both_versions_through_pipes_of_any_size() {
         for (buffered, len) in [(7, 1000), (100, 100_000), (20_000, 300_000), (1 << 20, 300_000)] {
             let (mut server, mut client) = sides.pair(buffered).await;
             exchange(&mut server, &mut client, len).await;
-            assert_eq!((server.pool().lent(), client.pool().lent()), (0, 0), "{version:?}");
+            assert_eq!(
+                (server.inbox.pool().lent(), client.inbox.pool().lent()),
+                (0, 0),
+                "{version:?}"
+            );
         }
     }
 }
@@ -266,7 +271,7 @@ async fn writing_goes_on_while_unread_records_wait() {
         let mut target = vec![0; 20_001];
         server.read_exact(&mut target).await.unwrap();
     }
-    assert_eq!((server.pool().lent(), client.pool().lent()), (0, 0));
+    assert_eq!((server.inbox.pool().lent(), client.inbox.pool().lent()), (0, 0));
 }
 
 #[tokio::test]

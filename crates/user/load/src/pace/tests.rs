@@ -16,6 +16,12 @@ fn slots_follow_the_rate_and_the_offset() {
 }
 
 #[test]
+fn a_deadline_out_of_range_never_comes() {
+    let pacer = Pacer::new(Instant::now(), Some(Duration::MAX), Some(1), None);
+    assert_eq!((pacer.deadline, pacer.missed()), (None, 0));
+}
+
+#[test]
 fn a_slot_not_started_before_the_deadline_is_missed() {
     let start = Instant::now();
     let pacer = Pacer::new(start, Some(Duration::from_secs(1)), None, Some(open(100.0, 0)));

@@ -44,13 +44,22 @@ fn senseless_options_are_refused_by_name() {
     };
     let set = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
     check(&|o| o.connections = 0, "invalid option connections: must be at least 1");
-    check(&|o| o.threads = 0, "invalid option threads: must be at least 1");
+    check(&|o| o.threads = 0, "invalid option threads: must be from 1 to 1,024");
+    check(&|o| o.threads = 1025, "invalid option threads: must be from 1 to 1,024");
     check(&|o| o.streams = 0, "invalid option streams: must be at least 1");
     check(&|o| o.method = "G T".to_owned(), "invalid method \"G T\"");
-    check(
-        &|o| o.rate_per_sec = Some(-1.0),
-        "invalid option rate: must be a positive number of requests per second",
-    );
+    for rate in [-1.0, 0.0, 1e-300, 1e300, f64::NAN, f64::INFINITY] {
+        check(
+            &|o| o.rate_per_sec = Some(rate),
+            "invalid option rate: must be from 0.001 to 1,000,000,000 requests per second",
+        );
+    }
+    for (connections, streams) in [(1_000_001, 1), (1_000, 1_001), (usize::MAX, 2)] {
+        check(
+            &|o| (o.connections, o.streams) = (connections, streams),
+            "invalid option connections: with all their streams must be at most 1,000,000",
+        );
+    }
     check(&|o| o.headers = set("a b", "c"), "invalid header \"a b\": the name is not a token");
     check(
         &|o| o.headers = set("a", "b\r\nc: d"),

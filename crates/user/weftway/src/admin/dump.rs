@@ -8,6 +8,7 @@ use weft_admin_api::config::{
     BackendView, CertificateView, ChoiceView, EndpointView, HealthCheckView, ListenerView,
     MirrorView, OriginView, ProblemView, ResourceView, RouteView, StepView, TargetView,
 };
+use weft_model::Snapshot;
 use weft_model::backend::{Backend, Endpoints, HealthCheck, Probe, UpstreamProtocol};
 use weft_model::listener::{Listener, Served, TlsTable};
 use weft_model::policy::{Step, StepKind};
@@ -26,7 +27,7 @@ pub(super) fn dump(config: &AdminConfig) -> ConfigDump {
         listeners: snapshot
             .listeners
             .iter()
-            .map(|listener| listener_view(listener, addresses))
+            .map(|listener| listener_view(listener, snapshot, addresses))
             .collect(),
         backends: snapshot.backends.values().map(|backend| backend_view(backend)).collect(),
         certificates: certificates(tables.map(|tls| &*tls.terminate)),
@@ -39,31 +40,33 @@ pub(super) fn dump(config: &AdminConfig) -> ConfigDump {
                 verdict: resource.verdict.to_string(),
             })
             .collect(),
-        problems: report.problems().into_iter().map(problem_view).collect(),
+        problems: report.problems().iter().map(problem_view).collect(),
     }
 }
 
 fn listener_view(
     listener: &Listener,
+    snapshot: &Snapshot,
     addresses: &BTreeMap<String, std::net::SocketAddr>,
 ) -> ListenerView {
+    let of = |served: &Served| routes(served, snapshot);
     ListenerView {
         id: listener.id.to_string(),
         wanted: listener.addr,
         bound: addresses.get(listener.id.as_str()).copied(),
-        plain: listener.plain.as_ref().map(routes).unwrap_or_default(),
-        tls: listener.tls.as_ref().map(|tls| routes(&tls.served)).unwrap_or_default(),
+        plain: listener.plain.as_ref().map(of).unwrap_or_default(),
+        tls: listener.tls.as_ref().map(|tls| of(&tls.served)).unwrap_or_default(),
     }
 }
 
 /// TCP routes, then HTTP routes, each with the greatest rank first.
-fn routes(served: &Served) -> Vec<RouteView> {
+fn routes(served: &Served, snapshot: &Snapshot) -> Vec<RouteView> {
     let tcp = served.tcp.iter().map(|route| {
         let view = RouteView {
             id: route.id.to_string(),
             protocol: "tcp".into(),
             rule: route.origin.rule.to_string(),
-            origin: origin_view(&route.origin),
+            origin: origin_view(&route.origin, snapshot.line(&route.id)),
             steps: Vec::new(),
             target: target_view(&route.target),
         };
@@ -74,7 +77,7 @@ fn routes(served: &Served) -> Vec<RouteView> {
             id: route.id.to_string(),
             protocol: "http".into(),
             rule: route.origin.rule.to_string(),
-            origin: origin_view(&route.origin),
+            origin: origin_view(&route.origin, snapshot.line(&route.id)),
             steps: steps(&route.steps),
             target: target_view(&route.target),
         };
@@ -85,11 +88,11 @@ fn routes(served: &Served) -> Vec<RouteView> {
     all.into_iter().map(|(_, _, view)| view).collect()
 }
 
-fn origin_view(origin: &Origin) -> OriginView {
+fn origin_view(origin: &Origin, line: u32) -> OriginView {
     OriginView {
         kind: origin.kind.to_string(),
         name: origin.name.to_string(),
-        place: place(&origin.file, origin.line, 0),
+        place: place(&origin.file, line, 0),
     }
 }
 

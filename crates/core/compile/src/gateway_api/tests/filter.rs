@@ -43,6 +43,41 @@ fn header_modifiers() {
     assert_eq!(step, StepKind::ResponseHeaders(expected));
 }
 
+#[test]
+fn headers_of_the_connection_cannot_be_modified() {
+    let names = [
+        "Host",
+        "Connection",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "TE",
+        "Trailer",
+        "Upgrade",
+        "HTTP2-Settings",
+    ];
+    let kinds = [
+        ("RequestHeaderModifier", "requestHeaderModifier"),
+        ("ResponseHeaderModifier", "responseHeaderModifier"),
+    ];
+    for name in names {
+        let bodies = [
+            format!("{{set: [{{name: {name}, value: a}}]}}"),
+            format!("{{add: [{{name: {name}, value: a}}]}}"),
+            format!("{{remove: [{name}]}}"),
+        ];
+        for ((kind, field), body) in
+            kinds.iter().flat_map(|kind| bodies.iter().map(move |body| (kind, body)))
+        {
+            let filter = format!("{{type: {kind}, {field}: {body}}}");
+            let world = world(&[&plain_gateway(), &with(&filter)]);
+            assert_reported(&world, &format!("the header `{name}` cannot be changed by a filter"));
+            assert_eq!(ask(&world, 80, "GET h/p"), "503", "{filter}");
+        }
+    }
+}
+
 /// HTTPRouteRedirect*, HTTPRoute303Redirect and its like
 #[test]
 fn redirects() {
@@ -263,7 +298,8 @@ fn timeouts_and_retries() {
     let retry = timeouts.retry.as_ref().unwrap();
     assert_eq!(retry.attempts, 3, "two after the first");
     assert_eq!(retry.statuses, [(500, 500), (503, 503)]);
-    assert_eq!(retry.initial_interval, Duration::from_millis(100));
+    assert_eq!(retry.interval_min, Duration::from_millis(100), "no wait is shorter");
+    assert_eq!(retry.initial_interval, Duration::from_millis(150));
     assert!(retry.on_network_error);
 }
 

@@ -32,7 +32,7 @@ http:
     let route = only_route(&world);
     assert_eq!(route.id.as_str(), "router/app@file");
     assert_eq!(
-        (&*route.origin.kind, &*route.origin.name, route.origin.line),
+        (&*route.origin.kind, &*route.origin.name, world.snapshot.line(&route.id)),
         ("Router", "app@file", 4)
     );
     assert_eq!(kinds(route).len(), 2);

@@ -84,6 +84,7 @@ fn retry_counts_all_tries() {
         StepKind::Retry(RetryPolicy {
             attempts: 2,
             initial_interval: Duration::from_millis(250),
+            interval_min: Duration::ZERO,
             timeout: None,
             statuses: vec![],
             body_bytes_max: 2 << 20,
@@ -97,6 +98,7 @@ fn retry_counts_all_tries() {
         StepKind::Retry(RetryPolicy {
             attempts: 4,
             initial_interval: Duration::ZERO,
+            interval_min: Duration::ZERO,
             timeout: Some(Duration::from_secs(3)),
             statuses: vec![(500, 503), (429, 429)],
             body_bytes_max: u64::MAX,
@@ -312,11 +314,14 @@ fn error_pages() {
 #[test]
 fn basic_auth_reads_users_from_a_secret() {
     let auth = object("Middleware", "m", "  basicAuth: {secret: users, removeHeader: true}\n");
-    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: users}\nstringData:\n  users: |\n    # people\n    ann:$apr1$salt$hash\n    bob:{SHA}AAAA\n";
+    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: users}\nstringData:\n  users: |\n    # people\n    ann:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/\n    bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
     let world = world(&format!("{auth}{secret}{}", with_middleware()));
     assert_eq!(problems(&world), [""; 0]);
     let expected = StepKind::BasicAuth(BasicAuth {
-        users: vec![("ann".into(), "$apr1$salt$hash".into()), ("bob".into(), "{SHA}AAAA".into())],
+        users: vec![
+            ("ann".into(), "$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/".into()),
+            ("bob".into(), "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=".into()),
+        ],
         realm: "traefik".into(),
         header: None,
         remove_header: true,
@@ -348,7 +353,14 @@ fn basic_auth_without_users_is_not_served_and_hashes_are_not_shown() {
         assert_eq!(refusal.reason, Reason::PolicyUnenforceable);
     };
     check("basicAuth: {secret: missing}", "secret `default/missing` is not found");
-    check("basicAuth: {users: ['ann:secrethash']}", "the hash of user `ann` is neither");
+    let cannot = "user `ann` cannot be checked: ";
+    let line = |hash: &str| format!("basicAuth: {{users: ['ann:{hash}']}}");
+    check(&line("secrethash"), &format!("{cannot}the password hash is not bcrypt"));
+    check(&line("$apr1$secrethash"), &format!("{cannot}the password hash is malformed"));
+    check(&line("$2y$05$secrethash"), &format!("{cannot}the password hash is malformed"));
+    check(&line("{SHA}secrethash"), &format!("{cannot}the password hash is malformed"));
+    let costly = format!("$2y$31${}", "a".repeat(53));
+    check(&line(&costly), &format!("{cannot}the bcrypt cost 31 is above 16"));
     check("basicAuth: {users: ['secrethash']}", "a user is not written as `name:hash`");
     check("basicAuth: {users: ['# none']}", "there is no user");
     check("basicAuth: {}", "no users");
@@ -438,4 +450,31 @@ fn what_is_harmless_and_not_supported_is_skipped() {
         assert!(problems(&world)[0].contains("warning"), "{:?}", problems(&world));
         assert_eq!(only_route(&world).steps.len(), 0);
     }
+}
+
+#[test]
+fn fields_that_frame_messages_are_not_set() {
+    let spec = "  headers:
+    customRequestHeaders: {X-A: b, Transfer-Encoding: chunked}
+    customResponseHeaders: {Connection: close, X-C: d}
+";
+    let world = world(&format!("{}{}", object("Middleware", "m", spec), with_middleware()));
+    let found = problems(&world);
+    let says = |field: &str, name: &str| {
+        let text = format!(
+            "warning: spec.headers.{field}.{name}: it has no effect: `{}` frames the message or \
+             belongs to the connection, and is the gateway's own [remove it]",
+            name.to_ascii_lowercase()
+        );
+        assert!(found.iter().any(|line| line.ends_with(&text)), "{text}: {found:?}");
+    };
+    says("customRequestHeaders", "Transfer-Encoding");
+    says("customResponseHeaders", "Connection");
+    assert_eq!(found.len(), 2, "{found:?}");
+    let edits = |kind: &StepKind| match kind {
+        StepKind::RequestHeaders(edits) | StepKind::ResponseHeaders(edits) => edits.set.len(),
+        _ => 0,
+    };
+    let route = only_route(&world);
+    assert_eq!(kinds(route).into_iter().map(edits).collect::<Vec<_>>(), [1, 1]);
 }

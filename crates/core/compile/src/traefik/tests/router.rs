@@ -1,8 +1,10 @@
 //! Routers: rules, priorities, entry points.
 
+use weft_model::outcome::Reason;
+use weft_model::policy::StepKind;
 use weft_model::route::{HostMatch, Matcher, PathMatch, Target};
 
-use super::{backend, object, only_route, problems, routes, side, world, world_with};
+use super::{backend, kinds, object, only_route, problems, routes, side, world, world_with};
 use crate::{EntryPoint, Verdict};
 
 #[test]
@@ -51,9 +53,83 @@ spec:
     assert_eq!(route.id.as_str(), "ingressroute/default/greeter-route/0");
     let origin = &route.origin;
     assert_eq!((&*origin.kind, &*origin.name), ("IngressRoute", "default/greeter-route"));
-    assert_eq!((&*origin.file, origin.line), ("t.yaml", 9));
+    assert_eq!((&*origin.file, world.snapshot.line(&route.id)), ("t.yaml", 9));
     assert_eq!(&*origin.rule, "PathPrefix(`/api/v1/hello`)");
     assert!(world.report.resources.iter().all(|entry| entry.verdict == Verdict::Accepted));
+}
+
+/// A route for all of `a.test`, and one with this rule and these fields.
+fn beside_a_wide_one(rule: &str, rest: &str) -> String {
+    let wide = object(
+        "IngressRoute",
+        "wide",
+        "  entryPoints: [web]\n  routes:\n  - match: Host(`a.test`)\n    services: [{name: greeter}]\n",
+    );
+    let broken = object(
+        "IngressRoute",
+        "broken",
+        &format!(
+            "  entryPoints: [web]\n  routes:\n  - match: {rule}\n    services: [{{name: other}}]\n{rest}"
+        ),
+    );
+    let guard = object("Middleware", "guard", "  ipAllowList: {sourceRange: [10.0.0.0/8]}\n");
+    let plain = object("Middleware", "plain", "  addPrefix: {prefix: /x}\n");
+    format!("{wide}{broken}{guard}{plain}")
+}
+
+const INVALID: &str =
+    "requests that it was meant for go to other routers that take them, or to none";
+
+#[test]
+fn a_broken_rule_whose_steps_protect_is_closed_as_far_as_it_can_be_read() {
+    let rule = "Host(`a.test`) && PathPrefix(`/admin`) && Headr(`x`, `y`)";
+    let world = world(&beside_a_wide_one(rule, "    middlewares: [{name: guard}]\n"));
+    let found = problems(&world);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().any(|line| line.contains(INVALID)), "{found:?}");
+    let closed = "not served (503): the rule cannot be read, and `middleware/default/guard` \
+                  protects what it takes: requests for a.test that the readable parts of the rule \
+                  take are refused [correct the rule]";
+    assert!(found.iter().any(|line| line.contains(closed)), "{found:?}");
+    let [first, second] = routes(&world) else { panic!("{:?}", routes(&world)) };
+    assert_eq!((&*first.origin.name, &*second.origin.name), ("default/broken", "default/wide"));
+    let part = weft_route::rule::parse_http("Host(`a.test`) && PathPrefix(`/admin`)").ok();
+    assert_eq!(Some(&first.matcher), part.as_ref());
+    let [StepKind::Refuse(refusal)] = kinds(first)[..] else { panic!("{first:?}") };
+    assert_eq!(refusal.reason, Reason::PolicyUnenforceable);
+    assert!(matches!(first.target, Target::Refuse(_)));
+    assert_eq!(world.snapshot.backends.len(), 1, "those of the other route only");
+}
+
+#[test]
+fn a_broken_rule_closes_nothing_that_it_does_not_protect() {
+    let check = |rule: &str, rest: &str, message: &str| {
+        let world = world(&beside_a_wide_one(rule, rest));
+        let found = problems(&world);
+        assert!(found.iter().all(|line| line.contains(": error: ")), "{found:?}");
+        assert!(found.iter().any(|line| line.contains(INVALID)), "{found:?}");
+        assert!(found.iter().any(|line| line.contains(message)), "{rule}: {found:?}");
+        assert_eq!(&*only_route(&world).origin.name, "default/wide", "{rule}");
+    };
+    let broken = "Host(`a.test`) && Headr(`x`, `y`)";
+    check(broken, "", INVALID);
+    check(broken, "    middlewares: [{name: plain}]\n", INVALID);
+    // What is not known to be its own stays open, and that is said.
+    let guarded = "    middlewares: [{name: guard}]\n";
+    let open = "the rule cannot be read, and names no host to close: other routers may take its \
+                requests, and serve them without `middleware/default/guard` [correct the rule]";
+    check("PathPrefix(`/admin`) && Headr(`x`, `y`)", guarded, open);
+    check("Hst(`a.test`)", guarded, open);
+    check("Host(`a.test`) && Headr(`x`, `y`) || Host(`b.test`)", guarded, open);
+}
+
+#[test]
+fn a_broken_rule_with_a_middleware_that_is_missing_is_closed() {
+    let rule = "Host(`a.test`) && Headr(`x`, `y`)";
+    let world = world(&beside_a_wide_one(rule, "    middlewares: [{name: nobody}]\n"));
+    let [first, _] = routes(&world) else { panic!("{:?}", routes(&world)) };
+    assert_eq!(&*first.origin.name, "default/broken");
+    assert!(matches!(kinds(first)[..], [StepKind::Refuse(_)]));
 }
 
 #[test]

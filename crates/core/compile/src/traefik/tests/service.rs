@@ -7,7 +7,7 @@ use weft_model::backend::{
 };
 use weft_model::outcome::Reason;
 use weft_model::route::{Route, Target};
-use weft_resilience::settings::PickerKind;
+use weft_resilience::settings::{BudgetSettings, PickerKind};
 
 use super::{backend, object, only_route, options, problems, world, world_with};
 use crate::World;
@@ -87,11 +87,131 @@ fn settings_make_another_backend() {
     };
     assert_eq!(check.probe, probe);
     let cookie = backend.sticky.as_ref().expect("a cookie");
-    // An underscore and five digits of the SHA-1 of `default-greeter-8080`.
-    assert_eq!(cookie.name.len(), 6);
-    assert!(cookie.name.starts_with('_'));
+    // Traefik's name for that of its service, `default-greeter-8080@kubernetescrd`.
+    assert_eq!(&*cookie.name, "_a5424");
     assert_eq!((&*cookie.path, &*cookie.same_site, cookie.max_age_secs), ("/", "lax", 60));
     assert!(cookie.http_only && !cookie.secure);
+}
+
+#[test]
+fn health_checks_that_cannot_be_made_are_reported() {
+    let check = |written: &str, path: &str, message: &str, fix: &str| {
+        let services =
+            format!("[{{name: greeter, port: 8080, healthCheck: {{{written}, interval: 5s}}}}]");
+        let world = with_services(&services, "");
+        let found = problems(&world);
+        let path = format!("error: spec.routes[0].services[0].healthCheck.{path}: ");
+        let message = format!("{path}{message}; servers are not checked, and all of them count as");
+        let is_it = |line: &String| line.contains(&message) && line.ends_with(&format!("[{fix}]"));
+        assert!(found.len() == 1 && is_it(&found[0]), "{written}: {found:?}");
+        assert!(found[0].starts_with("t.yaml:9:"), "{found:?}");
+        assert_eq!(backend(&world, target(&world)).health_check, None);
+    };
+    let fix = "write a path such as /health, without scheme and host";
+    let path = "`http://h/up` is not a path: it is a whole URL";
+    check("path: 'http://h/up'", "path", path, fix);
+    check(
+        "path: '/a%zz'",
+        "path",
+        "`/a%zz` is not a path: an escape in the path is malformed",
+        fix,
+    );
+    let method = "`GE T` is not a method";
+    check("method: 'GE T'", "method", method, "write a method such as GET or HEAD");
+    let services = "[{name: greeter, port: 8080, healthCheck: {hostname: 'a b', path: up}}]";
+    let found = problems(&with_services(services, ""));
+    assert!(found[0].contains("healthCheck.hostname: `a b` is not a host: "), "{found:?}");
+    check(
+        "headers: {'X Y': v}",
+        "headers.X Y",
+        "`X Y` is not the name of a header",
+        "correct it or remove it",
+    );
+    check(
+        "headers: {Host: h}",
+        "headers.Host",
+        "`Host` cannot be set among the headers",
+        "set `hostname` instead",
+    );
+    check(
+        "headers: {Connection: close}",
+        "headers.Connection",
+        "`Connection` frames the message or belongs to the connection",
+        "remove it",
+    );
+    check(
+        "headers: {X-A: \"a\\nb\"}",
+        "headers.X-A",
+        "the value of `X-A` holds control characters",
+        "correct it or remove it",
+    );
+}
+
+#[test]
+fn a_health_check_is_made_as_written() {
+    let world = clean(
+        "[{name: greeter, port: 8080, healthCheck: {path: 'up?deep=1', method: HEAD, \
+          hostname: 'h.test:81'}}]",
+        "",
+    );
+    let check = backend(&world, target(&world)).health_check.clone().expect("it is there");
+    let Probe::Http { path, method, host, .. } = &check.probe else { panic!("{check:?}") };
+    assert_eq!((&**path, &**method, host.as_deref()), ("up?deep=1", "HEAD", Some("h.test:81")));
+}
+
+#[test]
+fn slow_start_is_the_services_own_or_the_options() {
+    let mut options = options();
+    options.slow_start = Duration::from_secs(7);
+    let text = documents("[{name: greeter, port: 8080}]", "");
+    let greeter = "metadata: {name: greeter, namespace: default}";
+    let with = |annotation: &str| {
+        let annotated = format!(
+            "metadata: {{name: greeter, namespace: default, annotations: {{{annotation}}}}}"
+        );
+        let services = super::services().replacen(greeter, &annotated, 1);
+        let files = [("services.yaml", services), ("t.yaml", text.clone())];
+        crate::compile(&weft_resources::load(&files), &options, None)
+    };
+    let check = |annotation: &str, secs: u64| {
+        let world = with(annotation);
+        assert_eq!(problems(&world), [""; 0], "{annotation}");
+        let found = backend(&world, target(&world)).slow_start;
+        assert_eq!(found, Duration::from_secs(secs), "{annotation}");
+    };
+    check("", 7);
+    check("weftway.io/slow-start: 30s", 30);
+    check("weftway.io/slow-start: 0s", 0);
+    check("weftway.io/slow-start: '45'", 45);
+    let world = with("weftway.io/slow-start: soon");
+    assert_eq!(
+        problems(&world),
+        ["services.yaml:3:84: error: metadata.annotations.weftway.io/slow-start: `soon` is not a \
+          duration; new endpoints get the share that --slow-start gives them [write a duration \
+          such as 30s, or 0s for none]"]
+    );
+    assert_eq!(backend(&world, target(&world)).slow_start, Duration::from_secs(7));
+    let world = with("weftway.io/slowstart: 30s");
+    assert_eq!(
+        problems(&world),
+        [
+            "services.yaml:3:61: warning: metadata.annotations.weftway.io/slowstart: it is not known \
+          and has no effect [did you mean `weftway.io/slow-start`?]"
+        ]
+    );
+}
+
+#[test]
+fn retries_are_bounded_as_the_options_say() {
+    let text = documents("[{name: greeter, port: 8080}]", "");
+    let budget = |options: &crate::Options| {
+        let world = world_with(&text, options);
+        backend(&world, target(&world)).retry_budget
+    };
+    let mut options = options();
+    assert_eq!(budget(&options), Some(BudgetSettings::DEFAULT));
+    options.retry_budget = None;
+    assert_eq!(budget(&options), None);
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl Bench {
     }
 
     fn entry(&self) -> Arc<SharedEndpoint> {
-        self.shared.endpoint(&BackendId::new("shop"), self.addr, self.now)
+        self.shared.endpoint(&BackendId::new("shop"), self.addr, None)
     }
 
     fn due(&mut self) -> Due {

@@ -1,0 +1,289 @@
+//! The mesh as its proxies know it.
+//!
+//! Three kinds of things are told apart by how they travel: the [`Index`] is known to every proxy
+//! at all times; a [`Service`] to the proxies that have dialled it; a [`Workload`] to the proxy
+//! beside it. `compile` makes all of them, `format/wire` carries them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use weft_resilience::settings::{OutlierSettings, PickerKind};
+
+use crate::Generation;
+use crate::id::{ServiceName, WorkloadName};
+use crate::identity::Identity;
+use crate::policy::Refusal;
+
+/// The port on which proxies take each other's connections.
+pub const MESH_PORT: u16 = 15008;
+
+/// The whole mesh, one generation of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Mesh {
+    /// Its generation.
+    pub generation: Generation,
+    /// Every service, in short.
+    pub index: Index,
+    /// Every service, in full.
+    pub services: BTreeMap<ServiceName, Arc<Service>>,
+    /// Every workload that has a proxy.
+    pub workloads: BTreeMap<WorkloadName, Arc<Workload>>,
+}
+
+/// What every proxy knows of every service.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Index {
+    /// By name.
+    pub entries: BTreeMap<ServiceName, Arc<IndexEntry>>,
+}
+
+/// What every proxy knows of one service: enough to resolve its name, to see that an address is
+/// its, and to ask for the rest. About 100 bytes, so that the mesh may be large.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// Its name.
+    pub name: ServiceName,
+    /// Its virtual addresses; empty for a headless service.
+    pub addrs: Box<[IpAddr]>,
+    /// Its ports.
+    pub ports: Box<[ServicePort]>,
+    /// Where its endpoints run.
+    pub location: Location,
+}
+
+/// A port of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// The number that callers dial.
+    pub number: u16,
+    /// Its name, perhaps empty.
+    pub name: Box<str>,
+    /// What is spoken on it.
+    pub protocol: Protocol,
+}
+
+/// Where the endpoints of a service run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Location {
+    /// Beside proxies of the mesh, most of them.
+    Mesh,
+    /// Elsewhere; they are never spoken to with the mesh's identity.
+    External,
+}
+
+/// What is spoken on a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Protocol {
+    /// Nobody has said; the first bytes of either side tell.
+    #[default]
+    Detect,
+    /// HTTP/1.1, or HTTP/2 with prior knowledge as the client chooses.
+    Http,
+    /// HTTP/2 only, gRPC included.
+    Http2,
+    /// TLS that is the application's own and passes untouched.
+    Tls,
+    /// Anything; bytes are passed on both ways, whoever begins.
+    Tcp,
+}
+
+/// A service in full.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    /// What everybody knows of it.
+    pub entry: Arc<IndexEntry>,
+    /// Where it runs.
+    pub endpoints: ServiceEndpoints,
+    /// How it is called unless a route says otherwise.
+    pub defaults: ServiceDefaults,
+}
+
+/// Where a service runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ServiceEndpoints {
+    /// Known addresses.
+    Known(Arc<[MeshEndpoint]>),
+    /// The answers of DNS for this name; each service port leads to the port beside it.
+    Dns {
+        /// Host name.
+        name: Box<str>,
+        /// Service port and port of the addresses.
+        ports: Box<[(u16, u16)]>,
+    },
+    /// The address that the caller has dialled (ServiceEntry with resolution NONE).
+    Dialled,
+}
+
+/// How a service is called unless a route says otherwise.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceDefaults {
+    /// How an endpoint is chosen.
+    pub picker: PickerKind,
+    /// Sets endpoints aside that refuse connections.
+    pub outlier: Option<OutlierSettings>,
+    /// Time to establish a connection.
+    pub connect_timeout: Duration,
+}
+
+/// One place where a service runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeshEndpoint {
+    /// The workload, for logs and metrics.
+    pub workload: WorkloadName,
+    /// Its address.
+    pub ip: IpAddr,
+    /// Service port and port of the workload.
+    pub ports: Arc<[(u16, u16)]>,
+    /// Share among its siblings, at least 1.
+    pub weight: u32,
+    /// Zone it runs in.
+    pub zone: Option<Box<str>>,
+    /// Its own name below the service's, such as `db-0` of a StatefulSet.
+    pub hostname: Option<Box<str>>,
+    /// How it is reached.
+    pub transport: Transport,
+}
+
+/// How an endpoint is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// As it is: it has no proxy, or its policy forbids mutual TLS.
+    Plain,
+    /// Through its proxy, with mutual TLS.
+    Mesh(Peer),
+}
+
+/// The proxy beside an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Peer {
+    /// Where it takes connections of the mesh, port 15008 as a rule.
+    pub addr: SocketAddr,
+    /// Who it has to prove to be.
+    pub identity: Identity,
+}
+
+/// What a proxy knows of the workload beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workload {
+    /// Its name.
+    pub name: WorkloadName,
+    /// Who it is.
+    pub identity: Identity,
+    /// Its addresses; connections to them on a captured port are its own.
+    pub addrs: Box<[IpAddr]>,
+    /// The ports that something is known of.
+    pub ports: Box<[WorkloadPort]>,
+    /// Mutual TLS on all other ports.
+    pub mtls: Mtls,
+    /// Why nobody may call it: a document that protects it asks for what this version cannot do.
+    pub closed: Option<Refusal>,
+    /// What becomes of calls to what the mesh does not know.
+    pub unknown: UnknownDestinations,
+}
+
+/// A port of a workload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkloadPort {
+    /// Its number.
+    pub number: u16,
+    /// What is spoken on it.
+    pub protocol: Protocol,
+    /// Mutual TLS on it.
+    pub mtls: Mtls,
+    /// Why nobody may call it.
+    pub closed: Option<Refusal>,
+}
+
+/// Whether callers have to prove who they are, in the terms of PeerAuthentication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Mtls {
+    /// Plain connections are taken, and callers with a proxy use mutual TLS.
+    #[default]
+    Permissive,
+    /// Plain connections are refused.
+    Strict,
+    /// Callers use plain connections.
+    Disable,
+}
+
+/// What becomes of calls to what the mesh does not know, in the terms of Istio's
+/// `outboundTrafficPolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum UnknownDestinations {
+    /// They pass (`ALLOW_ANY`).
+    #[default]
+    Allow,
+    /// They are refused (`REGISTRY_ONLY`).
+    Refuse,
+}
+
+// === impl Index ===
+
+impl Index {
+    /// The service of that virtual address and port.
+    pub fn by_addr(&self, addr: SocketAddr) -> Option<&Arc<IndexEntry>> {
+        self.entries.values().find(|entry| entry.takes(addr))
+    }
+}
+
+// === impl IndexEntry ===
+
+impl IndexEntry {
+    /// The port of that number.
+    pub fn port(&self, number: u16) -> Option<&ServicePort> {
+        self.ports.iter().find(|port| port.number == number)
+    }
+
+    /// Whether a connection to `addr` is meant for this service.
+    pub fn takes(&self, addr: SocketAddr) -> bool {
+        self.addrs.contains(&addr.ip()) && self.port(addr.port()).is_some()
+    }
+}
+
+// === impl ServiceDefaults ===
+
+impl ServiceDefaults {
+    /// Least request of two; endpoints to which five connections in a row failed are set aside for
+    /// 5 s and more, but never more than half of them; 5 s to connect.
+    pub const DEFAULT: Self = Self {
+        picker: PickerKind::LeastRequest,
+        outlier: Some(OutlierSettings {
+            failures: 5,
+            window: Duration::from_secs(60),
+            ejection: Duration::from_secs(5),
+            ejection_max: Duration::from_secs(60),
+            ejected_ratio_max: 0.5,
+            on_server_error: false,
+            consecutive: true,
+        }),
+        connect_timeout: Duration::from_secs(5),
+    };
+}
+
+// === impl MeshEndpoint ===
+
+impl MeshEndpoint {
+    /// Where a connection to that port of the service goes.
+    pub fn addr(&self, service_port: u16) -> Option<SocketAddr> {
+        let port = self.ports.iter().find(|(number, _)| *number == service_port)?.1;
+        Some(SocketAddr::new(self.ip, port))
+    }
+}
+
+// === impl Workload ===
+
+impl Workload {
+    /// What is known of a port, or what holds for all others.
+    pub fn port(&self, number: u16) -> WorkloadPort {
+        self.ports.iter().find(|port| port.number == number).cloned().unwrap_or_else(|| {
+            WorkloadPort {
+                number,
+                protocol: Protocol::Detect,
+                mtls: self.mtls,
+                closed: self.closed.clone(),
+            }
+        })
+    }
+}

@@ -1,0 +1,125 @@
+//! What a proxy keeps on disk, so that it can start without a control plane.
+//!
+//! The bytes are a list of the same messages that the wire carries, behind a line that names the
+//! format and a checksum: a file that was cut short or changed is found out, and then as good as
+//! none.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use weft_model::Generation;
+use weft_model::id::ServiceName;
+use weft_wire::discovery::{Any, DeltaDiscoveryResponse, Resource};
+use weft_wire::{decode, encode, resource};
+use xxhash_rust::xxh64::xxh64;
+
+use crate::state::{State, Versioned};
+
+const MAGIC: &[u8] = b"weftway state 1\n";
+
+/// A saved state cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidState {
+    /// It was not written by this product, or by another version of it.
+    #[error("it is not a saved state that this version knows")]
+    Format,
+    /// It was cut short, or changed.
+    #[error("it is damaged: the checksum does not fit")]
+    Damaged,
+    /// One of its resources cannot be read.
+    #[error("`{name}` in it cannot be read")]
+    Resource {
+        /// The resource.
+        name: String,
+    },
+}
+
+/// The messages of a file.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+struct Saved {
+    #[prost(message, repeated, tag = "1")]
+    parts: Vec<DeltaDiscoveryResponse>,
+}
+
+/// The bytes to keep.
+pub fn save(state: &State) -> Vec<u8> {
+    let part = |type_url: &str, resources| DeltaDiscoveryResponse {
+        type_url: type_url.into(),
+        system_version_info: state.generation.to_string(),
+        resources,
+        ..Default::default()
+    };
+    let resource = |type_url: &str, name: &str, version: &str, bytes: Vec<u8>| Resource {
+        name: name.into(),
+        version: version.into(),
+        resource: Some(Any { type_url: type_url.into(), value: bytes.into() }),
+    };
+    let index = state.index.iter().map(|(name, has)| {
+        let bytes = encode::index_entry(&has.value);
+        resource(resource::INDEX_ENTRY, name.as_str(), &has.version, bytes)
+    });
+    let services = state.services.iter().map(|(name, has)| {
+        let bytes = encode::service(&has.value);
+        resource(resource::SERVICE, name.as_str(), &has.version, bytes)
+    });
+    let workload = state.workload.iter().map(|has| {
+        let bytes = encode::workload(&has.value);
+        resource(resource::WORKLOAD, has.value.name.as_str(), &has.version, bytes)
+    });
+    let saved = Saved {
+        parts: vec![
+            part(resource::INDEX_ENTRY, index.collect()),
+            part(resource::SERVICE, services.collect()),
+            part(resource::WORKLOAD, workload.collect()),
+        ],
+    };
+    let body = saved.encode_to_vec();
+    [MAGIC, &xxh64(&body, 0).to_be_bytes(), &body].concat()
+}
+
+/// What was kept.
+///
+/// # Errors
+///
+/// When the bytes are not what [`save`] gave.
+pub fn load(bytes: &[u8]) -> Result<State, InvalidState> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or(InvalidState::Format)?;
+    let (sum, body) = rest.split_first_chunk::<8>().ok_or(InvalidState::Damaged)?;
+    if u64::from_be_bytes(*sum) != xxh64(body, 0) {
+        return Err(InvalidState::Damaged);
+    }
+    let saved = Saved::decode(body).map_err(|_| InvalidState::Format)?;
+    let mut state = State::default();
+    for part in saved.parts {
+        state.generation = Generation(part.system_version_info.parse().unwrap_or_default());
+        for resource in part.resources {
+            let invalid = || InvalidState::Resource { name: resource.name.clone() };
+            put(&mut state, &part.type_url, &resource).ok_or_else(invalid)?;
+        }
+    }
+    Ok(state)
+}
+
+fn put(state: &mut State, type_url: &str, saved: &Resource) -> Option<()> {
+    let Resource { name, version, resource: any } = saved;
+    let bytes = &any.as_ref()?.value;
+    let version = version.as_str().into();
+    match type_url {
+        resource::INDEX_ENTRY => {
+            let value = Arc::new(decode::index_entry(name, bytes).ok()?);
+            let name = ServiceName::new(name.as_str());
+            Arc::make_mut(&mut state.index).insert(name, Versioned { version, value });
+        }
+        resource::SERVICE => {
+            let value = Arc::new(decode::service(name, bytes).ok()?);
+            let name = ServiceName::new(name.as_str());
+            Arc::make_mut(&mut state.services).insert(name, Versioned { version, value });
+        }
+        resource::WORKLOAD => {
+            let value = Arc::new(decode::workload(name, bytes).ok()?);
+            state.workload = Some(Versioned { version, value });
+        }
+        _ => {}
+    }
+    Some(())
+}

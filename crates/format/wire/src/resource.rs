@@ -1,0 +1,206 @@
+//! The mesh's resources as messages.
+//!
+//! The enums of the model travel as numbers that are fixed here; 0 is always the default, so that it
+//! costs no byte.
+
+/// Type of [`IndexEntry`].
+pub const INDEX_ENTRY: &str = "type.googleapis.com/weftway.wire.v1.IndexEntry";
+
+/// Type of [`Service`].
+pub const SERVICE: &str = "type.googleapis.com/weftway.wire.v1.Service";
+
+/// Type of [`Workload`].
+pub const WORKLOAD: &str = "type.googleapis.com/weftway.wire.v1.Workload";
+
+/// What every proxy knows of one service; its name is the resource's.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct IndexEntry {
+    /// Virtual addresses, 4 or 16 bytes each.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub addrs: Vec<Vec<u8>>,
+    /// Ports.
+    #[prost(message, repeated, tag = "2")]
+    pub ports: Vec<ServicePort>,
+    /// 0 in the mesh, 1 elsewhere.
+    #[prost(uint32, tag = "3")]
+    pub location: u32,
+}
+
+/// A port of a service.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ServicePort {
+    /// Number.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// Name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// 0 detect, 1 HTTP, 2 HTTP/2, 3 TLS, 4 TCP.
+    #[prost(uint32, tag = "3")]
+    pub protocol: u32,
+}
+
+/// A service in full; its name is the resource's.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Service {
+    /// What everybody knows of it.
+    #[prost(message, optional, tag = "1")]
+    pub entry: Option<IndexEntry>,
+    /// Its endpoints, if they are known.
+    #[prost(message, repeated, tag = "2")]
+    pub endpoints: Vec<Endpoint>,
+    /// The name to resolve, if they are not.
+    #[prost(string, tag = "3")]
+    pub dns_name: String,
+    /// Ports of the resolved addresses.
+    #[prost(message, repeated, tag = "4")]
+    pub dns_ports: Vec<PortPair>,
+    /// Where endpoints come from: 0 known, 1 DNS, 2 the address that was dialled.
+    #[prost(uint32, tag = "5")]
+    pub resolution: u32,
+    /// How it is called.
+    #[prost(message, optional, tag = "6")]
+    pub defaults: Option<Defaults>,
+}
+
+/// A port of a service, and the port of an endpoint that stands for it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct PortPair {
+    /// The service's.
+    #[prost(uint32, tag = "1")]
+    pub service: u32,
+    /// The endpoint's.
+    #[prost(uint32, tag = "2")]
+    pub endpoint: u32,
+}
+
+/// One place where a service runs.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Endpoint {
+    /// The workload.
+    #[prost(string, tag = "1")]
+    pub workload: String,
+    /// Address, 4 or 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub ip: Vec<u8>,
+    /// Ports.
+    #[prost(message, repeated, tag = "3")]
+    pub ports: Vec<PortPair>,
+    /// Share among its siblings; 0 stands for 1.
+    #[prost(uint32, tag = "4")]
+    pub weight: u32,
+    /// Zone, empty when unknown.
+    #[prost(string, tag = "5")]
+    pub zone: String,
+    /// Own name below the service's, empty without one.
+    #[prost(string, tag = "6")]
+    pub hostname: String,
+    /// The proxy beside it, if it has one.
+    #[prost(message, optional, tag = "7")]
+    pub peer: Option<Peer>,
+}
+
+/// The proxy beside an endpoint.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Peer {
+    /// Who it has to prove to be.
+    #[prost(string, tag = "1")]
+    pub identity: String,
+    /// Its address where that is not the endpoint's.
+    #[prost(bytes = "vec", tag = "2")]
+    pub ip: Vec<u8>,
+    /// Its port; 0 stands for 15008.
+    #[prost(uint32, tag = "3")]
+    pub port: u32,
+}
+
+/// How a service is called unless a route says otherwise.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Defaults {
+    /// 0 least request, 1 round robin, 2 peak EWMA, 3 rendezvous.
+    #[prost(uint32, tag = "1")]
+    pub picker: u32,
+    /// Time to connect, milliseconds.
+    #[prost(uint64, tag = "2")]
+    pub connect_timeout_ms: u64,
+    /// Sets failing endpoints aside.
+    #[prost(message, optional, tag = "3")]
+    pub outlier: Option<Outlier>,
+}
+
+/// When an endpoint is set aside.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Outlier {
+    /// Failures that eject.
+    #[prost(uint32, tag = "1")]
+    pub failures: u32,
+    /// Within so many milliseconds.
+    #[prost(uint64, tag = "2")]
+    pub window_ms: u64,
+    /// For so many milliseconds at first.
+    #[prost(uint64, tag = "3")]
+    pub ejection_ms: u64,
+    /// And never for more than so many.
+    #[prost(uint64, tag = "4")]
+    pub ejection_max_ms: u64,
+    /// Share of endpoints that may be set aside at one time, 0 to 1.
+    #[prost(double, tag = "5")]
+    pub ejected_ratio_max: f64,
+    /// Whether 5xx answers count.
+    #[prost(bool, tag = "6")]
+    pub on_server_error: bool,
+    /// Whether a success forgets earlier failures.
+    #[prost(bool, tag = "7")]
+    pub consecutive: bool,
+}
+
+/// What a proxy knows of the workload beside it; its name is the resource's.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Workload {
+    /// Who it is.
+    #[prost(string, tag = "1")]
+    pub identity: String,
+    /// Its addresses.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub addrs: Vec<Vec<u8>>,
+    /// Ports of which something is known.
+    #[prost(message, repeated, tag = "3")]
+    pub ports: Vec<WorkloadPort>,
+    /// Mutual TLS on all other ports: 0 permissive, 1 strict, 2 disable.
+    #[prost(uint32, tag = "4")]
+    pub mtls: u32,
+    /// Why nobody may call it.
+    #[prost(message, optional, tag = "5")]
+    pub closed: Option<Refusal>,
+    /// Calls to what the mesh does not know: 0 pass, 1 are refused.
+    #[prost(uint32, tag = "6")]
+    pub unknown: u32,
+}
+
+/// A port of a workload.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct WorkloadPort {
+    /// Number.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// As in [`ServicePort`].
+    #[prost(uint32, tag = "2")]
+    pub protocol: u32,
+    /// As in [`Workload`].
+    #[prost(uint32, tag = "3")]
+    pub mtls: u32,
+    /// Why nobody may call it.
+    #[prost(message, optional, tag = "4")]
+    pub closed: Option<Refusal>,
+}
+
+/// Why nobody may call something.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Refusal {
+    /// The label of the reason.
+    #[prost(string, tag = "1")]
+    pub reason: String,
+    /// For the log.
+    #[prost(string, tag = "2")]
+    pub detail: String,
+}
