@@ -121,6 +121,14 @@ impl Published {
         self.kinds[kind as usize].by_name.get(name).map(|(_, encoded)| encoded)
     }
 
+    /// The workload of that name.
+    pub fn workload(&self, name: &str) -> Option<&Workload> {
+        match self.kinds[Kind::Workload as usize].by_name.get(name) {
+            Some((Source::Workload(workload), _)) => Some(workload),
+            _ => None,
+        }
+    }
+
     /// Every name of a kind.
     pub fn names(&self, kind: Kind) -> impl Iterator<Item = &Arc<str>> {
         self.kinds[kind as usize].by_name.keys()

@@ -17,6 +17,9 @@ const RESPONSE_BYTES_MAX: usize = 1 << 20;
 /// Names that one proxy may be subscribed to.
 const SUBSCRIBED_MAX: usize = 100_000;
 
+/// Resources of one kind that one proxy may say it has.
+const HAS_MAX: usize = 200_000;
+
 /// Rejections that are remembered of one proxy, for people.
 const REJECTED_MAX: usize = 100;
 
@@ -82,6 +85,9 @@ pub enum ProtocolError {
     /// It wants more services than there can be.
     #[error("a proxy may ask for {SUBSCRIBED_MAX} services at most")]
     TooMany,
+    /// It says to have more than there can be.
+    #[error("a proxy may have {HAS_MAX} resources of a kind at most")]
+    HasTooMany,
     /// A version is not one of ours.
     #[error("`{0}` is no version")]
     ResourceVersion(String),
@@ -128,6 +134,9 @@ impl Session {
                 .map_err(|_| ProtocolError::ResourceVersion(version.clone()))?;
             self.has[kind as usize].insert(name.as_str().into(), version);
         }
+        if self.has[kind as usize].len() > HAS_MAX {
+            return Err(ProtocolError::HasTooMany);
+        }
         for name in &request.resource_names_subscribe {
             self.subscribe(kind, name)?;
         }
@@ -145,7 +154,10 @@ impl Session {
                 self.rejected.insert(key, refused.reason);
             }
         }
-        self.in_force = self.in_force.max(Generation(request.generation));
+        // Not all messages say it. A lesser one comes from a proxy that knew an earlier control plane.
+        if request.generation != 0 {
+            self.in_force = Generation(request.generation);
+        }
         Ok(())
     }
 

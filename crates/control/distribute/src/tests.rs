@@ -16,6 +16,7 @@ fn entry(name: &str, port: u16) -> Arc<IndexEntry> {
     Arc::new(IndexEntry {
         name: ServiceName::new(name),
         addrs: ["10.78.0.1".parse().unwrap()].into(),
+        endpoint_addrs: [].into(),
         ports: [ServicePort { number: port, name: "http".into(), protocol: Default::default() }]
             .into(),
         location: Location::Mesh,

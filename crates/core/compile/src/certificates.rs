@@ -9,11 +9,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use weft_model::listener::Certificate;
-use weft_resources::Resource;
 use weft_resources::kubernetes::Secret;
+use weft_resources::{Key, Resource};
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::remark::Fix;
 
 /// Certificates by where they came from, kept while that stays the same.
 #[derive(Debug, Default)]
@@ -38,10 +40,20 @@ pub(crate) struct Known {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidCertificate {
     /// The Secret does not exist.
-    #[error("secret `{name}` is not found")]
+    #[error("secret `{namespace}/{name}` is not found")]
     NoSecret {
+        /// Namespace.
+        namespace: Box<str>,
+        /// Name.
+        name: Box<str>,
+    },
+    /// The Secret is written and cannot be read.
+    #[error("secret `{name}` ({place}) is rejected")]
+    Rejected {
         /// Namespace and name.
         name: String,
+        /// File and line.
+        place: String,
     },
     /// The Secret lacks one of its two values.
     #[error("secret `{name}` has no `{value}`")]
@@ -71,6 +83,23 @@ pub(crate) enum InvalidCertificate {
         /// Where it came from.
         origin: String,
     },
+}
+
+// === impl InvalidCertificate ===
+
+impl InvalidCertificate {
+    /// What the user may do.
+    pub(crate) fn fix(&self) -> Option<Fix> {
+        Some(match self {
+            Self::NoSecret { namespace, name } => {
+                Fix::Find(Key::new("", "Secret", namespace.clone(), name.clone()))
+            }
+            Self::Rejected { .. } => "correct what is said about it".into(),
+            Self::NoValue { .. } => "give it both `tls.crt` and `tls.key`, PEM".into(),
+            Self::Mismatch { .. } => "give the key that the certificate was made for".into(),
+            Self::Chain { .. } | Self::Key { .. } => return None,
+        })
+    }
 }
 
 // === impl Store ===

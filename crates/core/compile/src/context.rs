@@ -8,7 +8,7 @@ use weft_model::backend::Backend;
 use weft_model::id::{BackendId, RouteId};
 use weft_model::listener::Certificate;
 use weft_resources::kubernetes::service::PortRef;
-use weft_resources::set::Index;
+use weft_resources::set::{Index, Item};
 use weft_resources::{Key, Kind, Pos, Problem, Resource};
 
 use crate::certificates::{self, InvalidCertificate};
@@ -70,6 +70,8 @@ pub(crate) struct Output {
     pub(crate) lines: HashMap<RouteId, u32>,
     /// What to say about resources that were decoded well. Places are those in the resource.
     pub(crate) problems: HashMap<Key, Vec<Problem>>,
+    /// What else is wrong with documents that are rejected, by the address of their item.
+    pub(crate) draft_problems: HashMap<*const Item, Vec<Problem>>,
     /// What to say about the command line.
     pub(crate) general: Vec<Problem>,
     /// Verdicts that do not follow from the problems.
@@ -131,7 +133,15 @@ fn secret_certificate(
 ) -> Result<Arc<Certificate>, InvalidCertificate> {
     match resource.map(|resource| (resource, &resource.body)) {
         Some((resource, Kind::Secret(body))) => context.certificates.of_secret(resource, body),
-        _ => Err(InvalidCertificate::NoSecret { name: format!("{namespace}/{secret}") }),
+        _ => Err(match context.rejected.get(&Key::new("", "Secret", namespace, secret)) {
+            Some((file, line)) => InvalidCertificate::Rejected {
+                name: format!("{namespace}/{secret}"),
+                place: format!("{file}:{line}"),
+            },
+            None => {
+                InvalidCertificate::NoSecret { namespace: namespace.into(), name: secret.into() }
+            }
+        }),
     }
 }
 

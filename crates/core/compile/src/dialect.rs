@@ -8,3 +8,12 @@ pub(crate) const GATEWAY_API: u8 = 6;
 pub(crate) const TRAEFIK: u8 = 2;
 /// Kubernetes Ingress.
 pub(crate) const INGRESS: u8 = 1;
+
+/// What users call a dialect.
+pub(crate) fn words(dialect: u8) -> &'static str {
+    match dialect {
+        GATEWAY_API => "Gateway API",
+        TRAEFIK => "Traefik's routers",
+        _ => "Ingress",
+    }
+}

@@ -43,6 +43,7 @@ pub(crate) fn compile(context: &Context<'_>, traefik: &traefik::Memo, out: &mut 
     for resource in context.resources {
         if let Kind::Ingress(ingress) = &resource.body
             && classes.is_ours(resource, ingress, out)
+            && !foreign::is_canary(resource, out)
         {
             found.push((resource, ingress));
         }
@@ -59,6 +60,19 @@ pub(crate) fn compile(context: &Context<'_>, traefik: &traefik::Memo, out: &mut 
         Writer { borrower, ingress, annotations }.write(&mut table, out);
     }
     table.finish(out);
+}
+
+/// Says what is wrong with an Ingress that is not in force.
+pub(crate) fn judge(
+    context: &Context<'_>,
+    traefik: &traefik::Memo,
+    resource: &Arc<Resource>,
+    out: &mut Output,
+) {
+    let Kind::Ingress(ingress) = &resource.body else { return };
+    let annotations = Annotations::read(resource, out);
+    let borrower = Borrower { context, memo: traefik, resource };
+    Writer { borrower, ingress, annotations }.write(&mut Table::default(), out);
 }
 
 /// Routes by address and whether on the TLS side, in the order of precedence.
@@ -166,7 +180,8 @@ impl<'a> Writer<'a> {
             let message = "not served (503): the TLS options ask for client certificates, and \
                            there is no certificate for this host to ask them with";
             let field = annotation::path("router.tls.options");
-            Place { path: &field, ..Place::whole(self.borrower.resource) }.error(out, message);
+            let at = self.annotations.router_tls().at;
+            Place::new(self.borrower.resource, at, &field).error(out, message);
             route.target = Target::Refuse(Refusal {
                 reason: Reason::PolicyUnenforceable,
                 detail: message.into(),

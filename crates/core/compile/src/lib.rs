@@ -10,18 +10,26 @@
 mod certificates;
 mod context;
 mod dialect;
+mod drafts;
 mod expression;
 mod gateway_api;
 mod ingress;
 mod listeners;
 mod literal;
+mod mesh;
 mod options;
 mod remark;
 mod report;
 mod services;
+mod shadow;
+mod suggest;
 mod traefik;
 mod world;
 
+pub use mesh::{
+    Assigned, InvalidAssigned, MeshOptions, MeshWorld, ServiceRange, compile_mesh,
+    written_trust_domain,
+};
 pub use options::{EntryPoint, Options, PemPair};
 pub use report::{Report, ResourceReport, Verdict, render};
 pub use world::{World, compile, referenced_files};

@@ -56,6 +56,11 @@ impl Drafts {
         })
     }
 
+    /// What is served in the same way at the same address, with that address.
+    pub(crate) fn sides(&self) -> impl Iterator<Item = (SocketAddr, &Side)> {
+        self.by_addr.iter().flat_map(|(addr, draft)| [(*addr, &draft.plain), (*addr, &draft.tls)])
+    }
+
     /// The listeners; what equals the one before keeps its `Arc`.
     pub(crate) fn finish(self, options: &Options, before: &[Arc<Listener>]) -> Vec<Arc<Listener>> {
         self.by_addr
@@ -88,6 +93,7 @@ impl Draft {
             TlsServed { served, terminate }
         });
         let listener = Listener {
+            intake: weft_model::listener::Intake::Bound,
             id: self.id,
             addr,
             proxy_protocol_from: options.proxy_protocol_from.clone(),

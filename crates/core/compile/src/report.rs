@@ -63,6 +63,22 @@ impl Report {
         self.resources.iter().find(|entry| entry.key() == Some(key))
     }
 
+    /// What became of every resource when two have looked at the same set: a gateway and a mesh,
+    /// say. What has no effect on the one is what the other says of it.
+    #[must_use]
+    pub fn merge(&self, other: &Self) -> Self {
+        // Both have the order of the set; what is no resource comes last.
+        let pairs = self.resources.iter().zip(&other.resources);
+        let mut resources: Vec<ResourceReport> = pairs
+            .take_while(|(own, other)| is_same(&own.placed, &other.placed))
+            .map(|(own, other)| own.merge(other))
+            .collect();
+        let common = resources.len();
+        resources.extend(self.resources.iter().skip(common).cloned());
+        resources.extend(other.resources.iter().skip(common).cloned());
+        Self { resources }
+    }
+
     /// All problems, by file and line.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems: Vec<Problem> =
@@ -111,6 +127,21 @@ impl ResourceReport {
         self.written().map(move |problem| problem.clone().from_line(first_line))
     }
 
+    fn merge(&self, other: &Self) -> Self {
+        match (self.verdict, other.verdict) {
+            (own, Verdict::Ignored) if own != Verdict::Ignored => return self.clone(),
+            (Verdict::Ignored, other_verdict) if other_verdict != Verdict::Ignored => {
+                return other.clone();
+            }
+            _ => {}
+        }
+        let mut merged = self.clone();
+        merged.verdict = self.verdict.worse(other.verdict);
+        let news = other.further.iter().filter(|problem| !self.further.contains(problem));
+        merged.further.extend(news.cloned());
+        merged
+    }
+
     /// Who says what, wherever it stands.
     fn said(&self) -> impl Iterator<Item = (Option<&Key>, &str, &str, &str)> {
         let (key, file) = (self.key(), &**self.file());
@@ -126,6 +157,18 @@ impl ResourceReport {
 // === impl Verdict ===
 
 impl Verdict {
+    /// The one of two that is farther from what the user wants.
+    fn worse(self, other: Self) -> Self {
+        let badness = |verdict: Self| match verdict {
+            Self::Accepted => 0,
+            Self::Ignored => 1,
+            Self::Degraded => 2,
+            Self::LastGood => 3,
+            Self::Rejected => 4,
+        };
+        if badness(other) > badness(self) { other } else { self }
+    }
+
     /// The word shown to users.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -142,6 +185,11 @@ impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// Whether two entries are about one resource at one place.
+fn is_same(one: &Placed, other: &Placed) -> bool {
+    one.at == other.at && (Arc::ptr_eq(&one.item, &other.item) || one.item == other.item)
 }
 
 fn sort(problems: &mut [Problem]) {

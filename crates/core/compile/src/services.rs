@@ -19,7 +19,7 @@ use weft_resources::istio::{Resolution, ServiceEntry};
 use weft_resources::kubernetes::endpoints::{EndpointSlice, SERVICE_NAME_LABEL};
 use weft_resources::kubernetes::service::{PortRef, ServiceType};
 use weft_resources::kubernetes::{Service, endpoints::SliceEndpoint};
-use weft_resources::{Key, Kind, Resource, Spanned};
+use weft_resources::{Key, Kind, Pos, Resource, Spanned};
 
 use crate::context::{Context, Output};
 use crate::options::Options;
@@ -87,10 +87,14 @@ pub(crate) struct Sources {
     entries: Vec<Arc<Resource>>,
 }
 
-/// Says what is wrong with the annotations of Services and ServiceEntries. Said here, so that it is
-/// said once, whoever refers to them.
+/// Says what is wrong with Services and ServiceEntries. Said here, so that it is said once, whoever
+/// refers to them.
 pub(crate) fn check(context: &Context<'_>, out: &mut Output) {
     for resource in context.resources {
+        if matches!(&resource.body, Kind::ServiceEntry(entry) if !entry.selector.is_empty()) {
+            let place = Place::new(resource, Pos::default(), "spec.workloadSelector");
+            place.warn(out, "only a mesh knows workloads: a gateway finds no endpoint");
+        }
         let Some(written) = written_slow_start(resource) else { continue };
         if parse_duration(written).is_err() {
             let path = "metadata.annotations.weftway.io/slow-start";
@@ -441,7 +445,8 @@ fn of_slices(
             return Ok(Resolved {
                 port: candidate.number,
                 port_name: candidate.name.clone(),
-                app_protocol: Some(candidate.protocol.to_ascii_lowercase().into()),
+                app_protocol: (!candidate.protocol.is_empty())
+                    .then(|| candidate.protocol.to_ascii_lowercase().into()),
                 endpoints: endpoints.unwrap_or_else(|| statics(std::iter::empty())),
                 external_name: None,
                 slow_start: Duration::ZERO,
@@ -484,7 +489,7 @@ fn only_ready(candidates: Vec<Candidate>) -> Endpoints {
 
 fn statics(addrs: impl Iterator<Item = (SocketAddr, Option<Box<str>>, u32)>) -> Endpoints {
     let mut endpoints: Vec<Endpoint> =
-        addrs.map(|(addr, zone, weight)| Endpoint { addr, weight, zone }).collect();
+        addrs.map(|(addr, zone, weight)| Endpoint { addr, weight, zone, peer: None }).collect();
     // The order of documents says nothing, and duplicates would get a double share.
     endpoints.sort_by_key(|endpoint| endpoint.addr);
     endpoints.dedup_by_key(|endpoint| endpoint.addr);
@@ -492,7 +497,7 @@ fn statics(addrs: impl Iterator<Item = (SocketAddr, Option<Box<str>>, u32)>) -> 
 }
 
 /// The number of a Service port at the endpoints of one slice.
-fn slice_port(
+pub(crate) fn slice_port(
     slice: &EndpointSlice,
     service: &Service,
     wanted: &weft_resources::kubernetes::service::ServicePort,

@@ -152,6 +152,18 @@ pub(crate) fn compile(
     memo
 }
 
+/// What is wrong with a resource that is not in force.
+pub(crate) fn judge(context: &Context<'_>, memo: &Memo, resource: &Arc<Resource>) -> Vec<Problem> {
+    if !is_ours(&resource.body) {
+        return Vec::new();
+    }
+    let mut problems = prepare::prepare(resource).problems;
+    if is_linked(&resource.body) {
+        problems.extend(router::piece(context, memo, resource).problems);
+    }
+    problems
+}
+
 /// Routers often lead to the same service; it is kept once.
 fn share_backends(piece: &mut Piece, output: &mut Output) {
     for backend in &mut piece.backends {

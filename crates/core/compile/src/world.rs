@@ -14,11 +14,14 @@ use weft_resources::{Key, Kind, Pos, Problem, Resource, ResourceSet, Severity};
 
 use crate::certificates;
 use crate::context::{Context, Output, Place};
+use crate::drafts;
 use crate::gateway_api;
 use crate::ingress;
 use crate::options::Options;
 use crate::report::{Report, ResourceReport, Verdict};
 use crate::services::{self, Services};
+use crate::shadow;
+use crate::suggest;
 use crate::traefik;
 
 /// One generation: what to serve, what became of every resource, and what the next one builds on.
@@ -82,9 +85,12 @@ pub fn compile(set: &ResourceSet, options: &Options, previous: Option<&World>) -
     gateway_api::compile(&context, &prepared, &mut output);
     let traefik = traefik::compile(&context, prepared, memo, &mut output);
     ingress::compile(&context, &traefik, &mut output);
+    shadow::report(&context, &mut output);
+    drafts::judge(set, &context, &traefik, &mut output);
+    suggest::complete(&context, set, &mut output);
 
     let snapshot = snapshot(&mut output, options, previous);
-    let report = report(set, &effective, output);
+    let report = report(set, &effective, output, effect);
     let memory = Memory {
         options: options.clone(),
         good: effective.index,
@@ -106,13 +112,23 @@ pub fn referenced_files(set: &ResourceSet) -> Vec<Box<str>> {
 }
 
 /// The resources in force.
-struct Effective {
-    resources: Vec<Arc<Resource>>,
-    index: Index,
+pub(crate) struct Effective {
+    /// In the order of files and lines.
+    pub(crate) resources: Vec<Arc<Resource>>,
+    /// By key.
+    pub(crate) index: Index,
     /// Those that are written and not in force.
     rejected: HashMap<Key, Place>,
     /// Those that are in force in an older form.
     last_good: HashMap<Key, LastGood>,
+}
+
+/// Whether a resource has an effect on what is compiled.
+pub(crate) enum Effect {
+    /// It may have one.
+    Has,
+    /// It has none, whatever it says, and this is to say about it.
+    None(Option<Problem>),
 }
 
 /// Why a resource is in force in an older form.
@@ -126,7 +142,8 @@ struct LastGood {
 // === impl Effective ===
 
 impl Effective {
-    fn new(set: &ResourceSet, good: Option<&Index>) -> Self {
+    /// Those of `set`; broken ones in the form that was good before, if there is one.
+    pub(crate) fn new(set: &ResourceSet, good: Option<&Index>) -> Self {
         let count = set.items().len();
         let mut effective = Self {
             resources: Vec::with_capacity(count),
@@ -288,7 +305,7 @@ fn snapshot(output: &mut Output, options: &Options, previous: Option<&World>) ->
     // Even if nothing came out different: the number says that this change has been looked at.
     let generation = Generation(before.map_or(1, |snapshot| snapshot.generation.0 + 1));
     let lines = std::mem::take(&mut output.lines);
-    Arc::new(Snapshot { generation, listeners, backends, lines })
+    Arc::new(Snapshot { generation, listeners, backends, lines, services: Arc::default() })
 }
 
 fn reuse(
@@ -304,10 +321,16 @@ fn reuse(
     }
 }
 
-fn report(set: &ResourceSet, effective: &Effective, mut output: Output) -> Report {
+/// What became of every resource of `set`, of which `output` tells what compilation found.
+pub(crate) fn report(
+    set: &ResourceSet,
+    effective: &Effective,
+    mut output: Output,
+    effect: impl Fn(&Resource) -> Effect,
+) -> Report {
     let items = set.items().iter();
     let mut resources: Vec<ResourceReport> =
-        items.map(|placed| resource_report(placed, effective, &mut output)).collect();
+        items.map(|placed| resource_report(placed, effective, &mut output, &effect)).collect();
     resources.extend(general(output.general));
     Report { resources }
 }
@@ -315,12 +338,17 @@ fn report(set: &ResourceSet, effective: &Effective, mut output: Output) -> Repor
 /// What is to say about the command line.
 fn general(problems: Vec<Problem>) -> Option<ResourceReport> {
     let file = Arc::clone(&problems.first()?.file);
-    let item = Arc::new(Item { rejected: None, file, resource: None, problems });
+    let item = Arc::new(Item { rejected: None, file, resource: None, draft: None, problems });
     let placed = Placed { at: Pos::default(), item };
     Some(ResourceReport::new(placed, Verdict::Rejected, Vec::new()))
 }
 
-fn resource_report(placed: &Placed, effective: &Effective, output: &mut Output) -> ResourceReport {
+fn resource_report(
+    placed: &Placed,
+    effective: &Effective,
+    output: &mut Output,
+    effect: &impl Fn(&Resource) -> Effect,
+) -> ResourceReport {
     let item = &placed.item;
     let mut further = Vec::new();
     let mut verdict = if item.is_rejected() { Verdict::Rejected } else { Verdict::Accepted };
@@ -349,16 +377,17 @@ fn resource_report(placed: &Placed, effective: &Effective, output: &mut Output) 
             verdict = Verdict::Degraded;
         }
         verdict = output.verdicts.remove(key).unwrap_or(verdict);
-        if let Some(problem) = without_effect(resource) {
+        if let Effect::None(problem) = effect(resource) {
             verdict = Verdict::Ignored;
-            further.push(problem);
+            further.extend(problem);
         }
     }
+    further.extend(output.draft_problems.remove(&Arc::as_ptr(item)).unwrap_or_default());
     ResourceReport::new(placed.clone(), verdict, further)
 }
 
-/// What to say of kinds that have no effect.
-fn without_effect(resource: &Resource) -> Option<Problem> {
+/// Whether a resource has an effect on a gateway.
+pub(crate) fn effect(resource: &Resource) -> Effect {
     let (severity, message) = match &resource.body {
         Kind::Unsupported { why } => {
             (Severity::Warning, format!("{} is not served: {why}", resource.key))
@@ -370,7 +399,13 @@ fn without_effect(resource: &Resource) -> Option<Problem> {
                 if others.contains(&&**api_version) { Severity::Note } else { Severity::Warning };
             (severity, format!("{kind} ({api_version}) has no effect here"))
         }
-        _ => return None,
+        body if body.is_for_mesh() => {
+            let is_usual = matches!(body, Kind::Pod(_) | Kind::ServiceAccount(_));
+            let severity = if is_usual { Severity::Note } else { Severity::Warning };
+            (severity, format!("{} has no effect on a gateway", resource.key.kind))
+        }
+        _ => return Effect::Has,
     };
-    Some(Problem::new(severity, &resource.file, Pos::FIRST, "kind", message))
+    let problem = Problem::new(severity, &resource.file, Pos::FIRST, "kind", message);
+    Effect::None(Some(problem))
 }

@@ -40,7 +40,9 @@ struct Found {
 /// What only a trusted hop may send: who the client is, and what it asked for.
 const FORWARDING: &[Known] = &[
     Known::Forwarded,
+    Known::L5dClientId,
     Known::Via,
+    Known::WeftwayDestination,
     Known::XForwardedClientCert,
     Known::XForwardedFor,
     Known::XForwardedHost,
@@ -101,7 +103,10 @@ pub fn apply(head: &mut RequestHead, hop: &Hop<'_>) {
     let mut found = Found::default();
     if trusted {
         // Even it has no reason to send an alias, which the origin may read as the real one.
-        head.fields.retain_entries(|id, name, _| !is_alias(id, name));
+        // And only a proxy of the mesh may say where a request goes.
+        head.fields.retain_entries(|id, name, _| {
+            id != Known::WeftwayDestination as u8 && !is_alias(id, name)
+        });
         found.look(&head.fields);
     } else {
         remove_all(&mut head.fields);
@@ -189,7 +194,7 @@ fn push_ip(addr: IpAddr, out: &mut Vec<u8>) {
 #[inline]
 fn is_alias(id: u8, name: &[u8]) -> bool {
     id == UNKNOWN
-        && matches!(name.first(), Some(b'x' | b'X'))
+        && matches!(name.first(), Some(b'l' | b'L' | b'w' | b'W' | b'x' | b'X'))
         && FORWARDING.iter().any(|known| folded_eq(known.as_str().as_bytes(), name))
 }
 

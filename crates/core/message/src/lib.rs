@@ -10,6 +10,7 @@
 pub mod cookie;
 pub mod forwarded;
 pub mod h1;
+pub mod peer;
 
 mod authority;
 mod bytes;

@@ -94,6 +94,12 @@ impl Method {
         self.is_safe() || matches!(self, Self::Put | Self::Delete)
     }
 
+    /// Whether a request usually has content, so that one without any says so with a length of 0
+    /// (RFC 9110 section 8.6).
+    pub fn expects_content(&self) -> bool {
+        matches!(self, Self::Post | Self::Put | Self::Patch)
+    }
+
     /// Whether the request only reads (RFC 9110 section 9.2.1). Unknown methods are not.
     pub fn is_safe(&self) -> bool {
         matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use weft_resilience::settings::{BudgetSettings, OutlierSettings, PickerKind};
 
 use crate::id::BackendId;
+use crate::mesh::Peer;
 use crate::route::StickyCookie;
 
 /// A destination.
@@ -54,6 +55,8 @@ pub enum Endpoints {
         /// Port of every address.
         port: u16,
     },
+    /// The address that the captured connection was made to.
+    Dialled,
 }
 
 /// One address of a backend.
@@ -63,8 +66,10 @@ pub struct Endpoint {
     pub addr: SocketAddr,
     /// Share among its siblings, at least 1.
     pub weight: u32,
-    /// URL path prefix (Traefik's `servers[].url` may carry one; ignored there, so ours is empty).
+    /// Zone it runs in, if that is known.
     pub zone: Option<Box<str>>,
+    /// The proxy beside it, through which it is reached with mutual TLS; `None` reaches it as it is.
+    pub peer: Option<Arc<Peer>>,
 }
 
 /// What is spoken to an upstream.
@@ -76,6 +81,8 @@ pub enum UpstreamProtocol {
     Http1,
     /// HTTP/2, with prior knowledge when plain.
     Http2,
+    /// What the client speaks on a plain connection: HTTP/2 with prior knowledge, or HTTP/1.1.
+    AsClient,
 }
 
 /// TLS towards an upstream.

@@ -3,6 +3,7 @@
 //! Live state, metrics and logs are keyed by them, so an id is derived from the resource that the
 //! user wrote (kind, namespace, name, position), never from a counter.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,6 +21,12 @@ macro_rules! ids {
 
             /// The text, as shown in metrics and logs.
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }

@@ -1,6 +1,6 @@
 //! Where connections arrive, and what is decided before a request is known.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use weft_message::PathRules;
 
 use crate::id::ListenerId;
+use crate::mesh::{Mtls, Protocol};
+use crate::policy::Refusal;
 use crate::route::{Route, TcpRoute};
 
 /// One bound address with everything that is served on it.
@@ -19,8 +21,10 @@ use crate::route::{Route, TcpRoute};
 pub struct Listener {
     /// Stable name.
     pub id: ListenerId,
-    /// The address to bind.
+    /// The address to bind; of one that is not bound, the first that it stands for.
     pub addr: SocketAddr,
+    /// How connections come to it.
+    pub intake: Intake,
     /// Peers whose PROXY protocol header is believed; nobody by default. A listed peer must send
     /// one, a peer not listed that sends one is closed.
     pub proxy_protocol_from: Vec<IpNet>,
@@ -35,6 +39,53 @@ pub struct Listener {
     pub plain: Option<Served>,
     /// What is served on TLS connections; `None` when nothing is.
     pub tls: Option<TlsServed>,
+}
+
+/// How connections come to a listener.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Intake {
+    /// They are made to its address.
+    #[default]
+    Bound,
+    /// The kernel brings them, whatever address they were made to. The [`Destination`] of that
+    /// direction which stands for the address serves them.
+    Captured(Direction),
+    /// Other proxies of the mesh make them to its address, with mutual TLS; what is inside is served
+    /// by the inbound [`Destination`] that it names.
+    Mesh,
+    /// Applications make them to its address as to a forward proxy, where nothing can be captured;
+    /// what they ask for is served by the outbound [`Destination`] that it names.
+    Explicit,
+    /// The other listeners hand over what is meant for this destination; nothing is bound.
+    Destination(Destination),
+}
+
+/// Which way a captured connection goes, seen from the workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From it.
+    Outbound,
+    /// To it.
+    Inbound,
+}
+
+/// What connections may be meant for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Destination {
+    /// Which way they go.
+    pub direction: Direction,
+    /// Addresses; empty stands for every one that no other destination has.
+    pub addrs: Box<[IpAddr]>,
+    /// Port; `None` stands for every one that no other destination has.
+    pub port: Option<u16>,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// The service, for metrics, logs and errors; the workload for inbound ones.
+    pub name: Box<str>,
+    /// Inbound: whether callers have to prove who they are.
+    pub mtls: Mtls,
+    /// Why nobody is served.
+    pub closed: Option<Refusal>,
 }
 
 /// The routes of one side (plain or TLS) of a listener.
@@ -199,6 +250,13 @@ pub struct Limits {
     pub connections_max: u32,
     /// Requests on one connection before it is closed in order; 0 means no bound.
     pub requests_per_connection_max: u32,
+}
+
+impl Listener {
+    /// Whether there is a socket at its address.
+    pub fn is_bound(&self) -> bool {
+        !matches!(self.intake, Intake::Destination(_))
+    }
 }
 
 impl Limits {

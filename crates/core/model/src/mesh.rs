@@ -4,7 +4,12 @@
 //! at all times; a [`Service`] to the proxies that have dialled it; a [`Workload`] to the proxy
 //! beside it. `compile` makes all of them, `format/wire` carries them.
 
-use std::collections::BTreeMap;
+mod name;
+mod registered;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +20,9 @@ use crate::Generation;
 use crate::id::{ServiceName, WorkloadName};
 use crate::identity::Identity;
 use crate::policy::Refusal;
+
+pub use name::{Named, resolve};
+pub use registered::{Phase, Registered, RegisteredPort, RegisteredWorkload};
 
 /// The port on which proxies take each other's connections.
 pub const MESH_PORT: u16 = 15008;
@@ -39,6 +47,13 @@ pub struct Index {
     pub entries: BTreeMap<ServiceName, Arc<IndexEntry>>,
 }
 
+/// The services of an [`Index`] by the addresses that callers dial: virtual ones, and those of the
+/// endpoints of headless services.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AddressIndex {
+    by_addr: HashMap<SocketAddr, Arc<IndexEntry>>,
+}
+
 /// What every proxy knows of one service: enough to resolve its name, to see that an address is
 /// its, and to ask for the rest. About 100 bytes, so that the mesh may be large.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +62,9 @@ pub struct IndexEntry {
     pub name: ServiceName,
     /// Its virtual addresses; empty for a headless service.
     pub addrs: Box<[IpAddr]>,
+    /// The addresses of the endpoints of a headless service, which callers dial themselves; empty
+    /// for all others.
+    pub endpoint_addrs: Box<[IpAddr]>,
     /// Its ports.
     pub ports: Box<[ServicePort]>,
     /// Where its endpoints run.
@@ -127,7 +145,8 @@ pub struct ServiceDefaults {
     pub connect_timeout: Duration,
 }
 
-/// One place where a service runs.
+/// One place where a service runs, for some of the service's ports: where the way to a workload is
+/// not the same for all ports, it comes once for each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeshEndpoint {
     /// The workload, for logs and metrics.
@@ -140,7 +159,7 @@ pub struct MeshEndpoint {
     pub weight: u32,
     /// Zone it runs in.
     pub zone: Option<Box<str>>,
-    /// Its own name below the service's, such as `db-0` of a StatefulSet.
+    /// Its own name below that of its headless service, such as `db-0` of a StatefulSet.
     pub hostname: Option<Box<str>>,
     /// How it is reached.
     pub transport: Transport,
@@ -222,9 +241,38 @@ pub enum UnknownDestinations {
 // === impl Index ===
 
 impl Index {
-    /// The service of that virtual address and port.
-    pub fn by_addr(&self, addr: SocketAddr) -> Option<&Arc<IndexEntry>> {
-        self.entries.values().find(|entry| entry.takes(addr))
+    /// What a host name stands for, as [`resolve`] says.
+    pub fn resolve(
+        &self,
+        host: &str,
+        namespace: &str,
+        domain: &str,
+    ) -> Option<Named<&Arc<IndexEntry>>> {
+        resolve(host, namespace, domain, |name| self.entries.get(name))
+    }
+}
+
+// === impl AddressIndex ===
+
+impl AddressIndex {
+    /// The index of these entries. Of two with one address and port, a virtual address wins over
+    /// an endpoint, and then the lesser name.
+    pub fn new<'a>(entries: impl IntoIterator<Item = &'a Arc<IndexEntry>>) -> Self {
+        let mut by_addr: HashMap<SocketAddr, Arc<IndexEntry>> = HashMap::new();
+        for entry in entries {
+            for addr in entry.dialled() {
+                let holder = by_addr.entry(addr).or_insert_with(|| Arc::clone(entry));
+                if entry.precedence(addr) < holder.precedence(addr) {
+                    *holder = Arc::clone(entry);
+                }
+            }
+        }
+        Self { by_addr }
+    }
+
+    /// The service to which a connection to that address belongs.
+    pub fn get(&self, addr: SocketAddr) -> Option<&Arc<IndexEntry>> {
+        self.by_addr.get(&addr)
     }
 }
 
@@ -236,9 +284,53 @@ impl IndexEntry {
         self.ports.iter().find(|port| port.number == number)
     }
 
-    /// Whether a connection to `addr` is meant for this service.
-    pub fn takes(&self, addr: SocketAddr) -> bool {
-        self.addrs.contains(&addr.ip()) && self.port(addr.port()).is_some()
+    /// The addresses and ports that callers dial.
+    fn dialled(&self) -> impl Iterator<Item = SocketAddr> {
+        let ips = self.addrs.iter().chain(&self.endpoint_addrs);
+        ips.flat_map(|ip| self.ports.iter().map(|port| SocketAddr::new(*ip, port.number)))
+    }
+
+    /// Of two entries with one address, the lesser has it.
+    fn precedence(&self, addr: SocketAddr) -> (bool, &ServiceName) {
+        (!self.addrs.contains(&addr.ip()), &self.name)
+    }
+}
+
+impl AsRef<Self> for IndexEntry {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+// === impl Service ===
+
+impl Service {
+    /// The endpoints of that name below this headless service: one for each address, and for each
+    /// way to it.
+    pub fn named<'a>(&'a self, hostname: &'a str) -> impl Iterator<Item = &'a MeshEndpoint> + 'a {
+        let is_meant =
+            move |endpoint: &&MeshEndpoint| endpoint.hostname.as_deref() == Some(hostname);
+        self.endpoints.known().iter().filter(is_meant)
+    }
+
+    /// The endpoint at the address that a caller of this headless service has dialled.
+    pub fn at(&self, addr: SocketAddr) -> Option<&MeshEndpoint> {
+        let is_there = |endpoint: &&MeshEndpoint| {
+            endpoint.ip == addr.ip() && endpoint.addr(addr.port()).is_some()
+        };
+        self.endpoints.known().iter().find(is_there)
+    }
+}
+
+// === impl ServiceEndpoints ===
+
+impl ServiceEndpoints {
+    /// The known addresses; none where they are found out elsewhere.
+    pub fn known(&self) -> &[MeshEndpoint] {
+        match self {
+            Self::Known(endpoints) => endpoints,
+            Self::Dns { .. } | Self::Dialled => &[],
+        }
     }
 }
 

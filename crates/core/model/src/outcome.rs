@@ -100,6 +100,15 @@ reasons! {
     ConnectTimeout = "connect_timeout", 504, Upstream, "the service could not be reached in time";
     /// The TLS handshake with the upstream failed.
     UpstreamTls = "upstream_tls", 502, Upstream, "the service could not be verified";
+    /// A proxy of the mesh did not prove to be who it has to be, or refused to take us for who we
+    /// are.
+    IdentityRefused = "identity_refused", 502, Upstream, "the identity of the service was refused";
+    /// This proxy has no certificate of the mesh yet, or none that is still valid.
+    NoCertificate = "no_certificate", 503, Gateway, "this proxy has no certificate at present";
+    /// The mesh does not know where the connection was to go, and such calls are not allowed.
+    UnknownDestination = "unknown_destination", 502, Downstream, "the mesh does not know this destination";
+    /// The control plane has not told in time about a service that is dialled for the first time.
+    ServiceUnlearned = "service_unlearned", 503, Gateway, "nothing is known about the service yet";
     /// The upstream broke the connection before its answer was complete.
     UpstreamReset = "upstream_reset", 502, Upstream, "the service closed the connection";
     /// The upstream's answer breaks HTTP's rules.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::backend::Backend;
 use crate::id::{BackendId, PolicyId, RouteId};
 use crate::listener::Listener;
+use crate::mesh::AddressIndex;
 use crate::route::Route;
 
 /// A number that grows with each published snapshot; the same in logs, metrics and answers.
@@ -31,6 +32,9 @@ pub struct Snapshot {
     /// The lines of the users' files, from 1, at which the rules of routes stand. Kept apart from
     /// the routes, so that lines that move change nothing else.
     pub lines: HashMap<RouteId, u32>,
+    /// The services of the mesh by address, whether they are in use here or not; empty outside of
+    /// it.
+    pub services: Arc<AddressIndex>,
 }
 
 // === impl Snapshot ===

@@ -50,6 +50,9 @@ pub struct Asker<'a> {
     pub form: Form,
     /// Identifies the request, for a problem document; empty when there is none.
     pub request_id: &'a str,
+    /// The service that was called, to be named to a workload of its mesh; empty for all others, who
+    /// are told nothing internal.
+    pub service: &'a str,
 }
 
 /// The answer for `reason`, with the status that goes with it.
@@ -64,9 +67,9 @@ pub fn error_with_status(reason: Reason, status: u16, asker: Asker<'_>) -> Direc
     let status = if (200..=599).contains(&status) { status } else { 500 };
     let mut head = ResponseHead::default();
     let body = match asker.form {
-        Form::Text => text_answer(reason, status, &mut head),
-        Form::Problem => problem_answer(reason, status, asker.request_id, &mut head),
-        Form::Grpc => grpc_answer(reason, status, &mut head),
+        Form::Text => text_answer(reason, status, asker, &mut head),
+        Form::Problem => problem_answer(reason, status, asker, &mut head),
+        Form::Grpc => grpc_answer(reason, status, asker, &mut head),
     };
     DirectResponse { head, body, reason, detail: None }
 }
@@ -161,7 +164,16 @@ impl<'a> Asker<'a> {
         } else {
             Form::Text
         };
-        Self { form, request_id: head.fields.get_str(Known::XRequestId).unwrap_or_default() }
+        let request_id = head.fields.get_str(Known::XRequestId).unwrap_or_default();
+        Self { form, request_id, service: "" }
+    }
+
+    /// What went wrong, and where if that may be said.
+    fn text(&self, reason: Reason) -> Cow<'static, str> {
+        match self.service {
+            "" => reason.text().into(),
+            service => format!("{}: {service}", reason.text()).into(),
+        }
     }
 }
 
@@ -173,17 +185,22 @@ pub(crate) fn put(head: &mut ResponseHead, name: impl AsFieldName, value: &str) 
     debug_assert!(set.is_ok(), "values of our own are valid");
 }
 
-fn text_answer(reason: Reason, status: u16, head: &mut ResponseHead) -> Cow<'static, [u8]> {
+fn text_answer(
+    reason: Reason,
+    status: u16,
+    asker: Asker<'_>,
+    head: &mut ResponseHead,
+) -> Cow<'static, [u8]> {
     head.set_status(status);
     put(head, Known::ContentType, "text/plain; charset=utf-8");
     put(head, Known::XContentTypeOptions, "nosniff");
-    format!("{}\n", reason.text()).into_bytes().into()
+    format!("{}\n", asker.text(reason)).into_bytes().into()
 }
 
 fn problem_answer(
     reason: Reason,
     status: u16,
-    request_id: &str,
+    asker: Asker<'_>,
     head: &mut ResponseHead,
 ) -> Cow<'static, [u8]> {
     head.set_status(status);
@@ -192,7 +209,14 @@ fn problem_answer(
     let mut body = String::from(r#"{"type":"about:blank","title":"#);
     push_json(reason_phrase(status), &mut body);
     push(&mut body, format_args!(r#","status":{status},"detail":"#));
-    push_json(reason.text(), &mut body);
+    push_json(&asker.text(reason), &mut body);
+    let Asker { request_id, service, .. } = asker;
+    if !service.is_empty() {
+        body.push_str(r#","service":"#);
+        push_json(service, &mut body);
+        body.push_str(r#","reason":"#);
+        push_json(reason.label(), &mut body);
+    }
     if !request_id.is_empty() {
         body.push_str(r#","instance":"#);
         let mut reference = String::new();
@@ -204,14 +228,19 @@ fn problem_answer(
 }
 
 /// A trailers-only answer: status and message stand in the head, and there is no body.
-fn grpc_answer(reason: Reason, status: u16, head: &mut ResponseHead) -> Cow<'static, [u8]> {
+fn grpc_answer(
+    reason: Reason,
+    status: u16,
+    asker: Asker<'_>,
+    head: &mut ResponseHead,
+) -> Cow<'static, [u8]> {
     head.set_status(200);
     put(head, Known::ContentType, "application/grpc");
     let code = if status == 200 { 2 } else { grpc_status(status) };
     put(head, Known::GrpcStatus, &code.to_string());
     let mut message = String::new();
     let plain = |byte| matches!(byte, b' '..=b'~') && byte != b'%';
-    media::percent_encode(reason.text().as_bytes(), plain, &mut message);
+    media::percent_encode(asker.text(reason).as_bytes(), plain, &mut message);
     put(head, Known::GrpcMessage, &message);
     Cow::Borrowed(b"")
 }

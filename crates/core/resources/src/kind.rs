@@ -3,6 +3,7 @@
 use crate::gateway_api;
 use crate::istio;
 use crate::kubernetes;
+use crate::linkerd;
 use crate::read::{Reader, nearest};
 use crate::traefik;
 
@@ -49,12 +50,30 @@ pub enum Kind {
     ConfigMap(Box<kubernetes::ConfigMap>),
     /// Kubernetes `Namespace`.
     Namespace(kubernetes::Namespace),
+    /// Kubernetes `Pod`.
+    Pod(Box<kubernetes::Pod>),
+    /// Kubernetes `ServiceAccount`.
+    ServiceAccount(kubernetes::ServiceAccount),
     /// Kubernetes `Ingress`.
     Ingress(Box<kubernetes::Ingress>),
     /// Kubernetes `IngressClass`.
     IngressClass(Box<kubernetes::IngressClass>),
     /// Istio `ServiceEntry`.
     ServiceEntry(Box<istio::ServiceEntry>),
+    /// Istio `WorkloadEntry`.
+    WorkloadEntry(Box<istio::WorkloadEntry>),
+    /// Istio `Sidecar`.
+    Sidecar(Box<istio::Sidecar>),
+    /// Istio `PeerAuthentication`.
+    PeerAuthentication(Box<istio::PeerAuthentication>),
+    /// Istio `AuthorizationPolicy`.
+    AuthorizationPolicy(Box<istio::AuthorizationPolicy>),
+    /// Istio `RequestAuthentication`.
+    RequestAuthentication(Box<istio::RequestAuthentication>),
+    /// Linkerd `Server`.
+    Server(Box<linkerd::Server>),
+    /// Linkerd `HTTPRoute` or `HTTPLocalRateLimitPolicy`.
+    ServerGuard(Box<linkerd::ServerGuard>),
     /// Gateway API `GatewayClass`.
     GatewayClass(Box<gateway_api::GatewayClass>),
     /// Gateway API `Gateway`.
@@ -105,25 +124,57 @@ pub struct KindInfo {
 
 /// The kinds of every dialect. Each dialect lists its own in its module.
 const DIALECTS: &[&[KindInfo]] =
-    &[traefik::KINDS, gateway_api::KINDS, kubernetes::KINDS, istio::KINDS];
+    &[traefik::KINDS, gateway_api::KINDS, kubernetes::KINDS, istio::KINDS, linkerd::KINDS];
 
 // === impl Kind ===
 
 impl Kind {
-    /// What stays in force of a resource with errors: nothing, except of a policy that is attached
-    /// from outside. Were it gone, nobody would miss it where it protects; marked as broken it lets
-    /// `compile` answer errors there.
-    pub(crate) fn after_errors(mut self) -> Option<Self> {
-        match &mut self {
-            Self::BackendTlsPolicy(policy) => policy.is_broken = true,
-            _ => return None,
-        }
-        Some(self)
+    /// Marks what has errors and stays in force all the same: a policy that is attached from
+    /// outside. Were it gone, nobody would miss it where it protects; marked as broken it lets
+    /// `compile` answer errors there. False for all else, of which nothing stays.
+    pub(crate) fn mark_broken(&mut self) -> bool {
+        self.broken_mark().map(|mark| *mark = true).is_some()
     }
 
     /// Whether it was read in part only and kept for what it protects.
     pub fn is_broken(&self) -> bool {
-        matches!(self, Self::BackendTlsPolicy(policy) if policy.is_broken)
+        match self {
+            Self::BackendTlsPolicy(policy) => policy.is_broken,
+            Self::PeerAuthentication(policy) => policy.is_broken,
+            Self::AuthorizationPolicy(policy) => policy.is_broken,
+            Self::RequestAuthentication(policy) => policy.is_broken,
+            Self::Server(server) => server.is_broken,
+            Self::ServerGuard(guard) => guard.is_broken,
+            _ => false,
+        }
+    }
+
+    fn broken_mark(&mut self) -> Option<&mut bool> {
+        match self {
+            Self::BackendTlsPolicy(policy) => Some(&mut policy.is_broken),
+            Self::PeerAuthentication(policy) => Some(&mut policy.is_broken),
+            Self::AuthorizationPolicy(policy) => Some(&mut policy.is_broken),
+            Self::RequestAuthentication(policy) => Some(&mut policy.is_broken),
+            Self::Server(server) => Some(&mut server.is_broken),
+            Self::ServerGuard(guard) => Some(&mut guard.is_broken),
+            _ => None,
+        }
+    }
+
+    /// Whether only a mesh acts on it: it says of workloads what they are and who may call them.
+    pub fn is_for_mesh(&self) -> bool {
+        matches!(
+            self,
+            Self::Pod(_)
+                | Self::ServiceAccount(_)
+                | Self::WorkloadEntry(_)
+                | Self::Sidecar(_)
+                | Self::PeerAuthentication(_)
+                | Self::AuthorizationPolicy(_)
+                | Self::RequestAuthentication(_)
+                | Self::Server(_)
+                | Self::ServerGuard(_)
+        )
     }
 }
 

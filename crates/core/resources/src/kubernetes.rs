@@ -1,11 +1,12 @@
-//! Kubernetes' own kinds, as far as a gateway needs them.
+//! Kubernetes' own kinds, as far as a gateway or a mesh needs them.
 //!
-//! What only the cluster acts on (a Service's `selector`, a Secret's `immutable`) is taken and
-//! left out: it asks nothing of a gateway.
+//! What only the cluster acts on (a Pod's volumes, a Secret's `immutable`) is taken and left out: it
+//! asks nothing of either.
 
 pub mod data;
 pub mod endpoints;
 pub mod ingress;
+pub mod pod;
 pub mod selector;
 pub mod service;
 #[cfg(test)]
@@ -13,10 +14,11 @@ mod tests;
 
 use crate::kind::{Kind, KindInfo};
 
-pub use data::{ConfigMap, Namespace, Secret};
+pub use data::{ConfigMap, Namespace, Secret, ServiceAccount};
 pub use endpoints::{EndpointSlice, Endpoints};
 pub use ingress::{Ingress, IngressClass};
-pub use selector::LabelSelector;
+pub use pod::Pod;
+pub use selector::{LabelSelector, Labels};
 pub use service::Service;
 
 /// The group of Ingress and IngressClass.
@@ -70,6 +72,25 @@ pub const KINDS: &[KindInfo] = &[
         decode: |reader| {
             reader.skip("spec");
             Some(Kind::Namespace(Namespace))
+        },
+    },
+    KindInfo {
+        group: "",
+        api_versions: &["v1"],
+        kind: "Pod",
+        namespaced: true,
+        decode: |reader| Some(Kind::Pod(Box::new(pod::read(reader)?))),
+    },
+    KindInfo {
+        group: "",
+        api_versions: &["v1"],
+        kind: "ServiceAccount",
+        namespaced: true,
+        decode: |reader| {
+            ["secrets", "imagePullSecrets", "automountServiceAccountToken"]
+                .iter()
+                .for_each(|name| reader.skip(name));
+            Some(Kind::ServiceAccount(ServiceAccount))
         },
     },
     KindInfo {

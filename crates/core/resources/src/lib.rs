@@ -10,8 +10,10 @@
 pub mod duration;
 pub mod gateway_api;
 pub mod istio;
+mod key;
 pub mod kind;
 pub mod kubernetes;
+pub mod linkerd;
 pub mod metadata;
 pub mod problem;
 pub mod read;
@@ -20,7 +22,8 @@ pub mod set;
 pub mod traefik;
 pub mod yaml;
 
+pub use key::Key;
 pub use kind::Kind;
 pub use problem::{Pos, Problem, Severity};
-pub use resource::{Key, Resource, Spanned};
+pub use resource::{Annotation, Resource, Spanned};
 pub use set::{Document, ResourceSet, load, load_incremental};

@@ -2,7 +2,7 @@
 
 use crate::problem::Severity;
 use crate::read::{Field, Path, Reader, nearest};
-use crate::resource::{DEFAULT_NAMESPACE, Spanned};
+use crate::resource::{Annotation, DEFAULT_NAMESPACE, Spanned};
 
 /// The head of a Kubernetes object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,7 +14,7 @@ pub struct Metadata {
     /// `metadata.labels`.
     pub labels: Box<[(Box<str>, Box<str>)]>,
     /// `metadata.annotations`.
-    pub annotations: Box<[(Box<str>, Box<str>)]>,
+    pub annotations: Box<[Annotation]>,
     /// `metadata.creationTimestamp` as written.
     pub created: Box<str>,
 }
@@ -52,7 +52,7 @@ pub fn metadata(reader: &Reader<'_, '_>) -> Option<Metadata> {
         let name = metadata.require_string("name").filter(|name| is_name(name, metadata));
         let namespace = metadata.string("namespace").filter(|text| !text.is_empty());
         let labels = pairs(metadata.take("labels"));
-        let annotations = pairs(metadata.take("annotations"));
+        let annotations = annotations(metadata.take("annotations"));
         let created = metadata.take("creationTimestamp").and_then(|field| field.text());
         BOOKKEEPING.iter().for_each(|name| metadata.skip(name));
         Some(Metadata {
@@ -101,9 +101,17 @@ pub(crate) fn check_own_annotations(reader: &Reader<'_, '_>, kind: &str) {
 }
 
 fn pairs(field: Option<Field<'_, '_>>) -> Box<[(Box<str>, Box<str>)]> {
-    let mut pairs = field.map(|field| field.text_map()).unwrap_or_default();
-    pairs.retain(|(name, _)| **name != *LAST_APPLIED);
-    pairs.into()
+    field.map(|field| field.text_map()).unwrap_or_default().into()
+}
+
+fn annotations(field: Option<Field<'_, '_>>) -> Box<[Annotation]> {
+    let Some(field) = field else { return Box::default() };
+    let Some(reader) = field.reader() else { return Box::default() };
+    let read = |(name, field): (&str, Field<'_, '_>)| {
+        let value = if field.is_null() { "".into() } else { field.text()? };
+        Some(Annotation { name: name.into(), value, at: field.key_at() })
+    };
+    reader.rest().filter_map(read).filter(|annotation| *annotation.name != *LAST_APPLIED).collect()
 }
 
 /// Kubernetes names (RFC 1123 subdomains); `/` and `@` would make our own ids ambiguous.

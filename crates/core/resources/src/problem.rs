@@ -6,6 +6,8 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::key::Key;
+
 /// A position in a file, or in a part of one, whose first line is then 1.
 ///
 /// What is read from a part of a file speaks of places in that part. So it stays the same when the
@@ -45,6 +47,9 @@ pub struct Problem {
     pub message: Box<str>,
     /// What to write instead.
     pub fix: Option<Box<str>>,
+    /// The resource that is looked for and not there. What was perhaps meant instead follows from
+    /// all others, so whoever knows them makes a fix of it.
+    pub wanted: Option<Box<Key>>,
     /// The line holds a secret and is not to be shown.
     pub is_secret: bool,
 }
@@ -106,7 +111,8 @@ impl Problem {
         message: impl Into<Box<str>>,
     ) -> Self {
         let (path, message) = (path.into(), message.into());
-        Self { severity, file: Arc::clone(file), at, path, message, fix: None, is_secret: false }
+        let file = Arc::clone(file);
+        Self { severity, file, at, path, message, fix: None, wanted: None, is_secret: false }
     }
 
     /// The same with advice.

@@ -25,6 +25,8 @@ pub struct Sink {
     file: Arc<str>,
     first_line: u32,
     problems: RefCell<Vec<Problem>>,
+    /// An item of a list could not be read and is missing in what was.
+    has_gaps: Cell<bool>,
 }
 
 /// One step from the document's root to a value.
@@ -56,7 +58,7 @@ impl Sink {
     /// A sink for problems of the part of `file` that begins at `first_line`. Whatever is read
     /// through it has its places counted from there.
     pub fn new(file: Arc<str>, first_line: u32) -> Self {
-        Self { file, first_line, problems: RefCell::default() }
+        Self { file, first_line, problems: RefCell::default(), has_gaps: Cell::new(false) }
     }
 
     /// The file.
@@ -91,6 +93,11 @@ impl Sink {
     /// How many errors were added so far.
     pub fn error_count(&self) -> usize {
         self.problems.borrow().iter().filter(|problem| problem.is_error()).count()
+    }
+
+    /// Whether items of lists are missing in what was read, because they could not be.
+    pub fn has_gaps(&self) -> bool {
+        self.has_gaps.get()
     }
 
     /// All problems.

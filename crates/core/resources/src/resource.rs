@@ -1,9 +1,8 @@
 //! A typed resource and its name.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 
+use crate::key::Key;
 use crate::kind::Kind;
 use crate::problem::Pos;
 
@@ -22,7 +21,7 @@ pub struct Resource {
     /// `metadata.labels`.
     pub labels: Box<[(Box<str>, Box<str>)]>,
     /// `metadata.annotations`.
-    pub annotations: Box<[(Box<str>, Box<str>)]>,
+    pub annotations: Box<[Annotation]>,
     /// `metadata.creationTimestamp` as written (RFC 3339, so that text order is time order); empty
     /// when absent.
     pub created: Box<str>,
@@ -32,18 +31,15 @@ pub struct Resource {
     pub body: Kind,
 }
 
-/// What identifies a resource: two with the same key are the same resource.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// API group without version, with old groups replaced by their successors: `traefik.io`; empty
-    /// for the core group.
-    pub group: Cow<'static, str>,
-    /// Kind.
-    pub kind: Cow<'static, str>,
-    /// Namespace; empty for kinds that have none.
-    pub namespace: Box<str>,
-    /// Name.
+/// An annotation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    /// Its name.
     pub name: Box<str>,
+    /// Its value.
+    pub value: Box<str>,
+    /// Where its name is written.
+    pub at: Pos,
 }
 
 /// A value and where it is written.
@@ -65,7 +61,12 @@ impl Resource {
 
     /// The value of an annotation.
     pub fn annotation(&self, name: &str) -> Option<&str> {
-        find(&self.annotations, name)
+        self.find_annotation(name).map(|annotation| &*annotation.value)
+    }
+
+    /// An annotation with its place.
+    pub fn find_annotation(&self, name: &str) -> Option<&Annotation> {
+        self.annotations.iter().find(|annotation| *annotation.name == *name)
     }
 
     /// Its namespace.
@@ -76,31 +77,6 @@ impl Resource {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.key.name
-    }
-}
-
-// === impl Key ===
-
-impl Key {
-    /// A key from its parts.
-    pub fn new(
-        group: &'static str,
-        kind: &'static str,
-        namespace: impl Into<Box<str>>,
-        name: impl Into<Box<str>>,
-    ) -> Self {
-        let (group, kind) = (Cow::Borrowed(group), Cow::Borrowed(kind));
-        Self { group, kind, namespace: namespace.into(), name: name.into() }
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace.is_empty() {
-            write!(f, "{} {}", self.kind, self.name)
-        } else {
-            write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
-        }
     }
 }
 

@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use rapidhash::fast::SeedableState;
 
+use crate::key::Key;
 use crate::problem::{Pos, Problem, Severity};
-use crate::resource::{Key, Resource};
+use crate::resource::Resource;
 use crate::yaml;
 
 pub use index::Index;
@@ -67,6 +68,9 @@ pub struct Item {
     pub file: Arc<str>,
     /// The resource; `None` when an error rejects it.
     pub resource: Option<Arc<Resource>>,
+    /// What could be read of a rejected resource, to look for what else is wrong with it. There
+    /// when nothing is missing in it that was written; never in force.
+    pub draft: Option<Arc<Resource>>,
     /// Everything to say about it.
     pub problems: Vec<Problem>,
 }
@@ -326,5 +330,6 @@ fn duplicate(item: &Item, at: Pos, (first, first_line): (&Item, u32)) -> Item {
             .with_fix("rename or remove one of the two"),
     );
     item.resource = None;
+    item.draft = None;
     item
 }

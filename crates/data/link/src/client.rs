@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use weft_model::Generation;
 use weft_model::id::{ServiceName, WorkloadName};
+use weft_model::identity::Identity;
 use weft_wire::discovery::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node, Rejected, Resource,
 };
 use weft_wire::{VERSION, decode, resource};
 
 use crate::state::{State, Versioned};
+
+/// Versions in one message; one has some 70 bytes, and gRPC takes 4 MiB.
+const VERSIONS_MAX: usize = 20_000;
 
 /// The proxy's end of the stream to the control plane. It outlives streams.
 #[derive(Debug)]
@@ -40,12 +44,17 @@ pub struct Taken {
 // === impl Client ===
 
 impl Client {
-    /// The client of the proxy beside `workload`. `state` is what was saved by an earlier one, or
+    /// The client of the proxy beside `workload`, which believes to have that identity. `state` is what was saved by an earlier one, or
     /// nothing; the services in it stay wanted.
-    pub fn new(workload: &WorkloadName, product_version: &str, state: State) -> Self {
+    pub fn new(
+        workload: &WorkloadName,
+        identity: Option<&Identity>,
+        product_version: &str,
+        state: State,
+    ) -> Self {
         let node = Node {
             id: workload.to_string(),
-            cluster: String::new(),
+            cluster: identity.map(ToString::to_string).unwrap_or_default(),
             user_agent_name: "weftway".into(),
             user_agent_version: product_version.into(),
             client_features: vec![Node::feature(VERSION)],
@@ -81,19 +90,30 @@ impl Client {
         let workload = versions(&mut workload.map(|has| (has.value.name.as_str(), &*has.version)));
         let wanted = self.wanted.iter().map(ToString::to_string).collect();
         let all = || vec!["*".to_owned()];
-        let request = |type_url: &str, names, versions| DeltaDiscoveryRequest {
+        let request = |type_url: &str, names, versions: Vec<_>| DeltaDiscoveryRequest {
             type_url: type_url.into(),
             resource_names_subscribe: names,
-            initial_resource_versions: versions,
+            initial_resource_versions: versions.into_iter().collect(),
             generation: self.in_force.0,
             ..Default::default()
         };
-        let mut requests = vec![request(resource::INDEX_ENTRY, all(), index)];
-        if !self.wanted.is_empty() {
-            // Before the last wish, so that nothing is whole without them.
-            requests.push(request(resource::SERVICE, wanted, services));
+        // Before the wishes, and in parts, so that a message has a bound. Services are wished for before
+        // the workload, so that nothing is whole without them.
+        let mut requests = Vec::new();
+        for (type_url, names, versions) in [
+            (resource::INDEX_ENTRY, all(), index),
+            (resource::SERVICE, wanted, services),
+            (resource::WORKLOAD, all(), workload),
+        ] {
+            let mut versions: Vec<(String, String)> = versions;
+            while versions.len() > VERSIONS_MAX {
+                let part = versions.split_off(versions.len() - VERSIONS_MAX);
+                requests.push(request(type_url, vec![], part));
+            }
+            if !names.is_empty() {
+                requests.push(request(type_url, names, versions));
+            }
         }
-        requests.push(request(resource::WORKLOAD, all(), workload));
         requests[0].node = Some(self.node.clone());
         requests
     }

@@ -14,6 +14,7 @@ fn entry(name: &str) -> IndexEntry {
     IndexEntry {
         name: ServiceName::new(name),
         addrs: ["10.78.0.1".parse().unwrap()].into(),
+        endpoint_addrs: [].into(),
         ports: [].into(),
         location: Location::Mesh,
     }
@@ -58,7 +59,7 @@ fn full(name: &str, generation: &str) -> DeltaDiscoveryResponse {
 }
 
 fn client() -> Client {
-    Client::new(&WorkloadName::new("shop/one"), "0.1.0", State::default())
+    Client::new(&WorkloadName::new("shop/one"), None, "0.1.0", State::default())
 }
 
 fn names(state: &State) -> Vec<&str> {
@@ -170,7 +171,7 @@ fn a_saved_state_comes_back() {
     let state = full_state();
     assert_eq!(load(&save(&state)), Ok(state.clone()));
     // And its services stay wanted.
-    let mut client = Client::new(&WorkloadName::new("shop/one"), "0.1.0", state);
+    let mut client = Client::new(&WorkloadName::new("shop/one"), None, "0.1.0", state);
     assert_eq!(client.hello()[1].resource_names_subscribe, ["a"]);
 }
 

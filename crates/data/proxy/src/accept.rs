@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -13,7 +14,8 @@ use tokio::net::TcpStream;
 use weft_http::h1::Conn;
 use weft_http::io::{Io, Rewind};
 use weft_model::id::ListenerId;
-use weft_model::route::{TcpRoute, TcpTls};
+use weft_model::listener::Intake;
+use weft_model::route::TcpTls;
 use weft_net::Inbox;
 use weft_net::detect::{Detected, FirstBytes, detect};
 use weft_net::listen::{AcceptError, Accepted, ConnectionOptions, EXHAUSTED_BACKOFF, Listening};
@@ -23,27 +25,28 @@ use weft_runtime::task::Task;
 use weft_runtime::{task, time};
 use weft_tls::handshake;
 
-use crate::connection::{Connection, TlsFacts};
+use crate::connection::{Connection, TlsFacts, Via};
 use crate::metrics::{Limit, OpenConnections};
 use crate::plan::{ListenerPlan, Side};
+use crate::serve_tcp::Stream;
 use crate::worker::Worker;
-use crate::{serve_h1, serve_h2, serve_tcp};
+use crate::{captured, front, serve_h1, serve_h2, serve_tcp};
 
 /// The accept loops of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Acceptors(Vec<(ListenerId, Task<()>)>);
 
 /// A connection whose protocol is known.
-enum Opened {
+pub(crate) enum Opened {
     H1(Rc<Connection>, Box<Conn>),
     H2(Rc<Connection>, Box<Io>),
-    Tcp(Rc<Connection>, Box<(Arc<TcpRoute>, Io, Inbox)>),
+    Tcp(Rc<Connection>, Box<Stream>),
 }
 
 /// Why a connection was given up before its protocol was known. The client gets no answer: it has
 /// not asked anything yet that could be answered.
 #[derive(Debug, thiserror::Error)]
-enum NotOpened {
+pub(crate) enum NotOpened {
     #[error("the client closed it")]
     Closed,
     #[error("it broke")]
@@ -58,6 +61,10 @@ enum NotOpened {
     NoName,
     #[error("nothing of that protocol is served here")]
     NotServed,
+    #[error("it was refused")]
+    Refused,
+    #[error("neither the client nor the server had anything to say")]
+    NoServer,
 }
 
 // === impl Acceptors ===
@@ -119,22 +126,37 @@ fn begin(worker: &Rc<Worker>, id: &ListenerId, open: &Arc<OpenConnections>, acce
     let plan = worker.plan();
     let Some(listener) = plan.listener(id) else { return };
     let settings = &listener.shared.settings;
-    let Some(count) = worker.metrics.connection(open, settings.limits.connections_max) else {
+    let Some(listener_count) = open.enter(settings.limits.connections_max) else {
         worker.metrics.limit(Limit::Connections);
         return;
     };
     let Accepted { stream, peer, local } = accepted;
-    let conn = Rc::new(Connection {
+    let conn = Connection {
         client: peer,
         place: Cell::new(0),
         local,
         trusted: contains(&settings.forwarded_from, peer.ip()),
         tls: None,
+        via: Via::Bound,
         listener: id.clone(),
-        _count: count,
+        _count: Some(worker.metrics.connection()),
+        _listener_count: Some(listener_count),
         worker: worker.clone(),
-    });
-    task::spawn("connection", connection(conn, stream));
+    };
+    match settings.intake {
+        Intake::Bound | Intake::Destination(_) => {
+            task::spawn("connection", connection(Rc::new(conn), stream));
+        }
+        Intake::Captured(direction) => {
+            task::spawn("connection", captured::serve(conn, direction, stream));
+        }
+        Intake::Mesh => {
+            task::spawn("connection", front::serve_mesh(conn, stream));
+        }
+        Intake::Explicit => {
+            task::spawn("connection", front::serve_explicit(conn, stream));
+        }
+    }
 }
 
 /// A connection, from its first byte to its last. This future is what an idle connection consists
@@ -145,17 +167,23 @@ pub(crate) async fn connection(conn: Rc<Connection>, stream: TcpStream) {
     }
     let client = conn.client;
     match Box::pin(open(conn, stream)).await {
-        Ok(Opened::H1(conn, h1)) => serve_h1::serve(conn, h1).await,
-        Ok(Opened::H2(conn, io)) => Box::pin(serve_h2::serve(conn, *io)).await,
-        Ok(Opened::Tcp(conn, tcp)) => {
-            let (route, io, inbox) = *tcp;
-            Box::pin(serve_tcp::serve(conn, route, io, inbox)).await;
-        }
-        Err(error) => {
-            let error = crate::attempt::describe(&error);
-            tracing::debug!(%client, error, "a connection was given up");
-        }
+        Ok(opened) => serve(opened).await,
+        Err(error) => note_not_opened(client, &error),
     }
+}
+
+/// Serves a connection whose protocol is known.
+pub(crate) async fn serve(opened: Opened) {
+    match opened {
+        Opened::H1(conn, h1) => serve_h1::serve(conn, h1).await,
+        Opened::H2(conn, io) => Box::pin(serve_h2::serve(conn, *io)).await,
+        Opened::Tcp(conn, stream) => Box::pin(serve_tcp::serve(conn, *stream)).await,
+    }
+}
+
+pub(crate) fn note_not_opened(client: SocketAddr, error: &NotOpened) {
+    let error = crate::attempt::describe(error);
+    tracing::debug!(%client, error, "a connection was given up");
 }
 
 /// Whether there is something to do before the client has said anything: it has to identify itself,
@@ -169,7 +197,7 @@ fn speaks_late(conn: &Connection) -> bool {
 }
 
 /// Waits, owning next to nothing, for the client's first byte. False when it does not come.
-async fn until_spoken(conn: &Connection, stream: &TcpStream) -> bool {
+pub(crate) async fn until_spoken(conn: &Connection, stream: &TcpStream) -> bool {
     let worker = &conn.worker;
     let limit = serve_h1::limits(conn).idle_timeout;
     let watchdog = poll_fn(|cx| Poll::Ready(worker.deadlines.watchdog(cx))).await;
@@ -237,7 +265,7 @@ async fn open(mut conn: Rc<Connection>, stream: TcpStream) -> Result<Opened, Not
     }
 }
 
-async fn within<T>(
+pub(crate) async fn within<T>(
     worker: &Worker,
     (time_max, limit): (Duration, Limit),
     work: impl Future<Output = Result<T, NotOpened>>,
@@ -270,7 +298,7 @@ async fn read_proxy(
     }
 }
 
-async fn first_bytes(io: &mut Io, inbox: &mut Inbox) -> Result<FirstBytes, NotOpened> {
+pub(crate) async fn first_bytes(io: &mut Io, inbox: &mut Inbox) -> Result<FirstBytes, NotOpened> {
     loop {
         if let Detected::Decided(first) = detect(inbox.bytes()) {
             return Ok(first);
@@ -279,7 +307,7 @@ async fn first_bytes(io: &mut Io, inbox: &mut Inbox) -> Result<FirstBytes, NotOp
     }
 }
 
-async fn fill(io: &mut Io, inbox: &mut Inbox) -> Result<(), NotOpened> {
+pub(crate) async fn fill(io: &mut Io, inbox: &mut Inbox) -> Result<(), NotOpened> {
     match poll_fn(|cx| inbox.poll_fill(cx, io)).await {
         Ok(0) => Err(NotOpened::Closed),
         Ok(_) => Ok(()),
@@ -311,7 +339,7 @@ fn open_plain(
 ) -> Result<Opened, NotOpened> {
     let side = listener.side(false).ok_or(NotOpened::NotServed)?;
     if let Some(route) = side.tcp.find(None, &[], conn.client.ip(), false) {
-        return Ok(Opened::Tcp(conn, Box::new((route.clone(), io, inbox))));
+        return Ok(opened_tcp(conn, Stream::new(route.clone(), io, inbox)));
     }
     match first {
         _ if side.http.is_none() => Err(NotOpened::NotServed),
@@ -321,14 +349,18 @@ fn open_plain(
     }
 }
 
-fn opened_h1(conn: Rc<Connection>, io: Io, inbox: Inbox) -> Opened {
+pub(crate) fn opened_h1(conn: Rc<Connection>, io: Io, inbox: Inbox) -> Opened {
     let buffers = conn.worker.buffers.clone();
     Opened::H1(conn, Box::new(Conn::with_inbox(io, buffers, inbox)))
 }
 
-fn opened_h2(conn: Rc<Connection>, io: Io, inbox: Inbox) -> Opened {
+pub(crate) fn opened_h2(conn: Rc<Connection>, io: Io, inbox: Inbox) -> Opened {
     let io = if inbox.is_empty() { io } else { Io::Other(Box::new(Rewind::new(io, inbox))) };
     Opened::H2(conn, Box::new(io))
+}
+
+pub(crate) fn opened_tcp(conn: Rc<Connection>, stream: Stream) -> Opened {
+    Opened::Tcp(conn, Box::new(stream))
 }
 
 async fn open_tls(
@@ -347,7 +379,7 @@ async fn open_tls(
         && route.tls != TcpTls::Plain
         && !matches!(route.tls, TcpTls::Terminate(_))
     {
-        return Ok(Opened::Tcp(conn, Box::new((route.clone(), io, inbox))));
+        return Ok(opened_tcp(conn, Stream::new(route.clone(), io, inbox)));
     }
     let selected = match server_tls.map(|tls| tls.select(sni)) {
         Some(Ok(selected)) => selected,
@@ -365,7 +397,7 @@ async fn open_tls(
     let inbox = Inbox::new(conn.worker.buffers.pool());
     let io = Io::Other(Box::new(stream));
     match route {
-        Some(route) => Ok(Opened::Tcp(conn, Box::new((route, io, inbox)))),
+        Some(route) => Ok(opened_tcp(conn, Stream::new(route, io, inbox))),
         None if side.http.is_none() => Err(NotOpened::NotServed),
         None if is_h2 => Ok(opened_h2(conn, io, inbox)),
         None => Ok(opened_h1(conn, io, inbox)),

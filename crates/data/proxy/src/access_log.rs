@@ -135,6 +135,12 @@ fn fields(
     line.text("time", &timestamp());
     line.text("client", &conn.client.to_string());
     line.text("listener", conn.listener.as_str());
+    if let Some(meant) = conn.meant() {
+        line.text("service", &meant.name);
+        if let Some(peer) = &meant.peer {
+            line.text("peer", peer.caller.identity().as_str());
+        }
+    }
     line.text("scheme", conn.scheme().as_str());
     line.text("method", x.req.method().as_str());
     line.text("host", x.req.host());

@@ -134,6 +134,12 @@ impl Attempts {
             _ => worker.now(),
         };
         let backend = &self.backend;
+        if backend.is_dialled() {
+            return match self.tried.is_empty() {
+                true => Ok(backend.pick_addr(now, scope.conn.local)),
+                false => Err(Stop::because(Reason::NoHealthyEndpoint, "it was tried already")),
+            };
+        }
         let settings = backend.settings();
         if let Some(value) = x.decided.affinity
             && let Some(lease) = backend
@@ -184,7 +190,9 @@ fn cookie_of(backend: &Backend, endpoint: &Endpoint) -> CookieValue {
     let scheme = match (&settings.tls, settings.protocol) {
         (Some(_), _) => "https",
         (None, UpstreamProtocol::Http2) => "h2c",
-        (None, UpstreamProtocol::Auto | UpstreamProtocol::Http1) => "http",
+        (None, UpstreamProtocol::Auto | UpstreamProtocol::Http1 | UpstreamProtocol::AsClient) => {
+            "http"
+        }
     };
     CookieValue::of(&format!("{scheme}://{}", endpoint.addr()))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use weft_model::id::{ListenerId, PolicyId};
 use weft_resilience::breaker::Breaker;
@@ -54,9 +54,23 @@ impl Live {
 
     /// The count of a listener's open connections.
     pub(crate) fn connections(&self, id: &ListenerId) -> Arc<OpenConnections> {
-        // Taken when a worker begins to accept, never for a connection.
+        // Taken when a worker begins to accept, or first serves a destination of a plan.
         let mut connections = self.0.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        connections.entry(id.clone()).or_default().clone()
+        let make = || Arc::new(OpenConnections::new(self.0.epoch));
+        connections.entry(id.clone()).or_insert_with(make).clone()
+    }
+
+    /// For how long a listener has had no open connection: since the beginning if it never had one.
+    pub(crate) fn idle(&self, id: &ListenerId, now: Instant) -> Duration {
+        let connections = self.0.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let never = || now.saturating_duration_since(self.0.epoch);
+        connections.get(id).map_or_else(never, |open| open.idle(now))
+    }
+
+    /// Forgets listeners that no plan has any more and no connection is open to.
+    pub fn retain_listeners(&self, in_use: impl Fn(&ListenerId) -> bool) {
+        let mut connections = self.0.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.retain(|id, open| in_use(id) || Arc::strong_count(open) > 1);
     }
 
     pub(crate) fn rate(&self, id: &PolicyId, settings: RateSettings) -> Arc<KeyedBuckets> {

@@ -1,13 +1,18 @@
 //! What one worker counts.
 
+mod mesh;
+mod open;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use weft_message::h1::ParseError;
 use weft_model::id::RouteId;
 use weft_model::outcome::Reason;
 use weft_runtime::metrics::{Collect, Counter, Gauge, Histogram, Sink};
+
+pub(crate) use mesh::{MeshMetrics, Outcome, Refused};
+pub(crate) use open::{ConnectionCount, ListenerCount, OpenConnections};
 
 /// Names of the families, in the order of docs/METRICS.md.
 pub const FAMILIES: &[&str] = &[
@@ -25,6 +30,11 @@ pub const FAMILIES: &[&str] = &[
     "weftway_spool_refused_total",
     "weftway_tcp_connections_total",
     "weftway_tcp_bytes_total",
+    "weftway_protocol_detections_total",
+    "weftway_protocol_detection_duration_seconds",
+    "weftway_mesh_refused_total",
+    "weftway_external_requests_total",
+    "weftway_external_connections_total",
 ];
 
 /// More routes than this share one series, `other`, so that a scrape stays bounded whatever the
@@ -94,6 +104,7 @@ pub(crate) struct WorkerMetrics {
     /// Requests that no route took.
     pub(crate) unrouted: Arc<RouteCells>,
     routes: Mutex<HashMap<RouteId, Arc<RouteCells>>>,
+    pub(crate) mesh: MeshMetrics,
 }
 
 /// The cells of one route in one worker.
@@ -104,17 +115,6 @@ pub(crate) struct RouteCells {
     duration: Histogram,
     request_bytes: Counter,
     response_bytes: Counter,
-}
-
-/// Connections of one listener that are open, over all workers. Touched once when a connection
-/// begins and once when it ends, never by a request.
-pub(crate) type OpenConnections = AtomicU32;
-
-/// Counts a connection as open until it is dropped.
-#[derive(Debug)]
-pub(crate) struct ConnectionCount {
-    metrics: Arc<WorkerMetrics>,
-    listener: Arc<OpenConnections>,
 }
 
 // === impl Limit ===
@@ -144,22 +144,15 @@ impl Default for WorkerMetrics {
             reasons: Reason::ALL.iter().map(|_| Counter::default()).collect(),
             unrouted: Arc::default(),
             routes: Mutex::default(),
+            mesh: MeshMetrics::default(),
         }
     }
 }
 
 impl WorkerMetrics {
-    /// Counts a new connection, unless its listener has `max` of them already.
-    pub(crate) fn connection(
-        self: &Arc<Self>,
-        listener: &Arc<OpenConnections>,
-        max: u32,
-    ) -> Option<ConnectionCount> {
-        let room = |open| (open < max).then_some(open + 1);
-        listener.fetch_update(Relaxed, Relaxed, room).ok()?;
-        self.connections.inc();
-        self.open.inc();
-        Some(ConnectionCount { metrics: self.clone(), listener: listener.clone() })
+    /// Counts a new connection.
+    pub(crate) fn connection(self: &Arc<Self>) -> ConnectionCount {
+        ConnectionCount::new(self.clone())
     }
 
     /// Connections that are open.
@@ -224,6 +217,7 @@ impl Collect for WorkerMetrics {
         }
         let open = self.open.value() as f64;
         sink.gauge("weftway_connections_open", "Connections open.", &[], open);
+        self.mesh.collect(sink);
     }
 }
 
@@ -282,13 +276,6 @@ impl RouteCells {
             &labels,
             self.response_bytes.value(),
         );
-    }
-}
-
-impl Drop for ConnectionCount {
-    fn drop(&mut self) {
-        self.metrics.open.dec();
-        self.listener.fetch_sub(1, Relaxed);
     }
 }
 

@@ -1,14 +1,17 @@
 //! A snapshot made ready for use.
 
+mod destinations;
+
 use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use weft_message::PathRules;
 use weft_message::h1::HeadLimits;
-use weft_model::id::{BackendId, ListenerId};
-use weft_model::listener::{Listener, Served};
+use weft_model::id::{BackendId, ListenerId, ServiceName};
+use weft_model::listener::{Destination, Direction, Intake, Listener, Served};
 use weft_model::route::Route;
 use weft_model::{Generation, Snapshot, backend};
 use weft_resilience::outlier::Outlier;
@@ -16,7 +19,12 @@ use weft_route::{HttpTable, TcpTable};
 use weft_tls::{ClientTls, ServerTls};
 use weft_upstream::{Prepared, PreparedBackend};
 
+use crate::live::Live;
+use crate::metrics::OpenConnections;
 use crate::runtime::RouteRuntime;
+use crate::worker::Worker;
+
+pub(crate) use destinations::{Destinations, Standing};
 
 /// A snapshot with its tables and TLS configurations built; the same for all workers.
 #[derive(Debug, Default)]
@@ -27,6 +35,15 @@ pub struct SharedPlan {
     pub listeners: Vec<Arc<SharedListener>>,
     /// Backends.
     pub upstreams: Arc<Prepared>,
+    /// How listeners are found.
+    index: Arc<Index>,
+}
+
+/// The listeners of a plan, by what they are asked for by.
+#[derive(Debug, Default)]
+struct Index {
+    by_id: HashMap<ListenerId, usize>,
+    destinations: Destinations,
 }
 
 /// One listener of a [`SharedPlan`].
@@ -69,7 +86,7 @@ pub struct PlanProblem {
 pub struct Plan {
     /// The shared part.
     pub shared: Arc<SharedPlan>,
-    /// In the order of the shared part; few, so they are looked through.
+    /// In the order of the shared part.
     listeners: Vec<Rc<ListenerPlan>>,
 }
 
@@ -77,6 +94,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub(crate) struct ListenerPlan {
     pub(crate) shared: Arc<SharedListener>,
+    open: OnceCell<Arc<OpenConnections>>,
     plain: Vec<OnceCell<Rc<RouteRuntime>>>,
     tls: Vec<OnceCell<Rc<RouteRuntime>>>,
 }
@@ -89,11 +107,12 @@ impl SharedPlan {
     /// previous form.
     pub fn build(snapshot: &Snapshot, previous: Option<&Self>) -> (Self, Vec<PlanProblem>) {
         let mut problems = Vec::new();
-        let listeners = snapshot
+        let listeners: Vec<_> = snapshot
             .listeners
             .iter()
             .map(|listener| shared_listener(listener, previous, &mut problems))
             .collect();
+        let index = Arc::new(Index::new(snapshot));
         let backends = snapshot
             .backends
             .iter()
@@ -103,7 +122,7 @@ impl SharedPlan {
             })
             .collect();
         let upstreams = Arc::new(Prepared { backends });
-        (Self { generation: snapshot.generation, listeners, upstreams }, problems)
+        (Self { generation: snapshot.generation, listeners, upstreams, index }, problems)
     }
 
     /// The same plan with other addresses for backends that are resolved by name.
@@ -119,13 +138,62 @@ impl SharedPlan {
             generation: self.generation,
             listeners: self.listeners.clone(),
             upstreams: Arc::new(Prepared { backends }),
+            index: self.index.clone(),
         }
     }
 
+    /// The services that this plan speaks of, and for how long nobody here has used them: zero for
+    /// those that a connection is open to, at most the life of `live` for those never used.
+    pub fn used(&self, live: &Live, now: Instant) -> HashMap<ServiceName, Duration> {
+        let mut used: HashMap<ServiceName, Duration> = HashMap::new();
+        for listener in &self.listeners {
+            let Some(destination) = listener.destination() else { continue };
+            if destination.direction == Direction::Inbound || destination.addrs.is_empty() {
+                continue;
+            }
+            let idle = live.idle(&listener.settings.id, now);
+            used.entry(ServiceName::new(&*destination.name))
+                .and_modify(|least| *least = idle.min(*least))
+                .or_insert(idle);
+        }
+        used
+    }
+
+    /// What captured connections are meant for.
+    pub(crate) fn destinations(&self) -> &Destinations {
+        &self.index.destinations
+    }
+
     fn listener(&self, id: &ListenerId) -> Option<&Arc<SharedListener>> {
-        self.listeners.iter().find(|listener| listener.settings.id == *id)
+        self.index.by_id.get(id).and_then(|place| self.listeners.get(*place))
     }
 }
+
+// === impl Index ===
+
+impl Index {
+    fn new(snapshot: &Snapshot) -> Self {
+        let listeners = || snapshot.listeners.iter().map(|listener| &**listener);
+        Self {
+            by_id: listeners().map(|listener| listener.id.clone()).zip(0..).collect(),
+            destinations: Destinations::new(listeners(), snapshot.services.clone()),
+        }
+    }
+}
+
+// === impl SharedListener ===
+
+impl SharedListener {
+    /// What it stands for, if nothing is bound for it.
+    pub(crate) fn destination(&self) -> Option<&Destination> {
+        match &self.settings.intake {
+            Intake::Destination(destination) => Some(destination),
+            Intake::Bound | Intake::Captured(_) | Intake::Mesh | Intake::Explicit => None,
+        }
+    }
+}
+
+// === building ===
 
 fn shared_listener(
     listener: &Arc<Listener>,
@@ -213,7 +281,8 @@ fn prepared_backend(
         {
             known.endpoints.clone()
         }
-        (backend::Endpoints::Dns { .. }, _) => Arc::new([]),
+        // Addresses that were dialled come one by one, with their connections.
+        (backend::Endpoints::Dns { .. } | backend::Endpoints::Dialled, _) => Arc::new([]),
     };
     let outlier = match (settings.outlier, known) {
         (None, _) => None,
@@ -241,12 +310,18 @@ impl Plan {
                 let plan = ListenerPlan {
                     plain: cells(&listener.plain),
                     tls: cells(&listener.tls),
+                    open: OnceCell::new(),
                     shared: listener.clone(),
                 };
                 Rc::new(plan)
             })
             .collect();
         Self { shared, listeners }
+    }
+
+    /// The listener at a place that [`Standing`] names.
+    pub(crate) fn listener_at(&self, place: usize) -> Option<&Rc<ListenerPlan>> {
+        self.listeners.get(place)
     }
 
     pub(crate) fn listener(&self, id: &ListenerId) -> Option<&Rc<ListenerPlan>> {
@@ -261,7 +336,7 @@ impl Plan {
     ) -> Option<&Rc<ListenerPlan>> {
         let is_it = |plan: &&Rc<ListenerPlan>| plan.shared.settings.id == *id;
         self.listeners.get(place.get()).filter(is_it).or_else(|| {
-            let found = self.listeners.iter().position(|plan| is_it(&plan))?;
+            let found = *self.shared.index.by_id.get(id)?;
             place.set(found);
             self.listeners.get(found)
         })
@@ -274,6 +349,11 @@ impl ListenerPlan {
     /// The side of the listener that a connection is on.
     pub(crate) fn side(&self, tls: bool) -> Option<&Side> {
         if tls { self.shared.tls.as_ref() } else { self.shared.plain.as_ref() }
+    }
+
+    /// Its open connections, of all workers.
+    pub(crate) fn open(&self, worker: &Worker) -> &Arc<OpenConnections> {
+        self.open.get_or_init(|| worker.live.connections(&self.shared.settings.id))
     }
 
     /// What this worker made of the route at `index` of that side's table.

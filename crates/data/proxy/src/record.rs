@@ -19,6 +19,7 @@ pub(crate) fn record(scope: &Scope<'_>, x: &mut Exchange, reason: Reason) {
                 Reason::ConnectFailed
                     | Reason::ConnectTimeout
                     | Reason::UpstreamTls
+                    | Reason::IdentityRefused
                     | Reason::UpstreamReset
                     | Reason::UpstreamTimeout
             );
@@ -33,6 +34,9 @@ pub(crate) fn record(scope: &Scope<'_>, x: &mut Exchange, reason: Reason) {
     let record = &x.record;
     cells.observe(record.status, duration, record.request_bytes, record.response_bytes);
     worker.metrics.reason(reason);
+    if scope.conn.meant().is_some_and(|meant| meant.external) {
+        worker.metrics.mesh.external_request(x.req.host());
+    }
     if let Some(log) = &worker.log {
         log.request(scope, x, reason, duration);
     }

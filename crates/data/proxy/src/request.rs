@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_http::Leg;
-use weft_message::{Method, forwarded};
+use weft_message::{Fields, Method, forwarded, peer};
 use weft_model::listener::Limits;
 use weft_model::outcome::Reason;
 use weft_model::policy::Refusal;
@@ -15,12 +15,12 @@ use weft_policy::answer::{Asker, DirectResponse};
 use weft_runtime::Watchdog;
 
 use crate::body::{MEMORY_BYTES_MAX, RequestBody};
-use crate::connection::Connection;
+use crate::connection::{Connection, Meant};
 use crate::exchange::Exchange;
 use crate::plan::ListenerPlan;
 use crate::runtime::RouteRuntime;
 use crate::worker::Worker;
-use crate::{attempt, body_steps, record, respond, select, steps};
+use crate::{attempt, body_steps, captured, record, respond, select, steps};
 
 /// What a request is handled in: its connection, and the deadline of the task it runs in.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +74,7 @@ async fn serve(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg) -> Result<Re
     check_method(x)?;
     let plan = worker.plan();
     x.plan = Some(plan.clone());
+    captured::admit(scope.conn, x)?;
     let route = find_route(scope, x)?;
     x.route = Some(route.clone());
     canonicalize_hop(scope, x);
@@ -83,8 +84,10 @@ async fn serve(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg) -> Result<Re
         steps::choice(scope, x, down, &choice).await?;
     }
     keep_body(worker, x);
-    // Only now, because steps count the addresses of the list from its right end.
-    forwarded::append_for(&mut x.req.fields, scope.conn.client.ip());
+    if scope.conn.meant().is_none() {
+        // Only now, because steps count the addresses of the list from its right end.
+        forwarded::append_for(&mut x.req.fields, scope.conn.client.ip());
+    }
     attempt::forward(scope, x, down, backend).await
 }
 
@@ -116,6 +119,11 @@ async fn conclude(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg, stop: Sto
             x.record.detail = detail;
             Reason::ClientGone
         }
+        Stop::Refuse(reason, detail) if is_for_another(scope, down, reason) => {
+            down.abort(h2::Reason::REFUSED_STREAM);
+            x.record.detail = detail;
+            reason
+        }
         Stop::Refuse(reason, detail) => {
             let answer = respond::refusal(scope, x, reason, detail);
             direct(scope, x, down, answer).await
@@ -126,6 +134,14 @@ async fn conclude(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg, stop: Sto
             reason
         }
     }
+}
+
+/// Whether a proxy of the mesh has to send the request elsewhere: it has reached no application. The
+/// protocol's own way to say so is understood by all (RFC 9113 section 8.7).
+fn is_for_another(scope: &Scope<'_>, down: &Leg, reason: Reason) -> bool {
+    matches!(reason, Reason::ConnectFailed | Reason::ConnectTimeout)
+        && matches!(down, Leg::H2(_))
+        && scope.conn.meant().is_some_and(|meant| meant.peer.is_some())
 }
 
 /// Sends an answer of ours, or the page that a step around it has for its status.
@@ -191,17 +207,46 @@ fn is_misdirected(conn: &Connection, listener: &ListenerPlan, x: &Exchange) -> b
 /// Makes the hop right: forwarding headers of a client that is not trusted go, ours are set.
 /// Hop-by-hop fields went when the head was decoded, so a client cannot have ours removed.
 fn canonicalize_hop(scope: &Scope<'_>, x: &mut Exchange) {
+    match scope.conn.meant() {
+        Some(meant) => tell_caller(meant, &mut x.req.fields),
+        None => tell_hop(scope, x),
+    }
+    if x.facts.framing != weft_message::h1::BodyFraming::None {
+        x.body = RequestBody::streaming();
+    }
+}
+
+fn tell_hop(scope: &Scope<'_>, x: &mut Exchange) {
     let conn = scope.conn;
     let hop = forwarded::Hop {
         peer: conn.client.ip(),
         scheme: conn.scheme(),
         trusted: conn.trusted,
         websocket: x.facts.upgrade.as_deref() == Some(b"websocket"),
-        server: "",
+        server: &conn.worker.server_name,
     };
     forwarded::apply(&mut x.req, &hop);
-    if x.facts.framing != weft_message::h1::BodyFraming::None {
-        x.body = RequestBody::streaming();
+}
+
+/// In the mesh proxies come in pairs that nobody is to see: what an application says of hops before
+/// it stays as it is. Only who calls is ours to tell, and nobody else's.
+fn tell_caller(meant: &Meant, fields: &mut Fields) {
+    peer::remove_destination(fields);
+    match &meant.peer {
+        Some(peer) => {
+            let id = peer.caller.identity();
+            let caller = peer::Caller {
+                own_id: peer.own.as_str(),
+                id: id.as_str(),
+                service_account: id.service_account(),
+                namespace: id.namespace(),
+                trust_domain: id.trust_domain(),
+            };
+            peer::set_caller(fields, &caller);
+        }
+        None => {
+            peer::remove_caller(fields);
+        }
     }
 }
 

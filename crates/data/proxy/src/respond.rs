@@ -75,6 +75,8 @@ pub(crate) async fn direct(
 ) -> Reason {
     let DirectResponse { head, body, reason, detail } = answer;
     x.rsp = head;
+    // Before the steps, which may replace or remove it.
+    scope.conn.worker.date.put(&mut x.rsp);
     x.record.detail = detail;
     whole(scope, x, down, &*body, reason).await
 }
@@ -110,12 +112,13 @@ pub(crate) async fn whole<B: Whole + ?Sized>(
 
 /// The answer for an error.
 pub(crate) fn refusal(
-    _scope: &Scope<'_>,
+    scope: &Scope<'_>,
     x: &Exchange,
     reason: Reason,
     detail: Option<Arc<str>>,
 ) -> DirectResponse {
-    DirectResponse { detail, ..answer::error(reason, asker(x)) }
+    let asker = Asker { service: scope.conn.service(), ..asker(x) };
+    DirectResponse { detail, ..answer::error(reason, asker) }
 }
 
 /// What the form of an error answer depends on. A step may have taken the grounds for it away.

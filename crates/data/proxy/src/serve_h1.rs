@@ -23,12 +23,12 @@ use weft_policy::answer::Asker;
 use weft_runtime::Watchdog;
 use weft_runtime::drain::Phase;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Via};
 use crate::exchange::{Exchange, Facts};
 use crate::metrics::Limit;
 use crate::plan::ListenerPlan;
 use crate::request::{self, After, Scope};
-use crate::{record, respond};
+use crate::{front, record, respond};
 
 /// How long a connection that is being closed may take to read what we sent last.
 const LINGER: Duration = Duration::from_secs(2);
@@ -197,7 +197,10 @@ async fn serve_one(scope: Scope<'_>, x: &mut Exchange, leg: &mut Leg, served: u3
     if facts.expect_unknown {
         return finish(&scope, x, leg, Reason::Expectation, None).await;
     }
-    request::handle(scope, x, leg).await
+    match &scope.conn.via {
+        Via::Explicit(front) => Box::pin(front::handle_explicit(scope, front, x, leg)).await,
+        Via::Bound | Via::Destination(_) | Via::Mesh(_) => request::handle(scope, x, leg).await,
+    }
 }
 
 /// HTTP/2 inside an upgraded connection would be requests that no policy sees: they are asked for
@@ -278,7 +281,8 @@ pub(crate) fn parse_reason(error: ParseError) -> Reason {
     }
 }
 
-async fn finish(
+/// Answers with an error, and closes.
+pub(crate) async fn finish(
     scope: &Scope<'_>,
     x: &mut Exchange,
     leg: &mut Leg,

@@ -9,18 +9,20 @@ use std::time::Duration;
 
 use weft_http::Leg;
 use weft_http::error::HeadError;
-use weft_http::h2::{Accepted, Ended, Excess, Server, ServerSettings};
+use weft_http::h2::{Accepted, Ended, Excess, Server, ServerSettings, Tunnel};
 use weft_http::io::Io;
 use weft_message::h1::BodyFraming;
-use weft_message::{Known, Method};
+use weft_message::{Fields, Known, Method};
 use weft_model::listener::Limits;
 use weft_model::outcome::Reason;
-use weft_policy::answer::Asker;
+use weft_policy::answer::{Asker, DirectResponse};
 use weft_runtime::drain::Phase;
 use weft_runtime::{Watchdog, task, time};
 
-use crate::connection::Connection;
+use crate::captured::{self, Denied};
+use crate::connection::{Connection, Via};
 use crate::exchange::{Exchange, Facts};
+use crate::front::{Front, Inside, Passage};
 use crate::metrics::Limit;
 use crate::request::{self, Scope};
 use crate::serve_h1::parse_reason;
@@ -90,6 +92,7 @@ pub(crate) async fn serve(conn: Rc<Connection>, io: Io) {
         queued_bytes_max: share,
         resets_max: limits.h2_resets_max,
         control_frames_max: limits.h2_control_frames_max,
+        frame_overhead_bytes_max: window as usize / 2,
     };
     let handshake = time::timeout(limits.handshake_timeout, Server::handshake(io, &settings));
     let Ok(Ok(server)) = handshake.await else { return };
@@ -273,38 +276,93 @@ async fn serve_stream(conn: Rc<Connection>, accepted: Accepted, open: OpenStream
     let worker = conn.worker.clone();
     let watchdog = poll_fn(|cx| Poll::Ready(worker.deadlines.watchdog(cx))).await;
     let mut x = worker.take_exchange();
-    serve_request(&conn, &watchdog, &mut x, accepted).await;
+    let tunnel = serve_request(&conn, &watchdog, &mut x, accepted).await;
     if x.record.status == Reason::ClientGone.status() {
         open.was_reset();
     }
     worker.give_exchange(x);
+    drop(watchdog);
+    if let Some((Passage { conn, upstream }, tunnel)) = tunnel {
+        captured::at(conn, Io::Other(Box::new(tunnel)), upstream).await;
+    }
 }
 
+/// Serves a request; gives a tunnel if it asked for one and may have it.
 async fn serve_request(
     conn: &Connection,
     watchdog: &Watchdog,
     x: &mut Exchange,
     accepted: Accepted,
-) {
+) -> Option<(Passage, Tunnel)> {
     let scope = Scope { conn, watchdog };
     let plan = conn.worker.plan();
-    let Some(listener) = conn.listener_in(&plan) else { return };
-    let shared = &listener.shared;
+    let shared = &conn.listener_in(&plan)?.shared;
     let (stream, result) =
         accepted.into_request(conn.scheme(), &shared.head_limits, &shared.path_rules, &mut x.req);
     let mut leg = Leg::H2(stream);
     if let Err(error) = result {
         refuse(&scope, x, &mut leg, &error).await;
-        return;
+        return None;
     }
     match facts(x, &leg) {
         Ok(facts) => x.facts = facts,
         Err((reason, detail)) => {
             finish(&scope, x, &mut leg, reason, Some(detail.into())).await;
-            return;
+            return None;
         }
     }
-    request::handle(scope, x, &mut leg).await;
+    let front = match &conn.via {
+        Via::Mesh(front) | Via::Explicit(front) => front,
+        Via::Bound | Via::Destination(_) => {
+            request::handle(scope, x, &mut leg).await;
+            return None;
+        }
+    };
+    if *x.req.method() == Method::Connect {
+        return Box::pin(open_tunnel(&scope, front, x, leg)).await;
+    }
+    let inner = match front.destination(conn, x).await {
+        Ok(addr) => front.inner(conn, addr, Inside::Requests).await,
+        Err(denied) => Err(denied),
+    };
+    match inner {
+        Ok(inner) => {
+            request::handle(Scope { conn: &inner, watchdog }, x, &mut leg).await;
+        }
+        Err(denied) => deny(&scope, x, &mut leg, denied).await,
+    }
+    None
+}
+
+/// Answers a CONNECT (RFC 9113 section 8.5): that the tunnel is open says that what is behind it
+/// has taken the connection.
+async fn open_tunnel(
+    scope: &Scope<'_>,
+    front: &Front,
+    x: &mut Exchange,
+    mut leg: Leg,
+) -> Option<(Passage, Tunnel)> {
+    let passage = match front.tunnel(scope.conn, x).await {
+        Ok(passage) => passage,
+        Err(denied) => {
+            deny(scope, x, &mut leg, denied).await;
+            return None;
+        }
+    };
+    let Leg::H2(stream) = leg else { return None };
+    Some((passage, Tunnel::accept(stream, Fields::new()).ok()?))
+}
+
+async fn deny(scope: &Scope<'_>, x: &mut Exchange, leg: &mut Leg, denied: Denied) {
+    let Denied { why, refusal } = denied;
+    scope.conn.worker.metrics.mesh.refused(why);
+    x.decided.form = Asker::of(&x.req).form;
+    let mut answer = respond::refusal(scope, x, refusal.reason, Some(refusal.detail));
+    if *x.req.method() == Method::Connect && refusal.reason == Reason::ConnectFailed {
+        // As other proxies with tunnels say that nobody listens.
+        answer.head.set_status(503);
+    }
+    send(scope, x, leg, answer).await;
 }
 
 /// What the head says about the message, or why it is refused.
@@ -363,9 +421,13 @@ async fn finish(
     reason: Reason,
     detail: Option<Arc<str>>,
 ) {
-    x.record.started = Some(scope.conn.worker.now());
     x.decided.form = Asker::of(&x.req).form;
     let answer = respond::refusal(scope, x, reason, detail);
+    send(scope, x, leg, answer).await;
+}
+
+async fn send(scope: &Scope<'_>, x: &mut Exchange, leg: &mut Leg, answer: DirectResponse) {
+    x.record.started = Some(scope.conn.worker.now());
     let reason = respond::direct(scope, x, leg, answer).await;
     record::record(scope, x, reason);
 }

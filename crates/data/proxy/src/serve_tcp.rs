@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use weft_http::io::Io;
 use weft_model::backend::ProxyVersion;
-use weft_model::id::PolicyId;
+use weft_model::id::{PolicyId, RouteId};
+use weft_model::outcome::{Fault, Reason};
 use weft_model::route::TcpRoute;
 use weft_net::Inbox;
 use weft_net::copy::{CopyCounters, CopyEnd, CopyLimits, Deadline, copy};
@@ -35,32 +36,84 @@ struct Patience<'a> {
     conn: &'a Connection,
 }
 
-/// Serves a connection that a TCP route takes. `inbox` holds what was read of it already.
-pub(crate) async fn serve(conn: Rc<Connection>, route: Arc<TcpRoute>, io: Io, inbox: Inbox) {
+/// A connection that a TCP route takes.
+pub(crate) struct Stream {
+    pub(crate) route: Arc<TcpRoute>,
+    pub(crate) io: Io,
+    /// What was read of it already.
+    pub(crate) inbox: Inbox,
+    /// Where it goes, if that was found out on the way.
+    pub(crate) upstream: Option<Upstream>,
+    /// What was read from there already.
+    pub(crate) from_upstream: Inbox,
+}
+
+/// A connection for a TCP route.
+pub(crate) struct Upstream {
+    io: Io,
+    lease: Lease,
+    route: RouteId,
+    termination_delay: Option<Duration>,
+    _permit: Permit,
+}
+
+/// Why there is no connection for a TCP route. It was logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unreached(pub(crate) Reason);
+
+/// Serves a connection that a TCP route takes.
+pub(crate) async fn serve(conn: Rc<Connection>, stream: Stream) {
     let worker = conn.worker.clone();
+    let Stream { route, mut io, inbox, upstream, from_upstream } = stream;
+    worker.metrics.tcp_connections.inc();
+    // It may have been made for another route, when less was known.
+    let upstream = match upstream.filter(|upstream| upstream.route == route.id) {
+        Some(upstream) => upstream,
+        None => match connect(&conn, &route).await {
+            Ok(upstream) => upstream,
+            Err(Unreached(_)) if conn.meant().is_some() => return reset(&mut io),
+            Err(Unreached(_)) => return,
+        },
+    };
+    let watchdog = std::future::poll_fn(|cx| Poll::Ready(worker.deadlines.watchdog(cx))).await;
+    let scope = Scope { conn: &conn, watchdog: &watchdog };
+    let early = (inbox.bytes().to_vec(), from_upstream.bytes().to_vec());
+    drop((inbox, from_upstream));
+    let Upstream { io: to, lease, termination_delay, .. } = upstream;
+    let (forth, back) = relay(&scope, (io, early.0), (to, early.1), termination_delay).await;
+    worker.metrics.tcp_bytes.add(forth + back);
+    drop(lease);
+}
+
+/// Makes the connection that a TCP route asks for, if the client may have it.
+///
+/// Cancel safe: dropping it closes what was begun.
+pub(crate) async fn connect(
+    conn: &Connection,
+    route: &Arc<TcpRoute>,
+) -> Result<Upstream, Unreached> {
     let ip = conn.client.ip();
     if !route.allow.is_empty() && !route.allow.iter().any(|net| net.contains(&ip)) {
         tracing::info!(client = %conn.client, route = %route.id, "not on the allow list");
-        return;
+        return Err(Unreached(Reason::Forbidden));
     }
-    let _permit = match permit(&conn, &route, ip) {
-        Ok(permit) => permit,
-        Err(()) => {
-            tracing::info!(client = %conn.client, route = %route.id, "too many connections");
-            return;
-        }
-    };
-    worker.metrics.tcp_connections.inc();
-    let watchdog = std::future::poll_fn(|cx| Poll::Ready(worker.deadlines.watchdog(cx))).await;
-    let scope = Scope { conn: &conn, watchdog: &watchdog };
-    let Some(backend) = backend(&conn, &route) else { return };
-    let Some((lease, upstream)) = dial(&conn, &route, &backend).await else { return };
-    let early = inbox.bytes().to_vec();
-    drop(inbox);
-    let delay = backend.settings().termination_delay;
-    let (forth, back) = relay(&scope, (io, early), (upstream, Vec::new()), delay).await;
-    worker.metrics.tcp_bytes.add(forth + back);
-    drop(lease);
+    let permit = permit(conn, route, ip).map_err(|()| {
+        tracing::info!(client = %conn.client, route = %route.id, "too many connections");
+        Unreached(Reason::InFlightLimited)
+    })?;
+    let backend = backend(conn, route)?;
+    let (lease, io) = dial(conn, route, &backend).await?;
+    let termination_delay = backend.settings().termination_delay;
+    Ok(Upstream { io, lease, route: route.id.clone(), termination_delay, _permit: permit })
+}
+
+/// Closes a connection so that its client sees that something failed, not an end in order.
+pub(crate) fn reset(io: &mut Io) {
+    if let Io::Tcp(tcp) = io {
+        // Refused only for a socket that is gone already.
+        let _ = tcp.set_zero_linger();
+    }
+    // Streams inside of another connection are reset when they are dropped before their end.
 }
 
 type Permit = Option<weft_resilience::inflight::KeyedPermit>;
@@ -72,7 +125,7 @@ fn permit(conn: &Connection, route: &TcpRoute, ip: IpAddr) -> Result<Permit, ()>
     limit.acquire(ip.to_string().as_bytes()).map(Some).map_err(|_| ())
 }
 
-fn backend(conn: &Connection, route: &TcpRoute) -> Option<Rc<Backend>> {
+fn backend(conn: &Connection, route: &TcpRoute) -> Result<Rc<Backend>, Unreached> {
     let worker = &conn.worker;
     let known = worker.tcp_targets.borrow().get(&route.id).cloned();
     let mut target = known.unwrap_or_else(|| {
@@ -82,9 +135,10 @@ fn backend(conn: &Connection, route: &TcpRoute) -> Option<Rc<Backend>> {
     });
     loop {
         target = match target {
-            TargetRuntime::Backend(backend) => return Some(backend),
+            TargetRuntime::Backend(backend) => return Ok(backend),
             TargetRuntime::Weighted(weighted) => {
-                let index = weighted.picker.pick(&*weighted, None, &[], &worker.rng)?;
+                let index = weighted.picker.pick(&*weighted, None, &[], &worker.rng);
+                let index = index.ok_or(Unreached(Reason::InvalidBackend))?;
                 weighted.choices[index].target.clone()
             }
             TargetRuntime::Mirror(main, _) => (*main).clone(),
@@ -98,36 +152,49 @@ fn backend(conn: &Connection, route: &TcpRoute) -> Option<Rc<Backend>> {
             TargetRuntime::Refuse(refusal) => {
                 let detail = &refusal.detail;
                 tracing::warn!(client = %conn.client, route = %route.id, %detail, "refused");
-                return None;
+                return Err(Unreached(refusal.reason));
             }
         };
     }
 }
 
-async fn dial(conn: &Connection, route: &TcpRoute, backend: &Rc<Backend>) -> Option<(Lease, Io)> {
+async fn dial(
+    conn: &Connection,
+    route: &TcpRoute,
+    backend: &Rc<Backend>,
+) -> Result<(Lease, Io), Unreached> {
     let worker = &conn.worker;
     let first = proxy_header(conn, backend.settings().proxy_protocol);
     let mut tried = Tried::default();
-    for _ in 0..ATTEMPTS_MAX {
-        let lease = match backend.pick(worker.now(), &worker.rng, None, &tried) {
+    let mut reason = Reason::NoEndpoint;
+    let attempts = if backend.is_dialled() { 1 } else { ATTEMPTS_MAX };
+    for _ in 0..attempts {
+        let picked = match backend.is_dialled() {
+            true => Ok(backend.pick_addr(worker.now(), conn.local)),
+            false => backend.pick(worker.now(), &worker.rng, None, &tried),
+        };
+        let lease = match picked {
             Ok(lease) => lease,
             Err(error) => {
                 tracing::warn!(client = %conn.client, route = %route.id, %error, "no endpoint");
-                return None;
+                return Err(Unreached(if tried.is_empty() { error.reason() } else { reason }));
             }
         };
         match lease.dial_stream(&worker.buffers, "", &first).await {
-            Ok(io) => return Some((lease, io)),
+            Ok(io) => return Ok((lease, io)),
             Err(error) => {
                 let addr = lease.endpoint().addr();
+                reason = error.reason();
                 let error = crate::attempt::describe(&error);
-                tracing::warn!(client = %conn.client, route = %route.id, %addr, error, "not reached");
-                lease.report(worker.now(), Report::Failed);
+                let why = reason.label();
+                tracing::warn!(client = %conn.client, route = %route.id, %addr, why, error, "not reached");
+                let ours = reason.fault() != Fault::Upstream;
+                lease.report(worker.now(), if ours { Report::Unknown } else { Report::Failed });
                 tried.note(&lease);
             }
         }
     }
-    None
+    Err(Unreached(reason))
 }
 
 fn proxy_header(conn: &Connection, version: Option<ProxyVersion>) -> Vec<u8> {
@@ -167,9 +234,37 @@ pub(crate) async fn relay(
     let end = copy(&mut client, &mut server, pool, limits, &mut patience, &counters).await;
     if let CopyEnd::ReadFailed(side, error) | CopyEnd::WriteFailed(side, error) = &end {
         tracing::debug!(client = %scope.conn.client, ?side, %error, "a relayed connection broke");
+        if scope.conn.meant().is_some() {
+            // Two applications that were to notice nothing of us: what broke looks broken.
+            reset(&mut client);
+            reset(&mut server);
+        }
     }
     let early = (from_client.len() as u64, from_server.len() as u64);
     (counters.to_upstream.get() + early.0, counters.to_downstream.get() + early.1)
+}
+
+// === impl Stream ===
+
+impl Stream {
+    /// One of which nothing is known but what was read of it.
+    pub(crate) fn new(route: Arc<TcpRoute>, io: Io, inbox: Inbox) -> Self {
+        let from_upstream = Inbox::new(inbox.pool());
+        Self { route, io, inbox, upstream: None, from_upstream }
+    }
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// Looks for bytes that the server sends before it was sent any.
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        inbox: &mut Inbox,
+    ) -> Poll<std::io::Result<usize>> {
+        inbox.poll_fill(cx, &mut self.io)
+    }
 }
 
 // === impl Patience ===

@@ -185,6 +185,11 @@ async fn exchange_on(
         Connection::H2(mut client) => {
             Leg::H2(client.begin_request(head, length == 0).map_err(FetchError::Write)?)
         }
+        Connection::Mesh(mut client, destination) => {
+            let mut head = head.clone();
+            weft_message::peer::set_destination(&mut head.fields, destination);
+            Leg::H2(client.begin_request(&head, length == 0).map_err(FetchError::Write)?)
+        }
     };
     send(&mut up, body).await.map_err(FetchError::Write)?;
     let mut rsp = ResponseHead::default();

@@ -7,5 +7,6 @@ mod early;
 mod harness;
 mod limits;
 mod matrix;
+mod mesh;
 mod retries;
 mod sizes;

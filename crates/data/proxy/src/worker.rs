@@ -16,12 +16,16 @@ use weft_resilience::rng::Rng;
 use weft_runtime::drain::{Phase, Watch};
 use weft_runtime::metrics::Registry;
 use weft_runtime::{Deadlines, task, time};
+use weft_tls::MeshTlsCell;
 use weft_upstream::metrics::UpstreamMetrics;
 use weft_upstream::shared::Shared;
 use weft_upstream::{Backends, Environment};
 
 use crate::access_log::{AccessLog, Writer};
+use crate::date::Date;
 use crate::exchange::Exchange;
+use crate::interception::{Interception, Learning, OriginalDestination, Resolve};
+use crate::learned::Lessons;
 use crate::live::Live;
 use crate::metrics::WorkerMetrics;
 use crate::plan::{Plan, SharedPlan};
@@ -50,6 +54,8 @@ pub struct Start {
     pub seed: u64,
     /// Keys what is remembered of passwords; from the system's entropy.
     pub secret: [u8; 32],
+    /// What upstreams are told in `X-Forwarded-Server`; nothing when empty.
+    pub server_name: Arc<str>,
     /// Where commands come from.
     pub commands: mpsc::UnboundedReceiver<Command>,
     /// Tells when to end.
@@ -60,6 +66,10 @@ pub struct Start {
     pub live: Live,
     /// Live state of endpoints, for all workers.
     pub shared: Shared,
+    /// Who this process is in the mesh; empty outside of one, and until it is known.
+    pub mesh: MeshTlsCell,
+    /// What is done for it where connections are captured.
+    pub interception: Interception,
     /// Where bodies go that are held and too large for memory.
     pub spool: SpoolArea,
     /// The access log, if there is one.
@@ -75,6 +85,8 @@ pub(crate) struct Worker {
     pub(crate) rng: Rng,
     pub(crate) live: Live,
     pub(crate) spool: Rc<SpoolArea>,
+    pub(crate) server_name: Arc<str>,
+    pub(crate) date: Date,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) log: Option<Writer>,
     #[expect(clippy::vec_box, reason = "they move between requests by pointer")]
@@ -83,6 +95,11 @@ pub(crate) struct Worker {
     pub(crate) credentials: RefCell<CredentialCache>,
     /// Targets of TCP routes under the present plan, kept because their pickers take turns.
     pub(crate) tcp_targets: RefCell<HashMap<RouteId, TargetRuntime>>,
+    pub(crate) mesh: MeshTlsCell,
+    pub(crate) original: OriginalDestination,
+    pub(crate) resolve: Resolve,
+    pub(crate) learning: Learning,
+    pub(crate) lessons: Lessons,
     plan: RefCell<Rc<Plan>>,
     phase: Cell<Phase>,
 }
@@ -93,19 +110,38 @@ const EXCHANGES_KEPT_MAX: usize = 512;
 /// One whose heads were larger is dropped, so that some huge heads do not stay in memory.
 const EXCHANGE_KEPT_BYTES_MAX: usize = 16 << 10;
 
-/// How often idle upstream connections are looked over.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How often idle upstream connections are looked over, and the date is read.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs a worker until it has drained.
 pub async fn run(start: Start) {
-    let Start { index, seed, secret, commands, drain, registry, live, shared, spool, access_log } =
-        start;
+    let Start {
+        index,
+        seed,
+        secret,
+        server_name,
+        commands,
+        drain,
+        registry,
+        live,
+        shared,
+        mesh,
+        interception,
+        spool,
+        access_log,
+    } = start;
     let buffers = Buffers::new(BufferPool::default());
     let upstream_metrics = Arc::new(UpstreamMetrics::default());
     let metrics = Arc::new(WorkerMetrics::default());
     registry.register(upstream_metrics.clone());
     registry.register(metrics.clone());
-    let environment = Environment { buffers: buffers.clone(), shared, metrics: upstream_metrics };
+    let environment = Environment {
+        buffers: buffers.clone(),
+        shared,
+        metrics: upstream_metrics,
+        mesh: mesh.clone(),
+    };
+    let Interception { demand, original, resolve } = interception;
     let worker = Rc::new(Worker {
         buffers,
         deadlines: Deadlines::new(),
@@ -113,12 +149,19 @@ pub async fn run(start: Start) {
         rng: Rng::new(seed ^ index as u64),
         live,
         spool: Rc::new(spool),
+        server_name,
+        date: Date::now(),
         metrics,
         log: access_log.map(Writer::new),
         exchanges: RefCell::default(),
         slots: Slots::default(),
         credentials: RefCell::new(CredentialCache::new(secret, CredentialCache::ENTRIES_DEFAULT)),
         tcp_targets: RefCell::default(),
+        mesh,
+        original,
+        resolve,
+        learning: Learning::new(demand),
+        lessons: Lessons::default(),
         plan: RefCell::new(Rc::new(Plan::new(Arc::default()))),
         phase: Cell::new(Phase::Serving),
     });
@@ -130,8 +173,9 @@ pub async fn run(start: Start) {
 
 async fn housekeep(worker: std::rc::Weak<Worker>) {
     loop {
-        time::sleep(SWEEP_INTERVAL).await;
+        time::sleep(HOUSEKEEPING_INTERVAL).await;
         let Some(worker) = worker.upgrade() else { return };
+        worker.date.refresh();
         worker.backends.sweep(time::now());
         if let Some(log) = &worker.log {
             log.flush();
@@ -217,11 +261,22 @@ impl Worker {
         }
     }
 
+    /// Lets the other requests of this turn of the loop be decoded before this one is written, so
+    /// that they go upstream in one burst: a receiver that is busy with the first of them need not be
+    /// woken for the others, and to wake it is the dearest part of a write. A client that is alone
+    /// does not wait. Streams of HTTP/2 come in bursts by themselves.
+    pub(crate) async fn gather(&self) {
+        if self.metrics.connections_open() > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn apply(&self, shared: Arc<SharedPlan>) -> Generation {
         let generation = shared.generation;
         self.backends.reconcile(shared.upstreams.clone(), time::now());
         self.tcp_targets.borrow_mut().clear();
         self.plan.replace(Rc::new(Plan::new(shared)));
+        self.learning.applied();
         generation
     }
 

@@ -129,7 +129,7 @@ fn snapshot(addr: SocketAddr, origin: SocketAddr, picker: PickerKind) -> Snapsho
         timeouts: Timeouts::default(),
     };
     // Three names for one origin, so that there is something to pick.
-    let endpoints = (0..3).map(|_| Endpoint { addr: origin, weight: 1, zone: None });
+    let endpoints = (0..3).map(|_| Endpoint { addr: origin, weight: 1, zone: None, peer: None });
     let backend = Backend {
         id: BackendId::new("shop"),
         endpoints: Endpoints::Static(endpoints.collect()),
@@ -148,6 +148,7 @@ fn snapshot(addr: SocketAddr, origin: SocketAddr, picker: PickerKind) -> Snapsho
     };
     let http = Arc::new(HttpRoutes { routes: vec![Arc::new(route)], enabled: true });
     let listener = Listener {
+        intake: weft_model::listener::Intake::Bound,
         id: ListenerId::new("web"),
         addr,
         proxy_protocol_from: Vec::new(),
@@ -161,6 +162,7 @@ fn snapshot(addr: SocketAddr, origin: SocketAddr, picker: PickerKind) -> Snapsho
         generation: Generation(1),
         listeners: vec![Arc::new(listener)],
         lines: Default::default(),
+        services: Arc::default(),
         backends: [(backend.id.clone(), Arc::new(backend))].into(),
     }
 }
@@ -183,8 +185,11 @@ fn gateway(
                 index: 0,
                 seed: 1,
                 secret: [1; 32],
+                server_name: "edge-1".into(),
                 commands: receiver,
                 drain: watch,
+                mesh: weft_tls::MeshTlsCell::new(),
+                interception: weft_proxy::interception::Interception::default(),
                 registry: Registry::new(),
                 live: Live::new(time::now(), [1, 2]),
                 shared: Shared::new(time::now()),

@@ -8,19 +8,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use weft_model::backend as model;
-use weft_resilience::load::PeakEwma;
 use weft_resilience::outlier::Outlier;
 use weft_resilience::pick::{Candidates, Picker};
 use weft_resilience::retry::RetryBudget;
 use weft_resilience::rng::Rng;
 use weft_resilience::settings::{PickerKind, SlowStartSettings};
-use weft_resilience::{hash, slow_start};
+use weft_resilience::slow_start;
 use weft_tls::ClientTls;
 
+use crate::dialled::DialledEndpoints;
 use crate::endpoint::Endpoint;
 use crate::error::PickError;
 use crate::lease::{Lease, Tried};
 use crate::metrics::{BackendCells, IdleShare};
+use crate::peer::Peers;
 use crate::shared::{Shared, SharedEndpoint};
 
 /// A destination with its endpoints, picker and connections.
@@ -31,6 +32,8 @@ pub struct Backend {
     pub(crate) outlier: Option<Arc<Outlier>>,
     pub(crate) cells: Arc<BackendCells>,
     endpoints: RefCell<Rc<[Rc<Endpoint>]>>,
+    dialled: DialledEndpoints,
+    epoch: Instant,
     picker: Picker,
     retry_budget: Option<RetryBudget>,
     retired: Cell<bool>,
@@ -51,8 +54,8 @@ struct View<'a> {
 // === impl Backend ===
 
 impl Backend {
-    /// A backend without endpoints; [`Backend::set_endpoints`] brings them. `epoch` is not later
-    /// than its first request.
+    /// A backend without endpoints; [`Backend::set_endpoints`] brings them, or
+    /// [`Backend::pick_addr`]. `epoch` is not later than its first request.
     pub(crate) fn new(
         settings: Arc<model::Backend>,
         tls: Option<Arc<ClientTls>>,
@@ -69,6 +72,8 @@ impl Backend {
             idle: IdleShare::new(cells.clone()),
             cells,
             endpoints: RefCell::new(Rc::new([])),
+            dialled: DialledEndpoints::default(),
+            epoch,
             retired: Cell::new(false),
         }
     }
@@ -78,13 +83,22 @@ impl Backend {
         &self.settings
     }
 
-    /// How many endpoints there are.
+    /// Whether its endpoint is the address that a connection was made to: [`Backend::pick_addr`]
+    /// takes the place of [`Backend::pick`].
+    pub fn is_dialled(&self) -> bool {
+        matches!(self.settings.endpoints, model::Endpoints::Dialled)
+    }
+
+    /// How many endpoints there are to pick from.
     pub fn endpoint_count(&self) -> usize {
         self.endpoints.borrow().len()
     }
 
     /// Whether any endpoint could be picked now.
     pub fn is_available(&self, now: Instant) -> bool {
+        if self.is_dialled() {
+            return true;
+        }
         let endpoints = self.endpoints.borrow().clone();
         let view = self.view(&endpoints, now);
         (0..endpoints.len()).any(|index| view.usable(index))
@@ -110,7 +124,17 @@ impl Backend {
         let view = self.view(&endpoints, now);
         let index =
             self.picker.pick(&view, key, &tried.0, rng).ok_or(PickError::NoHealthyEndpoint)?;
-        Ok(self.lease(&endpoints, index, now))
+        Ok(self.lease(endpoints[index].clone(), index, now))
+    }
+
+    /// The endpoint at the address that a connection was made to. There is no other, so it does not
+    /// matter how healthy it is.
+    pub fn pick_addr(self: &Rc<Self>, now: Instant, addr: SocketAddr) -> Lease {
+        let endpoint = self.dialled.get(addr, now, || {
+            let shared = Arc::new(SharedEndpoint::new(addr, None, self.epoch));
+            Endpoint::new(shared, None, 1.0, now)
+        });
+        self.lease(endpoint, 0, now)
     }
 
     /// The endpoint that `wanted` accepts (the one a sticky cookie names), if it is usable and was
@@ -124,7 +148,7 @@ impl Backend {
         let endpoints = self.endpoints.borrow().clone();
         let index = endpoints.iter().position(|endpoint| wanted(endpoint))?;
         let usable = self.view(&endpoints, now).usable(index) && !tried.0.contains(&index);
-        usable.then(|| self.lease(&endpoints, index, now))
+        usable.then(|| self.lease(endpoints[index].clone(), index, now))
     }
 
     /// Counts a request towards the budget that its retries come from.
@@ -149,13 +173,13 @@ impl Backend {
         &self.cells
     }
 
-    /// Replaces the endpoints; those that stay keep their connections and estimates, whatever
-    /// becomes of their weight. `since` is the moment at which new ones appear, `None` for the first
+    /// Replaces the endpoints; those that stay, and are reached in the same way, keep their
+    /// connections and estimates, whatever becomes of their weight. `since` is the moment at which new ones appear, `None` for the first
     /// of a backend.
     pub(crate) fn set_endpoints(
         &self,
         wanted: &[model::Endpoint],
-        shared: &Shared,
+        (shared, peers): (&Shared, &Peers),
         since: Option<Instant>,
         now: Instant,
     ) {
@@ -166,14 +190,16 @@ impl Backend {
             .iter()
             .map(|wanted| {
                 let weight = f64::from(wanted.weight);
-                match by_addr.get(&wanted.addr) {
+                let kept = by_addr.get(&wanted.addr);
+                match kept.filter(|kept| kept.peer() == wanted.peer.as_ref()) {
                     Some(&kept) => {
                         kept.weight.set(weight);
                         kept.clone()
                     }
                     None => {
                         let known = shared.endpoint(&self.settings.id, wanted.addr, since);
-                        Rc::new(endpoint(known, weight, now))
+                        let peer = wanted.peer.as_ref().map(|peer| peers.pool(peer));
+                        Rc::new(Endpoint::new(known, peer, weight, now))
                     }
                 }
             })
@@ -188,18 +214,22 @@ impl Backend {
     /// endpoints come over with their connections, estimates and health.
     pub(crate) fn adopt(&self, before: &Self) {
         self.endpoints.replace(before.endpoints.borrow().clone());
+        self.dialled.adopt(&before.dialled);
     }
 
     /// Drops idle connections that are too old or were closed by the peer, and says in the metrics
     /// how many are left.
     pub(crate) fn sweep(&self, now: Instant) {
         let idle_timeout = self.settings.pool.idle_timeout;
-        let mut idle = 0;
-        for endpoint in self.endpoints.borrow().iter() {
-            endpoint.pool.sweep(now, idle_timeout);
-            idle += endpoint.pool.len() + endpoint.h2.sweep(now, idle_timeout);
-        }
-        self.idle.show(idle);
+        let endpoints = self.endpoints.borrow();
+        let listed = endpoints.iter().map(|endpoint| endpoint.sweep(now, idle_timeout));
+        self.idle.show(listed.sum::<usize>() + self.dialled.sweep(now, idle_timeout));
+    }
+
+    /// Lets go what is idle in tunnels: we have become known as somebody else, or trust others.
+    pub(crate) fn clear_tunnels(&self) {
+        let endpoints = self.endpoints.borrow();
+        endpoints.iter().filter(|endpoint| endpoint.peer.is_some()).for_each(|one| one.clear());
     }
 
     /// Whether it left the configuration.
@@ -211,10 +241,8 @@ impl Backend {
     pub(crate) fn retire(&self) {
         self.retired.set(true);
         self.idle.show(0);
-        for endpoint in self.endpoints.borrow().iter() {
-            endpoint.pool.clear();
-            endpoint.h2.clear();
-        }
+        self.endpoints.borrow().iter().for_each(|endpoint| endpoint.clear());
+        self.dialled.clear();
     }
 
     /// The endpoints, for dumps and metrics.
@@ -235,23 +263,10 @@ impl Backend {
         }
     }
 
-    fn lease(self: &Rc<Self>, endpoints: &[Rc<Endpoint>], index: usize, now: Instant) -> Lease {
-        let endpoint = endpoints[index].clone();
+    fn lease(self: &Rc<Self>, endpoint: Rc<Endpoint>, index: usize, now: Instant) -> Lease {
         let pending = endpoint.latency.begin();
         self.cells.in_flight.inc();
         Lease { backend: self.clone(), endpoint, index, started: now, _pending: pending }
-    }
-}
-
-fn endpoint(shared: Arc<SharedEndpoint>, weight: f64, now: Instant) -> Endpoint {
-    Endpoint {
-        addr: shared.addr,
-        weight: Cell::new(weight),
-        hash: hash::stable(shared.addr.to_string().as_bytes()),
-        shared,
-        pool: Default::default(),
-        h2: Default::default(),
-        latency: PeakEwma::new(PeakEwma::DECAY, now),
     }
 }
 

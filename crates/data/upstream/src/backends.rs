@@ -10,10 +10,11 @@ use weft_http::buffers::Buffers;
 use weft_model::backend as model;
 use weft_model::id::BackendId;
 use weft_resilience::outlier::Outlier;
-use weft_tls::ClientTls;
+use weft_tls::{ClientTls, MeshTlsCell};
 
 use crate::backend::Backend;
 use crate::metrics::UpstreamMetrics;
+use crate::peer::Peers;
 use crate::shared::Shared;
 
 /// What a snapshot says of backends, prepared once for all workers.
@@ -45,12 +46,15 @@ pub struct Environment {
     pub shared: Shared,
     /// Where to count.
     pub metrics: Arc<UpstreamMetrics>,
+    /// Who this process is in the mesh; empty outside of one, and until it is known.
+    pub mesh: MeshTlsCell,
 }
 
 /// The backends of one worker.
 #[derive(Debug)]
 pub struct Backends {
     environment: Environment,
+    peers: Peers,
     known: RefCell<HashMap<BackendId, Rc<Backend>>>,
     prepared: RefCell<Arc<Prepared>>,
 }
@@ -60,7 +64,8 @@ pub struct Backends {
 impl Backends {
     /// No backends.
     pub fn new(environment: Environment) -> Self {
-        Self { environment, known: RefCell::default(), prepared: RefCell::default() }
+        let peers = Peers::new(environment.mesh.clone(), environment.metrics.peers());
+        Self { environment, peers, known: RefCell::default(), prepared: RefCell::default() }
     }
 
     /// Follows a new snapshot. Backends whose settings are the same keep everything; those whose
@@ -69,7 +74,7 @@ impl Backends {
     /// retired.
     pub fn reconcile(&self, prepared: Arc<Prepared>, now: Instant) {
         let before = self.prepared.replace(prepared.clone());
-        let shared = &self.environment.shared;
+        let around = (&self.environment.shared, &self.peers);
         self.known.borrow_mut().retain(|id, backend| {
             let Some(wanted) = prepared.backends.get(id) else {
                 backend.retire();
@@ -91,12 +96,12 @@ impl Backends {
                     made.adopt(backend);
                 } else {
                     // While the old one is held, what all workers know of an address is found.
-                    made.set_endpoints(&wanted.endpoints, shared, Some(now), now);
+                    made.set_endpoints(&wanted.endpoints, around, Some(now), now);
                     backend.retire();
                 }
                 *backend = made;
             }
-            backend.set_endpoints(&wanted.endpoints, shared, Some(now), now);
+            backend.set_endpoints(&wanted.endpoints, around, Some(now), now);
             true
         });
     }
@@ -110,14 +115,20 @@ impl Backends {
         let cells = self.environment.metrics.cells(id);
         let PreparedBackend { settings, tls, outlier, endpoints } = prepared;
         let backend = Rc::new(Backend::new(settings, tls, outlier, cells, now));
-        backend.set_endpoints(&endpoints, &self.environment.shared, None, now);
+        let around = (&self.environment.shared, &self.peers);
+        backend.set_endpoints(&endpoints, around, None, now);
         self.known.borrow_mut().insert(id.clone(), backend.clone());
         Some(backend)
     }
 
-    /// Drops idle connections whose time has come. Called about once a second.
+    /// Drops idle connections whose time has come, or that were made with other credentials of the
+    /// mesh than the present ones. Called about once a second.
     pub fn sweep(&self, now: Instant) {
+        let other_credentials = self.peers.sweep(now);
         for backend in self.known.borrow().values() {
+            if other_credentials {
+                backend.clear_tunnels();
+            }
             backend.sweep(now);
         }
     }

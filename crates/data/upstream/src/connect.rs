@@ -1,7 +1,6 @@
-//! Connections to endpoints: pooled, or made.
+//! Connections to endpoints: pooled, or made; directly, or through the proxy beside them.
 
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt as _;
@@ -11,17 +10,18 @@ use weft_http::h1::Conn;
 use weft_http::h2::{Client, ClientConnection};
 use weft_http::io::Io;
 use weft_model::backend::UpstreamProtocol;
+use weft_net::Stream;
 use weft_net::listen::{ConnectionOptions, tune};
+use weft_resilience::outlier::Signal;
 use weft_runtime::{task, time};
 use weft_tls::ClientTls;
 
-use crate::backend::Backend;
-use crate::endpoint::Endpoint;
 use crate::error::ConnectError;
 use crate::lease::Lease;
+use crate::peer::{PeerPool, Way};
 
 /// A response head larger than this is not accepted over HTTP/2.
-const H2_HEAD_BYTES_MAX: u32 = 64 << 10;
+pub(crate) const H2_HEAD_BYTES_MAX: u32 = 64 << 10;
 
 /// Upstream connections are probed when they are silent, and given up when what was sent is not
 /// acknowledged for this long: a host that vanished without a word must not hold requests for the
@@ -36,6 +36,9 @@ pub enum Connection {
     H1(Box<Conn>),
     /// A stream may be opened on this HTTP/2 connection.
     H2(Client),
+    /// The same to the proxy beside the endpoint. The request has to say for which address it is, in
+    /// [`weft_message::peer::DESTINATION`].
+    Mesh(Client, SocketAddr),
 }
 
 /// What a connection for a request has to speak.
@@ -45,6 +48,9 @@ pub enum Speaks {
     Any,
     /// HTTP/1.1 where the settings leave a choice: for requests to upgrade.
     Http1,
+    /// HTTP/2 where the settings say [`UpstreamProtocol::AsClient`]: for requests that came so on a
+    /// connection that is to be passed on as it is.
+    Http2,
 }
 
 /// A connection, and whether it had been used before.
@@ -62,20 +68,38 @@ impl Lease {
     /// A pooled connection, without waiting. `replayable` says whether the request could be sent
     /// again if the connection turns out to be closed.
     pub fn pooled(&self, now: Instant, replayable: bool, speaks: Speaks) -> Option<Dialled> {
-        let shared = match self.protocol(speaks) {
-            UpstreamProtocol::Http1 => None,
-            UpstreamProtocol::Http2 | UpstreamProtocol::Auto => self.endpoint.h2.take(now),
-        };
-        let (connection, idle) = match shared {
-            Some((client, idle)) => (Connection::H2(client), idle),
-            None => {
-                let idle_timeout = self.backend.settings.pool.idle_timeout;
-                let (conn, idle) = self.endpoint.pool.take(now, replayable, idle_timeout)?;
-                (Connection::H1(conn), idle)
+        let way = self.carrier(speaks).map(|peer| peer.way(now));
+        let (connection, idle) = match way {
+            Some(Some(Way::Requests(client, idle))) => {
+                (Connection::Mesh(client, self.endpoint.addr), idle.unwrap_or_default())
             }
+            // How to get there has to be found out first.
+            Some(None) => return None,
+            Some(Some(Way::Tunnels)) | None => self.pooled_here(now, replayable, speaks)?,
         };
         self.backend.cells.reuses.inc();
         Some(Dialled { connection, idle: Some(idle) })
+    }
+
+    /// A connection that leads to the endpoint and nowhere else.
+    fn pooled_here(
+        &self,
+        now: Instant,
+        replayable: bool,
+        speaks: Speaks,
+    ) -> Option<(Connection, Duration)> {
+        let protocol = self.protocol(speaks);
+        if protocol != UpstreamProtocol::Http1
+            && let Some((client, idle)) = self.endpoint.h2.take(now, |()| true)
+        {
+            return Some((Connection::H2(client), idle));
+        }
+        if protocol == UpstreamProtocol::Http2 {
+            return None;
+        }
+        let idle_timeout = self.backend.settings.pool.idle_timeout;
+        let (conn, idle) = self.endpoint.pool.take(now, replayable, idle_timeout)?;
+        Some((Connection::H1(conn), idle))
     }
 
     /// Makes a connection.
@@ -92,7 +116,7 @@ impl Lease {
         speaks: Speaks,
     ) -> Result<Dialled, ConnectError> {
         let limit = self.backend.settings.pool.connect_timeout;
-        let dialling = self.dial_or_share(buffers, host, self.protocol(speaks));
+        let dialling = self.dial_or_share(buffers, host, speaks);
         let result = match time::timeout(limit, dialling).await {
             Ok(result) => result,
             Err(time::Elapsed) => Err(ConnectError::Timeout),
@@ -111,19 +135,55 @@ impl Lease {
         &self,
         buffers: &Buffers,
         host: &str,
-        protocol: UpstreamProtocol,
+        speaks: Speaks,
     ) -> Result<Dialled, ConnectError> {
+        if let Some(peer) = self.carrier(speaks)
+            && let Way::Requests(client, idle) = peer.find_way(self.started, buffers).await?
+        {
+            let connection = Connection::Mesh(client, self.endpoint.addr);
+            return Ok(Dialled { connection, idle });
+        }
+        let protocol = self.protocol(speaks);
         let turn = match protocol {
             UpstreamProtocol::Http2 => self.endpoint.h2.turn().await,
-            UpstreamProtocol::Http1 | UpstreamProtocol::Auto => None,
+            UpstreamProtocol::Http1 | UpstreamProtocol::Auto | UpstreamProtocol::AsClient => None,
         };
         if turn.is_some()
-            && let Some((client, idle)) = self.endpoint.h2.take(self.started)
+            && let Some((client, idle)) = self.endpoint.h2.take(self.started, |()| true)
         {
             return Ok(Dialled { connection: Connection::H2(client), idle: Some(idle) });
         }
-        let connection = dial(&self.backend, &self.endpoint, buffers, host, protocol).await?;
+        let connection = self.dial_here(buffers, host, protocol).await?;
         Ok(Dialled { connection, idle: None })
+    }
+
+    /// Makes a connection that leads to the endpoint and nowhere else.
+    async fn dial_here(
+        &self,
+        buffers: &Buffers,
+        host: &str,
+        protocol: UpstreamProtocol,
+    ) -> Result<Connection, ConnectError> {
+        let settings = &self.backend.settings;
+        let is_narrowed =
+            protocol == UpstreamProtocol::Http1 && settings.protocol != UpstreamProtocol::Http1;
+        let narrowed = match &self.backend.tls {
+            Some(tls) if is_narrowed => Some(tls.http1()),
+            _ => None,
+        };
+        let tls = narrowed.as_ref().or(self.backend.tls.as_deref());
+        let (io, agreed_h2) = stream(&self.destination(tls, host, &[]), buffers).await?;
+        match speak(io, agreed_h2, protocol, buffers).await? {
+            Spoken::H1(conn) => Ok(Connection::H1(conn)),
+            Spoken::H2(client, connection) => {
+                self.endpoint.h2.add(client.clone(), ());
+                task::spawn("upstream-h2", async move {
+                    // Its end is seen by every stream on it, and by the next look at the pool.
+                    let _ = connection.await;
+                });
+                Ok(Connection::H2(client))
+            }
+        }
     }
 
     /// Makes a plain byte stream (TLS included, if the backend wants it) for TCP routes and
@@ -139,24 +199,56 @@ impl Lease {
         first: &[u8],
     ) -> Result<Io, ConnectError> {
         let limit = self.backend.settings.pool.connect_timeout;
-        let (addr, tls) = (self.endpoint.addr, self.backend.tls.as_deref());
-        let to = Destination { addr, tls, host, first };
+        let to = self.destination(self.backend.tls.as_deref(), host, first);
         let result = match time::timeout(limit, stream(&to, buffers)).await {
             Ok(result) => result.map(|(io, _)| io),
             Err(time::Elapsed) => Err(ConnectError::Timeout),
         };
         match &result {
-            Ok(_) => self.backend.cells.connects.inc(),
+            Ok(_) => {
+                self.backend.cells.connects.inc();
+                // Nobody judges the bytes that follow; that it takes connections counts for it.
+                self.signal(self.started, Signal::Success);
+            }
             Err(_) => self.backend.cells.connect_failures.inc(),
         }
         result
     }
 
+    /// What is spoken on a connection that leads to the endpoint and nowhere else.
     fn protocol(&self, speaks: Speaks) -> UpstreamProtocol {
         match (self.backend.settings.protocol, speaks) {
-            (UpstreamProtocol::Auto, Speaks::Http1) => UpstreamProtocol::Http1,
+            (UpstreamProtocol::Auto | UpstreamProtocol::AsClient, Speaks::Http1) => {
+                UpstreamProtocol::Http1
+            }
+            (UpstreamProtocol::AsClient, _) if self.backend.tls.is_some() => UpstreamProtocol::Auto,
+            (UpstreamProtocol::AsClient, Speaks::Http2) => UpstreamProtocol::Http2,
+            (UpstreamProtocol::AsClient, Speaks::Any) => UpstreamProtocol::Http1,
             (protocol, _) => protocol,
         }
+    }
+
+    /// The proxy that may take the request as it is and speak to the application itself: it does not
+    /// have to pass on anything but a request, and speaks what the application is known to.
+    fn carrier(&self, speaks: Speaks) -> Option<&PeerPool> {
+        let as_client = self.backend.settings.protocol == UpstreamProtocol::AsClient;
+        let fits = match speaks {
+            Speaks::Any => true,
+            Speaks::Http1 => false,
+            Speaks::Http2 => !as_client,
+        };
+        let peer = self.endpoint.peer.as_deref()?;
+        (fits && self.backend.tls.is_none()).then_some(peer)
+    }
+
+    fn destination<'a>(
+        &'a self,
+        tls: Option<&'a ClientTls>,
+        host: &'a str,
+        first: &'a [u8],
+    ) -> Destination<'a> {
+        let through = self.endpoint.peer.as_deref().map(|peer| (peer, self.started));
+        Destination { addr: self.endpoint.addr, through, tls, host, first }
     }
 }
 
@@ -165,6 +257,8 @@ impl Lease {
 pub(crate) struct Destination<'a> {
     /// Address.
     pub(crate) addr: SocketAddr,
+    /// The proxy that leads there, and the present moment.
+    pub(crate) through: Option<(&'a PeerPool, Instant)>,
     /// TLS, if it is spoken there.
     pub(crate) tls: Option<&'a ClientTls>,
     /// Name that TLS verifies when the configuration has none of its own.
@@ -180,33 +274,6 @@ pub(crate) enum Spoken {
     H2(Client, Box<ClientConnection>),
 }
 
-async fn dial(
-    backend: &Rc<Backend>,
-    endpoint: &Rc<Endpoint>,
-    buffers: &Buffers,
-    host: &str,
-    protocol: UpstreamProtocol,
-) -> Result<Connection, ConnectError> {
-    let narrowed = match protocol == backend.settings.protocol {
-        true => None,
-        false => backend.tls.as_ref().map(|tls| tls.http1()),
-    };
-    let tls = narrowed.as_ref().or(backend.tls.as_deref());
-    let to = Destination { addr: endpoint.addr, tls, host, first: &[] };
-    let (io, agreed_h2) = stream(&to, buffers).await?;
-    match speak(io, agreed_h2, protocol, buffers).await? {
-        Spoken::H1(conn) => Ok(Connection::H1(conn)),
-        Spoken::H2(client, connection) => {
-            endpoint.h2.add(client.clone());
-            task::spawn("upstream-h2", async move {
-                // Its end is seen by every stream on it, and by the next look at the pool.
-                let _ = connection.await;
-            });
-            Ok(Connection::H2(client))
-        }
-    }
-}
-
 /// Begins HTTP on a fresh byte stream; `agreed_h2` is what ALPN said.
 ///
 /// Not cancel safe: dropping it closes the connection.
@@ -219,7 +286,7 @@ pub(crate) async fn speak(
     let is_h2 = match protocol {
         UpstreamProtocol::Http1 => false,
         UpstreamProtocol::Http2 => true,
-        UpstreamProtocol::Auto => agreed_h2,
+        UpstreamProtocol::Auto | UpstreamProtocol::AsClient => agreed_h2,
     };
     if !is_h2 {
         return Ok(Spoken::H1(Box::new(Conn::new(io, buffers.clone()))));
@@ -236,16 +303,39 @@ pub(crate) async fn stream(
     to: &Destination<'_>,
     buffers: &Buffers,
 ) -> Result<(Io, bool), ConnectError> {
-    let mut tcp = TcpStream::connect(to.addr).await.map_err(ConnectError::Tcp)?;
+    match to.through {
+        None => secure(connect_tcp(to.addr).await?, Io::Tcp, to, buffers).await,
+        Some((peer, now)) => {
+            let tunnel = peer.tunnel(now, to.addr, buffers).await?;
+            secure(tunnel, |tunnel| Io::Other(Box::new(tunnel)), to, buffers).await
+        }
+    }
+}
+
+/// A socket that leads there.
+///
+/// Cancel safe: dropping it closes what was begun.
+pub(crate) async fn connect_tcp(addr: SocketAddr) -> Result<TcpStream, ConnectError> {
+    let tcp = TcpStream::connect(addr).await.map_err(ConnectError::Tcp)?;
     tune(&tcp, &OPTIONS).map_err(ConnectError::Tcp)?;
+    Ok(tcp)
+}
+
+/// Writes what comes first, and begins TLS if it is spoken there.
+async fn secure<S: Stream + 'static>(
+    mut io: S,
+    plain: impl FnOnce(S) -> Io,
+    to: &Destination<'_>,
+    buffers: &Buffers,
+) -> Result<(Io, bool), ConnectError> {
     if !to.first.is_empty() {
-        tcp.write_all(to.first).await.map_err(ConnectError::Tcp)?;
+        io.write_all(to.first).await.map_err(ConnectError::Tcp)?;
     }
     let Some(tls) = to.tls else {
-        return Ok((Io::Tcp(tcp), false));
+        return Ok((plain(io), false));
     };
     let stream =
-        weft_tls::connect(tcp, tls, to.host, buffers.pool()).await.map_err(ConnectError::Tls)?;
+        weft_tls::connect(io, tls, to.host, buffers.pool()).await.map_err(ConnectError::Tls)?;
     let agreed_h2 = stream.facts().alpn == Some(b"h2");
     Ok((Io::Other(Box::new(stream)), agreed_h2))
 }

@@ -2,10 +2,15 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use weft_model::mesh::Peer;
+use weft_resilience::hash;
 use weft_resilience::load::PeakEwma;
 
+use crate::peer::PeerPool;
 use crate::pool::{Pool, SharedPool};
 use crate::shared::SharedEndpoint;
 
@@ -16,6 +21,8 @@ pub struct Endpoint {
     pub(crate) weight: Cell<f64>,
     pub(crate) hash: u64,
     pub(crate) shared: Arc<SharedEndpoint>,
+    /// The proxy through which it is reached. Then `pool` and `h2` hold what is in tunnels.
+    pub(crate) peer: Option<Rc<PeerPool>>,
     pub(crate) pool: Pool,
     pub(crate) h2: SharedPool,
     pub(crate) latency: PeakEwma,
@@ -24,9 +31,46 @@ pub struct Endpoint {
 // === impl Endpoint ===
 
 impl Endpoint {
+    /// An endpoint without connections.
+    pub(crate) fn new(
+        shared: Arc<SharedEndpoint>,
+        peer: Option<Rc<PeerPool>>,
+        weight: f64,
+        now: Instant,
+    ) -> Self {
+        Self {
+            addr: shared.addr,
+            weight: Cell::new(weight),
+            hash: hash::stable(shared.addr.to_string().as_bytes()),
+            shared,
+            peer,
+            pool: Pool::default(),
+            h2: SharedPool::default(),
+            latency: PeakEwma::new(PeakEwma::DECAY, now),
+        }
+    }
+
     /// Its address.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The proxy through which it is reached; `None` when it is reached as it is.
+    pub fn peer(&self) -> Option<&Arc<Peer>> {
+        self.peer.as_ref().map(|peer| peer.peer())
+    }
+
+    /// Drops connections that are idle for too long or were closed by the peer; how many idle ones
+    /// are left.
+    pub(crate) fn sweep(&self, now: Instant, idle_timeout: Duration) -> usize {
+        self.pool.sweep(now, idle_timeout);
+        self.pool.len() + self.h2.sweep(now, idle_timeout)
+    }
+
+    /// Lets go all connections; those in use close when their use ends.
+    pub(crate) fn clear(&self) {
+        self.pool.clear();
+        self.h2.clear();
     }
 
     /// Idle HTTP/1.1 connections of this worker.

@@ -2,7 +2,9 @@
 
 use std::io;
 
+use weft_http::h2::OpenError;
 use weft_model::outcome::Reason;
+use weft_tls::mesh::{IdentityRefused, MeshHandshakeError};
 
 /// No endpoint can be picked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +32,16 @@ pub enum ConnectError {
     /// The HTTP/2 connection could not be set up.
     #[error("the HTTP/2 handshake failed")]
     H2(#[source] h2::Error),
+    /// The endpoint is reached by proving who one is, and this process cannot yet, or not any more.
+    #[error("this proxy has no certificate of the mesh that is valid now")]
+    NoCertificate,
+    /// The proxy beside the endpoint did not prove to be who it has to be, or does not take us for
+    /// who we are.
+    #[error("identity refused")]
+    Identity(#[source] IdentityRefused),
+    /// The proxy beside the endpoint would not, or could not, lead on to it.
+    #[error("the proxy beside the endpoint does not lead to it")]
+    Tunnel(#[source] OpenError),
 }
 
 // === impl PickError ===
@@ -54,6 +66,24 @@ impl ConnectError {
             Self::Timeout => Reason::ConnectTimeout,
             Self::Tls(_) => Reason::UpstreamTls,
             Self::H2(_) => Reason::UpstreamProtocol,
+            Self::NoCertificate => Reason::NoCertificate,
+            Self::Identity(_) => Reason::IdentityRefused,
+            Self::Tunnel(OpenError::Refused(answer)) => match answer.status() {
+                // It knows who we are, and that we may not.
+                401 | 403 => Reason::IdentityRefused,
+                504 => Reason::ConnectTimeout,
+                _ => Reason::ConnectFailed,
+            },
+            Self::Tunnel(OpenError::Send(_) | OpenError::Answer(_)) => Reason::ConnectFailed,
+        }
+    }
+}
+
+impl From<MeshHandshakeError> for ConnectError {
+    fn from(error: MeshHandshakeError) -> Self {
+        match error {
+            MeshHandshakeError::Identity(refused) => Self::Identity(refused),
+            MeshHandshakeError::Handshake(error) => Self::Tls(error),
         }
     }
 }

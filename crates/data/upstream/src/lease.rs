@@ -1,10 +1,12 @@
 //! A request's hold on one endpoint.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 use weft_http::h1::Conn;
+use weft_model::mesh::Peer;
 use weft_resilience::load::Pending;
 use weft_resilience::outlier::Signal;
 
@@ -70,6 +72,11 @@ impl Lease {
         &self.endpoint
     }
 
+    /// The proxy through which the endpoint is reached, if there is one.
+    pub fn peer(&self) -> Option<&Arc<Peer>> {
+        self.endpoint.peer()
+    }
+
     /// The backend.
     pub fn backend(&self) -> &Rc<Backend> {
         &self.backend
@@ -90,6 +97,11 @@ impl Lease {
                 if status >= 500 { Signal::ServerError } else { Signal::Success }
             }
         };
+        self.signal(now, signal);
+    }
+
+    /// Feeds what was seen of the endpoint to passive health.
+    pub(crate) fn signal(&self, now: Instant, signal: Signal) {
         if let Some(outlier) = &self.backend.outlier
             && let Some(ejection) = outlier.record(&self.endpoint.shared.passive, now, signal)
         {

@@ -6,17 +6,22 @@
 //! configuration. On the control thread, [`health::Prober`] asks endpoints how they are, and
 //! [`resolve::Resolver`] keeps the addresses of names.
 //!
+//! An endpoint beside which a proxy of the mesh runs is reached through it, with mutual TLS, by
+//! connections that all backends of a worker share.
+//!
 //! A request picks a [`Lease`] on one endpoint, gets a connection from it, and reports how it went
 //! by [`Lease::report`]; dropping the lease gives the load back.
 
 mod backend;
 mod backends;
 mod connect;
+mod dialled;
 mod endpoint;
 pub mod error;
 pub mod health;
 mod lease;
 pub mod metrics;
+mod peer;
 mod pool;
 pub mod resolve;
 pub mod shared;

@@ -32,6 +32,17 @@ pub struct BackendCells {
     pub idle: Gauge,
 }
 
+/// The cells of the connections to other proxies of the mesh, in one worker.
+#[derive(Debug, Default)]
+pub struct PeerCells {
+    /// Connections made, and accepted by the other side.
+    pub connects: Counter,
+    /// Attempts to make one that failed.
+    pub failures: Counter,
+    /// Connections that are open.
+    pub open: Gauge,
+}
+
 /// How many idle connections one backend adds to a gauge; takes them away when it is dropped.
 #[derive(Debug)]
 pub(crate) struct IdleShare {
@@ -43,11 +54,17 @@ pub(crate) struct IdleShare {
 #[derive(Debug, Default)]
 pub struct UpstreamMetrics {
     backends: Mutex<HashMap<BackendId, Arc<BackendCells>>>,
+    peers: Arc<PeerCells>,
 }
 
 // === impl UpstreamMetrics ===
 
 impl UpstreamMetrics {
+    /// The cells of connections to other proxies.
+    pub(crate) fn peers(&self) -> Arc<PeerCells> {
+        Arc::clone(&self.peers)
+    }
+
     /// A backend's cells; kept for the life of the process, so that a counter never goes back.
     pub(crate) fn cells(&self, id: &BackendId) -> Arc<BackendCells> {
         // Short: one look-up; taken by the scrape and at the first use of a backend only.
@@ -63,6 +80,7 @@ impl UpstreamMetrics {
 
 impl Collect for UpstreamMetrics {
     fn collect(&self, sink: &mut Sink) {
+        self.peers.collect(sink);
         for (id, cells) in self.backends.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let labels = [("backend", id.as_str())];
             let BackendCells {
@@ -120,6 +138,30 @@ impl Collect for UpstreamMetrics {
                 sink.gauge(name, help, &labels, gauge.value() as f64);
             }
         }
+    }
+}
+
+// === impl PeerCells ===
+
+impl PeerCells {
+    fn collect(&self, sink: &mut Sink) {
+        let Self { connects, failures, open } = self;
+        if connects.value() + failures.value() == 0 {
+            // Most likely there is no mesh here.
+            return;
+        }
+        for (name, help, counter) in [
+            ("weftway_mesh_connects_total", "Connections made to other proxies.", connects),
+            (
+                "weftway_mesh_connect_failures_total",
+                "Attempts to connect to another proxy that failed.",
+                failures,
+            ),
+        ] {
+            sink.counter(name, help, &[], counter.value());
+        }
+        let help = "Open connections to other proxies.";
+        sink.gauge("weftway_mesh_connections_open", help, &[], open.value() as f64);
     }
 }
 

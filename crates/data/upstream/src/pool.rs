@@ -23,17 +23,19 @@ struct Idle {
     since: Instant,
 }
 
-/// HTTP/2 connections. Requests share them, so they are lent out by handle.
+/// HTTP/2 connections, each with the terms it was made on. Requests share them, so they are lent out
+/// by handle.
 #[derive(Debug)]
-pub(crate) struct SharedPool {
-    known: RefCell<Vec<Shared>>,
+pub(crate) struct SharedPool<T = ()> {
+    known: RefCell<Vec<Shared<T>>>,
     /// Whoever makes a connection has it, so that a burst of requests does not make one each.
     turn: Semaphore,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Shared<T> {
     client: Client,
+    terms: T,
     /// When it was first seen without a stream.
     idle_since: Option<Instant>,
 }
@@ -132,13 +134,13 @@ impl Pool {
 
 // === impl SharedPool ===
 
-impl Default for SharedPool {
+impl<T> Default for SharedPool<T> {
     fn default() -> Self {
         Self { known: RefCell::default(), turn: Semaphore::new(1) }
     }
 }
 
-impl SharedPool {
+impl<T> SharedPool<T> {
     /// Waits until nobody else makes a connection here. `None` never happens: the turn is not
     /// closed.
     ///
@@ -147,11 +149,17 @@ impl SharedPool {
         self.turn.acquire().await.ok()
     }
 
-    /// A connection on which one more stream may be opened, and for how long it had none.
-    pub(crate) fn take(&self, now: Instant) -> Option<(Client, Duration)> {
+    /// A connection on which one more stream may be opened, made on terms that are `wanted`, and for
+    /// how long it had none.
+    pub(crate) fn take(
+        &self,
+        now: Instant,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Option<(Client, Duration)> {
         let mut known = self.known.borrow_mut();
         known.retain_mut(|shared| !shared.client.is_closed());
-        let shared = known.iter_mut().find(|shared| shared.client.has_room())?;
+        let shared =
+            known.iter_mut().find(|shared| wanted(&shared.terms) && shared.client.has_room())?;
         let idle = shared
             .idle_since
             .take()
@@ -159,9 +167,19 @@ impl SharedPool {
         Some((shared.client.clone(), idle))
     }
 
+    /// Whether there is a connection on such terms, with room or not.
+    pub(crate) fn any(&self, wanted: impl Fn(&T) -> bool) -> bool {
+        self.known.borrow().iter().any(|shared| wanted(&shared.terms))
+    }
+
     /// Adds a new one.
-    pub(crate) fn add(&self, client: Client) {
-        self.known.borrow_mut().push(Shared { client, idle_since: None });
+    pub(crate) fn add(&self, client: Client, terms: T) {
+        self.known.borrow_mut().push(Shared { client, terms, idle_since: None });
+    }
+
+    /// Lets go those whose terms do not hold any more; each closes when its last stream has ended.
+    pub(crate) fn retain(&self, holds: impl Fn(&T) -> bool) {
+        self.known.borrow_mut().retain(|shared| holds(&shared.terms));
     }
 
     /// Lets go what has ended, and what had no stream for too long; the latter closes in order. Gives

@@ -59,12 +59,7 @@ impl Shared {
         if let Some(entry) = entries.get(&key).and_then(Weak::upgrade) {
             return entry;
         }
-        let entry = Arc::new(SharedEndpoint {
-            addr,
-            since,
-            passive: EndpointHealth::new(self.0.epoch),
-            unhealthy: AtomicBool::new(false),
-        });
+        let entry = Arc::new(SharedEndpoint::new(addr, since, self.0.epoch));
         entries.insert(key, Arc::downgrade(&entry));
         if entries.len() > 64 && entries.len().is_power_of_two() {
             entries.retain(|_, entry| entry.strong_count() > 0);
@@ -76,6 +71,12 @@ impl Shared {
 // === impl SharedEndpoint ===
 
 impl SharedEndpoint {
+    /// An endpoint of which nothing is known. `epoch` is not later than its first request.
+    pub(crate) fn new(addr: SocketAddr, since: Option<Instant>, epoch: Instant) -> Self {
+        let passive = EndpointHealth::new(epoch);
+        Self { addr, since, passive, unhealthy: AtomicBool::new(false) }
+    }
+
     /// Whether active health checks, if there are any, find it healthy.
     pub fn is_healthy(&self) -> bool {
         !self.unhealthy.load(Relaxed)

@@ -15,7 +15,7 @@ use crate::backends::{Prepared, PreparedBackend};
 
 /// A plain backend at these addresses.
 pub(crate) fn backend(id: &str, addrs: &[SocketAddr]) -> PreparedBackend {
-    let endpoint = |addr: &SocketAddr| Endpoint { addr: *addr, weight: 1, zone: None };
+    let endpoint = |addr: &SocketAddr| Endpoint { addr: *addr, weight: 1, zone: None, peer: None };
     let endpoints: Arc<[Endpoint]> = addrs.iter().map(endpoint).collect();
     PreparedBackend {
         settings: Arc::new(settings(id, Endpoints::Static(endpoints.clone()))),

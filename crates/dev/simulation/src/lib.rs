@@ -117,7 +117,7 @@ impl Simulation {
             let index = simulation.proxies.len();
             simulation.proxies.push(Proxy {
                 name: name.clone(),
-                client: Client::new(name, "simulated", State::default()),
+                client: Client::new(name, None, "simulated", State::default()),
                 stream: None,
                 epoch: 0,
                 cut_off_until_ms: 0,

@@ -39,6 +39,7 @@ fn mesh(generation: u64, services: &BTreeMap<u64, u16>, mtls: Mtls) -> Mesh {
         Arc::new(IndexEntry {
             name: service_name(index),
             addrs: ["10.78.0.1".parse().expect("an address")].into(),
+            endpoint_addrs: [].into(),
             ports: [ServicePort { number: port, name: "".into(), protocol: Default::default() }]
                 .into(),
             location: Location::Mesh,

@@ -12,7 +12,8 @@
 //! - [`TcpOrigin`]: greets, then echoes bytes.
 //! - [`RawClient`], [`H2Client`], [`H2Frames`]: clients for exact bytes, for HTTP/2 as it should
 //!   be, and for HTTP/2 as an attacker writes it.
-//! - [`Certificates`]: an authority and its leaves.
+//! - [`Certificates`]: an authority and its leaves; [`MeshAuthority`]: one for the identities of a
+//!   mesh.
 //! - [`Gateway`]: the real binary on a folder of documents.
 //!
 //! A broken expectation panics: this crate is linked into tests only.
@@ -40,6 +41,7 @@ mod raw_client;
 mod raw_origin;
 mod response;
 mod stream;
+mod svids;
 mod tcp_origin;
 pub mod wait;
 
@@ -56,7 +58,13 @@ pub use raw_origin::{
 };
 pub use response::Response;
 pub use stream::{TlsDial, dial_tls};
+pub use svids::{MeshAuthority, Svid};
 pub use tcp_origin::TcpOrigin;
+
+/// What the system calls this machine; empty if that is no text.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_str().unwrap_or_default().to_owned()
+}
 
 /// What was compressed by gzip.
 ///

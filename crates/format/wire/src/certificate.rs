@@ -18,9 +18,9 @@ pub struct SignRequest {
     /// The workload that it is for, where the transport leaves a choice.
     #[prost(string, tag = "2")]
     pub workload: String,
-    /// The life asked for, seconds; 0 leaves it to the authority.
-    #[prost(uint64, tag = "3")]
-    pub lifetime_secs: u64,
+    /// The identity that it is for, where the transport leaves a choice.
+    #[prost(string, tag = "3")]
+    pub identity: String,
     /// [`crate::VERSION`] of the asker.
     #[prost(uint32, tag = "4")]
     pub version: u32,
@@ -56,6 +56,12 @@ pub struct RootsRequest {
     /// The workload, where the transport leaves a choice.
     #[prost(string, tag = "4")]
     pub workload: String,
+    /// The proxy ends: it presents its certificate no more, and no root has to wait for it.
+    #[prost(bool, tag = "5")]
+    pub goodbye: bool,
+    /// The identity, where the transport leaves a choice.
+    #[prost(string, tag = "6")]
+    pub identity: String,
 }
 
 /// Roots to trust from now on.

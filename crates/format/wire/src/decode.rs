@@ -124,6 +124,7 @@ fn entry(name: &str, message: &resource::IndexEntry) -> Result<mesh::IndexEntry,
     Ok(mesh::IndexEntry {
         name: ServiceName::new(name),
         addrs: ips(&message.addrs)?,
+        endpoint_addrs: ips(&message.endpoint_addrs)?,
         ports: message.ports.iter().map(port).collect::<Result<_, InvalidResource>>()?,
         location: match message.location {
             0 => Location::Mesh,

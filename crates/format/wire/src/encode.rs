@@ -68,6 +68,7 @@ fn entry_message(entry: &mesh::IndexEntry) -> resource::IndexEntry {
     };
     resource::IndexEntry {
         addrs: entry.addrs.iter().copied().map(ip).collect(),
+        endpoint_addrs: entry.endpoint_addrs.iter().copied().map(ip).collect(),
         ports: entry.ports.iter().map(port).collect(),
         location: match entry.location {
             Location::Mesh => 0,

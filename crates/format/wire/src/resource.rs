@@ -24,6 +24,9 @@ pub struct IndexEntry {
     /// 0 in the mesh, 1 elsewhere.
     #[prost(uint32, tag = "3")]
     pub location: u32,
+    /// Addresses of the endpoints of a headless service, 4 or 16 bytes each.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub endpoint_addrs: Vec<Vec<u8>>,
 }
 
 /// A port of a service.

@@ -44,12 +44,14 @@ fn entry() -> impl Strategy<Value = IndexEntry> {
         name,
         protocol,
     });
-    let addrs = prop::collection::vec(any::<IpAddr>(), 0..3);
+    let addrs = || prop::collection::vec(any::<IpAddr>(), 0..3);
+    let ports = prop::collection::vec(port, 0..4);
     let location = prop_oneof![Just(Location::Mesh), Just(Location::External)];
-    (addrs, prop::collection::vec(port, 0..4), location).prop_map(|(addrs, ports, location)| {
+    (addrs(), addrs(), ports, location).prop_map(|(addrs, endpoint_addrs, ports, location)| {
         IndexEntry {
             name: ServiceName::new("payments.shop.svc.cluster.local"),
             addrs: addrs.into(),
+            endpoint_addrs: endpoint_addrs.into(),
             ports: ports.into(),
             location,
         }
@@ -145,6 +147,7 @@ fn an_index_entry_is_small() {
     let entry = IndexEntry {
         name: ServiceName::new("payments.shop.svc.cluster.local"),
         addrs: ["10.78.0.1".parse().unwrap(), "fd78::1".parse().unwrap()].into(),
+        endpoint_addrs: [].into(),
         ports: [ServicePort { number: 8080, name: "http".into(), protocol: Protocol::Http }].into(),
         location: Location::Mesh,
     };

@@ -17,8 +17,10 @@ mod stream;
 mod tap;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 pub use client::{Client, ClientConnection};
 pub use excess::Excess;
 pub use server::{Accepted, Ended, Server, ServerSettings};
 pub use stream::Stream;
+pub use tunnel::{OpenError, Tunnel};

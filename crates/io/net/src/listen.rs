@@ -263,7 +263,7 @@ fn advice(error: &io::Error) -> String {
 }
 
 /// IPv4 in IPv6 as IPv4, so that address lists and logs need one form.
-fn canonical(addr: SocketAddr) -> SocketAddr {
+pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
     match addr.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::new(IpAddr::V4(ip), addr.port()),
         IpAddr::V6(_) => addr,

@@ -8,6 +8,7 @@
 
 pub mod deadline;
 pub mod drain;
+pub mod file;
 pub mod log;
 pub mod metrics;
 pub mod ready;

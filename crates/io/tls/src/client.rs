@@ -65,10 +65,10 @@ pub struct InvalidHost(pub Box<str>);
 impl ClientTls {
     /// Makes the configuration.
     ///
-    /// `protocol` decides what ALPN offers: HTTP/2 and HTTP/1.1 for [`UpstreamProtocol::Auto`],
-    /// only the one for the others, nothing for `None` (bytes that are not HTTP). The system's
-    /// authorities are read once per process, when the first configuration needs them; this may
-    /// take some milliseconds.
+    /// `protocol` decides what ALPN offers: HTTP/2 and HTTP/1.1 for [`UpstreamProtocol::Auto`] and
+    /// [`UpstreamProtocol::AsClient`], only the one for the others, nothing for `None` (bytes that
+    /// are not HTTP). The system's authorities are read once per process, when the first
+    /// configuration needs them; this may take some milliseconds.
     ///
     /// # Errors
     ///
@@ -109,7 +109,9 @@ impl ClientTls {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = match protocol {
-            Some(UpstreamProtocol::Auto) => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Some(UpstreamProtocol::Auto | UpstreamProtocol::AsClient) => {
+                vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+            }
             Some(UpstreamProtocol::Http1) => vec![b"http/1.1".to_vec()],
             Some(UpstreamProtocol::Http2) => vec![b"h2".to_vec()],
             None => Vec::new(),

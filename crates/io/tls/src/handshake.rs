@@ -112,7 +112,9 @@ pub async fn refuse_name<S: Stream>(io: &mut S) {
     }
 }
 
-async fn finish<S: Stream>(mut stream: TlsStream<S>) -> Result<TlsStream<S>, HandshakeError> {
+pub(crate) async fn finish<S: Stream>(
+    mut stream: TlsStream<S>,
+) -> Result<TlsStream<S>, HandshakeError> {
     match poll_fn(|cx| stream.poll_handshake(cx)).await {
         Ok(()) => Ok(stream),
         Err(Failure::Io(error)) => Err(HandshakeError::Io(error)),
@@ -153,7 +155,7 @@ fn advice(error: &TlsError) -> String {
     text.into()
 }
 
-fn received(alert: AlertDescription) -> String {
+pub(crate) fn received(alert: AlertDescription) -> String {
     let text = match alert {
         AlertDescription::UnknownCA => "the peer does not trust the authority of our certificate",
         AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {

@@ -8,22 +8,29 @@
 //! name, [`handshake::accept`]. A passed-through one stops after the first step and forwards the
 //! bytes that the inbox holds. Towards an upstream it is [`handshake::connect`].
 //!
+//! Between proxies of a mesh it is [`mesh::accept`] and [`mesh::connect`], which verify identities
+//! instead of names.
+//!
 //! The stream stands on rustls's unbuffered form: TLS records live in buffers of the worker's pool
 //! while they are handled, so that an idle connection costs its keys and little more.
 
 pub mod certificate;
 pub mod client;
 pub mod client_hello;
+mod clock;
 #[cfg(test)]
 mod fixtures;
 pub mod handshake;
+pub mod mesh;
 mod names;
 pub mod server;
 pub mod stream;
 
 pub use client::ClientTls;
 pub use client_hello::{Hello, Peek, parse_client_hello};
+pub use clock::Clock;
 pub use handshake::{HandshakeError, accept, connect};
+pub use mesh::{MeshTls, MeshTlsCell, PeerIdentity};
 pub use names::InvalidOptions;
 pub use server::{Selected, ServerTls};
 pub use stream::{PeerFacts, TlsStream};

@@ -3,8 +3,10 @@
 mod outbox;
 mod session;
 
+use std::cell::OnceCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use rustls::{HandshakeKind, ProtocolVersion};
@@ -56,6 +58,8 @@ pub struct TlsStream<S> {
     read_closed: bool,
     write_closed: bool,
     failed: bool,
+    /// Where somebody wants to read later why the session failed.
+    note: Option<Rc<OnceCell<rustls::Error>>>,
 }
 
 /// What a handshake established about the connection and the peer.
@@ -116,7 +120,14 @@ impl<S: Stream> TlsStream<S> {
             read_closed: false,
             write_closed: false,
             failed: false,
+            note: None,
         }
+    }
+
+    /// Notes there why the session fails, if it does: whoever reads may keep only the kind of an
+    /// error.
+    pub(crate) fn note_failure(&mut self, note: Rc<OnceCell<rustls::Error>>) {
+        self.note = Some(note);
     }
 
     /// What the handshake established.
@@ -181,12 +192,16 @@ impl<S: Stream> TlsStream<S> {
 
     /// Notes the end or the failure of the session.
     fn settle(&mut self, result: Result<Step, rustls::Error>) -> Result<Step, rustls::Error> {
-        match result {
+        match &result {
             Ok(Step::PeerClosed | Step::Closed) => self.read_closed = true,
             Ok(Step::Ready | Step::NeedMore | Step::Written) => self.drained = true,
             Ok(Step::Again | Step::Encoded | Step::Plaintext) => {}
-            Err(_) => {
+            Err(error) => {
                 self.failed = true;
+                if let Some(note) = &self.note {
+                    // Only the first failure says why.
+                    let _ = note.set(error.clone());
+                }
                 let Self { session, inbox, outbox, .. } = self;
                 session.collect_alert(inbox, outbox);
             }

@@ -76,11 +76,22 @@ weftway admin
 /config   the configuration in force, as JSON
 ";
 
-/// Serves until the process ends.
+/// Serves all of it until the process ends.
 ///
 /// Cancel safe: dropping it stops accepting; connections that are open go on.
 pub(crate) async fn serve(listener: TcpListener, state: AdminState) {
-    let router = router(state);
+    serve_routes(listener, guarded(all_routes(), state)).await;
+}
+
+/// Serves what others than the operator of the machine may see, metrics and readiness, until the
+/// process ends.
+///
+/// Cancel safe, as [`serve`].
+pub(crate) async fn serve_probes(listener: TcpListener, state: AdminState) {
+    serve_routes(listener, probes().with_state(state)).await;
+}
+
+async fn serve_routes(listener: TcpListener, router: Router) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -110,16 +121,22 @@ async fn connection(stream: TcpStream, router: Router) {
     }
 }
 
-fn router(state: AdminState) -> Router {
+fn probes() -> Router<AdminState> {
     Router::new()
-        .route("/", get(|| async { INDEX }))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+}
+
+fn all_routes() -> Router<AdminState> {
+    probes()
+        .route("/", get(|| async { INDEX }))
         .route("/config", get(config))
         .fallback(|| async { (StatusCode::NOT_FOUND, "not found; / lists what there is\n") })
-        .layer(middleware::from_fn(guard))
-        .with_state(state)
+}
+
+fn guarded(routes: Router<AdminState>, state: AdminState) -> Router {
+    routes.layer(middleware::from_fn(guard)).with_state(state)
 }
 
 /// What holds for every path.

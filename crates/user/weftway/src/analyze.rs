@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use weft_resources::Severity;
+use weft_resources::{Problem, Severity};
 
 use crate::args::{AnalyzeArgs, AnalyzeFormat, LimitArgs};
 use crate::print_line;
@@ -11,7 +11,7 @@ use crate::source::Source;
 /// Prints the report. The exit code is 1 when there is an error.
 pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
     let source = Source::new(&args.documents, &LimitArgs::default())?;
-    let problems = source.unreadable();
+    let (problems, remarks) = (source.unreadable(), source.remarks());
     let world = weft_compile::compile(source.set(), source.options(), None);
     let report = &world.report;
     match args.output {
@@ -19,19 +19,20 @@ pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
             for problem in &problems {
                 print_line(problem);
             }
-            let text = source.render_report(report);
+            let remarked: String = remarks.iter().map(|remark| source.render(remark)).collect();
+            let text = remarked + &source.render_report(report);
             if !text.is_empty() {
                 print_line(text.trim_end());
             }
             let counts = [
                 (report.resources.len(), "resource"),
                 (report.count(Severity::Error) + problems.len(), "error"),
-                (report.count(Severity::Warning), "warning"),
+                (report.count(Severity::Warning) + remarks.len(), "warning"),
                 (report.count(Severity::Note), "note"),
             ];
             print_line(&counts.map(counted).join(", "));
         }
-        AnalyzeFormat::Json => print_line(&json(report, &problems)),
+        AnalyzeFormat::Json => print_line(&json(report, remarks, &problems)),
     }
     let failed = report.has_errors() || !problems.is_empty();
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -42,10 +43,10 @@ fn counted((count, what): (usize, &str)) -> String {
     format!("{count} {what}{plural}")
 }
 
-fn json(report: &weft_compile::Report, unreadable: &[String]) -> String {
-    let problems: Vec<_> = report
-        .problems()
+fn json(report: &weft_compile::Report, remarks: Vec<Problem>, unreadable: &[String]) -> String {
+    let problems: Vec<_> = remarks
         .into_iter()
+        .chain(report.problems())
         .map(|problem| {
             serde_json::json!({
                 "severity": problem.severity.to_string(),

@@ -1,12 +1,17 @@
 //! What the user typed. Nothing here touches the system.
 
+mod mesh;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use weft_proxy::spool::SpoolArea;
+
+pub(crate) use mesh::{ControlArgs, MeshArgs, ProxyArgs, RunArgs, Unknown, UpArgs};
 
 /// Service mesh and API gateway in one binary.
 #[derive(Debug, Parser)]
@@ -27,6 +32,14 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Load a URL and print latencies.
     Bench(BenchArgs),
+    /// Start a mesh on this machine: control plane, authority and node.
+    Up(UpArgs),
+    /// Add a process to the mesh of this machine, with an address, a name and a proxy.
+    Run(RunArgs),
+    /// Run the proxy beside one workload.
+    Proxy(Box<ProxyArgs>),
+    /// Run a control plane by itself.
+    Control(ControlArgs),
     /// Print a completion script for your shell.
     Completion {
         /// The shell.
@@ -42,6 +55,16 @@ pub(crate) struct GatewayArgs {
     #[command(flatten)]
     pub(crate) documents: DocumentArgs,
 
+    #[command(flatten)]
+    pub(crate) process: ProcessArgs,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+}
+
+/// How a process runs that serves traffic.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ProcessArgs {
     /// Address of the admin endpoint (metrics, health, configuration); `off` for none.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000")]
     #[arg(value_parser = address_or_off)]
@@ -80,9 +103,6 @@ pub(crate) struct GatewayArgs {
     /// What buffered bodies may take in files in all, bytes.
     #[arg(long, value_name = "N", default_value_t = SpoolArea::BYTES_MAX)]
     pub(crate) spool_bytes_max: u64,
-
-    #[command(flatten)]
-    pub(crate) limits: LimitArgs,
 }
 
 /// Which documents, and what they need besides.
@@ -359,6 +379,61 @@ pub(crate) struct BackendArg {
     pub(crate) name: String,
     pub(crate) port: u16,
     pub(crate) addrs: Vec<SocketAddr>,
+}
+
+// === impl Args ===
+
+impl Args {
+    /// What was typed, as far as it belongs together. Ends the process with 2 otherwise.
+    pub(crate) fn parse_and_check() -> Self {
+        let args = Self::parse();
+        let documents = match &args.command {
+            Command::Gateway(args) => &args.documents,
+            Command::Analyze(args) => &args.documents,
+            _ => return args,
+        };
+        if let Err(why) = documents.entry_points() {
+            Self::command().error(ErrorKind::ArgumentConflict, why).exit();
+        }
+        args
+    }
+}
+
+// === impl DocumentArgs ===
+
+impl DocumentArgs {
+    /// The entry points by name. `--entry-point web=ADDR` takes the place of `--http`, and
+    /// `websecure` that of `--https`.
+    ///
+    /// # Errors
+    ///
+    /// When a name is given twice, or two of them have one address: their routers would be served
+    /// as those of one, whatever `entryPoints` says.
+    pub(crate) fn entry_points(&self) -> Result<Vec<(&str, SocketAddr)>, String> {
+        let mut named: Vec<(&str, SocketAddr)> = Vec::new();
+        for (name, addr) in &self.entry_point {
+            if named.iter().any(|(known, _)| known == name) {
+                return Err(format!("the entry point `{name}` is given twice"));
+            }
+            named.push((name, *addr));
+        }
+        let usual = [("web", self.http), ("websecure", self.https)];
+        for (name, addr) in usual.into_iter().rev() {
+            if !named.iter().any(|(own, _)| *own == name) {
+                named.insert(0, (name, addr));
+            }
+        }
+        for (index, (name, addr)) in named.iter().enumerate() {
+            let shares = |(_, other): &&(&str, SocketAddr)| other == addr && addr.port() != 0;
+            if let Some((first, _)) = named[..index].iter().find(shares) {
+                return Err(format!(
+                    "the entry points `{first}` and `{name}` have the same address, {addr} (see \
+                     --http, --https and --entry-point)"
+                ));
+            }
+        }
+        Ok(named)
+    }
 }
 
 /// An address to listen on. `:80` is every address of the machine, as Traefik's entry points write

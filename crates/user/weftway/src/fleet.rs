@@ -19,6 +19,8 @@ use weft_runtime::drain::Watch;
 use weft_runtime::metrics::Registry;
 use weft_upstream::shared::Shared;
 
+use crate::engine::Surroundings;
+
 /// The workers, as the control thread sees them.
 pub(crate) struct Fleet {
     workers: Vec<Worker>,
@@ -39,11 +41,14 @@ struct Bound {
 
 /// What all workers share.
 pub(crate) struct Parts {
+    /// What upstreams are told in `X-Forwarded-Server`.
+    pub(crate) server_name: Arc<str>,
     pub(crate) registry: Registry,
     pub(crate) live: Live,
     pub(crate) shared: Shared,
     pub(crate) spool: SpoolArea,
     pub(crate) access_log: Option<AccessLog>,
+    pub(crate) surroundings: Surroundings,
     pub(crate) drain: Watch,
 }
 
@@ -64,7 +69,7 @@ impl Fleet {
         self.close_removed(plan);
         self.publish(plan).await;
         let mut errors = Vec::new();
-        for listener in &plan.listeners {
+        for listener in plan.listeners.iter().filter(|listener| listener.settings.is_bound()) {
             let settings = &listener.settings;
             let wanted = settings.addr;
             if self.bound.get(&settings.id).is_some_and(|bound| bound.wanted == wanted) {
@@ -154,11 +159,14 @@ fn start_worker(index: usize, parts: &Parts) -> anyhow::Result<Worker> {
         index,
         seed: u64::from_le_bytes(random()?),
         secret: random()?,
+        server_name: parts.server_name.clone(),
         commands: receiver,
         drain: parts.drain.clone(),
         registry: parts.registry.clone(),
         live: parts.live.clone(),
         shared: parts.shared.clone(),
+        mesh: parts.surroundings.tls.clone(),
+        interception: parts.surroundings.interception.clone(),
         spool: parts.spool.clone(),
         access_log: parts.access_log.clone(),
     };

@@ -7,14 +7,20 @@ mod admin;
 mod analyze;
 mod args;
 mod bench;
+mod control;
 mod demo;
+mod documents;
+mod engine;
 mod fleet;
 mod gateway;
+mod proxy;
+mod run;
 mod source;
+mod up;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 
 use crate::args::{Args, Command};
 
@@ -24,7 +30,7 @@ use crate::args::{Args, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::parse_and_check();
     weft_tls::install_provider();
     match run(args.command) {
         Ok(code) => code,
@@ -41,6 +47,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Analyze(args) => analyze::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Up(args) => up::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Proxy(args) => proxy::run(&args),
+        Command::Control(args) => control::run(&args),
         Command::Completion { shell } => {
             // Into memory first: the generator panics when its reader goes away.
             let mut script = Vec::new();

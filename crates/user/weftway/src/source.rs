@@ -1,6 +1,6 @@
 //! Documents and options: from files and arguments to what `compile` takes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use weft_compile::{EntryPoint, Options, PemPair, Report};
 use weft_model::listener::Limits;
 use weft_net::listen::{self, Reservation};
 use weft_resilience::settings::BudgetSettings;
-use weft_resources::set::Change;
-use weft_resources::{Problem, ResourceSet};
+use weft_resources::{Pos, Problem, ResourceSet, Severity};
 use weft_runtime::time;
 use weft_source_file::{FileSource, Following};
 
 use crate::args::{DocumentArgs, EncodedSlash, LimitArgs, PercentOrOff};
+use crate::documents::Documents;
 
 /// Everything that a compilation depends on.
 pub(crate) struct Source {
@@ -23,8 +23,7 @@ pub(crate) struct Source {
     pair: Option<(PathBuf, PathBuf)>,
     /// Files that documents name, besides the pair.
     referenced: Vec<PathBuf>,
-    texts: BTreeMap<String, Arc<str>>,
-    set: ResourceSet,
+    documents: Documents,
     options: Options,
     /// Ports that the system was asked for; the same for the life of the process.
     _reserved: Vec<Reservation>,
@@ -44,8 +43,7 @@ impl Source {
             paths,
             pair,
             referenced: Vec::new(),
-            texts: BTreeMap::new(),
-            set: ResourceSet::default(),
+            documents: Documents::default(),
             options,
             _reserved: reserved,
         };
@@ -63,12 +61,26 @@ impl Source {
 
     /// The documents as they are.
     pub(crate) fn set(&self) -> &ResourceSet {
-        &self.set
+        self.documents.set()
     }
 
     /// The options as they are; files that documents name are part of them.
     pub(crate) fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// What is odd about the paths themselves: one that holds no document is most often a slip.
+    pub(crate) fn remarks(&self) -> Vec<Problem> {
+        let holds = |path: &Path| {
+            self.set().items().iter().any(|placed| Path::new(&*placed.item.file).starts_with(path))
+        };
+        let empty = self.paths.iter().filter(|path| !holds(path));
+        let remark = |path: &PathBuf| {
+            let file = Arc::from(path.display().to_string());
+            Problem::new(Severity::Warning, &file, Pos::default(), "", "no document is in it")
+                .with_fix("documents are files of YAML or JSON: .yaml, .yml and .json")
+        };
+        empty.map(remark).collect()
     }
 
     /// What cannot be read, in words.
@@ -79,45 +91,26 @@ impl Source {
 
     /// A problem with the line it points at.
     pub(crate) fn render(&self, problem: &Problem) -> String {
-        problem.render(self.set.line_of(problem))
+        self.documents.render(problem)
     }
 
     /// A report with the lines it points at.
     pub(crate) fn render_report(&self, report: &Report) -> String {
-        weft_compile::render(report, |problem| self.set.line_of(problem))
+        weft_compile::render(report, |problem| self.set().line_of(problem))
     }
 
     fn read(&mut self) -> anyhow::Result<()> {
-        self.read_documents();
-        let referenced: Vec<PathBuf> = weft_compile::referenced_files(&self.set)
+        self.documents.read(self.following.files());
+        let referenced: Vec<PathBuf> = weft_compile::referenced_files(self.set())
             .into_iter()
             .map(|path| PathBuf::from(&*path))
             .collect();
         if referenced != self.referenced {
             self.following = follow(&self.paths, self.pair.as_ref(), &referenced)?;
             self.referenced = referenced;
-            self.read_documents();
+            self.documents.read(self.following.files());
         }
         self.read_extra()
-    }
-
-    /// Reads the documents that are not as they were.
-    fn read_documents(&mut self) {
-        let documents = &self.following.files().documents;
-        let texts: BTreeMap<String, Arc<str>> = documents
-            .iter()
-            .map(|document| (document.path.clone(), document.text.clone()))
-            .collect();
-        let is_same = |path: &String, text: &Arc<str>| {
-            self.texts.get(path).is_some_and(|have| Arc::ptr_eq(have, text) || have == text)
-        };
-        let written = texts.iter().filter(|(path, text)| !is_same(path, text));
-        let written = written.map(|(path, text)| (path.as_str(), Some(&**text)));
-        let gone = self.texts.keys().filter(|path| !texts.contains_key(*path));
-        let gone = gone.map(|path| (path.as_str(), None));
-        let changes: Vec<Change<'_>> = written.chain(gone).collect();
-        self.set = weft_resources::load_incremental(&self.set, &changes);
-        self.texts = texts;
     }
 
     fn read_extra(&mut self) -> anyhow::Result<()> {
@@ -171,13 +164,8 @@ fn options(
         reserved.push(reservation);
         Ok(port)
     };
-    let mut named = vec![("web", documents.http), ("websecure", documents.https)];
-    for (name, addr) in &documents.entry_point {
-        named.retain(|(have, _)| have != name);
-        named.push((name, *addr));
-    }
     let mut entry_points = Vec::new();
-    for (name, mut addr) in named {
+    for (name, mut addr) in documents.entry_points().map_err(anyhow::Error::msg)? {
         addr.set_port(port(addr.ip(), addr.port())?);
         entry_points.push(EntryPoint { name: name.into(), addr, tls: false });
     }

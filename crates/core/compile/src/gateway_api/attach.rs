@@ -6,13 +6,10 @@ use weft_resources::gateway_api::{GROUP, ParentRef};
 use weft_resources::{Resource, Spanned};
 
 use super::host::Host;
-use super::objects::Objects;
+use super::objects::{EXPERIMENTAL_GROUP, Objects};
 use super::site::{Fate, Site};
 use crate::context::Output;
-use crate::remark::Place;
-
-/// The group of kinds that are still being tried out.
-const EXPERIMENTAL_GROUP: &str = "gateway.networking.x-k8s.io";
+use crate::remark::{Fix, Place};
 
 /// A route at a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +52,7 @@ pub(super) fn attach(
             }
             Err(Detached::Elsewhere(message)) => place.note(out, message),
             Err(Detached::Refused(message)) => place.error(out, message),
+            Err(Detached::Absent(message, fix)) => place.error_fixed_by(out, message, Some(fix)),
         }
     }
     if !attached.is_empty() {
@@ -69,6 +67,8 @@ enum Detached {
     Elsewhere(String),
     /// Something does not fit.
     Refused(String),
+    /// The parent is not in force.
+    Absent(String, Fix),
 }
 
 fn at_parent(
@@ -135,7 +135,8 @@ fn no_parent(objects: &Objects<'_>, parent: &ParentRef, namespace: &str) -> Deta
     if is_set {
         return Detached::Refused(format!("{name} belongs to no Gateway"));
     }
-    Detached::Refused(format!("{name} is not found"))
+    let (message, fix) = objects.absent(&object.kind, namespace, &object.name);
+    Detached::Absent(message, fix)
 }
 
 fn is_meant(site: &Site<'_>, parent: &ParentRef) -> bool {

@@ -73,7 +73,7 @@ impl Caller<'_> {
             (UpstreamProtocol::Http1, _) => id.push_str("+h1"),
             // Traefik would read more into this port, and its routes share the plain name.
             (UpstreamProtocol::Auto, None) if is_telling(&resolved) => id.push_str("+plain"),
-            (UpstreamProtocol::Auto, _) => {}
+            (UpstreamProtocol::Auto | UpstreamProtocol::AsClient, _) => {}
         }
         if tls.is_some() {
             id.push_str("+tls");
@@ -203,11 +203,13 @@ impl Caller<'_> {
     fn client_certificate(self) -> Result<Option<Arc<weft_model::listener::Certificate>>, Refusal> {
         let Some((gateway, body)) = self.gateway else { return Ok(None) };
         let Some(reference) = &body.client_certificate else { return Ok(None) };
-        certificate::certificate(self.objects, gateway, reference).map(Some).map_err(|message| {
-            let detail =
-                format!("the client certificate of {} cannot be used: {message}", gateway.key);
-            Refusal { reason: Reason::PolicyUnenforceable, detail: detail.into() }
-        })
+        certificate::certificate(self.objects, gateway, reference).map(Some).map_err(
+            |(message, _)| {
+                let detail =
+                    format!("the client certificate of {} cannot be used: {message}", gateway.key);
+                Refusal { reason: Reason::PolicyUnenforceable, detail: detail.into() }
+            },
+        )
     }
 }
 

@@ -8,9 +8,10 @@ use weft_resources::gateway_api::{
     BackendTlsPolicy, GROUP, Gateway, GatewayClass, GrpcRoute, HttpRoute, L4Route, ListenerSet,
     ObjectRef, ReferenceGrant,
 };
-use weft_resources::{Kind, Resource};
+use weft_resources::{Key, Kind, Resource};
 
 use crate::context::Context;
+use crate::remark::Fix;
 
 /// A resource and what it says.
 pub(super) type Object<'a, T> = (&'a Arc<Resource>, &'a T);
@@ -29,6 +30,9 @@ pub(super) struct Objects<'a> {
     grants: HashMap<&'a str, Vec<&'a ReferenceGrant>>,
     namespaces: HashMap<&'a str, &'a Arc<Resource>>,
 }
+
+/// The group of kinds that are still being tried out.
+pub(super) const EXPERIMENTAL_GROUP: &str = "gateway.networking.x-k8s.io";
 
 /// Every namespace carries its own name under this label.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -83,6 +87,24 @@ impl<'a> Objects<'a> {
                 self.namespaces.insert(resource.name(), resource);
             }
             _ => {}
+        }
+    }
+
+    /// Why a Gateway or a set of listeners is not among these, and what to do about it: it is
+    /// rejected, or not there at all.
+    pub(super) fn absent(&self, kind: &str, namespace: &str, name: &str) -> (String, Fix) {
+        let (group, kind) = match kind {
+            "Gateway" => (GROUP, "Gateway"),
+            "ListenerSet" => (GROUP, "ListenerSet"),
+            _ => (EXPERIMENTAL_GROUP, "XListenerSet"),
+        };
+        let key = Key::new(group, kind, namespace, name);
+        match self.ctx.rejected.get(&key) {
+            Some((file, line)) => (
+                format!("{key} ({file}:{line}) is rejected"),
+                "correct what is said about it".into(),
+            ),
+            None => (format!("{key} is not found"), Fix::Find(key)),
         }
     }
 

@@ -15,7 +15,7 @@ use super::CONTROLLER;
 use super::host::Host;
 use super::objects::{Object, Objects};
 use crate::context::Output;
-use crate::remark::Place;
+use crate::remark::{Fix, Place};
 
 /// A listener of a Gateway or ListenerSet.
 pub(super) struct Site<'a> {
@@ -139,7 +139,19 @@ impl<'a> Site<'a> {
 
     /// Reports an error about one of its fields.
     fn error(&self, out: &mut Output, at: Pos, field: &str, message: impl Into<Box<str>>) {
-        Place::new(self.owner, at, &self.path(field)).error(out, message);
+        self.error_fixed_by(out, at, field, message, None);
+    }
+
+    /// The same where it is known what to do about it.
+    fn error_fixed_by(
+        &self,
+        out: &mut Output,
+        at: Pos,
+        field: &str,
+        message: impl Into<Box<str>>,
+        fix: Option<Fix>,
+    ) {
+        Place::new(self.owner, at, &self.path(field)).error_fixed_by(out, message, fix);
     }
 }
 
@@ -239,8 +251,9 @@ fn orphans(objects: &Objects<'_>, out: &mut Output) {
                 gateway.namespace() == namespace && gateway.name() == &*body.parent.name
             });
         if !known {
-            let message = format!("{} is not found", body.parent);
-            Place::new(set, body.parent.at, "spec.parentRef").error(out, message);
+            let (message, fix) = objects.absent("Gateway", namespace, &body.parent.name);
+            let place = Place::new(set, body.parent.at, "spec.parentRef");
+            place.error_fixed_by(out, message, Some(fix));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use weft_resources::traefik::ObjectRef;
 use weft_resources::traefik::route::RouterTls;
-use weft_resources::{Pos, Resource, Spanned};
+use weft_resources::{Annotation, Pos, Resource, Spanned};
 
 use crate::context::Output;
 use crate::remark::Place;
@@ -28,10 +28,9 @@ pub(super) struct Annotations {
     pub(super) path_matcher: PathMatcher,
     /// `router.tls`.
     pub(super) tls: bool,
-    entry_points: Vec<Box<str>>,
+    entry_points: Vec<Spanned<Box<str>>>,
     tls_options: Option<ObjectRef>,
-    cert_resolver: Option<Box<str>>,
-    at: Pos,
+    cert_resolver: Option<Spanned<Box<str>>>,
 }
 
 /// An address that serves an Ingress.
@@ -85,21 +84,25 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
 impl Annotations {
     /// Reads them and says what has no effect.
     pub(super) fn read(resource: &Resource, out: &mut Output) -> Self {
-        let mut read = Self { at: Pos::FIRST, ..Self::default() };
-        for (name, value) in &resource.annotations {
-            if let Some(name) = name.strip_prefix(PREFIX) {
-                read.one(name, value, resource, out);
+        let mut read = Self::default();
+        for annotation in &resource.annotations {
+            if let Some(name) = annotation.name.strip_prefix(PREFIX) {
+                read.one(name, annotation, resource, out);
             }
         }
         read
     }
 
-    fn one(&mut self, name: &str, value: &str, resource: &Resource, out: &mut Output) {
+    fn one(&mut self, name: &str, written: &Annotation, resource: &Resource, out: &mut Output) {
+        let Annotation { value, at, .. } = written;
         let path = path(name);
-        let place = Place { path: &path, ..Place::whole(resource) };
+        let place = Place::new(resource, *at, &path);
         match name {
-            "router.entrypoints" => self.entry_points = names(value).map(Into::into).collect(),
-            "router.middlewares" => self.middlewares = references(value, self.at),
+            "router.entrypoints" => {
+                let named = names(value).map(|name| Spanned::new(name.into(), *at));
+                self.entry_points = named.collect();
+            }
+            "router.middlewares" => self.middlewares = references(value, *at),
             "router.priority" => match value.trim().parse::<i64>() {
                 Ok(priority) => self.priority = Some(priority).filter(|priority| *priority != 0),
                 Err(_) => place.error_with(
@@ -133,10 +136,10 @@ impl Annotations {
                     "write \"true\" or \"false\"",
                 ),
             },
-            "router.tls.options" => {
-                self.tls_options = references(value, self.at).into_iter().next()
+            "router.tls.options" => self.tls_options = references(value, *at).into_iter().next(),
+            "router.tls.certresolver" => {
+                self.cert_resolver = Some(Spanned::new(value.clone(), *at));
             }
-            "router.tls.certresolver" => self.cert_resolver = Some(value.into()),
             _ if name.starts_with("router.tls.domains.") => {
                 place.warn(out, "it has no effect: certificates are not fetched here");
             }
@@ -153,13 +156,14 @@ impl Annotations {
 
     /// TLS as a router would ask for it.
     pub(super) fn router_tls(&self) -> RouterTls {
-        let at = self.at;
+        let resolver = self.cert_resolver.as_ref().map(|resolver| resolver.at);
+        let at = self.tls_options.as_ref().map(|options| options.at).or(resolver);
         RouterTls {
-            at,
+            at: at.unwrap_or(Pos::FIRST),
             secret_name: None,
             options: self.tls_options.clone(),
             store: None,
-            cert_resolver: self.cert_resolver.clone().map(|name| Spanned::new(name, at)),
+            cert_resolver: self.cert_resolver.clone(),
             domains: Vec::new(),
             passthrough: false,
         }
@@ -184,7 +188,7 @@ impl Annotations {
         }
         let mut all = Vec::new();
         for name in &self.entry_points {
-            match options.entry_points.iter().find(|known| known.name == *name) {
+            match options.entry_points.iter().find(|known| known.name == name.value) {
                 Some(known) => {
                     let is_tls = known.tls || has_tls;
                     all.push(Placement { addr: known.addr, is_tls, https_port: None });
@@ -195,10 +199,10 @@ impl Annotations {
         all
     }
 
-    fn no_entry_point(&self, name: &str, resource: &Arc<Resource>, out: &mut Output) {
+    fn no_entry_point(&self, name: &Spanned<Box<str>>, resource: &Arc<Resource>, out: &mut Output) {
         let path = path("router.entrypoints");
-        let place = Place { path: &path, ..Place::whole(resource) };
-        let fix = format!("start with --entry-point {name}=ADDR");
-        place.error_with(out, format!("there is no entry point `{name}`"), &fix);
+        let place = Place::new(resource, name.at, &path);
+        let fix = format!("start with --entry-point {}=ADDR", name.value);
+        place.error_with(out, format!("there is no entry point `{}`", name.value), &fix);
     }
 }

@@ -8,7 +8,7 @@ use weft_model::route::Target;
 use weft_resources::kubernetes::ingress::IngressBackend;
 use weft_resources::traefik::ObjectRef;
 use weft_resources::traefik::service::{BackendSettings, Scheme, ServiceKind, ServiceRef, Sticky};
-use weft_resources::{Pos, Resource, Spanned};
+use weft_resources::{Annotation, Pos, Resource, Spanned};
 
 use super::annotation::{PREFIX, boolean, path, references};
 use crate::context::Output;
@@ -54,10 +54,10 @@ pub(super) fn target(
 fn annotate(resource: &Arc<Resource>, at: Pos, service: &mut ServiceRef, out: &mut Output) {
     let mut sticky = Sticky::default();
     let mut is_sticky = false;
-    for (name, value) in &resource.annotations {
+    for Annotation { name, value, at: written } in &resource.annotations {
         let Some(name) = name.strip_prefix(PREFIX) else { continue };
         let path = path(name);
-        let place = Place { path: &path, ..Place::whole(resource) };
+        let place = Place::new(resource, *written, &path);
         let flag = |out: &mut Output| {
             let flag = boolean(value);
             if flag.is_none() {

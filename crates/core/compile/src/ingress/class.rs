@@ -58,7 +58,9 @@ impl<'a> Classes<'a> {
             Some(_) => "spec.ingressClassName".into(),
             None => format!("metadata.annotations[{OLD}]"),
         };
-        let place = Place { path: &path, ..Place::whole(resource) };
+        let at = resource.find_annotation(OLD).map(|annotation| annotation.at);
+        let at = at.filter(|_| ingress.class.is_none()).unwrap_or_default();
+        let place = Place::new(resource, at, &path);
         let why = match (named, self.default) {
             (Some(name), _) => match self.by_name.get(name) {
                 Some(controller) if CONTROLLERS.contains(controller) => return true,

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use weft_model::outcome::Reason;
 use weft_model::policy::Refusal;
-use weft_resources::Resource;
+use weft_resources::{Annotation, Resource};
 
 use crate::context::Output;
+use crate::ingress::annotation::boolean;
 use crate::remark::Place;
+use crate::report::Verdict;
 
 /// Controllers with annotations of their own.
 const PREFIXES: [&str; 10] = [
@@ -56,15 +58,37 @@ const PROTECTING: [&str; 23] = [
 const PROTECTING_DIRECTIVES: [&str; 7] =
     ["allow", "deny", "auth", "limit_", "return", "satisfy", "modsecurity"];
 
+/// Marks an Ingress that is to get a share of the requests of another one with the same rules.
+const CANARY: &str = "nginx.ingress.kubernetes.io/canary";
+
+/// Whether an Ingress is a canary, which is then said. Alone it would be a route like any other, and
+/// take all requests or none, by its age.
+pub(super) fn is_canary(resource: &Arc<Resource>, out: &mut Output) -> bool {
+    let Some(annotation) = resource.find_annotation(CANARY) else { return false };
+    if boolean(&annotation.value) != Some(true) {
+        return false;
+    }
+    let path = format!("metadata.annotations[{CANARY}]");
+    Place::new(resource, annotation.at, &path).error_with(
+        out,
+        "not served: canaries are not supported, and without its share it would stand in the way \
+         of the main Ingress, which is served alone",
+        "share requests by weight, with an HTTPRoute (`backendRefs`) or an IngressRoute \
+         (`services`) for both",
+    );
+    out.verdict(&resource.key, Verdict::Rejected);
+    true
+}
+
 /// Reports the annotations of other controllers; a refusal where one of them protects.
 pub(super) fn report(resource: &Arc<Resource>, out: &mut Output) -> Option<Refusal> {
     let mut refusal = None;
-    for (name, value) in &resource.annotations {
+    for Annotation { name, value, at } in &resource.annotations {
         let Some(own) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) else {
             continue;
         };
         let path = format!("metadata.annotations[{name}]");
-        let place = Place { path: &path, ..Place::whole(resource) };
+        let place = Place::new(resource, *at, &path);
         if own.trim_end_matches('s').ends_with("-snippet") {
             let message = format!("`{own}` is never supported: it is code of another proxy");
             place.error_with(out, message, "use a Middleware");

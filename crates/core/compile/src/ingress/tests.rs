@@ -525,3 +525,55 @@ spec:
     let text = text.replace("protocol: HTTP}", "protocol: HTTP, hostname: h}");
     assert_eq!(ask(&self::world(&text), "h", "/y"), "a", "whether the listener has a host or not");
 }
+
+/// A canary would be a route like any other, and win or lose by its age.
+#[test]
+fn a_canary_is_not_served_in_the_place_of_the_main_ingress() {
+    let canary = |value: &str| {
+        let annotations = format!(
+            "nginx.ingress.kubernetes.io/canary: '{value}', nginx.ingress.kubernetes.io/canary-weight: '10'"
+        );
+        let main = ingress("z", "", &format!("  rules:\n{}", rule("a.test", "Prefix", "/", "a")));
+        let path = rule("a.test", "Prefix", "/", "b") + &rule("a.test", "Prefix", "/canary", "b");
+        world(&(main + &ingress("c", &annotations, &format!("  rules:\n{path}"))))
+    };
+    let world = canary("true");
+    assert_eq!(ask(&world, "a.test", "/"), "a");
+    assert_eq!(ask(&world, "a.test", "/canary"), "a");
+    assert_reported(
+        &world,
+        "error: metadata.annotations[nginx.ingress.kubernetes.io/canary]: not served: canaries are \
+         not supported",
+    );
+    assert_eq!(problems(&world).len(), 1, "{:?}", problems(&world));
+    // One that is switched off is an Ingress.
+    assert_eq!(ask(&canary("false"), "a.test", "/canary"), "b");
+}
+
+/// Each annotation is pointed at where it is written.
+#[test]
+fn annotations_are_told_at_their_lines() {
+    let world = world(
+        "apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: i
+  annotations:
+    traefik.ingress.kubernetes.io/router.tls: maybe
+    nginx.ingress.kubernetes.io/proxy-body-size: 8m
+    traefik.ingress.kubernetes.io/router.entrypoints: nowhere
+    traefik.ingress.kubernetes.io/router.middlewares: default-gone@kubernetescrd
+spec:
+  defaultBackend: {service: {name: a, port: {number: 80}}}
+",
+    );
+    let first = world.report.resources.last().expect("it is there").at().line;
+    let mut places: Vec<(u32, u32)> = world
+        .report
+        .problems()
+        .iter()
+        .map(|problem| (problem.at.line - first + 1, problem.at.column))
+        .collect();
+    places.dedup();
+    assert_eq!(places, [(6, 5), (7, 5), (8, 5), (9, 5)]);
+}

@@ -104,7 +104,8 @@ fn of_ingress(
             Err(error) => {
                 let message = format!("{error}; the default certificate is served");
                 let field = format!("{field}.secretName");
-                Place::new(borrower.resource, secret.at, &field).error(out, message);
+                let place = Place::new(borrower.resource, secret.at, &field);
+                place.error_fixed_by(out, message, error.fix());
                 continue;
             }
         };

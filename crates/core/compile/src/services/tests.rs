@@ -21,6 +21,7 @@ fn resolve_port(documents: &[&str], port: &PortRef) -> Result<Vec<String>, Strin
                 .map(|endpoint| format!("{}*{}", endpoint.addr, endpoint.weight))
                 .collect(),
             Endpoints::Dns { name, port } => vec![format!("{name}:{port}")],
+            Endpoints::Dialled => Vec::new(),
         }),
         Err(error) => Err(error.to_string()),
     }

@@ -27,7 +27,7 @@ use weft_resources::{Key, Kind, Pos, Resource, Spanned};
 
 use super::link::Link;
 use super::locate::{Home, Missing, label};
-use super::middleware::{id, path};
+use super::middleware::{header_name_fix, id, path};
 use super::{server, service};
 
 /// The step of such a middleware.
@@ -41,7 +41,7 @@ pub(super) fn step(
         MiddlewareKind::ForwardAuth(auth) => forward_auth(link, middleware, auth)?,
         MiddlewareKind::Errors(errors) => error_pages(link, middleware, errors)?,
         _ => {
-            let missing = Missing { message: "it is not valid".into(), fix: None };
+            let missing = Missing::because("it is not valid");
             let at = Pos::FIRST;
             return Err(link.refuse(Reason::PolicyUnenforceable, at, "", missing));
         }
@@ -60,7 +60,7 @@ fn refuse_secret(link: &mut Link<'_, '_>, at: Pos, path: &str, message: String) 
 
 /// Says why a middleware cannot be enforced.
 fn refuse(link: &mut Link<'_, '_>, at: Pos, path: &str, message: String) -> Refusal {
-    let missing = Missing { message, fix: None };
+    let missing = Missing::because(message);
     link.refuse(Reason::PolicyUnenforceable, at, path, missing)
 }
 
@@ -70,7 +70,11 @@ fn header_name(
     path: &str,
 ) -> Result<FieldName, Refusal> {
     FieldName::new(name).map_err(|_| {
-        refuse(link, name.at, path, format!("`{}` is not the name of a header", name.value))
+        let missing = Missing {
+            message: format!("`{}` is not the name of a header", name.value),
+            fix: Some(header_name_fix(name).into()),
+        };
+        link.refuse(Reason::PolicyUnenforceable, name.at, path, missing)
     })
 }
 
@@ -137,8 +141,10 @@ fn secret_users(
     let namespace = Home::of(middleware).namespace();
     let key = Key::new("", "Secret", namespace, secret.value.clone());
     let Some(Kind::Secret(body)) = link.scope.get(key).map(|resource| &resource.body) else {
-        let message = format!("secret `{namespace}/{}` is not found", secret.value);
-        return Err(refuse(link, secret.at, path, message));
+        let key = Key::new("", "Secret", namespace, secret.value.clone());
+        let name = format!("secret `{namespace}/{}`", secret.value);
+        let missing = Missing::resource(link.scope, key, &name);
+        return Err(link.refuse(Reason::PolicyUnenforceable, secret.at, path, missing));
     };
     if &*body.kind == "kubernetes.io/basic-auth" {
         let text = |name| body.value(name).and_then(|value| std::str::from_utf8(value).ok());
@@ -279,7 +285,10 @@ fn address(link: &Link<'_, '_>, home: Home<'_>, host: &str, port: u16) -> (Endpo
     let slow_start = link.scope.options().slow_start;
     if let Ok(ip) = host.parse::<IpAddr>() {
         let addr = SocketAddr::new(ip, port);
-        return (Endpoints::Static([Endpoint { addr, weight: 1, zone: None }].into()), slow_start);
+        return (
+            Endpoints::Static([Endpoint { addr, weight: 1, zone: None, peer: None }].into()),
+            slow_start,
+        );
     }
     let (name, namespace) = crate::services::service_of_host(host, home.namespace());
     match link.scope.resolve(&namespace, &name, &PortRef::Number(port)) {

@@ -16,6 +16,7 @@ use super::middleware::{self, Prepared};
 use super::prepare::Value;
 use super::{Memo, auth};
 use crate::context::Scope;
+use crate::remark::Fix;
 
 /// Chains of chains, services of services: more levels than this are a mistake.
 const DEPTH_MAX: usize = 16;
@@ -63,6 +64,18 @@ impl<'s, 'a> Link<'s, 'a> {
         message: &str,
         fix: Option<String>,
     ) {
+        self.tell(severity, at, path, message, fix.map(Fix::from));
+    }
+
+    /// The same with what follows from all resources.
+    pub(super) fn tell(
+        &mut self,
+        severity: Severity,
+        at: Pos,
+        path: &str,
+        message: &str,
+        fix: Option<Fix>,
+    ) {
         let mut problem = match (self.walk.first(), self.walk.last()) {
             (Some(outer), Some(inner)) => {
                 let message = format!("{}: {message}", inner.key);
@@ -70,7 +83,9 @@ impl<'s, 'a> Link<'s, 'a> {
             }
             _ => Problem::new(severity, &self.resource.file, at, path, message),
         };
-        problem.fix = fix.map(Into::into);
+        if let Some(fix) = fix {
+            fix.apply(&mut problem);
+        }
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
@@ -88,7 +103,7 @@ impl<'s, 'a> Link<'s, 'a> {
             Reason::PolicyUnenforceable => format!("not served (503): {}", missing.message),
             _ => format!("answered {}: {}", reason.status(), missing.message),
         };
-        self.say(Severity::Error, at, path, &detail, missing.fix);
+        self.tell(Severity::Error, at, path, &detail, missing.fix);
         let at = self.walk.first().map_or(at, |visit| visit.at);
         let line = self.scope.line(self.resource, at);
         let detail = format!("{} ({}:{line})", missing.message, self.resource.file);
@@ -121,7 +136,7 @@ impl<'s, 'a> Link<'s, 'a> {
             other.key == self.resource.key || self.walk.iter().any(|visit| visit.key == other.key);
         if is_circle || self.walk.len() >= DEPTH_MAX {
             let message = format!("{} refers to itself", other.key);
-            return Err(Missing { message, fix: None });
+            return Err(Missing::because(message));
         }
         self.walk.push(Visit { key: other.key.clone(), at, path: path.into() });
         let result = walk(self);
@@ -179,7 +194,7 @@ impl<'s, 'a> Link<'s, 'a> {
                     self.scope.line(found, Pos::FIRST),
                     self.why_broken(found)
                 ),
-                fix: None,
+                fix: Some("correct what is said about it".into()),
             },
             Err(circle) => circle,
         };

@@ -6,7 +6,9 @@ use weft_resources::traefik::file;
 use weft_resources::traefik::{GROUP, ObjectRef};
 use weft_resources::{Key, Resource};
 
+use crate::certificates::InvalidCertificate;
 use crate::context::Scope;
+use crate::remark::Fix;
 
 /// Where names without a provider are looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +25,32 @@ pub(super) struct Missing {
     /// What is wrong.
     pub(super) message: String,
     /// What to do.
-    pub(super) fix: Option<String>,
+    pub(super) fix: Option<Fix>,
+}
+
+// === impl Missing ===
+
+impl Missing {
+    /// Something that is wrong and speaks for itself.
+    pub(super) fn because(message: impl Into<String>) -> Self {
+        Self { message: message.into(), fix: None }
+    }
+
+    /// A certificate that cannot be had.
+    pub(super) fn certificate(error: &InvalidCertificate) -> Self {
+        Self { message: error.to_string(), fix: error.fix() }
+    }
+
+    /// What `name` calls a resource that is not in force: it is rejected, or not there at all.
+    pub(super) fn resource(scope: &Scope<'_>, key: Key, name: &str) -> Self {
+        match scope.rejected(&key) {
+            Some((file, line)) => Self {
+                message: format!("{name} ({file}:{line}) is rejected"),
+                fix: Some("correct what is said about it".into()),
+            },
+            None => Self { message: format!("{name} is not found"), fix: Some(Fix::Find(key)) },
+        }
+    }
 }
 
 // === impl Home ===
@@ -87,15 +114,16 @@ pub(super) fn locate<'a>(
         Some((name, provider)) => (name, Some(provider)),
         None => (&*reference.name, None),
     };
-    let found = match (provider, home) {
-        (Some("file"), _) | (None, Home::File) => {
-            by_key(scope, Key::new(file::GROUP, kind, "", name))?
-        }
+    let key = match (provider, home) {
+        (Some("file"), _) | (None, Home::File) => Key::new(file::GROUP, kind, "", name),
         (None, Home::Namespace(_)) => {
-            let namespace = namespace(scope, home, reference)?;
-            by_key(scope, Key::new(GROUP, kind, namespace, name))?
+            Key::new(GROUP, kind, namespace(scope, home, reference)?, name)
         }
-        (Some("kubernetescrd"), _) => joined(scope, kind, name),
+        (Some("kubernetescrd"), _) => match joined(scope, kind, name) {
+            Some(found) => return Ok(found),
+            // Where the namespace ends is not known.
+            None => Key::new(GROUP, kind, home.namespace(), name),
+        },
         (Some(other), _) => {
             return Err(Missing {
                 message: format!("there is no provider `{other}` (in `{}`)", reference.name),
@@ -103,24 +131,14 @@ pub(super) fn locate<'a>(
             });
         }
     };
-    found.ok_or_else(|| {
-        let name = match (provider, reference.namespace.as_deref(), home) {
-            (None, Some(namespace), _) | (None, None, Home::Namespace(namespace)) => {
-                format!("{namespace}/{name}")
-            }
-            _ => reference.name.to_string(),
-        };
-        Missing { message: format!("{kind} `{name}` is not found"), fix: None }
-    })
-}
-
-fn by_key<'a>(scope: &Scope<'a>, key: Key) -> Result<Option<&'a Arc<Resource>>, Missing> {
-    if let Some((file, line)) = scope.rejected(&key) {
-        let message = format!("{key} ({file}:{line}) is rejected");
-        scope.get(key);
-        return Err(Missing { message, fix: Some("correct what is said about it".into()) });
+    if let Some(found) = scope.get(key.clone()).filter(|_| provider != Some("kubernetescrd")) {
+        return Ok(found);
     }
-    Ok(scope.get(key))
+    let name = match (provider, home) {
+        (None, Home::Namespace(_)) => format!("{kind} `{}/{name}`", key.namespace),
+        _ => format!("{kind} `{}`", reference.name),
+    };
+    Err(Missing::resource(scope, key, &name))
 }
 
 /// `shop-limit@kubernetescrd` is `limit` in `shop`; names and namespaces may contain dashes too.

@@ -78,7 +78,10 @@ fn convert(
     let field = |field: &str| path(resource, field);
     let kind = match &middleware.kind {
         MiddlewareKind::AddPrefix(prefix) => StepKind::AddPrefix(prefix.clone()),
-        MiddlewareKind::StripPrefix(prefixes) => StepKind::StripPrefix(prefixes.clone()),
+        MiddlewareKind::StripPrefix(prefixes) => {
+            warn_of_relative(prefixes, &field("stripPrefix.prefixes"), problems);
+            StepKind::StripPrefix(prefixes.iter().map(|prefix| prefix.value.clone()).collect())
+        }
         MiddlewareKind::StripPrefixRegex(patterns) => {
             let path = field("stripPrefixRegex.regex");
             StepKind::StripPrefixRegex(
@@ -306,9 +309,31 @@ pub(super) fn field_name(
 ) -> Option<FieldName> {
     let parsed = FieldName::new(name).ok();
     if parsed.is_none() {
-        problems.error(at, path, format!("`{name}` is not the name of a header"));
+        let message = format!("`{name}` is not the name of a header");
+        problems.error(at, path, message).fix = Some(header_name_fix(name).into());
     }
     parsed
+}
+
+/// What to write instead of a text that is no name of a header (RFC 9110 section 5.6.2).
+pub(super) fn header_name_fix(name: &str) -> String {
+    let usual: String =
+        name.trim().trim_end_matches(':').split_whitespace().collect::<Vec<_>>().join("-");
+    match FieldName::new(&usual) {
+        Ok(_) => format!("write `{usual}`"),
+        Err(_) => "use letters, digits and `-`".into(),
+    }
+}
+
+/// Says which prefixes no path has.
+fn warn_of_relative(prefixes: &[Spanned<Box<str>>], path: &str, problems: &mut Problems<'_>) {
+    for (index, prefix) in prefixes.iter().enumerate() {
+        if !prefix.starts_with('/') {
+            let message = format!("no path begins with `{}`: it has no slash", prefix.value);
+            let problem = problems.warn(prefix.at, format!("{path}[{index}]"), message);
+            problem.fix = Some(format!("write `/{}`", prefix.value).into());
+        }
+    }
 }
 
 /// Compiles a pattern.

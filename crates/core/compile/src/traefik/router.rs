@@ -130,7 +130,8 @@ fn file_router(
         None => {
             let at = Pos::FIRST;
             let message = "the router has no service".into();
-            link.no_target(at, &path, Missing { message, fix: None })
+            let fix = Some("name one in `service`".into());
+            link.no_target(at, &path, Missing { message, fix })
         }
     };
     let steps = join(steps, Arc::default(), &place, refusal.as_ref());

@@ -176,12 +176,12 @@ pub(super) fn client_tls(
     let client = match client.map(|certificate| certificate_of(link, home, certificate)) {
         None => None,
         Some((None, missing)) => {
-            let none = || Missing { message: "there is no client certificate".into(), fix: None };
+            let none = || Missing::because("there is no client certificate");
             return Err(missing.unwrap_or_else(none));
         }
         Some((found, missing)) => {
             if let Some(Missing { message, fix }) = missing {
-                link.say(Severity::Error, written.at, path, &message, fix);
+                link.tell(Severity::Error, written.at, path, &message, fix);
             }
             found
         }
@@ -209,7 +209,7 @@ pub(super) fn certificate_of(
         CertificateRef::Secret(name) => {
             return match link.scope.certificate(home.namespace(), name) {
                 Ok(certificate) => (Some(certificate), None),
-                Err(error) => (None, Some(Missing { message: error.to_string(), fix: None })),
+                Err(error) => (None, Some(Missing::certificate(&error))),
             };
         }
         CertificateRef::Files { cert, key } => (cert, key),
@@ -222,12 +222,11 @@ pub(super) fn certificate_of(
     if is_inline(cert) {
         return match certificates::from_pem(&name, &chain, &key) {
             Ok(certificate) => (Some(Arc::new(certificate)), None),
-            Err(error) => (None, Some(Missing { message: error.to_string(), fix: None })),
+            Err(error) => (None, Some(Missing::certificate(&error))),
         };
     }
     let (found, error) = link.scope.certificates().of_pair(&name, &chain, &key);
-    let missing =
-        error.map(|error| Missing { message: broken_pair(&error, found.is_some()), fix: None });
+    let missing = error.map(|error| Missing::because(broken_pair(&error, found.is_some())));
     (found, missing)
 }
 
@@ -256,7 +255,10 @@ pub(super) fn pem(link: &Link<'_, '_>, text: &Spanned<Box<str>>) -> Result<Arc<[
     let file = link.scope.options().files.get(&text.value);
     file.map(Arc::clone).ok_or_else(|| Missing {
         message: format!("file `{}` cannot be read", text.value),
-        fix: None,
+        fix: Some(
+            "write its path as seen from where the gateway is started, and let its user read it"
+                .into(),
+        ),
     })
 }
 
@@ -272,33 +274,33 @@ pub(super) fn root_pem(
     root: &RootRef,
 ) -> Result<Arc<[u8]>, Missing> {
     let namespace = home.namespace();
-    let missing = |kind: &str, name: &str, why: &str| Missing {
-        message: format!("{kind} `{namespace}/{name}` {why}"),
-        fix: None,
+    let without_authority = |name: &str| Missing {
+        message: format!("{name} has no `ca.crt`"),
+        fix: Some("put the authority, PEM, under `ca.crt`".into()),
     };
     let (pem, origin): (Arc<[u8]>, String) = match root {
         RootRef::File(text) => (pem(link, text)?, origin(text)),
         RootRef::Secret(name) => {
             let key = Key::new("", "Secret", namespace, name.value.clone());
-            let Some(Kind::Secret(secret)) = link.scope.get(key).map(|found| &found.body) else {
-                return Err(missing("secret", name, "is not found"));
+            let name = format!("secret `{namespace}/{}`", name.value);
+            let found = link.scope.get(key.clone()).map(|found| &found.body);
+            let Some(Kind::Secret(secret)) = found else {
+                return Err(Missing::resource(link.scope, key, &name));
             };
             let value = secret.value("tls.ca").or_else(|| secret.value("ca.crt"));
-            let value = value.ok_or_else(|| missing("secret", name, "has no `ca.crt`"))?;
-            (value.into(), format!("secret `{namespace}/{}`", name.value))
+            (value.ok_or_else(|| without_authority(&name))?.into(), name)
         }
         RootRef::ConfigMap(name) => {
             let key = Key::new("", "ConfigMap", namespace, name.value.clone());
-            let Some(Kind::ConfigMap(map)) = link.scope.get(key).map(|found| &found.body) else {
-                return Err(missing("config map", name, "is not found"));
+            let name = format!("config map `{namespace}/{}`", name.value);
+            let found = link.scope.get(key.clone()).map(|found| &found.body);
+            let Some(Kind::ConfigMap(map)) = found else {
+                return Err(Missing::resource(link.scope, key, &name));
             };
-            let value = map.value("ca.crt");
-            let value = value.ok_or_else(|| missing("config map", name, "has no `ca.crt`"))?;
-            (value.into(), format!("config map `{namespace}/{}`", name.value))
+            (map.value("ca.crt").ok_or_else(|| without_authority(&name))?.into(), name)
         }
     };
-    certificates::check_roots(&origin, &pem)
-        .map_err(|error| Missing { message: error.to_string(), fix: None })?;
+    certificates::check_roots(&origin, &pem).map_err(|error| Missing::certificate(&error))?;
     Ok(pem)
 }
 
@@ -311,7 +313,7 @@ fn transport<'a>(
     let found = locate(link.scope, "ServersTransport", home, &reference)?;
     match &found.body {
         Kind::ServersTransport(transport) => Ok(transport),
-        _ => Err(Missing { message: format!("{} is no transport", label(found)), fix: None }),
+        _ => Err(Missing::because(format!("{} is no transport", label(found)))),
     }
 }
 

@@ -87,7 +87,7 @@ fn find_named(
 ) -> Result<Target, Missing> {
     if reference.name.ends_with("@internal") {
         let message = format!("`{}` is a part of Traefik that does not exist here", reference.name);
-        return Err(Missing { message, fix: None });
+        return Err(Missing::because(message));
     }
     let provider = reference.name.rsplit_once('@').map(|(_, provider)| provider);
     let is_file = match provider {
@@ -110,10 +110,17 @@ pub(super) fn of_resource(link: &mut Link<'_, '_>, resource: &Resource) -> Targe
         Kind::TraefikService(service) => of_traefik_service(link, resource, service),
         Kind::FileService(service) => of_file_service(link, resource, service),
         _ => {
-            let message = format!("{} is no service", resource.key);
-            let at = Pos::FIRST;
-            link.no_target(at, "", Missing { message, fix: None })
+            let missing = Missing::because(format!("{} is no service", resource.key));
+            link.no_target(Pos::FIRST, &path_of(resource), missing)
         }
+    }
+}
+
+/// The path of a service itself, for messages.
+fn path_of(resource: &Resource) -> String {
+    match Home::of(resource) {
+        Home::Namespace(_) => "spec".into(),
+        Home::File => format!("http.services.{}", resource.name()),
     }
 }
 
@@ -251,7 +258,7 @@ fn of_resolved(
 }
 
 fn missing(unresolved: Unresolved) -> Missing {
-    Missing { message: unresolved.to_string(), fix: Some(unresolved.fix()) }
+    Missing { message: unresolved.to_string(), fix: Some(unresolved.fix().into()) }
 }
 
 fn of_traefik_service(
@@ -355,9 +362,11 @@ fn weighted(
     sticky: Option<&Sticky>,
 ) -> Target {
     if choices.is_empty() {
-        let at = Pos::FIRST;
-        let message = format!("{} has no service", resource.key);
-        return link.no_target(at, "", Missing { message, fix: None });
+        let missing = Missing {
+            message: format!("{} has no service", resource.key),
+            fix: Some("name one in `services`".into()),
+        };
+        return link.no_target(Pos::FIRST, &path_of(resource), missing);
     }
     let sticky = sticky.map(|sticky| cookie(sticky, &qualified(resource)));
     Target::Weighted(Arc::new(Weighted { choices, sticky }))
@@ -404,7 +413,7 @@ fn servers_target(
             .filter_map(|server| {
                 let ip = server.host.parse().ok()?;
                 let addr = SocketAddr::new(ip, server.port);
-                Some(Endpoint { addr, weight: server.weight, zone: None })
+                Some(Endpoint { addr, weight: server.weight, zone: None, peer: None })
             })
             .collect();
         if let Some(first) = addresses.first() {
@@ -421,7 +430,7 @@ fn servers_target(
     let name = label(resource);
     if groups.is_empty() {
         let message = format!("service `{name}` has no server");
-        return Err(Missing { message, fix: None });
+        return Err(Missing::because(message));
     }
     let is_single = groups.len() == 1;
     let mut choices = Vec::new();

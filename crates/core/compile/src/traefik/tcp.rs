@@ -177,8 +177,7 @@ fn bounds(link: &mut Link<'_, '_>, references: &[ObjectRef], home: Home<'_>, pat
                         Some(others) => intersect(&others, ranges),
                     });
                     if bounds.allow.as_ref().is_some_and(Vec::is_empty) {
-                        let message = "together these lists allow nobody".into();
-                        let missing = Missing { message, fix: None };
+                        let missing = Missing::because("together these lists allow nobody");
                         let path = format!("{path}[{index}]");
                         let reason = Reason::PolicyUnenforceable;
                         bounds.refusal = Some(link.refuse(reason, reference.at, &path, missing));
@@ -262,7 +261,7 @@ fn of_service(
     let resolved = link
         .scope
         .resolve(namespace, name, &service.port.value)
-        .map_err(|error| Missing { message: error.to_string(), fix: Some(error.fix()) })?;
+        .map_err(|error| Missing { message: error.to_string(), fix: Some(error.fix().into()) })?;
     let is_empty = matches!(&resolved.endpoints, Endpoints::Static(list) if list.is_empty());
     if is_empty && !link.scope.options().allow_empty_services {
         let port = resolved.port;
@@ -391,7 +390,7 @@ pub(super) fn of_file_service(link: &mut Link<'_, '_>, resource: &Resource) -> T
     let at = Pos::FIRST;
     let Kind::FileServiceTcp(service) = &resource.body else {
         let message = format!("{} is no service", resource.key);
-        return link.no_target(at, &base, Missing { message, fix: None });
+        return link.no_target(at, &base, Missing::because(message));
     };
     match &**service {
         ServiceTcp::Weighted { services } => {
@@ -442,7 +441,7 @@ fn servers_target(
             match server.host.parse::<IpAddr>() {
                 Ok(ip) => {
                     let addr = SocketAddr::new(ip, server.port);
-                    addresses.push(Endpoint { addr, weight: 1, zone: None });
+                    addresses.push(Endpoint { addr, weight: 1, zone: None, peer: None });
                 }
                 Err(_) => {
                     let name = server.host.to_ascii_lowercase().into();
@@ -468,7 +467,7 @@ fn servers_target(
     match choices.len() {
         0 => {
             let message = format!("service `{}` has no server", label(resource));
-            Err(Missing { message, fix: None })
+            Err(Missing::because(message))
         }
         1 => Ok(choices.pop().expect("there is one").target),
         _ => Ok(Target::Weighted(Arc::new(Weighted { choices, sticky: None }))),

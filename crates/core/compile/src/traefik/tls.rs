@@ -100,7 +100,7 @@ impl Use {
                 Err(error) => {
                     let message = format!("{error}; the default certificate is served");
                     let path = format!("{path}.secretName");
-                    link.say(Severity::Error, name.at, &path, &message, None);
+                    link.tell(Severity::Error, name.at, &path, &message, error.fix());
                 }
             }
         }
@@ -148,7 +148,12 @@ impl Use {
         let fix = Some("add Host(`...`) to the rule".to_owned());
         if asks_client(options) {
             let reason = Reason::PolicyUnenforceable;
-            return Some(link.refuse(reason, at, path, Missing { message, fix }));
+            return Some(link.refuse(
+                reason,
+                at,
+                path,
+                Missing { message, fix: fix.map(Into::into) },
+            ));
         }
         link.say(Severity::Warning, at, path, &message, fix);
         None
@@ -330,6 +335,20 @@ fn groups(option: &TlsOption, problems: &mut Problems<'_>) -> Option<Vec<Box<str
     }
 }
 
+/// Where options name the authorities for client certificates, the one part of them that is made
+/// from other resources.
+fn authority_of(resource: &Resource) -> (Pos, &'static str) {
+    let Kind::TlsOption(option) = &resource.body else { return (Pos::FIRST, "spec") };
+    let auth = option.client_auth.as_ref();
+    let secret = auth.and_then(|auth| auth.secret_names.first());
+    let file = auth.and_then(|auth| auth.ca_files.first());
+    match (secret, file) {
+        (Some(secret), _) => (secret.at, "spec.clientAuth.secretNames"),
+        (None, Some(file)) => (file.at, "spec.clientAuth.caFiles"),
+        (None, None) => (Pos::FIRST, "spec"),
+    }
+}
+
 /// Options as a resource says, with the authorities for client certificates.
 fn named_options(
     link: &mut Link<'_, '_>,
@@ -340,7 +359,7 @@ fn named_options(
     else {
         let line = link.scope.line(resource, Pos::FIRST);
         let message = format!("{} ({}:{line}) is not valid", resource.key, resource.file);
-        return Err(Missing { message, fix: None });
+        return Err(Missing { message, fix: Some("correct what is said about it".into()) });
     };
     let Some(auth) = &written.client_auth else { return Ok(Arc::clone(options)) };
     let home = Home::of(resource);
@@ -507,6 +526,7 @@ impl Stock {
         from: &mut Option<&'a Resource>,
     ) {
         let at = Pos::FIRST;
+        let (authority_at, path) = authority_of(resource);
         let options = match named_options(link, resource) {
             Ok(options) => options,
             Err(missing) => {
@@ -515,7 +535,7 @@ impl Stock {
                     self.is_closed = true;
                     message.push_str("; what the default options hold for is not served");
                 }
-                link.say(Severity::Error, at, "spec", &message, missing.fix);
+                link.tell(Severity::Error, authority_at, path, &message, missing.fix);
                 return;
             }
         };
@@ -542,7 +562,8 @@ impl Stock {
         let mut get = |certificate: &CertificateRef, path: &str| {
             let (found, missing) = server::certificate_of(link, home, certificate);
             if let Some(missing) = missing {
-                link.say(Severity::Error, at, path, &missing.message, missing.fix);
+                let at = certificate.at();
+                link.tell(Severity::Error, at, path, &missing.message, missing.fix);
             }
             found
         };
@@ -561,8 +582,9 @@ impl Stock {
                 }
             }
             Kind::TlsStore(store) => {
-                for certificate in &store.certificates {
-                    if let Some(certificate) = get(certificate, "spec.certificates") {
+                for (index, certificate) in store.certificates.iter().enumerate() {
+                    let path = format!("spec.certificates[{index}]");
+                    if let Some(certificate) = get(certificate, &path) {
                         self.add(&certificate);
                     }
                 }

@@ -53,6 +53,11 @@ fn an_untrusted_hop_claims_nothing() {
             ("X-Real-Ip", "10.0.0.1"),
             ("X_Real-Ip", "10.0.0.1"),
             ("Forwarded", "for=10.0.0.1"),
+            ("X-Forwarded-Client-Cert", "evil"),
+            ("L5d-Client-Id", "evil"),
+            ("L5d_Client_Id", "evil"),
+            ("Weftway-Destination", "10.0.0.1:80"),
+            ("Weftway_Destination", "10.0.0.1:80"),
             ("X-Forwarded-Other", "stays"),
         ],
     );
@@ -79,6 +84,7 @@ fn a_trusted_hop_is_believed() {
             ("X-Forwarded-Proto", "https"),
             ("X-Forwarded-Host", "outer"),
             ("X-Real-Ip", "10.0.0.1"),
+            ("Weftway-Destination", "10.0.0.1:80"),
         ],
     );
     apply(&mut head, &hop(true));

@@ -559,6 +559,29 @@ fn the_codec_writes_what_it_owns() {
     assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
 
+/// RFC 9110 section 8.6: some origins answer 411 to a POST that says nothing of a length.
+#[test]
+fn no_content_is_told_where_there_usually_is_some() {
+    for (method, line) in [
+        ("GET", ""),
+        ("HEAD", ""),
+        ("DELETE", ""),
+        ("OPTIONS", ""),
+        ("QUERY", ""),
+        ("POST", "Content-Length: 0\r\n"),
+        ("PUT", "Content-Length: 0\r\n"),
+        ("PATCH", "Content-Length: 0\r\n"),
+    ] {
+        let input = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let (head, facts, _) = request(input.as_bytes()).unwrap();
+        assert_eq!(facts.framing, BodyFraming::None, "{method}");
+        let mut out = Vec::new();
+        write_request(&head, facts.framing, &mut out);
+        let expected = format!("{method} / HTTP/1.1\r\nHost: a\r\n{line}\r\n");
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}
+
 #[test]
 fn upgrade_and_te_are_told_in_connection() {
     let input = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, TE\r\nUpgrade: websocket\r\n\

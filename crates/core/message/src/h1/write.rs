@@ -40,11 +40,14 @@ const OWNED: [bool; 256] = ids_of(&[
 /// Appends a request's head. Host, `Content-Length`, `Transfer-Encoding` and `Connection` are
 /// written from the head's authority and from `framing`; fields of these names are left out.
 ///
+/// With [`BodyFraming::None`], a length of 0 is written where the method makes an origin expect
+/// content (RFC 9110 section 8.6), and none otherwise.
+///
 /// `framing` must not be [`BodyFraming::UntilClose`], which no request has; it writes nothing.
 pub fn write_request(head: &RequestHead, framing: BodyFraming, out: &mut Vec<u8>) {
     write_request_start(head, out);
     write_fields(&head.fields, out);
-    write_framing(framing, out);
+    write_request_framing(head.method(), framing, out);
     if head.fields.contains(Known::Te) {
         // RFC 9110 section 10.1.4: who sends TE names it in Connection.
         out.extend_from_slice(b"Connection: te\r\n");
@@ -61,7 +64,7 @@ pub fn write_upgrade_request(
 ) {
     write_request_start(head, out);
     write_fields(&head.fields, out);
-    write_framing(framing, out);
+    write_request_framing(head.method(), framing, out);
     let options: &[u8] = if head.fields.contains(Known::Te) { b"upgrade, te" } else { b"upgrade" };
     write_line(b"Connection: ", options, out);
     write_line(b"Upgrade: ", protocol, out);
@@ -149,6 +152,13 @@ fn write_request_start(head: &RequestHead, out: &mut Vec<u8>) {
 
 fn write_fields(fields: &Fields, out: &mut Vec<u8>) {
     fields.write_to(out, |id| OWNED[usize::from(id)]);
+}
+
+fn write_request_framing(method: &Method, framing: BodyFraming, out: &mut Vec<u8>) {
+    match framing {
+        BodyFraming::None if method.expects_content() => write_framing(BodyFraming::Length(0), out),
+        framing => write_framing(framing, out),
+    }
 }
 
 fn write_framing(framing: BodyFraming, out: &mut Vec<u8>) {

@@ -5,8 +5,8 @@ fn asker(fields: &[(&str, &str)]) -> Form {
     Asker::of(&request("GET http://a/", fields)).form
 }
 
-const PROBLEM: Asker<'_> = Asker { form: Form::Problem, request_id: "" };
-const GRPC: Asker<'_> = Asker { form: Form::Grpc, request_id: "" };
+const PROBLEM: Asker<'_> = Asker { form: Form::Problem, request_id: "", service: "" };
+const GRPC: Asker<'_> = Asker { form: Form::Grpc, request_id: "", service: "" };
 
 fn text(answer: &DirectResponse) -> &str {
     std::str::from_utf8(&answer.body).expect("text")
@@ -149,4 +149,24 @@ fn limits_say_when_to_come_again() {
         assert_eq!(answer.head.fields.get_str(Known::RetryAfter), Some(seconds));
         assert_eq!(answer.head.fields.get_str(Known::XRetryIn), Some(go));
     }
+}
+
+#[test]
+fn a_workload_of_the_mesh_is_told_which_service_failed() {
+    let service = "payments.shop.svc.cluster.local";
+    let check = |form, expected: &str| {
+        let asker = Asker { form, service, ..Asker::default() };
+        let answer = error(Reason::NoEndpoint, asker);
+        let told = match form {
+            Form::Grpc => answer.head.fields.get_str(Known::GrpcMessage).unwrap().to_owned(),
+            Form::Text | Form::Problem => String::from_utf8(answer.body.to_vec()).unwrap(),
+        };
+        assert_eq!(told, expected);
+    };
+    check(Form::Text, "the service has no endpoint: payments.shop.svc.cluster.local\n");
+    check(Form::Grpc, "the service has no endpoint: payments.shop.svc.cluster.local");
+    check(
+        Form::Problem,
+        r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"the service has no endpoint: payments.shop.svc.cluster.local","service":"payments.shop.svc.cluster.local","reason":"no_endpoint"}"#,
+    );
 }

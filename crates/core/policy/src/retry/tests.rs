@@ -82,6 +82,7 @@ fn what_we_answered_is_never_retried() {
             Reason::ConnectFailed
                 | Reason::ConnectTimeout
                 | Reason::UpstreamTls
+                | Reason::IdentityRefused
                 | Reason::UpstreamReset
                 | Reason::UpstreamProtocol
                 | Reason::UpstreamTimeout

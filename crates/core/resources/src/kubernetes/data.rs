@@ -1,4 +1,4 @@
-//! Secret, ConfigMap and Namespace.
+//! Secret, ConfigMap, Namespace and ServiceAccount.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +26,10 @@ pub struct ConfigMap {
 /// A Namespace (core v1). Its labels are the resource's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Namespace;
+
+/// A ServiceAccount (core v1): a name that identities are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceAccount;
 
 // === impl Secret ===
 

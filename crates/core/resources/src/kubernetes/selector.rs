@@ -2,6 +2,10 @@
 
 use crate::read::Reader;
 
+/// Labels as they are written. As a selector they ask for all of them, and for nothing when there
+/// are none.
+pub type Labels = Box<[(Box<str>, Box<str>)]>;
+
 /// A label selector (meta v1): every requirement must hold; none at all selects everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LabelSelector {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::Labels;
 use crate::metadata::{SLOW_START, annotation};
 use crate::problem::Pos;
 use crate::read::{Field, Reader};
@@ -15,8 +16,14 @@ pub struct Service {
     pub kind: ServiceType,
     /// Its ports.
     pub ports: Vec<ServicePort>,
-    /// Its virtual address; `None` when headless or not assigned.
-    pub cluster_ip: Option<IpAddr>,
+    /// Its virtual addresses; none when it is headless, or when none were assigned yet.
+    pub cluster_ips: Box<[IpAddr]>,
+    /// Whether callers dial its endpoints themselves (`clusterIP: None`).
+    pub is_headless: bool,
+    /// Labels of its workloads, all of which must fit; empty when others say where it runs.
+    pub selector: Labels,
+    /// Whether endpoints that are not ready are published as well.
+    pub publishes_unready: bool,
     /// The annotation `weftway.io/slow-start`, as written.
     pub slow_start: Option<Spanned<Box<str>>>,
 }
@@ -70,14 +77,11 @@ pub enum Transport {
 
 /// Fields that the cluster acts on and a gateway does not: it goes to endpoints itself.
 const CLUSTER_ONLY: &[&str] = &[
-    "selector",
-    "clusterIPs",
     "ipFamilies",
     "ipFamilyPolicy",
     "externalIPs",
     "externalTrafficPolicy",
     "healthCheckNodePort",
-    "publishNotReadyAddresses",
     "allocateLoadBalancerNodePorts",
     "loadBalancerClass",
     "loadBalancerIP",
@@ -139,10 +143,30 @@ pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<Service> {
         spec.ignored("internalTrafficPolicy", "endpoints are not chosen by node");
         spec.ignored("trafficDistribution", "endpoints are not chosen by zone");
         let kind = service_type(spec)?;
-        let cluster_ip = spec.string("clusterIP").and_then(|text| text.parse().ok());
-        let ports = spec.list("ports", |item| item.nested(port));
-        Some(Service { kind, ports, cluster_ip, slow_start })
+        let (cluster_ips, is_headless) = cluster_ips(spec);
+        let selector = spec.take("selector").map(|field| field.text_map()).unwrap_or_default();
+        Some(Service {
+            kind,
+            ports: spec.list("ports", |item| item.nested(port)),
+            cluster_ips,
+            is_headless,
+            selector: selector.into(),
+            publishes_unready: spec.bool_or("publishNotReadyAddresses", false),
+            slow_start,
+        })
     })
+}
+
+/// The addresses, and whether there are to be none. `clusterIPs` repeats `clusterIP` as its first.
+fn cluster_ips(spec: &Reader<'_, '_>) -> (Box<[IpAddr]>, bool) {
+    let mut texts = spec.strings("clusterIPs");
+    match spec.string("clusterIP").filter(|text| !text.is_empty()) {
+        Some(first) if !texts.contains(&first) => texts.insert(0, first),
+        _ => {}
+    }
+    let is_headless = texts.iter().any(|text| **text == *"None");
+    let addrs: Vec<IpAddr> = texts.iter().filter_map(|text| text.parse().ok()).collect();
+    (if is_headless { Box::default() } else { addrs.into() }, is_headless)
 }
 
 fn service_type(spec: &Reader<'_, '_>) -> Option<ServiceType> {

@@ -1,4 +1,7 @@
+use std::net::IpAddr;
+
 use super::ingress::{IngressBackend, PathType};
+use super::pod::Readiness;
 use super::selector::{LabelSelector, Operator, Requirement};
 use super::service::{PortRef, ServiceType};
 use crate::kind::Kind;
@@ -35,13 +38,88 @@ spec:
     );
     let Kind::Service(service) = kind else { panic!("not a Service") };
     assert_eq!(service.kind, ServiceType::Cluster);
-    assert_eq!(service.cluster_ip, Some("10.0.0.7".parse().unwrap()));
+    assert_eq!(*service.cluster_ips, ["10.0.0.7".parse::<IpAddr>().unwrap()]);
+    assert!(!service.is_headless);
+    assert_eq!(*service.selector, [("app".into(), "greeter".into())]);
     let http = service.port(&PortRef::Number(80)).unwrap();
     assert_eq!((&*http.name, &http.target), ("http", &PortRef::Number(8080)));
     let grpc = service.port(&PortRef::Name("grpc".into())).unwrap();
     assert_eq!(grpc.target, PortRef::Name("grpc".into()));
     assert_eq!(grpc.app_protocol.as_deref(), Some("kubernetes.io/h2c"));
     assert_eq!(service.port(&PortRef::Number(53)), None, "UDP is not a TCP port");
+}
+
+#[test]
+fn services_without_an_address_of_their_own_are_headless() {
+    let check = |spec: &str, is_headless: bool, addrs: &[&str]| {
+        let kind = clean(&format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: db}}\nspec: {{{spec}}}\n"
+        ));
+        let Kind::Service(service) = kind else { panic!("not a Service") };
+        let addrs: Vec<IpAddr> = addrs.iter().map(|text| text.parse().unwrap()).collect();
+        assert_eq!((service.is_headless, &*service.cluster_ips), (is_headless, &*addrs), "{spec}");
+    };
+    check("clusterIP: None", true, &[]);
+    check("clusterIP: None, clusterIPs: [None]", true, &[]);
+    check("ports: [{port: 80}]", false, &[]);
+    check("clusterIP: ''", false, &[]);
+    check(
+        "clusterIP: 10.0.0.1, clusterIPs: [10.0.0.1, 'fd00::1']",
+        false,
+        &["10.0.0.1", "fd00::1"],
+    );
+    check("clusterIPs: ['fd00::1']", false, &["fd00::1"]);
+}
+
+#[test]
+fn pods_say_where_they_run() {
+    let kind = clean(
+        "apiVersion: v1
+kind: Pod
+metadata: {name: db-0, namespace: shop, labels: {app: db}}
+spec:
+  serviceAccountName: db
+  hostname: db-0
+  subdomain: db
+  priority: 3
+  containers:
+  - {name: a, image: x, ports: [{name: sql, containerPort: 5432}, {containerPort: 53, protocol: UDP}]}
+  - {name: b, image: y, ports: [{containerPort: 9090}]}
+  initContainers:
+  - {name: proxy, restartPolicy: Always, ports: [{name: metrics, containerPort: 4191}]}
+status:
+  phase: Running
+  podIP: 10.0.0.9
+  podIPs: [{ip: 10.0.0.9}, {ip: 'fd00::9'}]
+  conditions: [{type: Initialized, status: 'True'}, {type: Ready, status: 'True'}]
+",
+    );
+    let Kind::Pod(pod) = kind else { panic!("not a Pod") };
+    let addrs: Vec<_> = pod.addrs.iter().map(ToString::to_string).collect();
+    assert_eq!(addrs, ["10.0.0.9", "fd00::9"]);
+    let ports: Vec<_> = pod.ports.iter().map(|port| (&*port.name, port.number)).collect();
+    assert_eq!(ports, [("sql", 5432), ("", 9090), ("metrics", 4191)]);
+    assert_eq!((&*pod.service_account, pod.readiness), ("db", Readiness::Ready));
+    assert_eq!((pod.hostname.as_deref(), pod.subdomain.as_deref()), (Some("db-0"), Some("db")));
+}
+
+#[test]
+fn pods_are_ready_when_they_say_so() {
+    let check = |metadata: &str, status: &str, expected: Readiness| {
+        let kind = clean(&format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: a{metadata}}}\nspec: {{}}\n{status}"
+        ));
+        let Kind::Pod(pod) = kind else { panic!("not a Pod") };
+        assert_eq!(pod.readiness, expected, "{metadata} {status}");
+    };
+    let ready = "status: {conditions: [{type: Ready, status: 'True'}]}\n";
+    check("", ready, Readiness::Ready);
+    check("", "status: {conditions: [{type: Ready, status: 'False'}]}\n", Readiness::Unready);
+    check("", "status: {podIP: 10.0.0.1}\n", Readiness::Unready);
+    check("", "", Readiness::Unready);
+    check(", deletionTimestamp: '2026-01-01T00:00:00Z'", ready, Readiness::Terminating);
+    check("", "status: {phase: Succeeded}\n", Readiness::Terminating);
+    check("", "status: {phase: Failed}\n", Readiness::Terminating);
 }
 
 #[test]

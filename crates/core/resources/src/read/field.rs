@@ -245,7 +245,10 @@ impl<'d, 'p> Field<'d, 'p> {
         let mut items = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {
             let field = Field::new(node, node.at, Path::Index(&self.path, index), self.sink);
-            items.extend(item(&field));
+            match item(&field) {
+                Some(item) => items.push(item),
+                None => self.sink.has_gaps.set(true),
+            }
         }
         items
     }

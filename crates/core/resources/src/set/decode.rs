@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Item, Placed};
+use crate::key::Key;
 use crate::kind::{self, Kind, KindInfo};
 use crate::metadata::{self, Metadata};
 use crate::problem::{Pos, Problem, Severity};
 use crate::read::{Path, Reader, Sink, nearest};
-use crate::resource::{Key, Resource};
+use crate::resource::Resource;
 use crate::traefik;
 use crate::yaml::{self, Chunk, Node};
 
@@ -41,7 +42,7 @@ fn placed(at: Pos, item: Item) -> Placed {
 }
 
 fn broken(file: &Arc<str>, problems: Vec<Problem>) -> Item {
-    Item { rejected: None, file: Arc::clone(file), resource: None, problems }
+    Item { rejected: None, file: Arc::clone(file), resource: None, draft: None, problems }
 }
 
 /// One object, the objects of a list, or a file of Traefik's file provider.
@@ -63,6 +64,7 @@ fn single(file: &Arc<str>, node: &Node) -> Item {
     let sink = Sink::new(Arc::clone(file), node.at.line);
     let decoded = decode(node, &sink);
     let failed = sink.error_count() > 0;
+    let is_whole = !sink.has_gaps();
     let mut problems = sink.into_problems();
     // Problems are logged, and their lines with them.
     let is_secret = node
@@ -71,16 +73,9 @@ fn single(file: &Arc<str>, node: &Node) -> Item {
         .is_some_and(|kind| kind.text.eq_ignore_ascii_case("Secret"));
     problems.iter_mut().for_each(|problem| problem.is_secret = is_secret);
     let mut item = broken(file, problems);
-    if let Some((key, body)) = decoded {
-        let body = body.and_then(|(head, body)| {
-            let body = if failed { body.after_errors()? } else { body };
-            Some((head, body))
-        });
-        let Some((head, body)) = body else {
-            item.rejected = Some(Box::new(key));
-            return item;
-        };
-        item.resource = Some(Arc::new(Resource {
+    let Some((key, body)) = decoded else { return item };
+    let make = |key: Key, head: Head, body: Kind| {
+        Arc::new(Resource {
             key,
             api_version: head.api_version,
             labels: head.metadata.labels,
@@ -88,7 +83,19 @@ fn single(file: &Arc<str>, node: &Node) -> Item {
             created: head.metadata.created,
             file: Arc::clone(file),
             body,
-        }));
+        })
+    };
+    match body {
+        Some((head, body)) if !failed => item.resource = Some(make(key, head, body)),
+        Some((head, mut body)) => {
+            if body.mark_broken() {
+                item.resource = Some(make(key, head, body));
+            } else {
+                item.rejected = Some(Box::new(key.clone()));
+                item.draft = is_whole.then(|| make(key, head, body));
+            }
+        }
+        None => item.rejected = Some(Box::new(key)),
     }
     item
 }

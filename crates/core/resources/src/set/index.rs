@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use rapidhash::fast::SeedableState;
 
-use crate::resource::{Key, Resource};
+use crate::key::Key;
+use crate::resource::Resource;
 
 /// Resources by their key.
 #[derive(Debug, Clone, Default)]

@@ -15,10 +15,11 @@ use super::{
     Middleware, MiddlewareTcp, ObjectRef, ServersTransport, ServersTransportTcp, TlsOption,
     TlsStore,
 };
+use crate::key::Key;
 use crate::kind::Kind;
 use crate::problem::Pos;
 use crate::read::{Field, Path, Reader, Sink};
-use crate::resource::{Key, Resource, Spanned};
+use crate::resource::{Resource, Spanned};
 use crate::set::{Item, Placed};
 use crate::yaml::Node;
 
@@ -226,7 +227,8 @@ pub(crate) fn items(file: &Arc<str>, node: &Node) -> Vec<Placed> {
     let problems = sink.into_problems();
     let mut items = items.items;
     if !problems.is_empty() {
-        let item = Item { rejected: None, file: Arc::clone(file), resource: None, problems };
+        let item =
+            Item { rejected: None, file: Arc::clone(file), resource: None, draft: None, problems };
         items.push(Placed { at: node.at, item: Arc::new(item) });
     }
     items
@@ -284,9 +286,9 @@ impl Items<'_> {
             None => None,
         };
         let failed = sink.error_count() > 0;
-        let body = body.filter(|_| !failed);
-        let rejected = body.is_none().then(|| Box::new(key.clone()));
-        let resource = body.map(|body| {
+        let is_whole = !sink.has_gaps();
+        let rejected = (failed || body.is_none()).then(|| Box::new(key.clone()));
+        let read = body.map(|body| {
             Arc::new(Resource {
                 key,
                 api_version: "".into(),
@@ -297,8 +299,10 @@ impl Items<'_> {
                 body,
             })
         });
+        let (resource, draft) =
+            if failed { (None, read.filter(|_| is_whole)) } else { (read, None) };
         let problems = sink.into_problems();
-        let item = Item { rejected, file: Arc::clone(self.file), resource, problems };
+        let item = Item { rejected, file: Arc::clone(self.file), resource, draft, problems };
         self.items.push(Placed { at, item: Arc::new(item) });
     }
 }

@@ -30,7 +30,7 @@ pub enum MiddlewareKind {
     /// `addPrefix`
     AddPrefix(Box<str>),
     /// `stripPrefix`
-    StripPrefix(Vec<Box<str>>),
+    StripPrefix(Vec<Spanned<Box<str>>>),
     /// `stripPrefixRegex`
     StripPrefixRegex(Vec<Spanned<Box<str>>>),
     /// `replacePath`
@@ -402,7 +402,7 @@ fn strip_prefix(field: &Field<'_, '_>) -> Option<MiddlewareKind> {
         if r.bool("forceSlash") == Some(false) {
             r.warn("`forceSlash: false` has no effect: a path always starts with a slash", None);
         }
-        Some(MiddlewareKind::StripPrefix(r.require("prefixes")?.strings()))
+        Some(MiddlewareKind::StripPrefix(r.require("prefixes")?.list(|item| item.spanned_string())))
     })
 }
 

@@ -178,6 +178,14 @@ impl std::fmt::Debug for CertificateRef {
 }
 
 impl CertificateRef {
+    /// Where it is written.
+    pub fn at(&self) -> Pos {
+        match self {
+            Self::Secret(name) => name.at,
+            Self::Files { cert, .. } => cert.at,
+        }
+    }
+
     /// Reads `{secretName}` or `{certFile, keyFile}`.
     pub fn read(field: &Field<'_, '_>) -> Option<Self> {
         field.nested(|r| {

@@ -24,6 +24,7 @@ pub(super) fn documents(
             Err(error) => Err(builder.syntax(&error)),
         };
         if let Err(Fault { at, message, fix }) = step {
+            let fix = if is_template(chunk.text) { Some(RENDER) } else { fix };
             let mut problem = Problem::new(Severity::Error, file, at, "", message);
             problem.fix = fix.map(Into::into);
             problems.push(problem);
@@ -33,6 +34,63 @@ pub(super) fn documents(
     }
     documents.retain(|node| !node.is_null());
     documents
+}
+
+/// What to do about what the parser says, by a part of its words; the first that fits.
+const ADVICE: &[(&str, &str)] = &[
+    ("tab", "indent with spaces; YAML allows no tabs there"),
+    (
+        "mapping values are not allowed",
+        "put text that contains `: ` between quotes, or check the indentation",
+    ),
+    (
+        "illegal placement of ':'",
+        "close the list or map that began above, or put text that contains `:` between quotes",
+    ),
+    ("quoted scalar", "close the quote, or write text that contains quotes in a block (`|`)"),
+    (
+        "flow sequence",
+        "close the list with `]`, and put values with `[`, `{` or `,` between quotes",
+    ),
+    ("flow", "close the map with `}`, and put values with `[`, `{` or `,` between quotes"),
+    (
+        "unknown anchor",
+        "give the anchor before it is used, or put text that begins with `*` between quotes",
+    ),
+    ("anchor or alias", "put text that begins with `*` or `&` between quotes"),
+    ("simple key", "write `name: value`, with a space after the colon"),
+    ("unexpected character", "put text that begins with this character between quotes"),
+    ("indent", INDENT),
+    ("did not find expected", INDENT),
+    ("block", INDENT),
+    ("not allowed", INDENT),
+    ("plain scalar", INDENT),
+];
+
+const INDENT: &str = "check the indentation: what belongs together begins in the same column, two spaces further in \
+     than its name";
+
+const RENDER: &str = "this is a template, not a document: render it first, as with `helm template`";
+
+/// Whether a text has actions of Go's templates, as charts of Helm do.
+fn is_template(text: &str) -> bool {
+    const WORDS: &[&str] = &[
+        ".",
+        "$",
+        "/*",
+        "include ",
+        "template ",
+        "if ",
+        "range ",
+        "with ",
+        "define ",
+        "end ",
+        "toYaml ",
+    ];
+    text.split("{{").skip(1).any(|rest| {
+        let action = rest.strip_prefix('-').unwrap_or(rest).trim_start();
+        rest.contains("}}") && WORDS.iter().any(|word| action.starts_with(word))
+    })
 }
 
 /// Why a document is not usable.
@@ -83,13 +141,7 @@ impl<'a> Builder<'a> {
         if message.contains("tab") {
             at = self.tab(at);
         }
-        let fix = if message.contains("tab") {
-            Some("indent with spaces; YAML allows no tabs there")
-        } else if message.contains("mapping values are not allowed") {
-            Some("put text that contains `: ` between quotes, or check the indentation")
-        } else {
-            None
-        };
+        let fix = ADVICE.iter().find(|(part, _)| message.contains(part)).map(|(_, fix)| *fix);
         Fault { at, message: format!("invalid YAML: {message}"), fix }
     }
 

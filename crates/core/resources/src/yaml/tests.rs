@@ -252,3 +252,27 @@ proptest! {
         let _ = parse_stream("f", &text);
     }
 }
+
+/// Whoever makes the most common mistakes reads what to do.
+#[test]
+fn mistakes_of_writing_come_with_advice() {
+    for (text, advice) in [
+        ("a:\n  b: 1\n c: 2\n", "indentation"),
+        ("a: 1\n  b: 2\n", "indentation"),
+        ("a:\n  - b\n - c\n", "indentation"),
+        ("a: [1, 2\nb: 3\n", "close the list or map"),
+        ("a: {b: 1\nc: 2\n", "close the"),
+        ("a: 'b\n", "close the quote"),
+        ("a: @b\n", "between quotes"),
+        ("a: *b\n", "between quotes"),
+        ("a:\n\tb: 1\n", "spaces"),
+        ("a: b: c\n", "between quotes"),
+        ("host: {{ .Values.host }}\n", "helm template"),
+        ("{{- if .Values.on }}\na: 1\n{{- end }}\n", "helm template"),
+        ("a: 1\n{{ include \"b\" . | indent 2 }}\n", "helm template"),
+    ] {
+        let (_, problems) = parse_stream("t.yaml", text);
+        let fix = problems.first().and_then(|problem| problem.fix.as_deref()).unwrap_or_default();
+        assert!(fix.contains(advice), "{text:?}: {problems:#?}");
+    }
+}

@@ -63,6 +63,16 @@ pub(super) fn compile(value: &Text<'_>, pattern: &str) -> Result<Pattern, Fault>
     })
 }
 
+/// Whether a pattern of v3 is written as a template of v2: a name in braces, where a pattern has
+/// numbers, or a class such as `\p{Greek}`.
+pub(super) fn is_template(text: &str) -> bool {
+    text.match_indices('{').any(|(at, _)| {
+        let is_class = ["\\p", "\\P", "\\x"].iter().any(|class| text[..at].ends_with(class));
+        let is_name = text[at + 1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        is_name && !is_class
+    })
+}
+
 /// Where the brace that opens `text` is closed.
 fn closing(text: &str) -> Option<usize> {
     let mut depth = 0_usize;

@@ -263,7 +263,11 @@ fn paths_that_no_request_has_are_refused() {
 
 #[test]
 fn other_values_are_checked() {
-    check_fault("Header(`a b`, `c`)", "`a b`", "not the name of a header");
+    check_fault(
+        "Header(`a b`, `c`)",
+        "`a b`",
+        "not the name of a header; use letters, digits and `-`, and no spaces",
+    );
     check_fault(
         "Header(`host`, `c`)",
         "`host`",
@@ -336,6 +340,20 @@ fn tcp_rules() {
         "HostSNI(`a`, `b`)",
         "`HostSNI` takes one value, found 2; write HostSNI(…) || HostSNI(…)",
     );
+}
+
+#[test]
+fn the_older_form_of_patterns_is_told_by_its_name() {
+    for rule in ["HostRegexp(`{sub:[a-z]+}.a.test`)", "HostRegexp(`^{name}\\.a$`)"] {
+        let error = parse_http(rule).expect_err("it is not of this language");
+        assert!(error.problem().contains("older rule language"), "{}", error.problem());
+        assert!(error.remedy().is_some_and(|remedy| remedy.contains("syntax: v2")));
+    }
+    for rule in ["HostRegexp(`^[a-z]{2}\\.a$`)", "HostRegexp(`^\\p{Latin}{1,3}$`)"] {
+        assert!(parse_http(rule).is_ok(), "{rule}");
+    }
+    let error = parse_http("Header(`X Tenant`, `a`)").expect_err("a name has no spaces");
+    assert_eq!(error.remedy(), Some("use letters, digits and `-`, and no spaces"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use weft_message::{FieldName, Known};
 use weft_model::route::HostMatch;
 
 use crate::rule::catalogue::Text;
-use crate::rule::regexp;
+use crate::rule::{regexp, template};
 use crate::syntax::Fault;
 
 /// A host: exact, `*.suffix` for one label in front of it, or `*` for all.
@@ -34,7 +34,14 @@ pub(super) fn host(value: &Text<'_>) -> Result<HostMatch, Fault> {
 /// A host by pattern.
 pub(super) fn host_pattern(value: &Text<'_>) -> Result<HostMatch, Fault> {
     ascii(value)?;
-    Ok(HostMatch::Regex(regexp::pattern(value)?))
+    let pattern = regexp::pattern(value);
+    // In Go's language the braces of the older form are a syntax error, or plain text.
+    if template::is_template(&value.text) {
+        let fault = value.fault("`{name:pattern}` is the form of the older rule language");
+        let remedy = "write a pattern, such as `^[a-z]+\\.example\\.com$`, or say `syntax: v2`";
+        return Err(fault.remedy(remedy));
+    }
+    Ok(HostMatch::Regex(pattern?))
 }
 
 /// A whole path, in the form that requests are compared in.
@@ -80,7 +87,9 @@ pub(super) fn path_prefix(value: &Text<'_>) -> Result<Box<str>, Fault> {
 
 /// The name of a header other than `Host`.
 pub(super) fn header_name(value: &Text<'_>) -> Result<FieldName, Fault> {
-    let name = FieldName::new(&value.text).map_err(|_| value.fault("not the name of a header"))?;
+    let name = FieldName::new(&value.text).map_err(|_| {
+        value.fault("not the name of a header").remedy("use letters, digits and `-`, and no spaces")
+    })?;
     match name.id() {
         Some(Known::Host) => {
             let fault = value.fault("the host is not among the headers");

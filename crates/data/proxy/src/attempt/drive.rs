@@ -9,7 +9,7 @@ use weft_http::Leg;
 use weft_http::error::{HeadError, ReadError, WriteError};
 use weft_http::pump::PumpError;
 use weft_message::h1::{BodyFraming, HeadLimits, write_request, write_upgrade_request};
-use weft_message::{Known, Method};
+use weft_message::{Known, Method, Version};
 use weft_model::backend::HostHeader;
 use weft_model::outcome::Reason;
 use weft_runtime::drain::Phase;
@@ -43,11 +43,7 @@ pub(super) async fn attempt(
     fresh: bool,
 ) -> Result<Answered, (Lease, Failed)> {
     let worker = &scope.conn.worker;
-    let speaks = match x.facts.upgrade {
-        // Only HTTP/1.1 has upgrades.
-        Some(_) => Speaks::Http1,
-        None => Speaks::Any,
-    };
+    let speaks = speaks(scope, x);
     let replayable = x.stays_replayable();
     let pooled = if fresh { None } else { lease.pooled(lease.started(), replayable, speaks) };
     let original = set_host(x, &lease);
@@ -69,6 +65,9 @@ pub(super) async fn attempt(
         Err(failed) => return Err((lease, failed)),
     };
     x.record.upstream_started = Some(lease.started());
+    if matches!(down, Leg::H1(_)) {
+        worker.gather().await;
+    }
     let mut drive = Drive::new(x, scope, &lease);
     let head = poll_fn(|cx| drive.poll(cx, scope, x, down, &mut up)).await;
     scope.watchdog.disarm();
@@ -91,6 +90,17 @@ pub(super) async fn attempt(
     }
 }
 
+/// What the connection has to speak.
+fn speaks(scope: &Scope<'_>, x: &Exchange) -> Speaks {
+    match (&x.facts.upgrade, scope.conn.meant()) {
+        // Only HTTP/1.1 has upgrades.
+        (Some(_), _) => Speaks::Http1,
+        // An application that begins with HTTP/2 knows that the other side speaks it.
+        (None, Some(meant)) if x.req.version() == Version::Http2 && !meant.carried => Speaks::Http2,
+        (None, _) => Speaks::Any,
+    }
+}
+
 /// What a response head said.
 struct Head {
     framing: BodyFraming,
@@ -108,6 +118,8 @@ struct Drive {
     idle_limit: Duration,
     interim: u32,
     timer: Option<(Timer, Reason)>,
+    /// It is a proxy of the mesh that answers first.
+    through_proxy: bool,
 }
 
 // === impl Drive ===
@@ -121,6 +133,7 @@ impl Drive {
             idle_limit: scope.body_idle(x),
             interim: 0,
             timer: timer(x, lease),
+            through_proxy: lease.peer().is_some(),
         }
     }
 
@@ -250,6 +263,10 @@ impl Drive {
             true => Reason::UpstreamProtocol,
             false => Reason::UpstreamReset,
         };
+        if self.through_proxy && matches!(error, HeadError::H2(error) if is_refused_stream(error)) {
+            let detail = "the proxy beside it could not reach the application".into();
+            return Failed { reason: Reason::ConnectFailed, detail, sent: false, stale: false };
+        }
         // An HTTP/2 upstream that refused the stream says that it did nothing with it.
         let refused = matches!(error, HeadError::H2(error) if is_refused(error));
         let closed = match error {
@@ -283,8 +300,12 @@ fn failed(reason: Reason, detail: &str) -> Failed {
 /// RFC 9113 section 8.7: a refused stream, or one beyond the last that GOAWAY names, was not
 /// processed.
 fn is_refused(error: &h2::Error) -> bool {
-    error.reason() == Some(h2::Reason::REFUSED_STREAM)
+    is_refused_stream(error)
         || (error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR))
+}
+
+fn is_refused_stream(error: &h2::Error) -> bool {
+    error.reason() == Some(h2::Reason::REFUSED_STREAM)
 }
 
 /// The next response head; `None` is an interim one.
@@ -341,6 +362,12 @@ fn begin(x: &mut Exchange, connection: Connection) -> Result<Leg, WriteError> {
                 None => write_request(&x.req, framing, out),
             });
             Ok(Leg::H1(conn))
+        }
+        Connection::Mesh(client, destination) => {
+            weft_message::peer::set_destination(&mut x.req.fields, destination);
+            let begun = begin(x, Connection::H2(client));
+            weft_message::peer::remove_destination(&mut x.req.fields);
+            begun
         }
         Connection::H2(mut client) => {
             if x.facts.te_trailers {

@@ -5,6 +5,8 @@
 
 mod client;
 mod origin;
+mod proxy;
+mod tcp;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +36,8 @@ use crate::worker::{self, Command, Start};
 
 pub(super) use client::{Client, response_lines};
 pub(super) use origin::{Begun, Origin, begin, finish, reply, send_interim};
+pub(super) use proxy::{Destined, Proxy, endpoint, entry, inbound, service, unknown};
+pub(super) use tcp::{TcpApp, is_reset, read_exactly};
 
 /// A version of HTTP on one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +68,9 @@ pub(super) struct Gateway {
 /// Room for bodies that are held in files.
 pub(super) const SPOOL_BYTES_MAX: u64 = 16 << 20;
 
+/// How long a whole test may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Every pair of versions.
 const PAIRS: [(Http, Http); 4] = [
     (Http::One, Http::One),
@@ -80,6 +87,11 @@ pub(super) fn run<F: Future>(test: F) -> F::Output {
         .build_local(tokio::runtime::LocalOptions::default())
         .expect("a runtime can be built")
         .block_on(test)
+}
+
+/// Runs a test that fails when it hangs.
+pub(super) fn run_bounded<F: Future>(test: F) -> F::Output {
+    run(async { time::timeout(PATIENCE, test).await.expect("it hangs") })
 }
 
 /// Runs a test for every pair of versions. One that hangs fails, and says for which.
@@ -194,6 +206,7 @@ impl Setup {
     pub(super) fn snapshot(&self, generation: u64, addr: SocketAddr) -> Snapshot {
         let routes = self.routes.iter().cloned().map(Arc::new).collect();
         let listener = Listener {
+            intake: weft_model::listener::Intake::Bound,
             id: ListenerId::new("web"),
             addr,
             proxy_protocol_from: Vec::new(),
@@ -212,13 +225,15 @@ impl Setup {
             generation: Generation(generation),
             listeners: vec![Arc::new(listener)],
             lines: Default::default(),
+            services: Arc::default(),
             backends: backends.collect(),
         }
     }
 }
 
 pub(super) fn backend(id: &str, http: Http, endpoints: &[SocketAddr]) -> Backend {
-    let endpoints = endpoints.iter().map(|addr| Endpoint { addr: *addr, weight: 1, zone: None });
+    let endpoints =
+        endpoints.iter().map(|addr| Endpoint { addr: *addr, weight: 1, zone: None, peer: None });
     Backend {
         id: BackendId::new(id),
         endpoints: Endpoints::Static(endpoints.collect()),
@@ -273,8 +288,11 @@ impl Gateway {
             index: 0,
             seed: 1,
             secret: [1; 32],
+            server_name: "edge-1".into(),
             commands: receiver,
             drain: watch,
+            mesh: weft_tls::MeshTlsCell::new(),
+            interception: crate::interception::Interception::default(),
             registry: registry.clone(),
             live: Live::new(time::now(), [1, 2]),
             shared: Shared::new(time::now()),

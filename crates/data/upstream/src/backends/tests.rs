@@ -18,6 +18,7 @@ fn backends(all: impl IntoIterator<Item = PreparedBackend>) -> Backends {
         buffers: Buffers::new(BufferPool::default()),
         shared: Shared::new(time::now()),
         metrics: Arc::default(),
+        mesh: MeshTlsCell::new(),
     });
     backends.reconcile(prepared(all), time::now());
     backends
@@ -34,7 +35,12 @@ fn addr(port: u16) -> SocketAddr {
 fn weighted(id: &str, weights: &[(u16, u32)]) -> PreparedBackend {
     let endpoints: Arc<[ModelEndpoint]> = weights
         .iter()
-        .map(|(port, weight)| ModelEndpoint { addr: addr(*port), weight: *weight, zone: None })
+        .map(|(port, weight)| ModelEndpoint {
+            addr: addr(*port),
+            weight: *weight,
+            zone: None,
+            peer: None,
+        })
         .collect();
     PreparedBackend { endpoints: endpoints.clone(), ..backend(id, &[]) }
 }
@@ -310,5 +316,41 @@ fn a_burst_of_requests_shares_one_http2_connection() {
         assert_eq!(shop.cells().connects.value(), 1);
         assert_eq!(shop.cells().reuses.value(), 49);
         assert_eq!(shop.endpoints()[0].shared_connections(), 1);
+    });
+}
+
+#[test]
+fn connections_that_succeed_count_for_an_endpoint() {
+    let origin = weft_testkit::TcpOrigin::start("tcp");
+    local(async {
+        let settings = OutlierSettings {
+            failures: 3,
+            window: Duration::from_secs(60),
+            ejection: Duration::from_secs(5),
+            ejection_max: Duration::from_secs(60),
+            ejected_ratio_max: 1.0,
+            on_server_error: false,
+            consecutive: true,
+        };
+        let tcp = backend("tcp", &[origin.addr()]);
+        let outlier = Some(Arc::new(Outlier::new(settings, 1)));
+        let backends = backends([PreparedBackend { outlier, ..tcp }]);
+        let tcp = get(&backends, "tcp");
+        let (rng, buffers) = (Rng::new(7), backends.environment().buffers.clone());
+        for _ in 0..4 {
+            for _ in 0..2 {
+                pick(&tcp, time::now(), &rng)
+                    .expect("it is not set aside")
+                    .report(time::now(), Report::Failed);
+            }
+            let lease = pick(&tcp, time::now(), &rng).expect("it is not set aside");
+            lease.dial_stream(&buffers, "", &[]).await.expect("it is reached");
+        }
+        for _ in 0..3 {
+            pick(&tcp, time::now(), &rng)
+                .expect("it is not set aside yet")
+                .report(time::now(), Report::Failed);
+        }
+        assert!(!tcp.is_available(time::now()));
     });
 }

@@ -115,7 +115,8 @@ async fn ask(asked: &Asked<'_>, buffers: &Buffers) -> Result<(), ProbeError> {
     match &asked.check.probe {
         Probe::Tcp => {
             // A connection is enough, so TLS is not begun.
-            let to = Destination { addr: asked.addr, tls: None, host: "", first: &[] };
+            let to =
+                Destination { addr: asked.addr, through: None, tls: None, host: "", first: &[] };
             connect::stream(&to, buffers).await?;
             Ok(())
         }
@@ -188,7 +189,13 @@ async fn exchange(
     body: Option<&[u8]>,
     buffers: &Buffers,
 ) -> Result<Answer, ProbeError> {
-    let to = Destination { addr: asked.addr, tls: asked.tls, host: req.host(), first: asked.first };
+    let to = Destination {
+        addr: asked.addr,
+        through: None,
+        tls: asked.tls,
+        host: req.host(),
+        first: asked.first,
+    };
     let (io, agreed_h2) = connect::stream(&to, buffers).await?;
     if asked.tls.is_some() && protocol == UpstreamProtocol::Http2 && !agreed_h2 {
         return Err(ProbeError::NoHttp2);

@@ -154,6 +154,7 @@ async fn shared_client() -> (Client, task::Task<()>) {
         queued_bytes_max: 1 << 16,
         resets_max: 100,
         control_frames_max: 1_000,
+        frame_overhead_bytes_max: 1 << 20,
     };
     let serving = task::spawn("server", async move {
         let server = Server::handshake(Io::Other(Box::new(theirs)), &settings).await;
@@ -185,8 +186,8 @@ fn a_shared_connection_is_lent_while_it_has_room_and_closes_when_idle() {
     local(async {
         let (pool, start) = (SharedPool::default(), time::now());
         let (client, serving) = shared_client().await;
-        pool.add(client);
-        let (mut one, idle) = pool.take(start).expect("there is one");
+        pool.add(client, ());
+        let (mut one, idle) = pool.take(start, |()| true).expect("there is one");
         assert_eq!(idle, Duration::ZERO);
         let stream = one.begin_request(&request(), true).expect("it is sent");
         assert_eq!(one.open_streams(), 1);
@@ -198,7 +199,7 @@ fn a_shared_connection_is_lent_while_it_has_room_and_closes_when_idle() {
         pool.sweep(start + seconds(200), TIMEOUT);
         pool.sweep(start + seconds(259), TIMEOUT);
         assert_eq!(pool.len(), 1);
-        let (used, idle) = pool.take(start + seconds(259)).expect("there is one");
+        let (used, idle) = pool.take(start + seconds(259), |()| true).expect("there is one");
         assert_eq!(idle, seconds(59));
         drop(used);
         pool.sweep(start + seconds(260), TIMEOUT);
@@ -215,9 +216,9 @@ fn a_shared_connection_that_has_ended_is_not_lent() {
     local(async {
         let pool = SharedPool::default();
         let (client, serving) = shared_client().await;
-        pool.add(client);
+        pool.add(client, ());
         serving.abort();
-        until("its end", || pool.take(time::now()).is_none()).await;
+        until("its end", || pool.take(time::now(), |()| true).is_none()).await;
         assert_eq!(pool.len(), 0);
     });
 }

@@ -145,6 +145,7 @@ impl Names {
                 addr: SocketAddr::new(*addr, *port),
                 weight: 1,
                 zone: None,
+                peer: None,
             };
             let endpoints: Vec<Endpoint> = addrs.iter().map(endpoint).collect();
             let same = before.get(id).filter(|have| have[..] == endpoints[..]);

@@ -13,6 +13,10 @@ use bytes::Buf;
 /// Below this nothing could move: one frame of each of four streams.
 const BYTES_MIN: usize = 64 << 10;
 
+/// What a queued frame takes at least, bytes: a little data is a frame of its own, with an entry in
+/// the library's queue and an allocation.
+const FRAME_COST_BYTES_MIN: usize = 256;
+
 /// The budget of one connection, shared by its streams.
 #[derive(Debug, Clone)]
 pub(super) struct Budget(Rc<Inner>);
@@ -48,7 +52,7 @@ impl Budget {
 
     /// Waits until something may be queued; says how much.
     pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<usize> {
-        let room = self.0.max - self.0.used.get();
+        let room = self.0.max.saturating_sub(self.0.used.get());
         if room > 0 {
             return Poll::Ready(room);
         }
@@ -62,8 +66,7 @@ impl Budget {
 
     /// Copies data so that it can be queued. At most what [`Budget::poll_room`] allowed.
     pub(super) fn payload(&self, data: &[u8]) -> Payload {
-        let used = self.0.used.get() + data.len();
-        self.0.used.set(used.min(self.0.max));
+        self.0.used.set(self.0.used.get() + cost(data));
         Payload { bytes: data.into(), start: 0, budget: Some(self.0.clone()) }
     }
 
@@ -99,11 +102,16 @@ impl Buf for Payload {
 impl Drop for Payload {
     fn drop(&mut self) {
         let Some(budget) = &self.budget else { return };
-        budget.used.set(budget.used.get().saturating_sub(self.bytes.len()));
+        budget.used.set(budget.used.get() - cost(&self.bytes));
         for waker in budget.waiting.borrow_mut().drain(..) {
             waker.wake();
         }
     }
+}
+
+/// What data counts while it is queued.
+fn cost(data: &[u8]) -> usize {
+    data.len().max(FRAME_COST_BYTES_MIN)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The calling side.
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -20,6 +20,10 @@ const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 
 /// Window of all response streams of a connection together.
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// What DATA frames that nobody has read may take besides their data: one stream may fill its window
+/// with single bytes, or a slow reader would end the connection for all of its streams.
+const FRAME_OVERHEAD_BYTES_MAX: usize = 256 * STREAM_WINDOW_BYTES as usize;
 
 /// Request data queued for one stream: enough to keep the socket busy while others take their turn.
 const SEND_BUFFER_BYTES: usize = 128 << 10;
@@ -61,6 +65,7 @@ impl Client {
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_send_buffer_size(SEND_BUFFER_BYTES)
+            .data_frame_budget(FRAME_OVERHEAD_BYTES_MAX)
             .handshake(io)
             .await?;
         let budget = Budget::new(QUEUED_BYTES_MAX);
@@ -122,6 +127,29 @@ impl Drop for OpenStream {
 }
 
 // === impl ClientConnection ===
+
+impl ClientConnection {
+    /// Waits until the peer has answered: only then is it known that it takes the connection, for
+    /// in TLS 1.3 a server refuses a client after the client's handshake has ended. Call it once,
+    /// before the connection is spawned.
+    ///
+    /// Not cancel safe: dropping it leaves a question under way, which does no harm.
+    ///
+    /// # Errors
+    ///
+    /// When the connection ends instead.
+    pub async fn confirm(&mut self) -> Result<(), h2::Error> {
+        let Some(mut pings) = self.0.ping_pong() else { return Ok(()) };
+        pings.send_ping(h2::Ping::opaque())?;
+        poll_fn(|cx| {
+            if let Poll::Ready(ended) = Pin::new(&mut self.0).poll(cx) {
+                return Poll::Ready(ended.and(Err(h2::Reason::NO_ERROR.into())));
+            }
+            pings.poll_pong(cx).map_ok(drop)
+        })
+        .await
+    }
+}
 
 impl Future for ClientConnection {
     type Output = Result<(), h2::Error>;

@@ -37,6 +37,11 @@ pub struct ServerSettings {
     /// Control frames, and empty ones, that the peer may send within ten seconds, besides those that
     /// its requests and our answers account for.
     pub control_frames_max: u32,
+    /// What DATA frames that nobody has read may take besides their data, bytes; with more of it the
+    /// connection ends. A frame of less than 256 bytes takes what is missing to 256, so 256 times the
+    /// window of a stream lets one stream fill its window with single bytes. For strangers, half the
+    /// connection's window is enough.
+    pub frame_overhead_bytes_max: usize,
 }
 
 /// A head over its limit is given out up to twice the limit and this much more, bytes: pseudo-fields
@@ -108,8 +113,8 @@ impl Server {
             .max_concurrent_reset_streams(settings.streams_max as usize)
             .max_pending_accept_reset_streams(settings.streams_max as usize)
             .max_local_error_reset_streams(Some(settings.resets_max as usize))
-            // Small DATA frames are bounded by the library: their overhead by half the connection's
-            // window, empty ones by 100.
+            // Empty DATA frames are bounded by the library: 100.
+            .data_frame_budget(settings.frame_overhead_bytes_max)
             .handshake(Tap::new(io, watch.clone()))
             .await?;
         let budget = Budget::new(settings.queued_bytes_max);

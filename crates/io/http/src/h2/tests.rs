@@ -29,6 +29,7 @@ const SETTINGS: ServerSettings = ServerSettings {
     queued_bytes_max: 64 << 10,
     resets_max: 10,
     control_frames_max: 100,
+    frame_overhead_bytes_max: 512 << 10,
 };
 
 /// A client of ours, its connection running.

@@ -189,6 +189,7 @@ fn backend_view(backend: &Backend) -> BackendView {
             (None, endpoints.iter().map(view).collect())
         }
         Endpoints::Dns { name, port } => (Some(format!("{name}:{port}")), Vec::new()),
+        Endpoints::Dialled => (None, Vec::new()),
     };
     BackendView {
         id: backend.id.to_string(),
@@ -196,6 +197,7 @@ fn backend_view(backend: &Backend) -> BackendView {
             UpstreamProtocol::Auto => "auto",
             UpstreamProtocol::Http1 => "http1",
             UpstreamProtocol::Http2 => "http2",
+            UpstreamProtocol::AsClient => "as_client",
         }
         .into(),
         tls: backend.tls.is_some(),

@@ -7,6 +7,72 @@ fn arguments_are_consistent() {
     Args::command().debug_assert();
 }
 
+/// docs/running.md has every argument, and says the default that holds.
+#[test]
+fn every_argument_is_documented() {
+    let page = include_str!("../../../../../docs/running.md");
+    let mut command = Args::command();
+    for name in ["gateway", "analyze"] {
+        let command = command.find_subcommand_mut(name).unwrap();
+        for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
+            let flag = format!("--{}", argument.get_long().unwrap());
+            let is_whole =
+                |rest: &str| !rest.starts_with(|c: char| c == '-' || c.is_alphanumeric());
+            let lines: Vec<&str> = page
+                .lines()
+                .filter(|line| line.starts_with('|'))
+                .filter(|line| line.split(&flag).skip(1).any(is_whole))
+                .collect();
+            assert!(!lines.is_empty(), "{flag} of `{name}` is not in a table of docs/running.md");
+            let help = argument.get_help().unwrap().to_string();
+            let told =
+                help.split("[default: ").nth(1).map(|rest| rest.trim_end_matches(['.', ']']));
+            let usual = argument.get_default_values().iter().filter_map(|value| value.to_str());
+            for default in usual.chain(told) {
+                // `--help` speaks of switches as false.
+                let takes_value = argument.get_action().takes_values();
+                let is_there = lines.iter().any(|line| line.contains(default));
+                assert!(is_there || !takes_value, "{flag}: {default} is not in {lines:?}");
+            }
+        }
+    }
+    for flag in page.split("| `--").skip(1).filter_map(|rest| rest.split([' ', '`']).next()) {
+        let gateway = command.find_subcommand("gateway").unwrap();
+        let mut known = gateway.get_arguments().filter_map(clap::Arg::get_long);
+        assert!(
+            known.any(|known| known == flag),
+            "docs/running.md has --{flag}, which there is not"
+        );
+    }
+}
+
+#[test]
+fn entry_points_have_names_and_addresses_of_their_own() {
+    let check = |arguments: &[&str]| {
+        let args = Args::try_parse_from([&["weftway", "analyze", "-f", "."], arguments].concat());
+        let Ok(Args { command: Command::Analyze(args) }) = args else { panic!("{arguments:?}") };
+        let names = args.documents.entry_points();
+        names.map(|all| all.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" "))
+    };
+    for (arguments, names) in [
+        (&[][..], "web websecure"),
+        (&["--entry-point", "admin=:9000"], "web websecure admin"),
+        (&["--entry-point", "web=:9000", "--http", ":8443"], "websecure web"),
+        (&["--http", ":0", "--https", ":0", "--entry-point", "a=:0"], "web websecure a"),
+        (&["--http", "127.0.0.1:80", "--https", "127.0.0.2:80"], "web websecure"),
+    ] {
+        assert_eq!(check(arguments).as_deref(), Ok(names), "{arguments:?}");
+    }
+    for (arguments, said) in [
+        (&["--http", ":8443"][..], "`web` and `websecure` have the same address, 0.0.0.0:8443"),
+        (&["--entry-point", "a=:80", "--entry-point", "a=:81"], "`a` is given twice"),
+        (&["--entry-point", "a=:8080"], "`web` and `a`"),
+    ] {
+        let error = check(arguments).expect_err("they are in conflict");
+        assert!(error.contains(said), "{error}");
+    }
+}
+
 #[test]
 fn durations() {
     for (text, millis) in

@@ -144,6 +144,24 @@ fn analyze_is_content_with_what_is_good_and_warns_without_failing() {
     assert!((missing.stdout + &missing.stderr).contains("missing.yaml"));
 }
 
+/// A folder that was meant to be another one serves nothing, and is no error.
+#[test]
+fn analyze_warns_of_folders_without_documents() {
+    let folder = folder(&[("notes.txt", "a: b"), ("good.yaml", &good())]);
+    for name in ["empty", "other"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    std::fs::write(folder.path().join("other/notes.txt"), "a: b").unwrap();
+    for (path, warnings) in [("", 0), ("empty", 1), ("other", 1)] {
+        let ran = analyze(&folder.path().join(path), &[]);
+        assert_eq!(ran.code, 0, "{path}: {}", ran.stdout);
+        assert!(ran.stdout.contains(&format!(" {warnings} warning")), "{path}: {}", ran.stdout);
+        assert_eq!(ran.stdout.contains("no document is in it"), warnings == 1, "{}", ran.stdout);
+    }
+    let json = analyze(&folder.path().join("empty"), &["-o", "json"]).stdout;
+    assert!(json.contains("no document is in it"), "{json}");
+}
+
 #[test]
 fn analyze_shows_no_secrets() {
     let folder = folder(&[(
@@ -165,6 +183,8 @@ fn wrong_usage_is_told_what_is_right() {
         (&["--no-such-flag"], "--no-such-flag"),
         (&["gateway"], "--file"),
         (&["gateway", "-f", ".", "--http", "nowhere"], "nowhere"),
+        (&["gateway", "-f", ".", "--http", ":8443"], "`web` and `websecure`"),
+        (&["analyze", "-f", ".", "--entry-point", "a=:1", "--entry-point", "a=:2"], "given twice"),
         (&["gateway", "-f", ".", "--workers", "0"], "--workers"),
         (&["gateway", "-f", ".", "--head-timeout", "soon"], "250ms"),
         (&["gateway", "-f", ".", "--backend", "echo"], "NAME:PORT=ADDR"),

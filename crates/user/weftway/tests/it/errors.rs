@@ -198,6 +198,30 @@ fn programs_get_a_problem_document() {
     }
 }
 
+/// RFC 9110 section 6.6.1: who makes an answer and has a clock says when.
+#[test]
+fn answers_of_our_own_say_when_they_were_made() {
+    let setup = setup();
+    let client = H2Client::connect(setup.gateway.web());
+    let check = |date: Option<&str>, what: &str| {
+        let date = date.unwrap_or_else(|| panic!("{what}: no date"));
+        assert!(date.len() == 29 && date.ends_with(" GMT"), "{what}: {date}");
+    };
+    for (path, ..) in CASES {
+        check(get(&setup.gateway, path, "").header("date"), path);
+        check(client.get("a.test", path).header("date"), path);
+    }
+    // Also before anybody knows what is asked for.
+    let response = setup.gateway.client().request("GET / HTTP/1.1\r\nNo Name: x\r\n\r\n");
+    check(response.header("date"), "a head that breaks the rules");
+    // An answer of somebody else says it by itself, or not.
+    let date = |path| get(&setup.gateway, path, "").header("date").map(str::to_owned);
+    setup.origin.on_raw("/ok", "HTTP/1.1 204 No Content\r\nDate: then\r\n\r\n", Next::KeepAlive);
+    assert_eq!(date("/ok").as_deref(), Some("then"));
+    setup.origin.on_raw("/ok", "HTTP/1.1 204 No Content\r\n\r\n", Next::KeepAlive);
+    assert_eq!(date("/ok"), None);
+}
+
 #[test]
 fn head_gets_no_body() {
     let setup = setup();

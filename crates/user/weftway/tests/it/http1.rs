@@ -1,6 +1,6 @@
 //! HTTP/1.1 and 1.0 through the real binary, with an origin that keeps the bytes it got.
 
-use weft_testkit::{Gate, Next, RawClient};
+use weft_testkit::{Gate, H2Client, H2Request, Next, RawClient};
 
 use crate::common::{GET, pair, pattern};
 
@@ -69,6 +69,24 @@ fn answers_without_a_body_end_with_their_head() {
         assert_eq!(response.status, status);
         assert_eq!(response.header("transfer-encoding"), None);
     }
+}
+
+/// An origin may answer 411 to a POST of which it does not know the length (RFC 9110 section 8.6).
+#[test]
+fn a_request_without_content_says_so_where_some_is_expected() {
+    let (origin, gateway) = pair(&[]);
+    let mut client = gateway.client();
+    for (method, length) in
+        [("POST", Some("0")), ("GET", None), ("PUT", Some("0")), ("DELETE", None)]
+    {
+        client.request(format!("{method} /{method} HTTP/1.1\r\nHost: a.test\r\n\r\n")).echo();
+        let requests = origin.requests_for(&format!("/{method}"));
+        assert_eq!(requests[0].header("content-length"), length, "{method}");
+    }
+    // Nothing was taken for a body: one connection carried them all.
+    assert_eq!(origin.connections().len(), 1);
+    H2Client::connect(gateway.web()).request(H2Request::new("POST", "a.test", "/h2")).echo();
+    assert_eq!(origin.requests_for("/h2")[0].header("content-length"), Some("0"));
 }
 
 #[test]
@@ -402,6 +420,7 @@ fn the_client_is_named_to_the_origin() {
     assert_eq!(echo.header("x-real-ip"), Some("127.0.0.1"));
     assert_eq!(echo.header("x-forwarded-proto"), Some("http"));
     assert_eq!(echo.header("x-forwarded-host"), Some("a.test"));
+    assert_eq!(echo.header("x-forwarded-server"), Some(&*weft_testkit::host_name()));
 }
 
 #[test]

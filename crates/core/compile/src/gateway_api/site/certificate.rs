@@ -11,7 +11,7 @@ use super::{Fate, Site, Terminate};
 use crate::context::Output;
 use crate::gateway_api::authority;
 use crate::gateway_api::objects::Objects;
-use crate::remark::Place;
+use crate::remark::{Fix, Place};
 
 /// Finds the certificates of a listener that ends TLS; without any it is broken.
 pub(super) fn settle(objects: &Objects<'_>, site: &mut Site<'_>, out: &mut Output) {
@@ -20,9 +20,9 @@ pub(super) fn settle(objects: &Objects<'_>, site: &mut Site<'_>, out: &mut Outpu
     for (index, reference) in tls.certificates.iter().enumerate() {
         match certificate(objects, site.owner, reference) {
             Ok(found) => certificates.push(found),
-            Err(message) => {
+            Err((message, fix)) => {
                 let field = format!("tls.certificateRefs[{index}]");
-                site.error(out, reference.at, &field, message);
+                site.error_fixed_by(out, reference.at, &field, message, fix);
             }
         }
     }
@@ -42,19 +42,26 @@ pub(super) fn settle(objects: &Objects<'_>, site: &mut Site<'_>, out: &mut Outpu
 }
 
 /// The certificate of a Secret that `referrer` names.
+///
+/// # Errors
+///
+/// Why it cannot be used, and what to do about it.
 pub(in crate::gateway_api) fn certificate(
     objects: &Objects<'_>,
     referrer: &Arc<Resource>,
     reference: &ObjectRef,
-) -> Result<Arc<Certificate>, String> {
+) -> Result<Arc<Certificate>, (String, Option<Fix>)> {
     if !reference.is("", "Secret") {
-        return Err(format!("certificates are not read from a {}", reference.kind));
+        let message = format!("certificates are not read from a {}", reference.kind);
+        return Err((message, Some("name a Secret".into())));
     }
     if !objects.permits(referrer, reference) {
-        return Err(format!("no ReferenceGrant allows {} to refer to {reference}", referrer.key));
+        let message = format!("no ReferenceGrant allows {} to refer to {reference}", referrer.key);
+        return Err((message, None));
     }
     let namespace = reference.namespace_or(referrer.namespace());
-    objects.ctx.certificate(namespace, &reference.name).map_err(|error| error.to_string())
+    let certificate = objects.ctx.certificate(namespace, &reference.name);
+    certificate.map_err(|error| (error.to_string(), error.fix()))
 }
 
 /// What is asked of clients on the listener's port.

@@ -1,7 +1,8 @@
 //! Listeners: hosts, isolation, who may attach, and conflicts.
 
 use super::{
-    ask, assert_reported, check, clean, gateway, plain_gateway, problems, route, rule, world,
+    ask, assert_reported, check, clean, gateway, http_route, plain_gateway, problems, route, rule,
+    world,
 };
 
 /// A rule that takes everything.
@@ -442,4 +443,16 @@ spec:
         check(&none, &[("GET b.com/", "404"), ("GET a.com/", "v2")]);
         assert_reported(&none, "does not allow ListenerSets of this namespace");
     }
+}
+
+#[test]
+fn a_gateway_that_is_rejected_is_not_called_missing() {
+    let broken = plain_gateway().replace("  listeners:", "  listener: 1\n  listeners:");
+    let world = world(&[&broken, &http_route(&rule("", "v1"))]);
+    assert_reported(&world, "is rejected");
+    let problems = world.report.problems();
+    let problem = problems.iter().find(|problem| problem.message.contains("is rejected"));
+    let problem = problem.expect("it was just found");
+    assert!(problem.message.starts_with("Gateway infra/gw ("), "{problem}");
+    assert_eq!(problem.fix.as_deref(), Some("correct what is said about it"));
 }

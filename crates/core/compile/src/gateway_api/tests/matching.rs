@@ -1,6 +1,8 @@
 //! Which rule takes a request.
 
-use super::{ask, check, clean, http_route, plain_gateway, problems, route, rule, world};
+use super::{
+    ask, assert_reported, check, clean, http_route, plain_gateway, problems, route, rule, world,
+};
 
 #[test]
 fn simple_same_namespace() {
@@ -286,7 +288,9 @@ spec:
     let winner = |routes: &[String]| {
         let mut all = vec![&*gateway];
         all.extend(routes.iter().map(|text| &**text));
-        ask(&clean(&all), 80, "GET h/")
+        let world = world(&all);
+        assert_reported(&world, "has the same rule and wins");
+        ask(&world, 80, "GET h/")
     };
     let old = ", creationTimestamp: '2020-09-08T01:02:03Z'";
     let new = ", creationTimestamp: '2020-09-08T01:02:04Z'";

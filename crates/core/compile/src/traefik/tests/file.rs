@@ -115,9 +115,9 @@ http:
              [did you mean `priority`?]",
             "t.yaml:6:12: error: http.routers.worse: the field `rule` is required",
             "t.yaml:7:42: error: http.routers.missing.service: answered 503: Service `nope` is not \
-             found",
+             found [add Service nope to what is read, which is services.yaml, t.yaml]",
             "t.yaml:7:82: error: http.routers.missing.middlewares[0]: not served (503): Middleware \
-             `gone` is not found",
+             `gone` is not found [add Middleware gone to what is read, which is services.yaml, t.yaml]",
             "t.yaml:10:43: error: http.services.none.loadBalancer.servers[0].url: `127.0.0.1:1` is \
              not the URL of a server [write a URL such as http://10.0.0.5:8080]",
         ]

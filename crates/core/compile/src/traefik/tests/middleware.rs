@@ -397,7 +397,7 @@ fn forward_auth() {
     let backend = backend(&world, &Target::Backend(auth.backend.clone()));
     assert_eq!(
         format!("{:?}", backend.endpoints),
-        "Static([Endpoint { addr: 10.0.0.2:9000, weight: 1, zone: None }])"
+        "Static([Endpoint { addr: 10.0.0.2:9000, weight: 1, zone: None, peer: None }])"
     );
     assert_eq!(backend.tls, None);
 }
@@ -477,4 +477,28 @@ fn fields_that_frame_messages_are_not_set() {
     };
     let route = only_route(&world);
     assert_eq!(kinds(route).into_iter().map(edits).collect::<Vec<_>>(), [1, 1]);
+}
+
+#[test]
+fn what_looks_right_and_has_no_effect_is_told() {
+    let text = [
+        object("Middleware", "relative", "  stripPrefix: {prefixes: [/a, foo]}\n"),
+        object(
+            "Middleware",
+            "framing",
+            "  headers:\n    customResponseHeaders: {Connection: x, Content-Length: '3', X-Ok: y}\n",
+        ),
+        object("Middleware", "spaces", "  headers: {customRequestHeaders: {'X Tenant:': a}}\n"),
+    ];
+    let found = problems(&world(&text.concat()));
+    for (line, expected) in found.iter().zip([
+        "t.yaml:6:32: warning: spec.stripPrefix.prefixes[1]: no path begins with `foo`: it has no \
+         slash [write `/foo`]",
+        "customResponseHeaders.Connection: it has no effect: `connection` frames the message",
+        "customResponseHeaders.Content-Length: it has no effect: `content-length` frames the message",
+        "`X Tenant:` is not the name of a header [write `X-Tenant`]",
+    ]) {
+        assert!(line.contains(expected), "{found:#?}");
+    }
+    assert_eq!(found.len(), 4, "{found:#?}");
 }

@@ -115,6 +115,6 @@ fn a_broken_middleware_is_not_served() {
     ];
     refused(
         &text.concat(),
-        "Middleware default/m (t.yaml:2) is rejected [correct what is said about it]",
+        "Middleware `default/m` (t.yaml:2) is rejected [correct what is said about it]",
     );
 }

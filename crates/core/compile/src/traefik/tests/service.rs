@@ -46,7 +46,7 @@ fn endpoints_come_from_slices() {
     assert_eq!(backend.id.as_str(), "default/greeter:8080");
     assert_eq!(
         format!("{:?}", backend.endpoints),
-        "Static([Endpoint { addr: 10.0.0.1:9000, weight: 1, zone: None }])"
+        "Static([Endpoint { addr: 10.0.0.1:9000, weight: 1, zone: None, peer: None }])"
     );
     assert_eq!(backend.protocol, UpstreamProtocol::Auto);
     assert_eq!(backend.host, HostHeader::Pass);

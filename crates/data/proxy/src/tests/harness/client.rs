@@ -46,15 +46,24 @@ pub(in crate::tests) struct Answer {
 
 impl Client {
     pub(in crate::tests) async fn connect(http: Http, addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).await.expect("it accepts");
+        Self::over(http, TcpStream::connect(addr).await.expect("it accepts")).await
+    }
+
+    /// The same on a connection that was made already.
+    pub(in crate::tests) async fn over(http: Http, stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("it is open");
+        Self::on(http, Io::Tcp(stream)).await
+    }
+
+    /// The same on any stream.
+    pub(in crate::tests) async fn on(http: Http, io: Io) -> Self {
         match http {
             Http::One => {
                 let buffers = Buffers::new(BufferPool::default());
-                Self::One(Some(Box::new(Conn::new(Io::Tcp(stream), buffers))))
+                Self::One(Some(Box::new(Conn::new(io, buffers))))
             }
             Http::Two => {
-                let handshake = h2::Client::handshake(Io::Tcp(stream), 1 << 20).await;
+                let handshake = h2::Client::handshake(io, 1 << 20).await;
                 let (client, connection) = handshake.expect("it speaks HTTP/2");
                 task::spawn("client", async move {
                     let _ = connection.await;

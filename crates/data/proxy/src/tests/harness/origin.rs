@@ -156,6 +156,7 @@ async fn two(stream: TcpStream, log: Rc<Log>, handler: Handler) {
         queued_bytes_max: 1 << 20,
         resets_max: 1_000,
         control_frames_max: 1_000,
+        frame_overhead_bytes_max: 1 << 20,
     };
     let Ok(mut server) = Server::handshake(Io::Tcp(stream), &settings).await else { return };
     while let Ok(accepted) = poll_fn(|cx| server.poll_accept(cx)).await {

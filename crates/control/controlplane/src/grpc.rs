@@ -1,0 +1,124 @@
+//! gRPC on hyper's connections, without generated code and on one thread.
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+
+use hyper::body::Incoming;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::server::{Grpc, StreamingService, UnaryService};
+use tonic::{Request, Response, Status, Streaming};
+use tonic_prost::ProstCodec;
+use weft_runtime::task;
+
+/// Messages that wait to be written to one stream. What is written is made when the peer is ready
+/// for it, so that more would only be older.
+const WAITING: usize = 1;
+
+/// Spawns onto the present thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LocalExecutor;
+
+/// Where the messages of one stream go.
+pub(crate) type Replies<T> = mpsc::Sender<Result<T, Status>>;
+
+/// A response on its way out.
+pub(crate) type Answer = Result<http::Response<tonic::body::Body>, Infallible>;
+
+/// Hands the messages of a call over to a task, and takes those of the task for its answer.
+struct Bridge<Req, Rsp> {
+    requests: Option<oneshot::Sender<Streaming<Req>>>,
+    replies: Option<mpsc::Receiver<Result<Rsp, Status>>>,
+}
+
+/// A call of one message each way.
+struct Call<F>(Option<F>);
+
+/// Runs `serve` as a task for a call with messages both ways.
+pub(crate) async fn stream<Req, Rsp, F>(
+    name: &'static str,
+    request: http::Request<Incoming>,
+    message_bytes: usize,
+    serve: impl FnOnce(Streaming<Req>, Replies<Rsp>) -> F,
+) -> http::Response<tonic::body::Body>
+where
+    Req: prost::Message + Default + Send + 'static,
+    Rsp: prost::Message + Default + Send + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    let (requests, received) = oneshot::channel();
+    let (replies, taken) = mpsc::channel(WAITING);
+    let bridge = Bridge { requests: Some(requests), replies: Some(taken) };
+    let mut grpc =
+        Grpc::new(ProstCodec::<Rsp, Req>::new()).max_decoding_message_size(message_bytes);
+    let response = grpc.streaming(bridge, request).await;
+    if let Ok(requests) = received.await {
+        task::spawn(name, serve(requests, replies));
+    }
+    response
+}
+
+/// Answers a call of one message each way.
+pub(crate) async fn unary<Req, Rsp, F>(
+    request: http::Request<Incoming>,
+    message_bytes: usize,
+    serve: impl FnOnce(Request<Req>) -> F,
+) -> http::Response<tonic::body::Body>
+where
+    Req: prost::Message + Default + Send + 'static,
+    Rsp: prost::Message + Default + Send + 'static,
+    F: Future<Output = Result<Rsp, Status>>,
+{
+    let mut grpc =
+        Grpc::new(ProstCodec::<Rsp, Req>::new()).max_decoding_message_size(message_bytes);
+    let serve = move |request| {
+        let served = serve(request);
+        async move { served.await.map(Response::new) }
+    };
+    grpc.unary(Call(Some(serve)), request).await
+}
+
+// === impl LocalExecutor ===
+
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        task::spawn("control stream", future);
+    }
+}
+
+// === impl Bridge ===
+
+impl<Req, Rsp> StreamingService<Req> for Bridge<Req, Rsp> {
+    type Response = Rsp;
+    type ResponseStream = ReceiverStream<Result<Rsp, Status>>;
+    type Future = Ready<Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<Req>>) -> Self::Future {
+        let (Some(requests), Some(replies)) = (self.requests.take(), self.replies.take()) else {
+            return ready(Err(Status::internal("a call is answered once")));
+        };
+        // Fails when the call is gone already; then nobody reads the answer either.
+        let _ = requests.send(request.into_inner());
+        ready(Ok(Response::new(ReceiverStream::new(replies))))
+    }
+}
+
+// === impl Call ===
+
+impl<Req, Rsp, F, R> UnaryService<Req> for Call<F>
+where
+    F: FnOnce(Request<Req>) -> R,
+    R: Future<Output = Result<Response<Rsp>, Status>>,
+{
+    type Response = Rsp;
+    type Future = R;
+
+    fn call(&mut self, request: Request<Req>) -> Self::Future {
+        let serve = self.0.take().expect("tonic calls a service once for each request");
+        serve(request)
+    }
+}

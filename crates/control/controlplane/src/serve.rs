@@ -1,0 +1,275 @@
+//! Connections, and what is asked on them.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::pending;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::TlsAcceptor;
+use tonic::Status;
+use weft_runtime::drain::{Phase, Watch};
+use weft_runtime::{task, time};
+use weft_wire::certificate::{ROOTS_PATH, SIGN_PATH};
+use weft_wire::discovery::DELTA_PATH;
+
+use crate::attest::{Attested, Peer, Process};
+use crate::grpc::{Answer, LocalExecutor, stream, unary};
+use crate::plane::ControlPlane;
+use crate::{certificates, discovery, upkeep};
+
+/// Where proxies come from.
+#[derive(Debug)]
+pub enum Listener {
+    /// This machine; the kernel says who it is.
+    Unix(UnixListener),
+    /// The network; TLS.
+    Tcp(TcpListener),
+}
+
+/// Bytes between the two ends of a connection inside this process.
+const DUPLEX_BYTES: usize = 64 * 1024;
+
+/// Header fields of one request; ours have some 200 bytes, and a join token.
+const HEADER_BYTES_MAX: u32 = 16 * 1024;
+
+/// What is received of one stream before it is read.
+const WINDOW_BYTES: u32 = 256 * 1024;
+
+/// How long to wait when the system has no descriptor left for a connection.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+impl ControlPlane {
+    /// Serves until the drain begins, and streams have ended.
+    ///
+    /// Not cancel safe: dropping it leaves streams open that nobody accepts more of.
+    pub async fn run(&self, listeners: Vec<Listener>, drain: Watch) {
+        let upkeep = task::spawn("control upkeep", upkeep::run(self.clone(), drain.clone()));
+        let accepting: Vec<_> = listeners
+            .into_iter()
+            .map(|listener| {
+                task::spawn("control listener", accept(self.clone(), listener, drain.clone()))
+            })
+            .collect();
+        for task in accepting {
+            // A listener that has panicked has said so.
+            let _ = task.await;
+        }
+        drop(drain);
+        let _ = upkeep.await;
+    }
+
+    /// A connection from inside this process, for a proxy that is a part of it.
+    pub fn attach(&self, who: Attested, drain: &Watch) -> DuplexStream {
+        let (ours, theirs) = tokio::io::duplex(DUPLEX_BYTES);
+        self.serve(ours, Peer::Own(who), drain.clone());
+        theirs
+    }
+
+    /// Serves a connection by TCP that was accepted elsewhere, or its like: TLS comes first.
+    pub fn take<I>(&self, io: I, addr: Option<SocketAddr>, drain: &Watch)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let (plane, drain) = (self.clone(), drain.clone());
+        task::spawn("control handshake", async move {
+            if let Some((io, peer)) = plane.handshake(io, addr).await {
+                plane.serve(io, peer, drain);
+            }
+        });
+    }
+
+    fn serve<I>(&self, io: I, peer: Peer, drain: Watch)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let open = &self.0.connections;
+        if open.get() >= self.0.settings.limits.connections {
+            tracing::warn!(%peer, "too many connections: this one is closed");
+            return;
+        }
+        open.set(open.get() + 1);
+        let plane = self.clone();
+        task::spawn("control connection", async move {
+            Box::pin(connection(&plane, io, peer, drain)).await;
+            plane.0.connections.set(plane.0.connections.get() - 1);
+        });
+    }
+
+    async fn handshake<I>(
+        &self,
+        io: I,
+        addr: Option<SocketAddr>,
+    ) -> Option<(tokio_rustls::server::TlsStream<I>, Peer)>
+    where
+        I: AsyncRead + AsyncWrite + Unpin,
+    {
+        let tls = self.0.tls.borrow().clone();
+        let accepted = TlsAcceptor::from(tls.server_config().clone()).accept(io);
+        let io = match time::timeout(self.0.settings.limits.handshake, accepted).await {
+            Ok(Ok(io)) => io,
+            Ok(Err(error)) => {
+                tracing::info!(?addr, %error, "a TLS handshake has failed");
+                return None;
+            }
+            Err(time::Elapsed) => {
+                tracing::info!(?addr, "a TLS handshake takes too long");
+                return None;
+            }
+        };
+        match tls.caller(io.get_ref().1) {
+            Ok(Some(caller)) => {
+                let identity = caller.identity.identity().clone();
+                Some((io, Peer::Certified { addr, identity, not_after: caller.not_after }))
+            }
+            Ok(None) => Some((io, Peer::Unknown { addr })),
+            Err(error) => {
+                tracing::info!(?addr, %error, "a certificate is refused");
+                None
+            }
+        }
+    }
+
+    /// How long a connection may last.
+    fn life(&self, peer: &Peer) -> Option<Duration> {
+        match peer {
+            Peer::Process(_) | Peer::Own(_) => None,
+            Peer::Unknown { .. } => Some(self.0.settings.limits.joining),
+            Peer::Certified { not_after, .. } => {
+                Some(not_after.duration_since(self.0.settings.clock.now()).unwrap_or_default())
+            }
+        }
+    }
+}
+
+async fn accept(plane: ControlPlane, listener: Listener, mut drain: Watch) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = drain.reached(Phase::Draining) => return,
+        };
+        match accepted {
+            Ok(Accepted::Tcp(stream, addr)) => {
+                // Messages are small, and waited for.
+                let _ = stream.set_nodelay(true);
+                plane.take(stream, Some(addr), &drain);
+            }
+            Ok(Accepted::Unix(stream)) => match stream.peer_cred() {
+                Ok(cred) => {
+                    let process = Process { uid: cred.uid(), pid: cred.pid() };
+                    plane.serve(stream, Peer::Process(process), drain.clone());
+                }
+                Err(error) => tracing::warn!(%error, "the system does not say who has connected"),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted");
+                time::sleep(EXHAUSTED).await;
+            }
+        }
+    }
+}
+
+enum Accepted {
+    Unix(UnixStream),
+    Tcp(TcpStream, SocketAddr),
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Cancel safe.
+    async fn accept(&self) -> io::Result<Accepted> {
+        Ok(match self {
+            Self::Unix(listener) => Accepted::Unix(listener.accept().await?.0),
+            Self::Tcp(listener) => {
+                let (stream, addr) = listener.accept().await?;
+                Accepted::Tcp(stream, addr)
+            }
+        })
+    }
+}
+
+async fn connection<I>(plane: &ControlPlane, io: I, peer: Peer, mut drain: Watch)
+where
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let limits = plane.0.settings.limits;
+    let life = plane.life(&peer);
+    let was_asked = Rc::new(Cell::new(false));
+    let service = {
+        let (plane, was_asked, drain) = (plane.clone(), was_asked.clone(), drain.clone());
+        service_fn(move |request| {
+            was_asked.set(true);
+            answer(plane.clone(), peer.clone(), drain.clone(), request)
+        })
+    };
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(HEADER_BYTES_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .keep_alive_interval(limits.keep_alive)
+        .keep_alive_timeout(limits.keep_alive);
+    let mut conn = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let silence = async {
+        time::sleep(limits.handshake).await;
+        if was_asked.get() {
+            pending::<()>().await;
+        }
+    };
+    let end_of_life = async {
+        match life {
+            Some(life) => time::sleep(life).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        // Proxies come and go; what they have to say of it, their streams say.
+        _ = conn.as_mut() => return,
+        () = silence => return,
+        () = end_of_life => {}
+        _ = drain.reached(Phase::Draining) => {}
+    }
+    drop(drain);
+    conn.as_mut().graceful_shutdown();
+    let _ = time::timeout(limits.drain, conn).await;
+}
+
+async fn answer(
+    plane: ControlPlane,
+    peer: Peer,
+    drain: Watch,
+    request: http::Request<Incoming>,
+) -> Answer {
+    let bytes = plane.0.settings.limits.message_bytes;
+    let answer = match request.uri().path() {
+        DELTA_PATH => {
+            let serve = |requests, replies| discovery::serve(plane, peer, requests, replies, drain);
+            stream("discovery", request, bytes, serve).await
+        }
+        ROOTS_PATH => {
+            let serve =
+                |requests, replies| certificates::roots(plane, peer, requests, replies, drain);
+            stream("roots", request, bytes, serve).await
+        }
+        SIGN_PATH => {
+            unary(request, bytes, |request| async move {
+                certificates::sign(&plane, &peer, request).await
+            })
+            .await
+        }
+        path => Status::unimplemented(format!("there is no {path} here")).into_http(),
+    };
+    Ok::<_, Infallible>(answer)
+}

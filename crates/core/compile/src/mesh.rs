@@ -1,0 +1,160 @@
+//! From resources and registered workloads to the mesh that its proxies know.
+//!
+//! [`compile_mesh`] finds the workloads there are ([`population`]), what documents ask of each
+//! ([`policy`]), the services ([`draft`]) with their virtual addresses ([`address`]), and makes the
+//! model's services and workloads of them ([`emit`]).
+
+mod address;
+mod config;
+mod draft;
+mod emit;
+mod policy;
+mod population;
+mod protocol;
+mod scene;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weft_model::Generation;
+use weft_model::identity::TrustDomain;
+use weft_model::mesh::{Index, Mesh, Registered, UnknownDestinations};
+use weft_resources::set::Index as ResourceIndex;
+use weft_resources::{Kind, Resource, ResourceSet};
+
+use crate::context::Output;
+use crate::mesh::config::Config;
+use crate::mesh::policy::Policies;
+use crate::mesh::population::Population;
+use crate::mesh::scene::Scene;
+use crate::report::Report;
+use crate::world::{self, Effect, Effective};
+
+pub use address::{Assigned, InvalidAssigned, ServiceRange};
+
+/// What compilation of a mesh is told besides resources and registered workloads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeshOptions {
+    /// What the mesh's authority signs for.
+    pub trust_domain: TrustDomain,
+    /// What names of services end in, after `svc`: `cluster.local`.
+    pub domain: Box<str>,
+    /// The namespace whose security documents hold for all others, as in Istio.
+    pub root_namespace: Box<str>,
+    /// What becomes of calls to what the mesh does not know, where no document says so.
+    pub outbound: UnknownDestinations,
+    /// Where services get their virtual addresses from that documents give none.
+    pub service_range: ServiceRange,
+    /// Virtual addresses that services had before this process began.
+    pub assigned: Assigned,
+}
+
+/// One generation of a mesh: what its proxies know, what became of every resource, and what the
+/// next one builds on. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct MeshWorld {
+    /// What proxies know.
+    pub mesh: Arc<Mesh>,
+    /// What became of every resource, as far as a mesh is concerned.
+    pub report: Arc<Report>,
+    memory: Arc<Memory>,
+}
+
+/// What the next generation builds on.
+#[derive(Debug)]
+struct Memory {
+    /// The resources in force, by key: as written, or the last good form.
+    good: ResourceIndex,
+    assigned: Assigned,
+}
+
+/// Compiles the mesh of `set` and of the workloads that are registered. Services and workloads that
+/// equal those of `previous` keep their `Arc`, services keep their virtual addresses, and resources
+/// that are broken now and were good in `previous` stay in force in that form.
+///
+/// Never fails: what is wrong becomes a verdict.
+pub fn compile_mesh(
+    set: &ResourceSet,
+    registered: &Registered,
+    options: &MeshOptions,
+    previous: Option<&MeshWorld>,
+) -> MeshWorld {
+    let memory = previous.map(|world| &*world.memory);
+    let effective = Effective::new(set, memory.map(|memory| &memory.good));
+    let mut out = Output::default();
+    let scene = Scene::new(&effective.resources, &effective.index, options);
+    let config = Config::new(&scene, &mut out);
+    let population = Population::new(&scene, registered, &mut out);
+    let policies = Policies::new(&scene, &population, &config, &mut out);
+    let rules = policies.rules(&mut out);
+    let mut drafts = draft::collect(&scene, &population, &mut out);
+
+    let assigned = memory.map_or(&options.assigned, |memory| &memory.assigned);
+    let generation = Generation(previous.map_or(1, |world| world.mesh.generation.0 + 1));
+    let assigned = draft::assign(&mut drafts, assigned, options, generation, &mut out);
+    let before = previous.map(|world| &*world.mesh);
+    let services = emit::services(&drafts, &rules, before);
+    let workloads = emit::workloads(&scene, &population, &rules, &drafts, before);
+    let entries: BTreeMap<_, _> =
+        services.iter().map(|(name, service)| (name.clone(), Arc::clone(&service.entry))).collect();
+    let mesh = Mesh { generation, index: Index { entries }, services, workloads };
+    let report = world::report(set, &effective, out, |resource| effect(resource, options));
+    MeshWorld {
+        mesh: Arc::new(mesh),
+        report: Arc::new(report),
+        memory: Arc::new(Memory { good: effective.index, assigned }),
+    }
+}
+
+/// The trust domain that MeshConfig names, for whoever is about to make an authority: one that is
+/// there already keeps its own.
+pub fn written_trust_domain(set: &ResourceSet, root_namespace: &str) -> Option<TrustDomain> {
+    let written = set.resources().find_map(|resource| config::of(resource, root_namespace));
+    TrustDomain::new(&written?.0.trust_domain?).ok()
+}
+
+// === impl MeshOptions ===
+
+impl MeshOptions {
+    /// Those of `cluster.local`: root namespace `istio-system`, unknown destinations pass, services
+    /// in 10.78.0.0/16 and fd78::/64.
+    pub fn new(trust_domain: TrustDomain) -> Self {
+        Self {
+            trust_domain,
+            domain: "cluster.local".into(),
+            root_namespace: "istio-system".into(),
+            outbound: UnknownDestinations::Allow,
+            service_range: ServiceRange::default(),
+            assigned: Assigned::default(),
+        }
+    }
+}
+
+// === impl MeshWorld ===
+
+impl MeshWorld {
+    /// The virtual addresses that services have and had, to be kept across restarts
+    /// ([`MeshOptions::assigned`]).
+    pub fn assigned(&self) -> &Assigned {
+        &self.memory.assigned
+    }
+}
+
+/// Whether a resource has an effect on a mesh.
+fn effect(resource: &Resource, options: &MeshOptions) -> Effect {
+    match &resource.body {
+        body if body.is_for_mesh() => Effect::Has,
+        Kind::Service(_)
+        | Kind::Endpoints(_)
+        | Kind::EndpointSlice(_)
+        | Kind::ServiceEntry(_)
+        | Kind::Namespace(_) => Effect::Has,
+        Kind::ConfigMap(_) if config::of(resource, &options.root_namespace).is_some() => {
+            Effect::Has
+        }
+        Kind::Unsupported { .. } | Kind::Unknown { .. } => world::effect(resource),
+        _ => Effect::None(None),
+    }
+}

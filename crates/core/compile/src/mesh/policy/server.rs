@@ -1,0 +1,238 @@
+//! Linkerd's Server, what hangs on it, and the policy of ports that have none.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use weft_model::mesh::Protocol;
+use weft_model::policy::Refusal;
+use weft_resources::gateway_api::ParentRef;
+use weft_resources::kubernetes::service::PortRef;
+use weft_resources::linkerd::{Access, DEFAULT_INBOUND_POLICY, GROUP, Server};
+use weft_resources::{Kind, Resource};
+
+use super::unenforceable;
+use crate::context::Output;
+use crate::mesh::population::Instance;
+use crate::mesh::protocol;
+use crate::mesh::scene::Scene;
+use crate::remark::Place;
+
+/// All Servers and what else says who may call.
+pub(super) struct Servers<'a> {
+    servers: HashMap<&'a str, Vec<Held<'a>>>,
+    /// What annotations of namespaces say.
+    defaults: HashMap<&'a str, PortAsked>,
+    /// What annotations of Pods say, by Pod.
+    pods: HashMap<(&'a str, &'a str), PortAsked>,
+}
+
+/// A Server with the first document that restricts it further.
+struct Held<'a> {
+    resource: &'a Resource,
+    server: &'a Server,
+    guard: Option<&'a Resource>,
+}
+
+/// What is asked of the ports of one workload.
+pub(super) struct Asked {
+    others: PortAsked,
+    /// Why every port is closed: a Server may be about any of them.
+    all_closed: Option<Refusal>,
+    ports: BTreeMap<u16, PortAsked>,
+}
+
+/// What is asked of one port.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PortAsked {
+    /// Callers have to prove who they are.
+    pub(super) is_strict: bool,
+    /// Why nobody may call it.
+    pub(super) closed: Option<Refusal>,
+    /// What is spoken on it.
+    pub(super) protocol: Option<Protocol>,
+}
+
+// === impl Servers ===
+
+impl<'a> Servers<'a> {
+    pub(super) fn new(scene: &Scene<'a>, out: &mut Output) -> Self {
+        let mut all =
+            Self { servers: HashMap::new(), defaults: HashMap::new(), pods: HashMap::new() };
+        for resource in scene.resources.iter().copied() {
+            match &resource.body {
+                Kind::Server(server) => {
+                    remark(resource, server, out);
+                    let held = Held { resource, server, guard: None };
+                    all.servers.entry(resource.namespace()).or_default().push(held);
+                }
+                Kind::Namespace(_) => {
+                    if let Some(asked) = annotated(resource, out) {
+                        all.defaults.insert(resource.name(), asked);
+                    }
+                }
+                Kind::Pod(_) => {
+                    if let Some(asked) = annotated(resource, out) {
+                        all.pods.insert((resource.namespace(), resource.name()), asked);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for resource in scene.resources.iter().copied() {
+            all.guard(resource, out);
+        }
+        all
+    }
+
+    /// Hangs a document on the Servers that it restricts.
+    fn guard(&mut self, resource: &'a Arc<Resource>, out: &mut Output) {
+        let of_parents = |parents: &'a [ParentRef]| {
+            let servers = parents.iter().filter(|parent| parent.object.is(GROUP, "Server"));
+            servers.map(|parent| &*parent.object.name).collect()
+        };
+        let (names, is_broken): (Vec<&str>, bool) = match &resource.body {
+            Kind::ServerGuard(guard) => {
+                (guard.servers.iter().map(|name| &**name).collect(), guard.is_broken)
+            }
+            Kind::HttpRoute(route) => (of_parents(&route.parents), false),
+            Kind::GrpcRoute(route) => (of_parents(&route.parents), false),
+            _ => return,
+        };
+        let place = Place::whole(resource);
+        let here = self.servers.get_mut(resource.namespace()).map(Vec::as_mut_slice);
+        let here = here.unwrap_or_default();
+        if is_broken {
+            place.error(out, "the Servers of its namespace are closed until it can be read");
+        }
+        if names.is_empty() && matches!(&resource.body, Kind::ServerGuard(_)) && !is_broken {
+            place.warn(out, "it names no Server; what it asks of Services is not served");
+        }
+        for name in &names {
+            if here.iter().any(|held| held.resource.name() == *name) {
+                let message = format!(
+                    "what it asks of the Server `{name}` is not evaluated by this version: the \
+                     Server's port is closed"
+                );
+                place.error(out, message);
+            } else {
+                place.warn(out, format!("there is no Server `{name}`, and nothing to protect"));
+            }
+        }
+        for held in here {
+            if is_broken || names.contains(&held.resource.name()) {
+                held.guard.get_or_insert(resource);
+            }
+        }
+    }
+
+    /// What is asked of a workload.
+    pub(super) fn of(&self, instance: &Instance<'_>) -> Asked {
+        let own = instance
+            .resource()
+            .and_then(|resource| self.pods.get(&(resource.namespace(), resource.name())));
+        let others = own.or_else(|| self.defaults.get(instance.namespace)).cloned();
+        let others = others.unwrap_or_default();
+        let mut asked = Asked { others, all_closed: None, ports: BTreeMap::new() };
+        let here = self.servers.get(instance.namespace).map(Vec::as_slice).unwrap_or_default();
+        for held in here {
+            let selector = held.server.selector.as_ref();
+            if !selector.is_some_and(|selector| selector.is_match(&instance.labels)) {
+                continue;
+            }
+            let ports: Vec<u16> = match &held.server.port {
+                Some(PortRef::Number(number)) => vec![*number],
+                Some(PortRef::Name(name)) => instance.named_port(name).into_iter().collect(),
+                // It may have been any.
+                None => {
+                    asked.all_closed.get_or_insert_with(|| unenforceable(held.resource));
+                    continue;
+                }
+            };
+            for port in ports {
+                asked.ports.entry(port).or_default().add(held);
+            }
+        }
+        asked
+    }
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// What is asked of a port, or of those without a Server.
+    pub(super) fn at(&self, port: Option<u16>) -> PortAsked {
+        let own = port.and_then(|port| self.ports.get(&port));
+        let mut asked = own.unwrap_or(&self.others).clone();
+        asked.closed = asked.closed.or_else(|| self.all_closed.clone());
+        asked
+    }
+
+    /// The ports with a Server.
+    pub(super) fn ports(&self) -> impl Iterator<Item = u16> {
+        self.ports.keys().copied()
+    }
+}
+
+// === impl PortAsked ===
+
+impl PortAsked {
+    /// What holds where nothing else lets anybody in.
+    fn new(resource: &Resource, access: Access) -> Self {
+        let is_closed = match access {
+            Access::AllUnauthenticated | Access::AllAuthenticated | Access::Audit => false,
+            // The networks of the cluster are not known, nor who else is let in.
+            Access::ClusterUnauthenticated | Access::ClusterAuthenticated | Access::Deny => true,
+        };
+        Self {
+            is_strict: access == Access::AllAuthenticated,
+            closed: is_closed.then(|| unenforceable(resource)),
+            protocol: None,
+        }
+    }
+
+    /// Adds what one of several Servers of a port asks for.
+    fn add(&mut self, held: &Held<'_>) {
+        let own = Self::new(held.resource, held.server.access);
+        self.is_strict |= own.is_strict;
+        let guarded = held.guard.map(unenforceable);
+        let broken = held.server.is_broken.then(|| unenforceable(held.resource));
+        self.closed = self.closed.take().or(own.closed).or(guarded).or(broken);
+        self.protocol = self.protocol.or(protocol::of_server(held.server.protocol));
+    }
+}
+
+/// What an annotation says of ports without a Server.
+fn annotated(resource: &Resource, out: &mut Output) -> Option<PortAsked> {
+    let annotation = resource.find_annotation(DEFAULT_INBOUND_POLICY)?;
+    let text = &annotation.value;
+    let path = format!("metadata.annotations.{DEFAULT_INBOUND_POLICY}");
+    let place = Place::new(resource, annotation.at, &path);
+    let Some(access) = Access::parse(text) else {
+        place.error(out, format!("`{text}` is not known: what it protects refuses all calls"));
+        return Some(PortAsked { closed: Some(unenforceable(resource)), ..PortAsked::default() });
+    };
+    let asked = PortAsked::new(resource, access);
+    if asked.closed.is_some() {
+        let message = format!("`{text}` is not evaluated by this version: all calls are refused");
+        place.error(out, message);
+    } else if access == Access::Audit {
+        place.warn(out, "calls are not noted down");
+    }
+    Some(asked)
+}
+
+/// Says what becomes of a Server that is not enforced as written.
+fn remark(resource: &Resource, server: &Server, out: &mut Output) {
+    let place = Place::whole(resource);
+    if server.is_broken {
+        place.error(out, "the ports that it may be about are closed until it can be read");
+    } else if PortAsked::new(resource, server.access).closed.is_some() {
+        let message = format!(
+            "`{}` and authorizations are not evaluated by this version: the port is closed",
+            server.access.as_str()
+        );
+        place.error(out, message);
+    } else if server.access == Access::Audit {
+        place.warn(out, "calls are not noted down");
+    }
+}

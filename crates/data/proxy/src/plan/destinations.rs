@@ -1,0 +1,144 @@
+//! Which listener stands for what a captured connection was meant for.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use weft_model::listener::{Destination, Direction, Intake, Listener};
+use weft_model::mesh::{AddressIndex, IndexEntry};
+
+#[cfg(test)]
+mod tests;
+
+/// The destinations of a plan by address. A look-up costs the same however many there are.
+#[derive(Debug, Default)]
+pub(crate) struct Destinations {
+    outbound: Table,
+    inbound: Table,
+    /// The addresses of the workload.
+    own: HashSet<IpAddr>,
+    /// Where the proxy itself listens.
+    bound: HashMap<u16, Vec<IpAddr>>,
+    services: Arc<AddressIndex>,
+}
+
+/// What stands for an address.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Standing {
+    /// The listener at this place of the plan.
+    Listener(usize),
+    /// A service that the plan says nothing about yet, because nobody here has dialled it so far.
+    Unlearned(Arc<IndexEntry>),
+    /// Nothing.
+    Nothing,
+}
+
+/// Destinations of one direction, by how closely they name an address.
+#[derive(Debug, Default)]
+struct Table {
+    exact: HashMap<SocketAddr, usize>,
+    by_ip: HashMap<IpAddr, usize>,
+    by_port: HashMap<u16, usize>,
+    rest: Option<usize>,
+}
+
+// === impl Destinations ===
+
+impl Destinations {
+    /// Of several that name one address in the same way, the first has it.
+    pub(crate) fn new<'a>(
+        listeners: impl IntoIterator<Item = &'a Listener>,
+        services: Arc<AddressIndex>,
+    ) -> Self {
+        let mut made = Self { services, ..Self::default() };
+        for (place, listener) in listeners.into_iter().enumerate() {
+            match &listener.intake {
+                Intake::Destination(destination) => made.add(destination, place),
+                Intake::Bound | Intake::Captured(_) | Intake::Mesh | Intake::Explicit => {
+                    made.bound.entry(listener.addr.port()).or_default().push(listener.addr.ip());
+                }
+            }
+        }
+        made
+    }
+
+    /// What stands for a connection from the workload to that address.
+    pub(crate) fn outbound(&self, addr: SocketAddr) -> Standing {
+        if let Some(place) = self.outbound.named(addr) {
+            return Standing::Listener(place);
+        }
+        match self.services.get(addr) {
+            Some(entry) => Standing::Unlearned(entry.clone()),
+            None => self.outbound.unnamed(addr).map_or(Standing::Nothing, Standing::Listener),
+        }
+    }
+
+    /// What stands for a connection to the workload, at that address of it.
+    pub(crate) fn inbound(&self, addr: SocketAddr) -> Standing {
+        let place = self.inbound.named(addr).or_else(|| self.inbound.unnamed(addr));
+        place.map_or(Standing::Nothing, Standing::Listener)
+    }
+
+    /// Whether the workload has this address.
+    pub(crate) fn is_own(&self, ip: IpAddr) -> bool {
+        self.own.contains(&ip)
+    }
+
+    /// Whether it is the proxy itself that listens there. `local` is the address at which the
+    /// connection has arrived.
+    pub(crate) fn is_proxy(&self, addr: SocketAddr, local: SocketAddr) -> bool {
+        let Some(bound) = self.bound.get(&addr.port()) else { return false };
+        let ip = addr.ip();
+        bound.iter().any(|bound| {
+            *bound == ip
+                || bound.is_unspecified()
+                    && (ip.is_loopback() || ip == local.ip() || self.own.contains(&ip))
+        })
+    }
+
+    fn add(&mut self, destination: &Destination, place: usize) {
+        let table = match destination.direction {
+            Direction::Outbound => &mut self.outbound,
+            Direction::Inbound => {
+                self.own.extend(destination.addrs.iter().copied());
+                &mut self.inbound
+            }
+        };
+        table.add(destination, place);
+    }
+}
+
+// === impl Table ===
+
+impl Table {
+    fn add(&mut self, destination: &Destination, place: usize) {
+        match (&*destination.addrs, destination.port) {
+            ([], None) => {
+                self.rest.get_or_insert(place);
+            }
+            ([], Some(port)) => {
+                self.by_port.entry(port).or_insert(place);
+            }
+            (addrs, None) => {
+                for ip in addrs {
+                    self.by_ip.entry(*ip).or_insert(place);
+                }
+            }
+            (addrs, Some(port)) => {
+                for ip in addrs {
+                    self.exact.entry(SocketAddr::new(*ip, port)).or_insert(place);
+                }
+            }
+        }
+    }
+
+    /// One that names the address.
+    fn named(&self, addr: SocketAddr) -> Option<usize> {
+        self.exact.get(&addr).or_else(|| self.by_ip.get(&addr.ip())).copied()
+    }
+
+    /// One that stands for whatever no other names.
+    fn unnamed(&self, addr: SocketAddr) -> Option<usize> {
+        self.by_port.get(&addr.port()).copied().or(self.rest)
+    }
+}

@@ -1,0 +1,9 @@
+//! Real proxies' links against the real control plane, on a paused clock: connections are pipes
+//! inside the process, TLS and HTTP/2 on them are as ever.
+
+mod bounds;
+mod certificates;
+mod harness;
+mod rotation;
+mod sockets;
+mod stream;

@@ -1,0 +1,309 @@
+//! `weftway proxy`: the proxy beside one workload.
+//!
+//! It knows what its control plane tells it: which services there are, where those run that its
+//! workload calls, who may call its workload. What it last knew is on disk, so that it starts and
+//! serves without a control plane.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::sync::{mpsc, watch};
+use weft_compile::Report;
+use weft_dns::{DnsMetrics, Names, Server, Sockets, Upstreams, Zone};
+use weft_link::{Link, Mode, ProxyRole, State, assemble};
+use weft_model::id::{ServiceName, WorkloadName};
+use weft_model::identity::{Identity, TrustDomain};
+use weft_model::{Snapshot, mesh};
+use weft_proxy::interception::{Interception, Resolve};
+use weft_runtime::drain::{self, Drained, Watch};
+use weft_runtime::metrics::Registry;
+use weft_runtime::ready::Readiness;
+use weft_runtime::signal::Termination;
+use weft_runtime::{log, task, time, worker};
+
+use crate::admin::{self, AdminConfig, AdminState};
+use crate::args::{AddressOrOff, ProxyArgs};
+use crate::engine::{Engine, Surroundings};
+
+/// Services asked for by DNS that nobody has looked at yet.
+const WANTED_MAX: usize = 1_024;
+
+/// How often the link is told which services are in use; a service nobody uses is forgotten after
+/// ten minutes.
+const USED_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A running proxy, as the control thread sees it.
+struct Proxy {
+    role: ProxyRole,
+    zone: Zone,
+    link: Link,
+    state: watch::Receiver<State>,
+    engine: Engine,
+    /// What is in force.
+    before: Option<(State, Arc<Snapshot>)>,
+    names: watch::Sender<Arc<Names>>,
+    config: watch::Sender<Option<AdminConfig>>,
+}
+
+/// Runs until a signal has drained it.
+pub(crate) fn run(args: &ProxyArgs) -> anyhow::Result<ExitCode> {
+    let format = if args.process.log_json { log::Format::Json } else { log::Format::Text };
+    log::init(&args.process.log, format);
+    let drained = worker::block_on(serve(args)).context("the runtime cannot be started")??;
+    if drained == Drained::Forced {
+        tracing::warn!("what still ran at the end of the drain was cut off");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(args: &ProxyArgs) -> anyhow::Result<Drained> {
+    let mut termination = Termination::listen().context("signals cannot be handled")?;
+    let (drain, watch) = drain::drain();
+    let registry = Registry::new();
+    let readiness = Readiness::new();
+    let (demand, mut demanded) = mpsc::unbounded_channel();
+    let (link, running) = weft_link::start(settings(args)?, &readiness);
+    let linking = task::spawn("link", running);
+    let mut proxy = Proxy::start(args, link, &registry, demand, watch)?;
+    let (wanted, mut wanted_by_dns) = mpsc::channel(WANTED_MAX);
+    let _dns = proxy.serve_names(args, &registry, wanted)?;
+    proxy.serve_admin(args, &registry, &readiness).await?;
+    let mut used = task::spawn("used", time::sleep(USED_INTERVAL));
+    loop {
+        tokio::select! {
+            name = termination.next() => {
+                tracing::info!(signal = name, "draining");
+                break;
+            }
+            Ok(()) = proxy.state.changed() => proxy.apply().await,
+            () = proxy.engine.names_changed() => proxy.engine.refresh().await,
+            Some(service) = demanded.recv() => proxy.want(service),
+            Some(service) = wanted_by_dns.recv() => proxy.want(service),
+            _ = &mut used => {
+                proxy.tell_used();
+                used = task::spawn("used", time::sleep(USED_INTERVAL));
+            }
+        }
+    }
+    let draining = readiness.block("draining");
+    let force = async {
+        let name = termination.next().await;
+        tracing::warn!(signal = name, "a second signal");
+    };
+    let drained = drain.run(args.process.drain_timeout, force).await;
+    proxy.engine.join();
+    proxy.link.say_goodbye().await;
+    linking.abort();
+    drop(draining);
+    Ok(drained)
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    fn start(
+        args: &ProxyArgs,
+        link: Link,
+        registry: &Registry,
+        demand: mpsc::UnboundedSender<ServiceName>,
+        drain: Watch,
+    ) -> anyhow::Result<Self> {
+        let workload = WorkloadName::new(args.workload.as_str());
+        let mode = args.explicit.map_or(Mode::Captured, Mode::Explicit);
+        let namespace = namespace(&args.workload)?;
+        let interception = Interception {
+            demand: Some(demand),
+            resolve: resolve(link.state(), namespace, &args.domain),
+            ..Interception::default()
+        };
+        let zone = Zone::new(&args.domain, namespace)?;
+        let workers = args.process.workers.map_or(1, usize::from);
+        let surroundings = Surroundings { tls: link.tls(), interception };
+        Ok(Self {
+            role: ProxyRole { workload, ports: Default::default(), mode },
+            names: watch::channel(Arc::new(Names::empty(&zone))).0,
+            zone,
+            state: link.state(),
+            link,
+            engine: Engine::start(&args.process, workers, registry, surroundings, drain)?,
+            before: None,
+            config: watch::channel(None).0,
+        })
+    }
+
+    /// Puts the newest state in force, and tells the control plane.
+    async fn apply(&mut self) {
+        let started = time::now();
+        let state = self.state.borrow_and_update().clone();
+        let before = self.before.as_ref().map(|(state, snapshot)| (state, &**snapshot));
+        let snapshot = Arc::new(assemble(&state, &self.role, before));
+        let generation = state.generation;
+        let index = state.index.values().map(|has| has.value.clone());
+        let services = state.services.values().map(|has| has.value.clone());
+        self.names.send_replace(Arc::new(Names::new(&self.zone, index, services)));
+        let errors = self.engine.put_in_force(snapshot.clone()).await;
+        for error in &errors {
+            tracing::error!("{error:#}");
+        }
+        self.config.send_replace(Some(AdminConfig {
+            snapshot: snapshot.clone(),
+            report: Arc::new(Report::default()),
+            addresses: self.engine.addresses(),
+        }));
+        self.before = Some((state, snapshot));
+        if errors.is_empty() {
+            self.link.put_in_force(generation);
+        }
+        let took = time::now() - started;
+        tracing::info!(%generation, ?took, "configuration in force");
+    }
+
+    /// Says which services are in use, so that they are not forgotten.
+    fn tell_used(&self) {
+        let used: HashMap<ServiceName, Duration> = self.engine.used();
+        for (service, unused) in used {
+            if unused < USED_INTERVAL {
+                self.want(service);
+            }
+        }
+    }
+
+    /// A service is used. Who asks for more than can be asked for at one time asks again.
+    fn want(&self, service: ServiceName) {
+        if !self.link.demand().want(service) {
+            tracing::warn!("too many services are asked for at one time");
+        }
+    }
+
+    /// Answers questions for names, where applications ask this proxy.
+    fn serve_names(
+        &self,
+        args: &ProxyArgs,
+        registry: &Registry,
+        wanted: mpsc::Sender<ServiceName>,
+    ) -> anyhow::Result<Option<Server>> {
+        if args.explicit.is_some() || args.dns.is_empty() {
+            return Ok(None);
+        }
+        let sockets = Sockets::bind(&args.dns).context("names cannot be served (see --dns)")?;
+        let upstreams = match args.dns_upstream.is_empty() {
+            true => Upstreams::file("/etc/resolv.conf"),
+            false => Upstreams::fixed(args.dns_upstream.iter().copied()),
+        };
+        let metrics = Arc::new(DnsMetrics::default());
+        registry.register(metrics.clone());
+        let settings = weft_dns::Settings {
+            names: self.names.subscribe(),
+            upstreams,
+            wanted,
+            limits: weft_dns::Limits::DEFAULT,
+            metrics,
+        };
+        Ok(Some(Server::start(sockets, settings)?))
+    }
+
+    /// The admin endpoint on loopback, and beside it what others may see: metrics and readiness.
+    async fn serve_admin(
+        &self,
+        args: &ProxyArgs,
+        registry: &Registry,
+        readiness: &Readiness,
+    ) -> anyhow::Result<()> {
+        let state = AdminState {
+            registry: registry.clone(),
+            readiness: readiness.clone(),
+            config: self.config.subscribe(),
+        };
+        if let AddressOrOff::Address(addr) = args.process.admin {
+            let listener = bind(addr, "--admin").await?;
+            task::spawn("admin", admin::serve(listener, state.clone()));
+        }
+        for (addr, flag) in [(args.ready, "--ready"), (args.metrics, "--metrics")] {
+            if let AddressOrOff::Address(addr) = addr {
+                let listener = bind(addr, flag).await?;
+                task::spawn("probes", admin::serve_probes(listener, state.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The addresses of the mesh's hosts, as far as they are known.
+fn resolve(state: watch::Receiver<State>, namespace: &str, domain: &str) -> Resolve {
+    let (namespace, domain) = (namespace.to_owned(), domain.to_owned());
+    Resolve::new(move |host| {
+        let state = state.borrow();
+        let find = |name: &str| state.index.get(name).map(|has| has.value.clone());
+        let named = mesh::resolve(host, &namespace, &domain, find)?;
+        named.service.addrs.first().or(named.service.endpoint_addrs.first()).copied()
+    })
+}
+
+async fn bind(addr: SocketAddr, flag: &str) -> anyhow::Result<tokio::net::TcpListener> {
+    let bound = tokio::net::TcpListener::bind(addr).await;
+    bound.with_context(|| format!("cannot listen on {addr} (see {flag})"))
+}
+
+fn settings(args: &ProxyArgs) -> anyhow::Result<weft_link::Settings> {
+    let trust_domain = TrustDomain::new(&args.trust_domain).context("--trust-domain")?;
+    let namespace = namespace(&args.workload)?;
+    let identity = Identity::new(&trust_domain, namespace, &args.service_account)
+        .context("--workload and --service-account make no identity")?;
+    let workload = WorkloadName::new(args.workload.as_str());
+    let endpoint = endpoint(args)?;
+    let mut settings = weft_link::Settings::new(workload, identity, endpoint);
+    if let Some(folder) = &args.state {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("{} cannot be made (see --state)", folder.display()))?;
+        settings.state_path = Some(folder.join("state"));
+        settings.credentials_path = Some(folder.join("credentials"));
+    }
+    settings.product_version = env!("CARGO_PKG_VERSION").into();
+    Ok(settings)
+}
+
+/// Where the control plane is: a path, or `HOST:PORT` with what proves who it is.
+fn endpoint(args: &ProxyArgs) -> anyhow::Result<weft_link::Endpoint> {
+    if args.control.contains('/') {
+        return Ok(weft_link::Endpoint::unix(&args.control));
+    }
+    let (Some(roots), Some(identity)) = (&args.control_roots, &args.control_identity) else {
+        bail!(
+            "a control plane at {} needs --control-roots FILE and --control-identity SPIFFE-ID, so \
+             that nobody else can take its place",
+            args.control
+        );
+    };
+    let read = |path: &std::path::Path, flag: &str| {
+        std::fs::read(path)
+            .with_context(|| format!("{} cannot be read (see {flag})", path.display()))
+    };
+    let roots = weft_authority::TrustBundle::from_pem(&read(roots, "--control-roots")?)
+        .with_context(|| format!("{} (see --control-roots)", roots.display()))?;
+    let token = match &args.token_file {
+        Some(path) => {
+            let text = String::from_utf8(read(path, "--token-file")?)
+                .with_context(|| format!("{} holds no token", path.display()))?;
+            Some(text.trim().to_owned())
+        }
+        None => None,
+    };
+    let peer = weft_link::ControlPeer {
+        identity: identity.parse().context("--control-identity")?,
+        roots: roots.certificates().map(|root| root.der().clone()).collect(),
+        token,
+    };
+    Ok(weft_link::Endpoint::tcp(&args.control, peer))
+}
+
+/// The namespace of `NAMESPACE/NAME`.
+fn namespace(workload: &str) -> anyhow::Result<&str> {
+    match workload.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => Ok(namespace),
+        _ => bail!("`{workload}` is not NAMESPACE/NAME (see --workload)"),
+    }
+}

@@ -1,0 +1,261 @@
+//! `weftway up`: a mesh on one machine, control plane, authority and node in one process.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use weft_controlplane::{Attest, Attested, Claim, Listener, NotAttested, Process};
+use weft_dns::{Names, Server, Sockets, Upstreams, Zone};
+use weft_model::identity::{Identity, TrustDomain};
+use weft_model::mesh::{MESH_PORT, Phase, Registered, RegisteredPort, RegisteredWorkload};
+use weft_node::attest::Caller;
+use weft_node::host::Host;
+use weft_node::launch::Proxy;
+use weft_node::network::Network;
+use weft_node::node::{Ground, Node};
+use weft_node::{api, life};
+use weft_runtime::drain::{self, Drained};
+use weft_runtime::signal::Termination;
+use weft_runtime::{log, task, worker};
+
+use crate::args::UpArgs;
+use crate::control::{Control, bind_unix};
+use crate::print_line;
+
+/// Who a process is, by the node that has started it.
+struct ByNode {
+    /// The node, once there is one: it needs to know where the control plane is.
+    node: Rc<RefCell<Option<Node>>>,
+    trust_domain: TrustDomain,
+}
+
+/// Runs until a signal has drained it.
+pub(crate) fn run(args: &UpArgs) -> anyhow::Result<ExitCode> {
+    log::init(&args.log, log::Format::Text);
+    worker::block_on(serve(args)).context("the runtime cannot be started")??;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(args: &UpArgs) -> anyhow::Result<Drained> {
+    let mut termination = Termination::listen().context("signals cannot be handled")?;
+    let (drain, watch) = drain::drain();
+    let state = folder(args.state.as_deref());
+    let known = Rc::new(RefCell::new(None));
+    let trust_domain = TrustDomain::new(&args.mesh.trust_domain).context("--trust-domain")?;
+    let attest = ByNode { node: known.clone(), trust_domain };
+    let mut control = Control::start(&state, &args.files, &args.mesh, Rc::new(attest)).await?;
+    let socket = state.join("control.sock");
+    let listener = Listener::Unix(bind_unix(&socket)?);
+    let controlling = task::spawn("control", control.run(vec![listener], watch.clone()));
+
+    let ground = ground(args, &state).await?;
+    let _names = relay_names(&ground)?;
+    let settings = weft_node::node::Settings {
+        state: state.clone(),
+        owner: rustix::process::getuid().as_raw(),
+        times: life::Times::DEFAULT,
+        proxy: launcher(args, &state, &socket, &ground)?,
+    };
+    let node = Node::open(settings, ground).context("the node cannot be started")?;
+    *known.borrow_mut() = Some(node.clone());
+    let node_socket = state.join("node.sock");
+    let bound = weft_node::node::bind(&node_socket)
+        .with_context(|| format!("cannot listen on {}", node_socket.display()))?;
+    let serving = {
+        let node = node.clone();
+        task::spawn("node", async move { node.serve(bound, watch).await })
+    };
+    greet(&state, &node);
+    let mut registry = node.registry();
+    loop {
+        tokio::select! {
+            name = termination.next() => {
+                tracing::info!(signal = name, "draining");
+                break;
+            }
+            () = control.changed() => control.compile(),
+            Ok(()) = registry.changed() => {
+                let workloads = registry.borrow_and_update().clone();
+                control.register(registered(&workloads));
+            }
+        }
+    }
+    let force = async {
+        termination.next().await;
+    };
+    // Whoever has a workload running holds the drain until it has ended.
+    let (drained, closed) =
+        tokio::join!(drain.run(life::Times::DEFAULT.grace * 2, force), node.close());
+    closed.context("not everything could be removed")?;
+    serving.abort();
+    controlling.abort();
+    Ok(drained)
+}
+
+/// The folder of a mesh on this machine.
+pub(crate) fn folder(given: Option<&Path>) -> PathBuf {
+    let own = || match rustix::process::getuid().is_root() {
+        true => PathBuf::from("/run/weftway"),
+        false => {
+            std::env::temp_dir().join(format!("weftway-{}", rustix::process::getuid().as_raw()))
+        }
+    };
+    given.map_or_else(own, Path::to_path_buf)
+}
+
+/// Namespaces where they can be had, addresses of the loopback interface elsewhere.
+async fn ground(args: &UpArgs, state: &Path) -> anyhow::Result<Ground> {
+    let domain = args.mesh.domain.clone();
+    if args.loopback {
+        return Ok(Ground::Loopback { domain });
+    }
+    let missing = Host::check();
+    if !missing.is_empty() {
+        print_line("Workloads get loopback addresses and explicit proxies, because:");
+        for missing in missing {
+            print_line(&format!("  {missing}"));
+        }
+        return Ok(Ground::Loopback { domain });
+    }
+    let network = Network { domain, ..Network::default() };
+    let host = Host::open(network, state).await.context("the network cannot be set up")?;
+    for remark in host.remarks() {
+        tracing::warn!("{remark}");
+    }
+    Ok(Ground::Namespaces(host))
+}
+
+/// Resolvers of the machine are not reached from the namespaces of workloads: their proxies ask the
+/// bridge, and it asks the machine's.
+fn relay_names(ground: &Ground) -> anyhow::Result<Option<Server>> {
+    let Ground::Namespaces(host) = ground else { return Ok(None) };
+    let gateway = host.network().gateway();
+    let addrs: Vec<_> = gateway.iter().map(|ip| (ip, 53).into()).collect();
+    let sockets = Sockets::bind(&addrs).context("names cannot be relayed to workloads")?;
+    let zone = Zone::new("invalid.weftway", "default")?;
+    let (wanted, _) = tokio::sync::mpsc::channel(1);
+    let settings = weft_dns::Settings {
+        names: watch::channel(Arc::new(Names::empty(&zone))).1,
+        upstreams: Upstreams::file("/etc/resolv.conf"),
+        wanted,
+        limits: weft_dns::Limits::DEFAULT,
+        metrics: Arc::default(),
+    };
+    Ok(Some(Server::start(sockets, settings)?))
+}
+
+/// How the proxy of a workload is started.
+fn launcher(
+    args: &UpArgs,
+    state: &Path,
+    socket: &Path,
+    ground: &Ground,
+) -> anyhow::Result<Box<dyn Fn(&api::Registered) -> Proxy>> {
+    let program = std::env::current_exe().context("this program cannot be found")?;
+    let logs = state.join("logs");
+    std::fs::create_dir_all(&logs).with_context(|| format!("{} cannot be made", logs.display()))?;
+    let resolver = match ground {
+        Ground::Namespaces(host) => Some(host.network().gateway().v4),
+        Ground::Loopback { .. } => None,
+    };
+    let (mesh, log) = (args.mesh.clone(), args.log.clone());
+    let socket = socket.to_path_buf();
+    Ok(Box::new(move |workload| {
+        let name = workload.name.to_string();
+        let handle = workload.name.handle();
+        let mut arguments = vec![
+            "proxy".to_owned(),
+            format!("--workload={name}"),
+            format!("--service-account={}", workload.service_account),
+            format!("--trust-domain={}", mesh.trust_domain),
+            format!("--domain={}", mesh.domain),
+            format!("--control={}", socket.display()),
+            format!("--log={log}"),
+        ];
+        match resolver {
+            Some(resolver) => arguments.push(format!("--dns-upstream={resolver}:53")),
+            None => {
+                let ip = workload.addrs.v4;
+                arguments.push(format!("--explicit={ip}"));
+                arguments.push(format!("--ready={ip}:15021"));
+                arguments.push(format!("--metrics={ip}:15020"));
+                arguments.push(format!("--admin={ip}:15000"));
+            }
+        }
+        Proxy {
+            program: program.clone(),
+            args: arguments,
+            env: Vec::new(),
+            log: Some(logs.join(format!("{handle}.log"))),
+        }
+    }))
+}
+
+/// What the mesh has to know of the node's workloads.
+fn registered(workloads: &[api::Registered]) -> Registered {
+    let port = |port: &api::Port| RegisteredPort {
+        number: port.number,
+        name: port.name.as_str().into(),
+        app_protocol: port.protocol.as_deref().map(Into::into),
+    };
+    let workload = |workload: &api::Registered| RegisteredWorkload {
+        namespace: workload.name.namespace().into(),
+        name: workload.name.name().into(),
+        service: workload.service.name().into(),
+        labels: workload
+            .labels
+            .iter()
+            .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+            .collect(),
+        service_account: workload.service_account.as_str().into(),
+        addrs: workload.addrs.iter().collect(),
+        ports: workload.ports.iter().map(port).collect(),
+        proxy: Some((workload.addrs.v4, MESH_PORT).into()),
+        zone: None,
+        phase: match workload.phase {
+            api::Phase::Starting | api::Phase::WithoutProxy => Phase::Unready,
+            api::Phase::Running => Phase::Ready,
+            api::Phase::Stopping => Phase::Terminating,
+        },
+    };
+    workloads.iter().map(workload).collect()
+}
+
+fn greet(state: &Path, node: &Node) {
+    let how = match node.ground() {
+        Ground::Namespaces(_) => "a network namespace",
+        Ground::Loopback { .. } => "a loopback address",
+    };
+    print_line(&format!(
+        "The mesh is up; its folder is {}.\n\
+         Each workload gets {how}, a name and a proxy:\n\n  \
+         weftway run payments --port 8080 -- ./payments\n",
+        state.display()
+    ));
+}
+
+// === impl ByNode ===
+
+impl Attest for ByNode {
+    fn attest(&self, caller: Process, _claim: &Claim) -> Result<Attested, NotAttested> {
+        let node = self.node.borrow();
+        let node = node.as_ref().ok_or_else(|| NotAttested("the node is not ready yet".into()))?;
+        let pid = caller.pid.and_then(|pid| u32::try_from(pid).ok());
+        let pid = pid.ok_or_else(|| NotAttested("the system does not say who calls".into()))?;
+        let who = node.who(Caller { pid, uid: caller.uid }).ok_or_else(|| {
+            NotAttested(format!("process {pid} belongs to no workload that this node has started"))
+        })?;
+        let workloads = node.registry().borrow().clone();
+        let workload = workloads.iter().find(|workload| workload.name == who.workload);
+        let workload =
+            workload.ok_or_else(|| NotAttested(format!("{} has ended", who.workload)))?;
+        let identity =
+            Identity::new(&self.trust_domain, workload.name.namespace(), &workload.service_account);
+        let identity = identity.map_err(|error| NotAttested(error.to_string()))?;
+        Ok(Attested { workload: workload.name.workload(), identity })
+    }
+}
