@@ -3,7 +3,7 @@
 # setpriv. May be run again: what is there stays as it is.
 set -euo pipefail
 
-packages=(iproute2 nftables util-linux)
+packages=(iproute2 nftables util-linux procps curl python3-minimal)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -1,5 +1,8 @@
 //! Who is at the other end.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
@@ -62,6 +65,8 @@ pub struct ByUid(BTreeSet<u32>);
 pub(crate) enum Peer {
     /// A process on this machine.
     Process(Process),
+    /// A process on this machine, at the socket for applications.
+    Application(Process),
     /// Somebody with a certificate of the mesh.
     Certified { addr: Option<SocketAddr>, identity: Identity, not_after: SystemTime },
     /// Somebody on the network.
@@ -148,15 +153,24 @@ impl Attest for ByUid {
     }
 }
 
+// === impl Process ===
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let uid = self.uid;
+        match self.pid {
+            Some(pid) => write!(f, "process {pid} of user {uid}"),
+            None => write!(f, "a process of user {uid}"),
+        }
+    }
+}
+
 // === impl Peer ===
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Process(Process { uid, pid: Some(pid) }) => {
-                write!(f, "process {pid} of user {uid}")
-            }
-            Self::Process(Process { uid, pid: None }) => write!(f, "a process of user {uid}"),
+            Self::Process(process) | Self::Application(process) => process.fmt(f),
             Self::Certified { addr: Some(addr), .. } | Self::Unknown { addr: Some(addr) } => {
                 write!(f, "{addr}")
             }

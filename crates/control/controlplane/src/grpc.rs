@@ -6,7 +6,7 @@ use std::future::{Future, Ready, ready};
 use hyper::body::Incoming;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::server::{Grpc, StreamingService, UnaryService};
+use tonic::server::{Grpc, ServerStreamingService, StreamingService, UnaryService};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 use weft_runtime::task;
@@ -25,9 +25,9 @@ pub(crate) type Replies<T> = mpsc::Sender<Result<T, Status>>;
 /// A response on its way out.
 pub(crate) type Answer = Result<http::Response<tonic::body::Body>, Infallible>;
 
-/// Hands the messages of a call over to a task, and takes those of the task for its answer.
-struct Bridge<Req, Rsp> {
-    requests: Option<oneshot::Sender<Streaming<Req>>>,
+/// Hands what a call says over to a task, and takes the messages of the task for its answer.
+struct Bridge<Said, Rsp> {
+    said: Option<oneshot::Sender<Said>>,
     replies: Option<mpsc::Receiver<Result<Rsp, Status>>>,
 }
 
@@ -46,14 +46,38 @@ where
     Rsp: prost::Message + Default + Send + 'static,
     F: Future<Output = ()> + 'static,
 {
-    let (requests, received) = oneshot::channel();
+    let (said, received) = oneshot::channel();
     let (replies, taken) = mpsc::channel(WAITING);
-    let bridge = Bridge { requests: Some(requests), replies: Some(taken) };
+    let bridge = Bridge { said: Some(said), replies: Some(taken) };
     let mut grpc =
         Grpc::new(ProstCodec::<Rsp, Req>::new()).max_decoding_message_size(message_bytes);
     let response = grpc.streaming(bridge, request).await;
     if let Ok(requests) = received.await {
         task::spawn(name, serve(requests, replies));
+    }
+    response
+}
+
+/// Runs `serve` as a task for a call of one message that is answered by many.
+pub(crate) async fn server_stream<Req, Rsp, F>(
+    name: &'static str,
+    request: http::Request<Incoming>,
+    message_bytes: usize,
+    serve: impl FnOnce(Request<Req>, Replies<Rsp>) -> F,
+) -> http::Response<tonic::body::Body>
+where
+    Req: prost::Message + Default + Send + 'static,
+    Rsp: prost::Message + Default + Send + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    let (said, received) = oneshot::channel();
+    let (replies, taken) = mpsc::channel(WAITING);
+    let bridge = Bridge { said: Some(said), replies: Some(taken) };
+    let mut grpc =
+        Grpc::new(ProstCodec::<Rsp, Req>::new()).max_decoding_message_size(message_bytes);
+    let response = grpc.server_streaming(bridge, request).await;
+    if let Ok(request) = received.await {
+        task::spawn(name, serve(request, replies));
     }
     response
 }
@@ -92,18 +116,37 @@ where
 
 // === impl Bridge ===
 
-impl<Req, Rsp> StreamingService<Req> for Bridge<Req, Rsp> {
+impl<Said, Rsp> Bridge<Said, Rsp> {
+    fn cross(
+        &mut self,
+        said: Said,
+    ) -> Result<Response<ReceiverStream<Result<Rsp, Status>>>, Status> {
+        let (Some(task), Some(replies)) = (self.said.take(), self.replies.take()) else {
+            return Err(Status::internal("a call is answered once"));
+        };
+        // Fails when the call is gone already; then nobody reads the answer either.
+        let _ = task.send(said);
+        Ok(Response::new(ReceiverStream::new(replies)))
+    }
+}
+
+impl<Req, Rsp> StreamingService<Req> for Bridge<Streaming<Req>, Rsp> {
     type Response = Rsp;
     type ResponseStream = ReceiverStream<Result<Rsp, Status>>;
     type Future = Ready<Result<Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<Req>>) -> Self::Future {
-        let (Some(requests), Some(replies)) = (self.requests.take(), self.replies.take()) else {
-            return ready(Err(Status::internal("a call is answered once")));
-        };
-        // Fails when the call is gone already; then nobody reads the answer either.
-        let _ = requests.send(request.into_inner());
-        ready(Ok(Response::new(ReceiverStream::new(replies))))
+        ready(self.cross(request.into_inner()))
+    }
+}
+
+impl<Req, Rsp> ServerStreamingService<Req> for Bridge<Request<Req>, Rsp> {
+    type Response = Rsp;
+    type ResponseStream = ReceiverStream<Result<Rsp, Status>>;
+    type Future = Ready<Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<Req>) -> Self::Future {
+        ready(self.cross(request))
     }
 }
 

@@ -6,6 +6,9 @@
 //! come by a Unix socket, where the kernel says who they are, or by TCP with TLS, where their
 //! certificate does, or a join token before they have one.
 //!
+//! On a socket of its own it serves the SPIFFE Workload API, by which applications get identities for
+//! TLS of their own.
+//!
 //! [`Keeper`] holds the certificate authority and writes every change of it to a sealed file before
 //! the change takes effect. [`Registry`] is what is known of the proxies, which decides how far a
 //! rotation of the root may go.
@@ -25,6 +28,7 @@ mod rotation;
 mod serve;
 mod settings;
 mod upkeep;
+mod workload_api;
 
 pub use attest::{Attest, Attested, ByUid, Claim, NotAttested, Process};
 pub use keeper::{CannotChange, CannotKeep, Keeper};

@@ -150,7 +150,9 @@ impl ControlPlane {
     /// Who is at the other end of a connection.
     pub(crate) fn attest(&self, peer: &Peer, claim: &Claim) -> Result<Attested, NotAttested> {
         match peer {
-            Peer::Process(process) => self.0.attest.attest(*process, claim),
+            Peer::Process(process) | Peer::Application(process) => {
+                self.0.attest.attest(*process, claim)
+            }
             Peer::Certified { identity, .. } => {
                 Attested::by_identity(identity, claim, &self.0.published.borrow())
             }

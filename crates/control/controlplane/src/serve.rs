@@ -21,11 +21,12 @@ use weft_runtime::drain::{Phase, Watch};
 use weft_runtime::{task, time};
 use weft_wire::certificate::{ROOTS_PATH, SIGN_PATH};
 use weft_wire::discovery::DELTA_PATH;
+use weft_wire::workload_api::{FETCH_BUNDLES_PATH, FETCH_SVID_PATH};
 
 use crate::attest::{Attested, Peer, Process};
-use crate::grpc::{Answer, LocalExecutor, stream, unary};
+use crate::grpc::{Answer, LocalExecutor, server_stream, stream, unary};
 use crate::plane::ControlPlane;
-use crate::{certificates, discovery, upkeep};
+use crate::{certificates, discovery, upkeep, workload_api};
 
 /// Where proxies come from.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub enum Listener {
     Unix(UnixListener),
     /// The network; TLS.
     Tcp(TcpListener),
+    /// Applications on this machine, who are served the SPIFFE Workload API and nothing else.
+    Applications(UnixListener),
 }
 
 /// Bytes between the two ends of a connection inside this process.
@@ -142,7 +145,7 @@ impl ControlPlane {
     /// How long a connection may last.
     fn life(&self, peer: &Peer) -> Option<Duration> {
         match peer {
-            Peer::Process(_) | Peer::Own(_) => None,
+            Peer::Process(_) | Peer::Application(_) | Peer::Own(_) => None,
             Peer::Unknown { .. } => Some(self.0.settings.limits.joining),
             Peer::Certified { not_after, .. } => {
                 Some(not_after.duration_since(self.0.settings.clock.now()).unwrap_or_default())
@@ -166,7 +169,11 @@ async fn accept(plane: ControlPlane, listener: Listener, mut drain: Watch) {
             Ok(Accepted::Unix(stream)) => match stream.peer_cred() {
                 Ok(cred) => {
                     let process = Process { uid: cred.uid(), pid: cred.pid() };
-                    plane.serve(stream, Peer::Process(process), drain.clone());
+                    let peer = match listener {
+                        Listener::Applications(_) => Peer::Application(process),
+                        Listener::Unix(_) | Listener::Tcp(_) => Peer::Process(process),
+                    };
+                    plane.serve(stream, peer, drain.clone());
                 }
                 Err(error) => tracing::warn!(%error, "the system does not say who has connected"),
             },
@@ -189,7 +196,9 @@ impl Listener {
     /// Cancel safe.
     async fn accept(&self) -> io::Result<Accepted> {
         Ok(match self {
-            Self::Unix(listener) => Accepted::Unix(listener.accept().await?.0),
+            Self::Unix(listener) | Self::Applications(listener) => {
+                Accepted::Unix(listener.accept().await?.0)
+            }
             Self::Tcp(listener) => {
                 let (stream, addr) = listener.accept().await?;
                 Accepted::Tcp(stream, addr)
@@ -253,23 +262,33 @@ async fn answer(
     request: http::Request<Incoming>,
 ) -> Answer {
     let bytes = plane.0.settings.limits.message_bytes;
-    let answer = match request.uri().path() {
-        DELTA_PATH => {
+    let is_application = matches!(peer, Peer::Application(_));
+    let answer = match (is_application, request.uri().path()) {
+        (false, DELTA_PATH) => {
             let serve = |requests, replies| discovery::serve(plane, peer, requests, replies, drain);
             stream("discovery", request, bytes, serve).await
         }
-        ROOTS_PATH => {
+        (false, ROOTS_PATH) => {
             let serve =
                 |requests, replies| certificates::roots(plane, peer, requests, replies, drain);
             stream("roots", request, bytes, serve).await
         }
-        SIGN_PATH => {
-            unary(request, bytes, |request| async move {
-                certificates::sign(&plane, &peer, request).await
-            })
-            .await
+        (false, SIGN_PATH) => {
+            let sign = async move |request| certificates::sign(&plane, &peer, request).await;
+            unary(request, bytes, sign).await
         }
-        path => Status::unimplemented(format!("there is no {path} here")).into_http(),
+        (true, FETCH_SVID_PATH) => {
+            let serve =
+                |request, replies| workload_api::fetch_svids(plane, peer, request, replies, drain);
+            server_stream("svids", request, bytes, serve).await
+        }
+        (true, FETCH_BUNDLES_PATH) => {
+            let serve = |request, replies| {
+                workload_api::fetch_bundles(plane, peer, request, replies, drain)
+            };
+            server_stream("bundles", request, bytes, serve).await
+        }
+        (_, path) => Status::unimplemented(format!("there is no {path} here")).into_http(),
     };
     Ok::<_, Infallible>(answer)
 }

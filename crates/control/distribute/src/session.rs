@@ -10,9 +10,10 @@ use weft_wire::{VERSION, common_version};
 
 use crate::published::{Encoded, Kind, Published};
 
-/// A response grows to about this size, bytes; what is left follows when it is acknowledged. Small
-/// enough for the 4 MiB that gRPC takes in one message.
-const RESPONSE_BYTES_MAX: usize = 1 << 20;
+/// A response grows to about this size, bytes; what is left follows when it is acknowledged. Both ends
+/// keep buffers of the largest message they have had, and a control plane has them once for each
+/// proxy: with 1 MiB, a mesh of 1,000 services cost it 200 KB more for each.
+const RESPONSE_BYTES_MAX: usize = 32 << 10;
 
 /// Names that one proxy may be subscribed to.
 const SUBSCRIBED_MAX: usize = 100_000;

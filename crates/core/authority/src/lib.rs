@@ -54,6 +54,7 @@ pub use pem::Pem;
 pub use renewal::renew_at;
 pub use rotation::{Hindrance, Phase, RefusedRotation, Rotation, Step, Stranded, Why};
 pub use seal::{CannotOpen, InvalidSecret, Seal, Secret};
+pub use span::Span;
 pub use state::{InvalidState, State};
 pub use token::{
     IdentityPattern, InvalidPattern, JoinToken, JoinTokens, RefusedToken, TooManyTokens,

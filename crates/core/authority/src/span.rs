@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Writes a duration in its two largest units: `3 d 4 h`, `26 min`, `0 s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span(pub(crate) Duration);
+pub struct Span(pub Duration);
 
 /// Seconds of each unit, largest first.
 const UNITS: [(u64, &str); 5] =

@@ -49,6 +49,9 @@ pub struct MeshOptions {
     pub service_range: ServiceRange,
     /// Virtual addresses that services had before this process began.
     pub assigned: Assigned,
+    /// The number of the first generation, 1 by default. Greater than any that proxies may have
+    /// seen, so that "in force" is never said of another process' generation.
+    pub first_generation: Generation,
 }
 
 /// One generation of a mesh: what its proxies know, what became of every resource, and what the
@@ -92,7 +95,8 @@ pub fn compile_mesh(
     let mut drafts = draft::collect(&scene, &population, &mut out);
 
     let assigned = memory.map_or(&options.assigned, |memory| &memory.assigned);
-    let generation = Generation(previous.map_or(1, |world| world.mesh.generation.0 + 1));
+    let next = |world: &MeshWorld| Generation(world.mesh.generation.0 + 1);
+    let generation = previous.map_or(options.first_generation, next);
     let assigned = draft::assign(&mut drafts, assigned, options, generation, &mut out);
     let before = previous.map(|world| &*world.mesh);
     let services = emit::services(&drafts, &rules, before);
@@ -128,6 +132,7 @@ impl MeshOptions {
             outbound: UnknownDestinations::Allow,
             service_range: ServiceRange::default(),
             assigned: Assigned::default(),
+            first_generation: Generation(1),
         }
     }
 }

@@ -97,8 +97,8 @@ impl Client {
             generation: self.in_force.0,
             ..Default::default()
         };
-        // Before the wishes, and in parts, so that a message has a bound. Services are wished for before
-        // the workload, so that nothing is whole without them.
+        // Versions come before the wishes, in parts, so that a message has a bound. Services are wished
+        // for before the workload, so that nothing is whole without them.
         let mut requests = Vec::new();
         for (type_url, names, versions) in [
             (resource::INDEX_ENTRY, all(), index),

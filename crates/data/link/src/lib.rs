@@ -3,9 +3,9 @@
 //! [`Client`] is the proxy's end of the stream, without input or output: messages in, messages and a
 //! [`State`] out. [`start`] makes a [`Link`] that runs it over a socket, on the control thread: it
 //! connects again whenever the connection breaks, gets the proxy's certificate and renews it, and
-//! says which services are used. Whoever builds the plan reads the state; [`assemble`] makes a
-//! snapshot of it. What was once in force is
-//! kept on disk ([`saved`]) and holds until something newer comes, for as long as that takes.
+//! says which services are used. Whoever builds the plan reads the state; [`assemble()`] makes a
+//! snapshot of it. What was once in force is kept on disk ([`saved`]) and holds until something newer
+//! comes, for as long as that takes.
 
 mod assemble;
 mod backoff;

@@ -48,15 +48,29 @@ struct Terms {
     denied: Option<Denied>,
 }
 
-/// Serves a connection that the kernel has brought.
+/// Serves a connection that the kernel has brought, from its first byte to its last. What is large
+/// of it on the way to its protocol is short-lived.
 pub(crate) async fn serve(conn: Connection, direction: Direction, stream: TcpStream) {
+    let client = conn.client;
+    match Box::pin(arrive(conn, direction, stream)).await {
+        Ok(opened) => accept::serve(opened).await,
+        Err(error) => accept::note_not_opened(client, &error),
+    }
+}
+
+async fn arrive(
+    conn: Connection,
+    direction: Direction,
+    stream: TcpStream,
+) -> Result<Opened, NotOpened> {
     let worker = conn.worker.clone();
     let mut io = Io::Tcp(stream);
-    match Box::pin(destine(conn, direction, &io)).await {
-        Ok(conn) => at(Rc::new(conn), io, None).await,
+    match destine(conn, direction, &io).await {
+        Ok(conn) => open(Rc::new(conn), io, None).await,
         Err(why) => {
             worker.metrics.mesh.refused(why);
             serve_tcp::reset(&mut io);
+            Err(NotOpened::Refused)
         }
     }
 }
@@ -165,8 +179,8 @@ pub(crate) fn enter(
     conn.via = Via::Destination(Rc::new(meant));
 }
 
-/// Serves a connection at its destination, from its first byte to its last. `upstream` is there if
-/// where its bytes go was found out already.
+/// Serves a connection inside of another at its destination. `upstream` is there if where its bytes
+/// go was found out already.
 pub(crate) async fn at(conn: Rc<Connection>, io: Io, upstream: Option<Upstream>) {
     let client = conn.client;
     match Box::pin(open(conn, io, upstream)).await {
@@ -215,8 +229,7 @@ pub(crate) fn denied(meant: &Meant, destination: Option<&Destination>) -> Option
 /// the connection may use.
 pub(crate) fn tcp_route(conn: &Connection) -> Option<Arc<TcpRoute>> {
     let plan = conn.worker.plan();
-    let terms = Terms::of(conn, conn.listener_in(&plan)?);
-    terms.tcp.filter(|_| terms.denied.is_none())
+    Terms::of(conn, conn.listener_in(&plan)?).tcp
 }
 
 async fn open(
@@ -224,72 +237,85 @@ async fn open(
     mut io: Io,
     upstream: Option<Upstream>,
 ) -> Result<Opened, NotOpened> {
-    let worker = conn.worker.clone();
-    let plan = worker.plan();
-    let listener = conn.listener_in(&plan).ok_or(NotOpened::NotServed)?.clone();
-    let terms = Terms::of(&conn, &listener);
-    let mut inbox = Inbox::new(worker.buffers.pool());
-    if terms.is_silent() {
-        return refuse(&conn, io, terms.denied);
-    }
-    let spoken = match (terms.protocol, &terms.tcp) {
-        (Protocol::Tcp, Some(route)) => {
-            return Ok(opened(conn, route.clone(), io, inbox, upstream));
-        }
-        (Protocol::Http | Protocol::Http2 | Protocol::Tls, _) => {
-            Spoken::client(detect::client(&conn, &mut io, &mut inbox).await?)
-        }
-        (Protocol::Detect | Protocol::Tcp, _) => {
-            let race = detect::Race::new(&conn, terms.server(), upstream);
-            match race.run(&mut io, &mut inbox).await {
-                Err(error @ NotOpened::NoServer) => {
-                    let _ = refuse(&conn, io, terms.denied);
-                    return Err(error);
-                }
-                spoken => spoken?,
+    let mut inbox = Inbox::new(conn.worker.buffers.pool());
+    let spoken = match listen(&conn, &mut io, &mut inbox, upstream).await {
+        Ok(spoken) => spoken,
+        Err(error) => {
+            if matches!(error, NotOpened::Refused | NotOpened::NoServer) {
+                serve_tcp::reset(&mut io);
             }
+            return Err(error);
         }
     };
-    let Spoken { first, upstream, from_upstream } = spoken;
-    let first = first.map(|first| match is_for_proxy(&conn, first, inbox.bytes()) {
-        true => FirstBytes::Other,
-        false => first,
-    });
-    let is_http = match terms.protocol {
-        Protocol::Http | Protocol::Http2 => true,
-        Protocol::Detect => matches!(first, Some(FirstBytes::Http1 | FirstBytes::Http2)),
-        Protocol::Tcp | Protocol::Tls => false,
-    };
-    if is_http && terms.http {
-        return Ok(match first {
+    // The client may have taken its time: what holds is the plan of its first byte.
+    let plan = conn.worker.plan();
+    let listener = conn.listener_in(&plan).ok_or(NotOpened::NotServed)?;
+    let terms = Terms::of(&conn, listener);
+    if terms.serves_http(&conn, &spoken, &inbox) {
+        return Ok(match spoken.first {
             Some(FirstBytes::Http2) => accept::opened_h2(conn, io, inbox),
             _ => accept::opened_h1(conn, io, inbox),
         });
     }
-    let (mut route, mut host) = (terms.tcp, None);
-    if first == Some(FirstBytes::Tls) && terms.denied.is_none() {
-        let (named, better) = by_name(&conn, &listener, &mut io, &mut inbox).await;
+    let mut host = None;
+    let mut route = terms.route(&conn).inspect_err(|_| serve_tcp::reset(&mut io))?;
+    if spoken.first == Some(FirstBytes::Tls) {
+        let (named, better) = by_name(&conn, listener, &mut io, &mut inbox).await;
         host = named;
         route = better.or(route);
     }
-    let Some(route) = route else { return refuse(&conn, io, terms.denied) };
+    let Some(route) = route else {
+        serve_tcp::reset(&mut io);
+        return Err(NotOpened::NotServed);
+    };
     if conn.meant().is_some_and(|meant| meant.external) {
         let ip = || conn.local.ip().to_string().into();
-        worker.metrics.mesh.external_connection(&host.unwrap_or_else(ip));
+        conn.worker.metrics.mesh.external_connection(&host.unwrap_or_else(ip));
     }
-    let from_upstream = from_upstream.unwrap_or_else(|| Inbox::new(worker.buffers.pool()));
-    let stream = Stream { route, io, inbox, upstream, from_upstream };
-    Ok(accept::opened_tcp(conn, stream))
+    let Spoken { first: _, upstream, from_upstream } = spoken;
+    let from_upstream = from_upstream.unwrap_or_else(|| Inbox::new(inbox.pool()));
+    Ok(accept::opened_tcp(conn, Stream { route, io, inbox, upstream, from_upstream }))
+}
+
+/// Waits until it is known who speaks what, as far as that is to be known.
+async fn listen(
+    conn: &Rc<Connection>,
+    io: &mut Io,
+    inbox: &mut Inbox,
+    upstream: Option<Upstream>,
+) -> Result<Spoken, NotOpened> {
+    let terms = {
+        let plan = conn.worker.plan();
+        Terms::of(conn, conn.listener_in(&plan).ok_or(NotOpened::NotServed)?)
+    };
+    if terms.is_silent() {
+        return terms.route(conn).and(Err(NotOpened::Refused));
+    }
+    match terms.protocol {
+        Protocol::Tcp => Ok(Spoken { first: None, upstream, from_upstream: None }),
+        Protocol::Http | Protocol::Http2 | Protocol::Tls => {
+            let first = detect::client(conn, io, inbox).await?;
+            Ok(Spoken { first: Some(first), upstream, from_upstream: None })
+        }
+        Protocol::Detect => {
+            let race = detect::Race::new(conn, terms.server(), upstream);
+            match race.run(io, inbox).await {
+                // Nobody is left to be told why, but the log.
+                Err(NotOpened::NoServer) => terms.route(conn).and(Err(NotOpened::NoServer)),
+                spoken => spoken,
+            }
+        }
+    }
 }
 
 /// Whether a request is for another forward proxy, outside of the mesh: what it says to that one is
 /// not ours to serve, nor to put into another form.
-fn is_for_proxy(conn: &Connection, first: FirstBytes, bytes: &[u8]) -> bool {
+fn is_for_proxy(conn: &Connection, bytes: &[u8]) -> bool {
     let is_external = conn.meant().is_some_and(|meant| meant.external && meant.refusal.is_none());
     let mut words = bytes.split(|byte| *byte == b' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let is_absolute = !target.starts_with(b"/") && target != b"*";
-    is_external && first == FirstBytes::Http1 && (method == b"CONNECT" || is_absolute)
+    is_external && (method == b"CONNECT" || is_absolute)
 }
 
 /// The server name that TLS asks for, and the route that is for it. TLS that cannot be read passes
@@ -310,31 +336,6 @@ async fn by_name(
         side.tcp.find(hello.server_name.as_deref(), &alpn, conn.client.ip(), true).cloned()
     });
     (hello.server_name, route)
-}
-
-fn opened(
-    conn: Rc<Connection>,
-    route: Arc<TcpRoute>,
-    io: Io,
-    inbox: Inbox,
-    upstream: Option<Upstream>,
-) -> Opened {
-    accept::opened_tcp(conn, Stream { upstream, ..Stream::new(route, io, inbox) })
-}
-
-/// Ends a connection that cannot be told why.
-fn refuse(conn: &Connection, mut io: Io, denied: Option<Denied>) -> Result<Opened, NotOpened> {
-    let client = conn.client;
-    let destination = conn.service();
-    match denied {
-        Some(Denied { why, refusal }) => {
-            count(conn, why);
-            tracing::warn!(%client, destination, why = %refusal.detail, "a connection was reset");
-        }
-        None => tracing::warn!(%client, destination, "a connection was reset: nothing serves it"),
-    }
-    serve_tcp::reset(&mut io);
-    Err(NotOpened::Refused)
 }
 
 /// Counts a refusal, unless it was when the connection came.
@@ -367,6 +368,26 @@ impl Terms {
             (None, Some(route)) => Server::At(route.clone()),
             (None, None) => Server::None,
         }
+    }
+
+    /// Whether what a client has said goes to the routes of HTTP.
+    fn serves_http(&self, conn: &Connection, spoken: &Spoken, inbox: &Inbox) -> bool {
+        let is_http = match (self.protocol, spoken.first) {
+            (Protocol::Http | Protocol::Http2, _) => true,
+            (Protocol::Detect, Some(FirstBytes::Http2)) => true,
+            (Protocol::Detect, Some(FirstBytes::Http1)) => !is_for_proxy(conn, inbox.bytes()),
+            (Protocol::Detect | Protocol::Tcp | Protocol::Tls, _) => false,
+        };
+        is_http && self.http && !self.is_silent()
+    }
+
+    /// Where bytes go that are not HTTP and name no host.
+    fn route(&self, conn: &Connection) -> Result<Option<Arc<TcpRoute>>, NotOpened> {
+        let Some(Denied { why, refusal }) = &self.denied else { return Ok(self.tcp.clone()) };
+        count(conn, *why);
+        let (client, destination) = (conn.client, conn.service());
+        tracing::warn!(%client, destination, why = %refusal.detail, "a connection was reset");
+        Err(NotOpened::Refused)
     }
 
     /// Whether nothing can be said to the client, whatever it speaks. Callers without a proxy are

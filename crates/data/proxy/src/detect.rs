@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use weft_http::io::Io;
 use weft_model::listener::Limits;
+use weft_model::outcome::Reason;
 use weft_model::route::TcpRoute;
 use weft_net::Inbox;
 use weft_net::detect::{Detected, FirstBytes, detect};
@@ -28,7 +29,8 @@ use crate::serve_h1;
 use crate::serve_tcp::{self, Unreached, Upstream};
 
 /// How long a client may be silent where it was learned to begin, before the server is listened to
-/// as well: clients that connect ahead of need should cost no connection behind us.
+/// as well: clients that connect ahead of need should cost no connection behind us. Also how long
+/// more bytes are waited for where those that came could hardly begin a request.
 const SILENCE: Duration = Duration::from_millis(200);
 
 /// How long a client may still be silent when there is no server to hear from: one that has
@@ -116,15 +118,6 @@ async fn watchdog(conn: &Connection) -> Watchdog {
     poll_fn(|cx| Poll::Ready(conn.worker.deadlines.watchdog(cx))).await
 }
 
-// === impl Spoken ===
-
-impl Spoken {
-    /// By a client, when the server was not listened to.
-    pub(crate) fn client(first: FirstBytes) -> Self {
-        Self { first: Some(first), upstream: None, from_upstream: None }
-    }
-}
-
 // === impl Race ===
 
 impl<'a> Race<'a> {
@@ -138,7 +131,7 @@ impl<'a> Race<'a> {
         let side = match (&server, upstream) {
             (_, Some(upstream)) => Side::Open(Box::new(upstream)),
             (Server::None, None) => Side::Deaf,
-            (Server::Refused, None) => Side::Lost(timer(GRACE)),
+            (Server::Refused, None) => Side::Lost(timer(Self::grace(conn))),
             (Server::At(_), None) if lesson == Some(Lesson::ClientFirst) => {
                 Side::Later(timer(SILENCE))
             }
@@ -152,6 +145,16 @@ impl<'a> Race<'a> {
             began: worker.now(),
             server_first: lesson == Some(Lesson::ServerFirst),
             hurries: false,
+        }
+    }
+
+    /// How long the client of a connection that is refused may take to say something: one that was
+    /// kept waiting had that time.
+    fn grace(conn: &Connection) -> Duration {
+        let refusal = conn.meant().and_then(|meant| meant.refusal.as_ref());
+        match refusal.map(|refusal| refusal.reason) {
+            Some(Reason::ServiceUnlearned) => Duration::ZERO,
+            _ => GRACE,
         }
     }
 
@@ -199,8 +202,13 @@ impl<'a> Race<'a> {
         }
         if watchdog.expired() {
             if !inbox.is_empty() {
-                // It begins like several protocols and stops.
-                return Poll::Ready(Ok(Some(FirstBytes::Other)));
+                // It begins like several protocols and stops. What may go on as a request must not
+                // get past those who look at requests.
+                let first = match may_be_request(inbox.bytes()) {
+                    true => FirstBytes::Http1,
+                    false => FirstBytes::Other,
+                };
+                return Poll::Ready(Ok(Some(first)));
             }
             if !self.hurries {
                 worker.metrics.limit(Limit::IdleTimeout);
@@ -230,7 +238,10 @@ impl<'a> Race<'a> {
                 Ok(0) => return Poll::Ready(Err(NotOpened::Closed)),
                 Ok(_) => match detect(inbox.bytes()) {
                     Detected::Decided(first) => return Poll::Ready(Ok(first)),
-                    Detected::NeedMore => watchdog.arm(limits.head_timeout),
+                    Detected::NeedMore if may_be_request(inbox.bytes()) => {
+                        watchdog.arm(limits.head_timeout);
+                    }
+                    Detected::NeedMore => watchdog.arm(SILENCE),
                 },
                 Err(error) => return Poll::Ready(Err(NotOpened::Io(error))),
             }
@@ -355,6 +366,12 @@ impl Greeting {
 
 fn is_request(first: Option<FirstBytes>) -> bool {
     matches!(first, Some(FirstBytes::Http1 | FirstBytes::Http2))
+}
+
+/// Whether the first bytes could be those of a request, as far as they go: methods are upper case.
+fn may_be_request(bytes: &[u8]) -> bool {
+    let bytes = bytes.trim_ascii_start();
+    bytes.first().is_none_or(u8::is_ascii_uppercase)
 }
 
 fn timer(after: Duration) -> Timer {

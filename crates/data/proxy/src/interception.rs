@@ -45,7 +45,9 @@ type Find = dyn Fn(&TcpStream) -> io::Result<OriginalDst> + Send + Sync;
 
 /// Gives the address of a host of the mesh; by default there is none.
 #[derive(Clone)]
-pub struct Resolve(Arc<dyn Fn(&str) -> Option<IpAddr> + Send + Sync>);
+pub struct Resolve(Arc<Lookup>);
+
+type Lookup = dyn Fn(&str) -> Option<IpAddr> + Send + Sync;
 
 /// Services that connections wait for.
 #[derive(Debug, Default)]

@@ -5,6 +5,10 @@
 //! (`steps`), pick and send and judge (`attempt`), shape back and stream (`respond`,
 //! `stream`), record (`record`). docs/life-of-a-request.md tells the story with the same words.
 //!
+//! In the mesh a connection may come another way: the kernel brings it (`captured`), or it is inside
+//! of one that a peer or an application has made (`front`); and both sides are listened to for what
+//! it speaks (`detect`). From there on the line is the same.
+//!
 //! Everything here belongs to one worker and is `!Send`. What several workers share comes in a
 //! [`plan::SharedPlan`], made on the control thread; a worker puts it in force by swapping one
 //! pointer, and a request sees the generation it began with until its end.

@@ -2,7 +2,7 @@
 //! sending, streaming or recording.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -14,10 +14,13 @@ use weft_model::backend::{
     Backend, Endpoint, Endpoints, HostHeader, PoolSettings, UpstreamProtocol,
 };
 use weft_model::id::{BackendId, ListenerId, PolicyId, RouteId};
-use weft_model::listener::{HttpRoutes, Limits, Listener, Served};
+use weft_model::listener::{Destination, Direction, HttpRoutes, Intake, Limits, Listener, Served};
+use weft_model::mesh::{Mtls, Protocol};
 use weft_model::policy::{IpStrategy, SourceCriterion, Step, StepKind};
 use weft_model::route::{HostMatch, Matcher, Origin, PathMatch, Rank, Route, Target, Timeouts};
 use weft_model::{Generation, Snapshot};
+use weft_net::original::OriginalDst;
+use weft_proxy::interception::{Interception, OriginalDestination};
 use weft_proxy::live::Live;
 use weft_proxy::plan::SharedPlan;
 use weft_proxy::spool::SpoolArea;
@@ -109,7 +112,22 @@ fn step(id: &str, kind: StepKind) -> Arc<Step> {
     Arc::new(Step { id: PolicyId::new(id), kind })
 }
 
-fn snapshot(addr: SocketAddr, origin: SocketAddr, picker: PickerKind) -> Snapshot {
+/// The address of the service, where connections are captured.
+const SERVICE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 78, 0, 1)), 80);
+
+/// How connections come to the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    Bound,
+    Captured,
+}
+
+fn snapshot(
+    addr: SocketAddr,
+    origin: SocketAddr,
+    picker: PickerKind,
+    arrival: Arrival,
+) -> Snapshot {
     let source = || SourceCriterion::Ip(IpStrategy::default());
     let settings =
         RateSettings { average: 1_000_000, period: Duration::from_secs(1), burst: 1_000_000 };
@@ -147,23 +165,43 @@ fn snapshot(addr: SocketAddr, origin: SocketAddr, picker: PickerKind) -> Snapsho
         termination_delay: None,
     };
     let http = Arc::new(HttpRoutes { routes: vec![Arc::new(route)], enabled: true });
-    let listener = Listener {
-        intake: weft_model::listener::Intake::Bound,
-        id: ListenerId::new("web"),
+    let served = Some(Served { tcp: Vec::new(), http });
+    let destination = Destination {
+        direction: Direction::Outbound,
+        addrs: [SERVICE.ip()].into(),
+        port: Some(SERVICE.port()),
+        protocol: Protocol::Detect,
+        name: "shop".into(),
+        mtls: Mtls::Permissive,
+        closed: None,
+    };
+    let captured = Intake::Captured(Direction::Outbound);
+    let listeners = match arrival {
+        Arrival::Bound => vec![listener("web", addr, Intake::Bound, served)],
+        Arrival::Captured => vec![
+            listener("web", addr, captured, None),
+            listener("outbound/shop", SERVICE, Intake::Destination(destination), served),
+        ],
+    };
+    Snapshot {
+        generation: Generation(1),
+        listeners: listeners.into_iter().map(Arc::new).collect(),
+        backends: [(backend.id.clone(), Arc::new(backend))].into(),
+        ..Snapshot::default()
+    }
+}
+
+fn listener(id: &str, addr: SocketAddr, intake: Intake, plain: Option<Served>) -> Listener {
+    Listener {
+        id: ListenerId::new(id),
         addr,
+        intake,
         proxy_protocol_from: Vec::new(),
         forwarded_from: Vec::new(),
         limits: Limits::DEFAULT,
         path_rules: PathRules::default(),
-        plain: Some(Served { tcp: Vec::new(), http }),
+        plain,
         tls: None,
-    };
-    Snapshot {
-        generation: Generation(1),
-        listeners: vec![Arc::new(listener)],
-        lines: Default::default(),
-        services: Arc::default(),
-        backends: [(backend.id.clone(), Arc::new(backend))].into(),
     }
 }
 
@@ -171,14 +209,17 @@ fn snapshot(addr: SocketAddr, origin: SocketAddr, picker: PickerKind) -> Snapsho
 fn gateway(
     runtime: &LocalRuntime,
     picker: PickerKind,
+    arrival: Arrival,
 ) -> (SocketAddr, mpsc::UnboundedSender<Command>, Drain) {
     runtime.block_on(async {
         let socket = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let addr = socket.local_addr().expect("it is bound");
-        let (plan, problems) = SharedPlan::build(&snapshot(addr, origin(), picker), None);
+        let (plan, problems) = SharedPlan::build(&snapshot(addr, origin(), picker, arrival), None);
         assert_eq!(problems, []);
         let (commands, receiver) = mpsc::unbounded_channel();
         let (drain, watch) = drain();
+        let original =
+            OriginalDestination::new(|_| Ok(OriginalDst { addr: SERVICE, is_redirected: true }));
         task::spawn(
             "worker",
             worker::run(Start {
@@ -189,7 +230,7 @@ fn gateway(
                 commands: receiver,
                 drain: watch,
                 mesh: weft_tls::MeshTlsCell::new(),
-                interception: weft_proxy::interception::Interception::default(),
+                interception: Interception { original, ..Interception::default() },
                 registry: Registry::new(),
                 live: Live::new(time::now(), [1, 2]),
                 shared: Shared::new(time::now()),
@@ -206,12 +247,12 @@ fn gateway(
     })
 }
 
-fn check(request: &'static [u8], picker: PickerKind) {
+fn check(request: &'static [u8], picker: PickerKind, arrival: Arrival) {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
         .expect("a runtime can be built");
-    let (addr, _commands, _drain) = gateway(&runtime, picker);
+    let (addr, _commands, _drain) = gateway(&runtime, picker, arrival);
     let (tell, told) = channel();
     let done = Arc::new(Notify::new());
     client(addr, request, told, done.clone());
@@ -232,16 +273,23 @@ fn check(request: &'static [u8], picker: PickerKind) {
 #[test]
 fn a_request_on_a_warm_connection_allocates_nothing() {
     for picker in [PickerKind::RoundRobin, PickerKind::LeastRequest, PickerKind::PeakEwma] {
-        check(REQUEST, picker);
+        check(REQUEST, picker, Arrival::Bound);
     }
 }
 
 #[test]
 fn neither_does_one_with_a_body() {
-    check(POST, PickerKind::RoundRobin);
+    check(POST, PickerKind::RoundRobin, Arrival::Bound);
 }
 
 #[test]
 fn neither_does_picking_by_the_clients_address() {
-    check(REQUEST, PickerKind::Rendezvous);
+    check(REQUEST, PickerKind::Rendezvous, Arrival::Bound);
+}
+
+#[test]
+fn neither_does_one_on_a_captured_connection() {
+    for request in [REQUEST, POST] {
+        check(request, PickerKind::LeastRequest, Arrival::Captured);
+    }
 }

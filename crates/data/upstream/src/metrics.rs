@@ -37,7 +37,7 @@ pub struct BackendCells {
 pub struct PeerCells {
     /// Connections made, and accepted by the other side.
     pub connects: Counter,
-    /// Attempts to make one that failed.
+    /// Attempts to make one that failed or were given up.
     pub failures: Counter,
     /// Connections that are open.
     pub open: Gauge,
@@ -154,7 +154,7 @@ impl PeerCells {
             ("weftway_mesh_connects_total", "Connections made to other proxies.", connects),
             (
                 "weftway_mesh_connect_failures_total",
-                "Attempts to connect to another proxy that failed.",
+                "Attempts to connect to another proxy that failed or were given up.",
                 failures,
             ),
         ] {

@@ -70,6 +70,12 @@ struct Terms {
     tls: Arc<MeshTls>,
 }
 
+/// Counts an attempt to connect as failed when it is dropped, as it is when its time is over.
+#[derive(Debug)]
+struct Attempt<'a> {
+    cells: &'a PeerCells,
+}
+
 /// Counts an open connection.
 #[derive(Debug)]
 struct Open(Arc<PeerCells>);
@@ -198,15 +204,9 @@ impl PeerPool {
 
     /// Makes a connection and adds it. It is there when the proxy has said that it takes us.
     async fn dial(&self, offer: Offer, buffers: &Buffers) -> Result<(Client, Alpn), ConnectError> {
-        let result = self.establish(offer, buffers).await;
-        let (client, connection, alpn, tls) = match result {
-            Ok(made) => made,
-            Err(error) => {
-                self.cells.failures.inc();
-                return Err(error);
-            }
-        };
-        self.cells.connects.inc();
+        let attempt = Attempt { cells: &self.cells };
+        let (client, connection, alpn, tls) = self.establish(offer, buffers).await?;
+        attempt.succeeded();
         self.shared.add(client.clone(), Terms { offer, alpn, tls });
         let open = Open::new(&self.cells);
         task::spawn("mesh-h2", async move {
@@ -252,6 +252,21 @@ impl Terms {
     /// Whether the proxy was offered to take requests, and would not.
     fn refuse_requests(&self) -> bool {
         self.offer == Offer::Requests && self.alpn == Alpn::H2
+    }
+}
+
+// === impl Attempt ===
+
+impl Attempt<'_> {
+    fn succeeded(self) {
+        self.cells.connects.inc();
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.cells.failures.inc();
     }
 }
 

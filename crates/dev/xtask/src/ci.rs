@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use crate::run::{cargo, run, run_within};
-use crate::{FuzzLength, deny, examples, fuzz, layers, status, tidy};
+use crate::{FuzzLength, deny, examples, fuzz, layers, mesh, status, tidy};
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
@@ -19,6 +19,7 @@ const STEPS: &[Step] = &[
     ("status", status::run_status),
     ("clippy", clippy),
     ("test", test),
+    ("mesh", mesh::run_mesh_if_possible),
     ("doc", doc),
     ("examples", examples::run_examples),
     ("fuzz smoke", || fuzz::run_fuzz(FuzzLength::Smoke, None)),

@@ -13,6 +13,7 @@ mod examples;
 mod fuzz;
 mod interop;
 mod layers;
+mod mesh;
 mod metadata;
 mod run;
 mod status;
@@ -44,6 +45,8 @@ enum Command {
     Status,
     /// Check every document under examples/ with the weftway binary.
     Examples,
+    /// Run the tests of the mesh in namespaces; needs root, ip and nft.
+    Mesh,
     /// Run the fuzz targets.
     Fuzz {
         /// How long each target runs.
@@ -94,6 +97,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Deny => deny::run_deny(),
         Command::Status => status::run_status(),
         Command::Examples => examples::run_examples(),
+        Command::Mesh => mesh::run_mesh(),
         Command::Fuzz { length, target } => fuzz::run_fuzz(length, target.as_deref()),
         Command::Interop(args) => interop::run_interop(&args),
         Command::Bench { args } => run::bench(&args),

@@ -1,13 +1,22 @@
-//! Types of the admin endpoint, as they are written to JSON and read back.
+//! Types of the admin endpoint and of the control plane's status socket, as they are written to
+//! JSON and read back.
 //!
 //! Inert: no other crate of ours is known here, so that a tool can read an answer without the
 //! gateway. A field is added, never renamed; readers skip what they do not know.
 
+pub mod certificates;
 pub mod config;
+pub mod proxies;
 pub mod readiness;
+pub mod rotation;
+pub mod tokens;
 
+pub use certificates::CertificatesView;
 pub use config::ConfigDump;
+pub use proxies::ProxiesView;
 pub use readiness::ReadinessView;
+pub use rotation::RotationView;
+pub use tokens::{TokenRequest, TokenView};
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
 use super::config::{ChoiceView, TargetView};
+use super::rotation::StepName;
 use super::*;
 
 #[test]
@@ -29,4 +30,19 @@ fn readers_skip_what_they_do_not_know() {
         "problems":[],"of_a_later_version":{}}"#;
     let dump: ConfigDump = serde_json::from_str(text).unwrap();
     assert_eq!(dump, ConfigDump { generation: 7, ..ConfigDump::default() });
+}
+
+#[test]
+fn steps_are_written_as_in_the_path() {
+    for step in StepName::ALL {
+        assert_eq!(serde_json::to_value(step).unwrap(), step.as_str());
+    }
+}
+
+#[test]
+fn a_token_is_not_printed() {
+    let token =
+        TokenView { token: "weft-join-secret".into(), scope: "spiffe://a/ns/b/sa/c".into() };
+    let text = format!("{token:?}");
+    assert!(text.contains("spiffe://a") && !text.contains("secret"), "{text}");
 }

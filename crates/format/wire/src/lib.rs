@@ -20,6 +20,7 @@ pub mod decode;
 pub mod discovery;
 pub mod encode;
 pub mod resource;
+pub mod workload_api;
 
 #[cfg(test)]
 mod tests;

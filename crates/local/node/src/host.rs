@@ -1,10 +1,12 @@
 //! The machine: what it lacks, the bridge that joins workloads, and plans made real.
 //!
-//! One node at a time may use a network; a lock says which. Whoever has the lock may take
+//! One node at a time may use a folder and a network; locks say which. Whoever has them may take
 //! everything with the network's names for leftovers of a run that has crashed.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,6 +47,8 @@ pub struct Host {
     external: External,
     remarks: Vec<String>,
     _lock: Lock,
+    /// The network's, which no folder knows of.
+    _claim: UnixListener,
 }
 
 /// A state folder that is this process's, until this is dropped.
@@ -64,6 +68,14 @@ pub enum HostError {
         path: PathBuf,
         /// Who has it, as far as it says.
         pid: String,
+    },
+    /// A node with another folder uses the network.
+    #[error(
+        "another node uses the bridge {bridge}; stop it first, or join it with `weftway run --state FOLDER`"
+    )]
+    NetworkBusy {
+        /// The bridge.
+        bridge: String,
     },
     /// Something else uses the addresses.
     #[error("{range} is taken: {by} uses it; configure other ranges for workloads and services")]
@@ -115,12 +127,14 @@ impl Host {
         let network = if has_v6 { network } else { network.without_v6() };
         fs::create_dir_all(state).map_err(|source| file_error(state, source))?;
         let lock = Lock::take(state)?;
+        let claim = claim(&network.bridge)?;
         let mut host = Self {
             network,
             state: state.to_owned(),
             external: External::default(),
             remarks: Vec::new(),
             _lock: lock,
+            _claim: claim,
         };
         if !has_v6 {
             host.remarks.push("the kernel has no IPv6, so workloads have none".into());
@@ -337,6 +351,14 @@ impl Drop for Lock {
         // Closing is not enough: a child that is just being started has the file, too.
         let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
     }
+}
+
+/// Claims a network: an abstract name is there once in a network namespace, and goes with its
+/// owner. Nobody is listened to.
+fn claim(bridge: &str) -> Result<UnixListener, HostError> {
+    let name = SocketAddr::from_abstract_name(format!("weftway/network/{bridge}"));
+    let claimed = name.and_then(|name| UnixListener::bind_addr(&name));
+    claimed.map_err(|_| HostError::NetworkBusy { bridge: bridge.to_owned() })
 }
 
 /// What namespaces inherit from this machine.

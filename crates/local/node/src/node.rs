@@ -52,6 +52,8 @@ pub struct Settings {
     pub owner: u32,
     /// Times of each life, unless the workload says otherwise.
     pub times: Times,
+    /// What every application has in its environment besides its own.
+    pub environment: Vec<(String, String)>,
     /// The proxy for a workload.
     pub proxy: Box<dyn Fn(&Registered) -> Proxy>,
 }
@@ -368,6 +370,7 @@ impl Node {
             ("WEFTWAY_WORKLOAD".to_owned(), name.to_string()),
             ("WEFTWAY_ADDRESS".to_owned(), addrs.v4.to_string()),
         ];
+        more.extend(self.0.settings.environment.iter().cloned());
         if let Ground::Loopback { domain } = &self.0.ground {
             more.extend(loopback::environment(*addrs, domain));
         }

@@ -499,6 +499,7 @@ fn a_proxy_may_be_where_its_user_cannot_look() {
         let settings = Settings {
             state: machine.state.path().into(),
             owner: 0,
+            environment: Vec::new(),
             times: Times::DEFAULT,
             proxy: Box::new(proxy),
         };
@@ -582,6 +583,9 @@ fn what_a_crash_has_left_is_removed() {
         let busy = Host::open(network(), machine.state.path()).await.expect_err("it is in use");
         let HostError::Busy { pid, .. } = &busy else { panic!("{busy}") };
         assert_eq!(*pid, std::process::id().to_string());
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        let busy = Host::open(network(), elsewhere.path()).await.expect_err("it is in use");
+        assert!(matches!(busy, HostError::NetworkBusy { .. }), "{busy}");
 
         // A crash: nobody cleans up.
         drop(host);

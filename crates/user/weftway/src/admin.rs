@@ -32,7 +32,10 @@ use weft_compile::Report;
 use weft_model::Snapshot;
 use weft_runtime::metrics::Registry;
 use weft_runtime::ready::Readiness;
+use weft_runtime::task::Task;
 use weft_runtime::{task, time};
+
+use crate::takeover::{self, Inherited, Named};
 
 /// What the endpoint shows.
 #[derive(Clone)]
@@ -75,6 +78,38 @@ weftway admin
 /readyz   whether it is ready, and what blocks
 /config   the configuration in force, as JSON
 ";
+
+/// A socket for an endpoint of this kind, new or taken over from an older process.
+pub(crate) struct Listening {
+    name: &'static str,
+    addr: SocketAddr,
+    socket: TcpListener,
+    kept: Option<Named>,
+}
+
+/// An endpoint that serves until this is dropped; connections that are open go on.
+pub(crate) struct Serving {
+    name: &'static str,
+    kept: Option<Named>,
+    task: Task<()>,
+}
+
+/// Listens at `addr`, on the socket of that name of an older process if there is one.
+pub(crate) async fn listen(
+    name: &'static str,
+    addr: SocketAddr,
+    inherited: &mut Inherited,
+) -> std::io::Result<Listening> {
+    let socket = match inherited.tcp(name, addr).pop() {
+        Some(socket) => {
+            socket.set_nonblocking(true)?;
+            TcpListener::from_std(socket)?
+        }
+        None => TcpListener::bind(addr).await?,
+    };
+    let kept = takeover::duplicate(name, &socket);
+    Ok(Listening { name, addr: socket.local_addr()?, socket, kept })
+}
 
 /// Serves all of it until the process ends.
 ///
@@ -176,6 +211,39 @@ async fn config(State(state): State<AdminState>) -> Response {
         }
     };
     axum::Json(dump).into_response()
+}
+
+// === impl Listening ===
+
+impl Listening {
+    /// Where it is.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves with what `work` makes of the socket.
+    pub(crate) fn serve<F>(self, work: impl FnOnce(TcpListener) -> F) -> Serving
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let Self { name, addr: _, socket, kept } = self;
+        Serving { name, kept, task: task::spawn(name, work(socket)) }
+    }
+}
+
+// === impl Serving ===
+
+impl Serving {
+    /// Its socket, for a newer process.
+    pub(crate) fn duplicate(&self) -> Option<Named> {
+        self.kept.as_ref().and_then(|(_, socket)| takeover::duplicate(self.name, socket))
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What the user typed. Nothing here touches the system.
 
+mod certs;
 mod mesh;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,6 +12,9 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use weft_proxy::spool::SpoolArea;
 
+pub(crate) use certs::{
+    AskedArgs, CertsArgs, CertsCommand, ListFormat, ProxiesArgs, TokenArgs, TurnArgs,
+};
 pub(crate) use mesh::{ControlArgs, MeshArgs, ProxyArgs, RunArgs, Unknown, UpArgs};
 
 /// Service mesh and API gateway in one binary.
@@ -30,6 +34,9 @@ pub(crate) enum Command {
     Analyze(AnalyzeArgs),
     /// Show everything on sample services.
     Demo(DemoArgs),
+    /// Be one of the services of the demo's mesh.
+    #[command(hide = true)]
+    DemoService(DemoServiceArgs),
     /// Load a URL and print latencies.
     Bench(BenchArgs),
     /// Start a mesh on this machine: control plane, authority and node.
@@ -40,6 +47,10 @@ pub(crate) enum Command {
     Proxy(Box<ProxyArgs>),
     /// Run a control plane by itself.
     Control(ControlArgs),
+    /// Show every certificate of a mesh, its age and what would break when; rotate the root.
+    Certs(CertsArgs),
+    /// Show what each proxy of a mesh has of the configuration.
+    Proxies(ProxiesArgs),
     /// Print a completion script for your shell.
     Completion {
         /// The shell.
@@ -90,6 +101,11 @@ pub(crate) struct ProcessArgs {
     /// Write the bound addresses to this file, as JSON, once ready.
     #[arg(long, value_name = "PATH")]
     pub(crate) address_file: Option<PathBuf>,
+
+    /// Upgrade in place: take the listening sockets over from the process that waits at this socket,
+    /// if there is one, and wait there for a newer one, to pass them on and drain.
+    #[arg(long, value_name = "PATH", env = "WEFTWAY_TAKEOVER")]
+    pub(crate) takeover: Option<PathBuf>,
 
     /// How long requests may go on after SIGTERM; a second signal ends them at once.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
@@ -251,6 +267,44 @@ pub(crate) struct DemoArgs {
     /// Check every answer and end; exits 1 when one is wrong.
     #[arg(long)]
     pub(crate) once: bool,
+
+    /// Show the mesh on addresses of the loopback interface even where namespaces can be had.
+    #[arg(long)]
+    pub(crate) loopback: bool,
+}
+
+/// Arguments of `weftway demo-service`. What the node tells every application is read as any
+/// application would read it.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct DemoServiceArgs {
+    /// What it speaks.
+    pub(crate) protocol: SampleProtocol,
+
+    /// Where it listens.
+    pub(crate) port: u16,
+
+    /// Who it is.
+    #[arg(long, env = "WEFTWAY_WORKLOAD")]
+    pub(crate) workload: String,
+
+    /// Its address.
+    #[arg(long, env = "WEFTWAY_ADDRESS")]
+    pub(crate) address: IpAddr,
+
+    /// The proxy that its calls go through, unless they are captured: `http://127.77.0.2:15001`.
+    #[arg(long, env = "HTTP_PROXY")]
+    pub(crate) proxy: Option<String>,
+}
+
+/// What a sample service of the demo's mesh speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SampleProtocol {
+    /// HTTP/1.1.
+    Http,
+    /// gRPC.
+    Grpc,
+    /// Lines over TCP, of which the server sends the first.
+    Tcp,
 }
 
 /// Arguments of `weftway bench`, named as in `hey`.

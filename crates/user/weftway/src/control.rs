@@ -14,6 +14,7 @@ use weft_authority::{Authority, Lifetimes, Secret};
 use weft_compile::{Assigned, MeshOptions, MeshWorld, compile_mesh};
 use weft_controlplane::{Attest, ByUid, ControlPlane, Keeper, Listener, Settings};
 use weft_distribute::Published;
+use weft_model::Generation;
 use weft_model::identity::{Identity, TrustDomain};
 use weft_model::mesh::{Registered, UnknownDestinations};
 use weft_runtime::drain::{self, Drained, Watch};
@@ -23,6 +24,7 @@ use weft_source_file::{FileSource, Following};
 
 use crate::args::{ControlArgs, MeshArgs, Unknown};
 use crate::documents::Documents;
+use crate::status;
 
 /// The namespace and service account of the control plane's own identity.
 const OWN_ACCOUNT: (&str, &str) = ("weftway-system", "control");
@@ -66,10 +68,13 @@ async fn serve(args: &ControlArgs) -> anyhow::Result<Drained> {
         let listener = TcpListener::bind(addr)
             .await
             .with_context(|| format!("cannot listen on {addr} (see --listen)"))?;
+        let addr = listener.local_addr().context("the bound address is unknown")?;
         tracing::info!(%addr, "proxies of other machines are welcome");
         listeners.push(Listener::Tcp(listener));
     }
+    let status = status::bind(&args.state)?;
     let running = task::spawn("control", control.run(listeners, watch));
+    let showing = task::spawn("status", status::serve(status, control.plane().clone()));
     loop {
         tokio::select! {
             name = termination.next() => {
@@ -84,6 +89,7 @@ async fn serve(args: &ControlArgs) -> anyhow::Result<Drained> {
     };
     let drained = drain.run(weft_controlplane::Limits::DEFAULT.drain * 2, force).await;
     running.abort();
+    showing.abort();
     Ok(drained)
 }
 
@@ -113,6 +119,9 @@ impl Control {
             Unknown::Refuse => UnknownDestinations::Refuse,
         };
         options.assigned = assigned(&addresses_path)?;
+        // Proxies outlive this process, and compare generations with those of earlier ones.
+        let since = time::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        options.first_generation = Generation(since.as_millis() as u64);
         let (namespace, account) = OWN_ACCOUNT;
         let settings = Settings {
             identity: Identity::new(&trust_domain, namespace, account)?,
@@ -206,15 +215,25 @@ impl Control {
 }
 
 /// A socket for processes of this machine; what an earlier process left there is replaced.
+///
+/// Who connects is asked of the kernel; proxies run as another user.
 pub(crate) fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
+    bind_with_mode(path, 0o666)
+}
+
+/// The same for processes of this user alone.
+pub(crate) fn bind_unix_private(path: &Path) -> anyhow::Result<UnixListener> {
+    bind_with_mode(path, 0o600)
+}
+
+fn bind_with_mode(path: &Path, mode: u32) -> anyhow::Result<UnixListener> {
     let context = || format!("cannot listen on {}", path.display());
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         anyhow::bail!("{}: another process listens there", context());
     }
     let _ = fs::remove_file(path);
     let listener = UnixListener::bind(path).with_context(context)?;
-    // Who connects is asked of the kernel; proxies run as another user.
-    fs::set_permissions(path, fs::Permissions::from_mode(0o666)).with_context(context)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).with_context(context)?;
     Ok(listener)
 }
 

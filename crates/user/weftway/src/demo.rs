@@ -1,112 +1,154 @@
 //! `weftway demo`: everything, on sample services, on a laptop.
 //!
-//! It writes the files of examples/demo to a folder, starts sample services in this process and a
-//! gateway as a process of its own, sends requests and shows what came back.
+//! It writes the files of examples/demo and examples/mesh to a folder. Then it starts a gateway as a
+//! process of its own, with sample services in this process, sends requests and shows what came
+//! back; and a mesh, whose sample services are processes beside their proxies, and shows who called
+//! whom.
 
 mod client;
+mod gateway;
+mod mesh;
+mod process;
+mod sample;
 mod services;
 mod tour;
 
 use std::fs;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use weft_runtime::{time, worker};
+use weft_runtime::signal::Termination;
+use weft_runtime::worker;
 
 use crate::args::DemoArgs;
 use crate::print_line;
 
-/// Where things are.
-struct Addresses {
-    listeners: Vec<(String, SocketAddr)>,
-    admin: SocketAddr,
-}
+use gateway::Gateway;
+use mesh::Mesh;
+
+pub(crate) use sample::run as run_sample;
 
 /// A folder that goes away with the demo.
 struct Folder(PathBuf);
 
-/// The gateway's process; killed when dropped.
-struct Gateway(Child);
+/// What was started so far.
+#[derive(Default)]
+struct Running {
+    gateway: Option<Gateway>,
+    mesh: Option<Mesh>,
+}
 
-/// The files, as they are in examples/demo.
-const FILES: [(&str, &str); 3] = [
+/// The gateway's files, as they are in examples/demo.
+const GATEWAY_FILES: [(&str, &str); 3] = [
     ("greeter.yaml", include_str!("../../../../examples/demo/greeter.yaml")),
     ("canary.yaml", include_str!("../../../../examples/demo/canary.yaml")),
     ("limits.yaml", include_str!("../../../../examples/demo/limits.yaml")),
 ];
 
+/// The mesh's, as they are in examples/mesh.
+const MESH_FILES: [(&str, &str); 3] = [
+    ("strict.yaml", include_str!("../../../../examples/mesh/strict.yaml")),
+    ("services.yaml", include_str!("../../../../examples/mesh/services.yaml")),
+    ("external.yaml", include_str!("../../../../examples/mesh/external.yaml")),
+];
+
 /// Names that are tried for the folder.
 const FOLDERS_TRIED: u32 = 100;
 
-/// A gateway that is not ready by then has failed.
-const READY_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A gateway that does not end by then is killed.
-const END_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Shows the gateway; with `once`, checks every answer and ends.
+/// Shows gateway and mesh; with `once`, checks every answer and ends.
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let folder = Folder::new()?;
-    for (name, text) in FILES {
-        fs::write(folder.0.join(name), text).context("the demo's files cannot be written")?;
-    }
+    folder.write("gateway", &GATEWAY_FILES)?;
+    folder.write("mesh", &MESH_FILES)?;
     worker::block_on(show(args, &folder.0)).context("the runtime cannot be started")?
 }
 
 async fn show(args: &DemoArgs, folder: &Path) -> anyhow::Result<ExitCode> {
-    let mut signals = weft_runtime::signal::Termination::listen()?;
-    let services = services::start().await?;
-    print_line("Three sample services are running:");
-    for service in &services {
-        print_line(&format!("  {:<12} {}", service.name, service.addr));
+    let mut termination = Termination::listen().context("signals cannot be handled")?;
+    let mut running = Running::default();
+    let shown = tokio::select! {
+        failed = running.show(args, folder) => failed.map(Some),
+        _ = termination.next() => Ok(None),
+    };
+    if !args.once {
+        if matches!(shown, Ok(Some(_))) {
+            termination.next().await;
+        }
+        print_line("\nStopping.");
     }
-    let mut gateway = Gateway::start(args, folder, &services)?;
-    let addresses = gateway.ready(folder).await?;
-    print_line(&format!("A gateway serves the files in {}:", folder.display()));
-    for (name, addr) in &addresses.listeners {
-        print_line(&format!("  {name:<24} {addr}"));
-    }
-    let failed = tour::walk(&addresses).await?;
-    if args.once {
-        gateway.stop().await?;
-        print_line(if failed == 0 { "All answers are right." } else { "Some answers are wrong." });
-        return Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-    }
-    tour::what_next(&addresses, folder);
-    signals.next().await;
-    print_line("\nStopping.");
-    gateway.stop().await?;
-    Ok(ExitCode::SUCCESS)
+    // Whatever has happened, nothing stays behind.
+    let stopped = running.stop().await;
+    let failed = shown?;
+    stopped?;
+    Ok(match (args.once, failed) {
+        (false, _) => ExitCode::SUCCESS,
+        (true, Some(0)) => {
+            print_line("All answers are right.");
+            ExitCode::SUCCESS
+        }
+        (true, Some(_)) => {
+            print_line("Some answers are wrong.");
+            ExitCode::FAILURE
+        }
+        (true, None) => bail!("interrupted"),
+    })
 }
 
-// === impl Addresses ===
+// === impl Running ===
 
-impl Addresses {
-    /// A listener's address, by the beginning of its name.
-    fn listener(&self, name: &str) -> anyhow::Result<SocketAddr> {
-        self.listeners
-            .iter()
-            .find(|(have, _)| have.starts_with(name))
-            .map(|(_, addr)| *addr)
-            .with_context(|| format!("the gateway has no listener {name}"))
+impl Running {
+    /// Starts and shows everything; gives how many answers were wrong.
+    async fn show(&mut self, args: &DemoArgs, folder: &Path) -> anyhow::Result<u32> {
+        let services = services::start().await?;
+        print_line("Three sample services are running:");
+        for service in &services {
+            print_line(&format!("  {:<12} {}", service.name, service.addr));
+        }
+        let gateway = Gateway::start(args, folder, &services).await?;
+        let Gateway { addresses, .. } = &*self.gateway.insert(gateway);
+        print_line(&format!("A gateway serves the files in {}:", folder.join("gateway").display()));
+        for (name, addr) in &addresses.listeners {
+            print_line(&format!("  {name:<24} {addr}"));
+        }
+        let mut failed = tour::walk(addresses).await?;
+
+        let mesh = self.mesh.insert(Mesh::start(args, folder)?);
+        failed += mesh.show().await?;
+        if !args.once {
+            tour::what_next(addresses, &folder.join("gateway"));
+            mesh.what_next();
+            print_line("Ctrl-C ends it all.");
+        }
+        Ok(failed)
+    }
+
+    /// Ends what was started, in order.
+    async fn stop(self) -> anyhow::Result<()> {
+        let mesh = match self.mesh {
+            Some(mesh) => mesh.stop().await,
+            None => Ok(()),
+        };
+        if let Some(gateway) = self.gateway {
+            gateway.stop().await?;
+        }
+        mesh
     }
 }
 
 // === impl Folder ===
 
 impl Folder {
-    /// A new one that nobody else can write to: what stands there already is left alone.
+    /// A new one that nobody else can write to: what stands there already is left alone. Proxies,
+    /// which run as another user, find the sockets in it.
     fn new() -> anyhow::Result<Self> {
         let parent = std::env::temp_dir();
         let process = std::process::id();
         for number in 0..FOLDERS_TRIED {
             let path = parent.join(format!("weftway-demo-{process}-{number}"));
-            match fs::DirBuilder::new().mode(0o700).create(&path) {
+            match fs::DirBuilder::new().mode(0o711).create(&path) {
                 Ok(()) => return Ok(Self(path)),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => {
@@ -116,6 +158,15 @@ impl Folder {
         }
         bail!("{} is full of folders of demos that died; remove them", parent.display())
     }
+
+    /// Writes documents to a folder in it.
+    fn write(&self, folder: &str, files: &[(&str, &str)]) -> anyhow::Result<()> {
+        let folder = self.0.join(folder);
+        let written = fs::create_dir(&folder).and_then(|()| {
+            files.iter().try_for_each(|(name, text)| fs::write(folder.join(name), text))
+        });
+        written.context("the demo's files cannot be written")
+    }
 }
 
 impl Drop for Folder {
@@ -123,103 +174,4 @@ impl Drop for Folder {
         // What stays in a folder for temporary files does no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-// === impl Gateway ===
-
-impl Gateway {
-    fn start(
-        args: &DemoArgs,
-        folder: &Path,
-        services: &[services::Service],
-    ) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("this program's own file is not known")?;
-        let mut command = Command::new(program);
-        command.arg("gateway").arg("-f").arg(folder).args(["--log", "warn", "--access-log", "off"]);
-        command.arg("--address-file").arg(folder.join("addresses.json"));
-        let [http, https, gateway, admin] = if args.once {
-            ["127.0.0.1:0", "127.0.0.1:0", "80=0", "127.0.0.1:0"].map(String::from)
-        } else {
-            let port = |wanted: u16| if is_free(wanted) { wanted } else { 0 };
-            [
-                format!("127.0.0.1:{}", port(8080)),
-                format!("127.0.0.1:{}", port(8443)),
-                format!("80={}", port(8081)),
-                format!("127.0.0.1:{}", port(15000)),
-            ]
-        };
-        command.args(["--http", &http, "--https", &https, "--bind", "127.0.0.1"]);
-        command.args(["--port-map", &gateway, "--admin", &admin]);
-        for service in services {
-            command.arg("--backend").arg(format!("{}:8080={}", service.name, service.addr));
-        }
-        if args.once {
-            command.stderr(Stdio::null());
-        }
-        let child = command.spawn().context("the gateway cannot be started")?;
-        Ok(Self(child))
-    }
-
-    /// Waits until the gateway has written where it listens.
-    async fn ready(&mut self, folder: &Path) -> anyhow::Result<Addresses> {
-        let path = folder.join("addresses.json");
-        let started = time::now();
-        loop {
-            if let Ok(text) = fs::read_to_string(&path) {
-                return parse_addresses(&text);
-            }
-            if let Some(status) = self.0.try_wait()? {
-                bail!("the gateway ended at once, with {status}; its log above says why");
-            }
-            if time::now() - started > READY_TIMEOUT {
-                bail!("the gateway did not become ready");
-            }
-            time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    /// Ends the process in order.
-    async fn stop(&mut self) -> anyhow::Result<()> {
-        terminate(&self.0);
-        let started = time::now();
-        while self.0.try_wait()?.is_none() {
-            if time::now() - started > END_TIMEOUT {
-                self.0.kill()?;
-            }
-            time::sleep(Duration::from_millis(10)).await;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn terminate(child: &Child) {
-    // The child is ours and was not waited for, so the id is still its own.
-    if let Some(pid) = rustix::process::Pid::from_raw(child.id().cast_signed()) {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    }
-}
-
-fn is_free(port: u16) -> bool {
-    std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
-}
-
-fn parse_addresses(text: &str) -> anyhow::Result<Addresses> {
-    let value: serde_json::Value = serde_json::from_str(text)?;
-    let parse = |value: &serde_json::Value| -> anyhow::Result<SocketAddr> {
-        Ok(value.as_str().context("an address is missing")?.parse()?)
-    };
-    let listeners = value["listeners"].as_object().context("the listeners are missing")?;
-    let listeners = listeners
-        .iter()
-        .map(|(name, addr)| Ok((name.clone(), parse(addr)?)))
-        .collect::<anyhow::Result<_>>()?;
-    Ok(Addresses { listeners, admin: parse(&value["admin"])? })
 }

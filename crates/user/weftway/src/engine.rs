@@ -25,6 +25,7 @@ use weft_upstream::shared::Shared;
 
 use crate::args::{AccessLogFormat, ProcessArgs};
 use crate::fleet::{self, Fleet, Parts};
+use crate::takeover::{Inherited, Named};
 
 /// A running data plane.
 pub(crate) struct Engine {
@@ -59,6 +60,7 @@ impl Engine {
         workers: usize,
         registry: &Registry,
         surroundings: Surroundings,
+        inherited: Inherited,
         drain: Watch,
     ) -> anyhow::Result<Self> {
         let epoch = time::now();
@@ -77,7 +79,7 @@ impl Engine {
         };
         let in_force = Arc::new(InForce::default());
         registry.register(in_force.clone());
-        let fleet = Fleet::start(workers, &parts)?;
+        let fleet = Fleet::start(workers, &parts, inherited)?;
         let (backends, watched) = watch::channel(Arc::default());
         task::spawn("health", Prober::new(shared, registry).run(watched.clone()));
         let (resolver, resolved) = Resolver::start(watched);
@@ -121,6 +123,21 @@ impl Engine {
     /// Listeners and the addresses they are bound at.
     pub(crate) fn addresses(&self) -> BTreeMap<String, SocketAddr> {
         self.fleet.addresses()
+    }
+
+    /// What a newer process is to listen on.
+    pub(crate) fn sockets(&self) -> Vec<Named> {
+        self.fleet.sockets()
+    }
+
+    /// What was taken over and is still unused.
+    pub(crate) fn inherited(&mut self) -> &mut Inherited {
+        self.fleet.inherited()
+    }
+
+    /// The drain begins: nothing is passed on any more.
+    pub(crate) fn keep_no_longer(&mut self) {
+        self.fleet.keep_no_longer();
     }
 
     /// Waits for the workers' threads, which end once they have drained.

@@ -20,11 +20,16 @@ use weft_runtime::metrics::Registry;
 use weft_upstream::shared::Shared;
 
 use crate::engine::Surroundings;
+use crate::takeover::{self, Inherited, Named};
 
 /// The workers, as the control thread sees them.
 pub(crate) struct Fleet {
     workers: Vec<Worker>,
     bound: BTreeMap<ListenerId, Bound>,
+    /// Sockets of an older process that were not asked for yet.
+    inherited: Inherited,
+    /// A newer process may ask for the sockets.
+    keeps: bool,
 }
 
 struct Worker {
@@ -37,6 +42,8 @@ struct Worker {
 struct Bound {
     wanted: SocketAddr,
     addr: SocketAddr,
+    /// One more descriptor of each socket, for a newer process.
+    kept: Vec<Named>,
 }
 
 /// What all workers share.
@@ -56,9 +63,11 @@ pub(crate) struct Parts {
 
 impl Fleet {
     /// Starts the workers; they serve nothing yet.
-    pub(crate) fn start(count: usize, parts: &Parts) -> anyhow::Result<Self> {
-        let workers = (0..count).map(|index| start_worker(index, parts));
-        Ok(Self { workers: workers.collect::<Result<_, _>>()?, bound: BTreeMap::new() })
+    pub(crate) fn start(count: usize, parts: &Parts, inherited: Inherited) -> anyhow::Result<Self> {
+        let workers =
+            (0..count).map(|index| start_worker(index, parts)).collect::<Result<_, _>>()?;
+        let keeps = inherited.keeps();
+        Ok(Self { workers, bound: BTreeMap::new(), inherited, keeps })
     }
 
     /// Puts a plan in force in every worker, and its listeners; gives what could not be bound.
@@ -76,9 +85,9 @@ impl Fleet {
                 continue;
             }
             match self.bind(&settings.id, wanted) {
-                Ok(addr) => {
-                    tracing::info!(listener = %settings.id, %addr, "listening");
-                    self.bound.insert(settings.id.clone(), Bound { wanted, addr });
+                Ok(bound) => {
+                    tracing::info!(listener = %settings.id, addr = %bound.addr, "listening");
+                    self.bound.insert(settings.id.clone(), bound);
                 }
                 Err(error) => errors.push(error),
             }
@@ -89,6 +98,24 @@ impl Fleet {
     /// Listeners and the addresses they are bound at.
     pub(crate) fn addresses(&self) -> BTreeMap<String, SocketAddr> {
         self.bound.iter().map(|(id, bound)| (id.to_string(), bound.addr)).collect()
+    }
+
+    /// What a newer process is to listen on.
+    pub(crate) fn sockets(&self) -> Vec<Named> {
+        let kept = self.bound.values().flat_map(|bound| &bound.kept);
+        kept.filter_map(|(name, socket)| takeover::duplicate(name, socket)).collect()
+    }
+
+    /// What was taken over and is still unused.
+    pub(crate) fn inherited(&mut self) -> &mut Inherited {
+        &mut self.inherited
+    }
+
+    /// Lets go of sockets that only wait to be passed on: while one descriptor of it is open, the
+    /// kernel takes connections for a socket, and nobody would accept them.
+    pub(crate) fn keep_no_longer(&mut self) {
+        self.keeps = false;
+        self.bound.values_mut().for_each(|bound| bound.kept.clear());
     }
 
     /// Waits for the workers' threads, which end once they have drained.
@@ -135,21 +162,27 @@ impl Fleet {
         });
     }
 
-    /// One socket a worker on the same address; the kernel spreads connections over them.
-    fn bind(&self, id: &ListenerId, wanted: SocketAddr) -> anyhow::Result<SocketAddr> {
-        let options = ListenOptions::DEFAULT;
-        let mut sockets: Vec<TcpListener> = Vec::new();
+    /// One socket a worker on the same address; the kernel spreads connections over them. Sockets of
+    /// an older process are all accepted from, whatever their number: closing one would reset the
+    /// connections in its queue.
+    fn bind(&mut self, id: &ListenerId, wanted: SocketAddr) -> anyhow::Result<Bound> {
+        let mut sockets: Vec<TcpListener> = self.inherited.tcp(id.as_str(), wanted);
         let mut addr = wanted;
-        for _ in &self.workers {
-            let socket = listen::bind(addr, &options)
+        if let Some(first) = sockets.first() {
+            addr = first.local_addr().context("a bound socket has an address")?;
+        }
+        while sockets.len() < self.workers.len() {
+            let socket = listen::bind(addr, &ListenOptions::DEFAULT)
                 .with_context(|| format!("listener {id} cannot be served"))?;
             addr = socket.local_addr().context("a bound socket has an address")?;
             sockets.push(socket);
         }
-        for (worker, socket) in self.workers.iter().zip(sockets) {
+        let keep = |socket: &TcpListener| takeover::duplicate(id.as_str(), socket);
+        let kept = if self.keeps { sockets.iter().filter_map(keep).collect() } else { Vec::new() };
+        for (worker, socket) in self.workers.iter().cycle().zip(sockets) {
             let _ = worker.commands.send(Command::Listen(id.clone(), socket));
         }
-        Ok(addr)
+        Ok(Bound { wanted, addr, kept })
     }
 }
 

@@ -15,12 +15,13 @@ use weft_runtime::drain::{self, Drained, Watch};
 use weft_runtime::metrics::Registry;
 use weft_runtime::ready::{Blocker, Readiness};
 use weft_runtime::signal::Termination;
-use weft_runtime::{log, task, time, worker};
+use weft_runtime::{log, time, worker};
 
 use crate::admin::{self, AdminConfig, AdminState};
 use crate::args::{AddressOrOff, GatewayArgs};
-use crate::engine::Engine;
+use crate::engine::{Engine, Surroundings};
 use crate::source::Source;
+use crate::takeover::{Inherited, Named, Takeover};
 
 /// A running gateway, as the control thread sees it.
 pub(crate) struct Gateway {
@@ -31,6 +32,7 @@ pub(crate) struct Gateway {
     loading: Option<Blocker>,
     config: watch::Sender<Option<AdminConfig>>,
     registry: Registry,
+    admin: Option<admin::Serving>,
 }
 
 /// Runs until a signal has drained it.
@@ -53,7 +55,9 @@ async fn serve(args: &GatewayArgs) -> anyhow::Result<Drained> {
     }
     let mut termination = Termination::listen().context("signals cannot be handled")?;
     let (drain, watch) = drain::drain();
-    let mut gateway = Gateway::start(args, watch)?;
+    let path = args.process.takeover.as_deref();
+    let inherited = Inherited::ask(path).await?;
+    let mut gateway = Gateway::start(args, inherited, watch)?;
     for remark in gateway.source.remarks() {
         tracing::warn!("{}", gateway.source.render(&remark));
     }
@@ -62,10 +66,19 @@ async fn serve(args: &GatewayArgs) -> anyhow::Result<Drained> {
     if let Some(path) = &args.process.address_file {
         write_addresses(path, &gateway.engine.addresses(), admin)?;
     }
+    gateway.engine.inherited().say_ready().await;
+    let takeover = Takeover::new(path, gateway.engine.inherited())?;
     loop {
         tokio::select! {
             name = termination.next() => {
                 tracing::info!(signal = name, "draining");
+                break;
+            }
+            newer = takeover.asked() => takeover.pass(newer, gateway.sockets()),
+            () = takeover.succeeded() => {
+                tracing::info!("a newer process serves; draining");
+                // Its answers are the ones that count.
+                gateway.admin = None;
                 break;
             }
             changed = gateway.source.changed() => match changed {
@@ -76,6 +89,7 @@ async fn serve(args: &GatewayArgs) -> anyhow::Result<Drained> {
         }
     }
     let draining = gateway.readiness.block("draining");
+    gateway.engine.keep_no_longer();
     let force = async {
         let name = termination.next().await;
         tracing::warn!(signal = name, "a second signal");
@@ -89,13 +103,21 @@ async fn serve(args: &GatewayArgs) -> anyhow::Result<Drained> {
 // === impl Gateway ===
 
 impl Gateway {
-    fn start(args: &GatewayArgs, drain: Watch) -> anyhow::Result<Self> {
+    fn start(args: &GatewayArgs, inherited: Inherited, drain: Watch) -> anyhow::Result<Self> {
         let registry = Registry::new();
         let readiness = Readiness::new();
         let loading = Some(readiness.block("first configuration"));
         let workers = args.process.workers.map_or_else(worker::cores, usize::from);
         Ok(Self {
-            engine: Engine::start(&args.process, workers, &registry, Default::default(), drain)?,
+            engine: Engine::start(
+                &args.process,
+                workers,
+                &registry,
+                Surroundings::default(),
+                inherited,
+                drain,
+            )?,
+            admin: None,
             source: Source::new(&args.documents, &args.limits)?,
             world: None,
             readiness,
@@ -141,20 +163,27 @@ impl Gateway {
         tracing::info!(%generation, parsed, compiled, ?took, "configuration in force");
     }
 
-    async fn serve_admin(&self, args: &GatewayArgs) -> anyhow::Result<Option<SocketAddr>> {
+    async fn serve_admin(&mut self, args: &GatewayArgs) -> anyhow::Result<Option<SocketAddr>> {
         let AddressOrOff::Address(addr) = args.process.admin else { return Ok(None) };
-        let listener = tokio::net::TcpListener::bind(addr)
-            .await
-            .with_context(|| format!("the admin endpoint cannot listen on {addr} (see --admin)"))?;
-        let addr = listener.local_addr()?;
         let state = AdminState {
             registry: self.registry.clone(),
             readiness: self.readiness.clone(),
             config: self.config.subscribe(),
         };
-        task::spawn("admin", admin::serve(listener, state));
+        let inherited = self.engine.inherited();
+        let listener = admin::listen("admin", addr, inherited)
+            .await
+            .with_context(|| format!("the admin endpoint cannot listen on {addr} (see --admin)"))?;
+        let addr = listener.addr();
+        self.admin = Some(listener.serve(|socket| admin::serve(socket, state)));
         tracing::info!(%addr, "admin endpoint");
         Ok(Some(addr))
+    }
+
+    /// What a newer process is to listen on.
+    fn sockets(&self) -> Vec<Named> {
+        let admin = self.admin.as_ref().and_then(admin::Serving::duplicate);
+        self.engine.sockets().into_iter().chain(admin).collect()
     }
 }
 

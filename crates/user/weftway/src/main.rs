@@ -7,15 +7,20 @@ mod admin;
 mod analyze;
 mod args;
 mod bench;
+mod certs;
 mod control;
 mod demo;
 mod documents;
 mod engine;
 mod fleet;
 mod gateway;
+mod proxies;
 mod proxy;
 mod run;
 mod source;
+mod status;
+mod table;
+mod takeover;
 mod up;
 
 use std::process::ExitCode;
@@ -46,11 +51,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Gateway(args) => gateway::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::DemoService(args) => demo::run_sample(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Up(args) => up::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Proxy(args) => proxy::run(&args),
         Command::Control(args) => control::run(&args),
+        Command::Certs(args) => certs::run(&args),
+        Command::Proxies(args) => proxies::run(&args),
         Command::Completion { shell } => {
             // Into memory first: the generator panics when its reader goes away.
             let mut script = Vec::new();

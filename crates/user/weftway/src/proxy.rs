@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use weft_compile::Report;
 use weft_dns::{DnsMetrics, Names, Server, Sockets, Upstreams, Zone};
@@ -28,6 +30,7 @@ use weft_runtime::{log, task, time, worker};
 use crate::admin::{self, AdminConfig, AdminState};
 use crate::args::{AddressOrOff, ProxyArgs};
 use crate::engine::{Engine, Surroundings};
+use crate::takeover::{self, Inherited, Named, Takeover};
 
 /// Services asked for by DNS that nobody has looked at yet.
 const WANTED_MAX: usize = 1_024;
@@ -35,6 +38,13 @@ const WANTED_MAX: usize = 1_024;
 /// How often the link is told which services are in use; a service nobody uses is forgotten after
 /// ten minutes.
 const USED_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether the process is ready.
+const READY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What sockets of the responder are called when they are passed on.
+const DNS_UDP: &str = "dns-udp";
+const DNS_TCP: &str = "dns-tcp";
 
 /// A running proxy, as the control thread sees it.
 struct Proxy {
@@ -47,6 +57,15 @@ struct Proxy {
     before: Option<(State, Arc<Snapshot>)>,
     names: watch::Sender<Arc<Names>>,
     config: watch::Sender<Option<AdminConfig>>,
+    /// Endpoints for people, scrapers and probes.
+    served: Vec<admin::Serving>,
+    dns: Option<Dns>,
+}
+
+/// The responder for names, and its sockets for a newer process.
+struct Dns {
+    _server: Server,
+    kept: Vec<Named>,
 }
 
 /// Runs until a signal has drained it.
@@ -68,10 +87,14 @@ async fn serve(args: &ProxyArgs) -> anyhow::Result<Drained> {
     let (demand, mut demanded) = mpsc::unbounded_channel();
     let (link, running) = weft_link::start(settings(args)?, &readiness);
     let linking = task::spawn("link", running);
-    let mut proxy = Proxy::start(args, link, &registry, demand, watch)?;
+    let path = args.takeover();
+    let inherited = Inherited::ask(path.as_deref()).await?;
+    let mut proxy = Proxy::start(args, link, &registry, demand, inherited, watch)?;
     let (wanted, mut wanted_by_dns) = mpsc::channel(WANTED_MAX);
-    let _dns = proxy.serve_names(args, &registry, wanted)?;
+    proxy.serve_names(args, &registry, wanted)?;
     proxy.serve_admin(args, &registry, &readiness).await?;
+    let mut ready = pin!(until_ready(&readiness));
+    let mut takeover = None;
     let mut used = task::spawn("used", time::sleep(USED_INTERVAL));
     loop {
         tokio::select! {
@@ -80,6 +103,23 @@ async fn serve(args: &ProxyArgs) -> anyhow::Result<Drained> {
                 break;
             }
             Ok(()) = proxy.state.changed() => proxy.apply().await,
+            () = &mut ready, if takeover.is_none() => {
+                // The older process ends now that this one has something to serve.
+                proxy.engine.inherited().say_ready().await;
+                takeover = Some(Takeover::new(path.as_deref(), proxy.engine.inherited())?);
+            }
+            newer = asked(takeover.as_ref()) => {
+                if let Some(takeover) = &takeover {
+                    takeover.pass(newer, proxy.sockets());
+                }
+            }
+            () = succeeded(takeover.as_ref()) => {
+                tracing::info!("a newer process serves; draining");
+                // Its answers are the ones that count.
+                proxy.served.clear();
+                proxy.dns = None;
+                break;
+            }
             () = proxy.engine.names_changed() => proxy.engine.refresh().await,
             Some(service) = demanded.recv() => proxy.want(service),
             Some(service) = wanted_by_dns.recv() => proxy.want(service),
@@ -90,6 +130,7 @@ async fn serve(args: &ProxyArgs) -> anyhow::Result<Drained> {
         }
     }
     let draining = readiness.block("draining");
+    proxy.engine.keep_no_longer();
     let force = async {
         let name = termination.next().await;
         tracing::warn!(signal = name, "a second signal");
@@ -110,6 +151,7 @@ impl Proxy {
         link: Link,
         registry: &Registry,
         demand: mpsc::UnboundedSender<ServiceName>,
+        inherited: Inherited,
         drain: Watch,
     ) -> anyhow::Result<Self> {
         let workload = WorkloadName::new(args.workload.as_str());
@@ -129,9 +171,18 @@ impl Proxy {
             zone,
             state: link.state(),
             link,
-            engine: Engine::start(&args.process, workers, registry, surroundings, drain)?,
+            engine: Engine::start(
+                &args.process,
+                workers,
+                registry,
+                surroundings,
+                inherited,
+                drain,
+            )?,
             before: None,
             config: watch::channel(None).0,
+            served: Vec::new(),
+            dns: None,
         })
     }
 
@@ -181,15 +232,18 @@ impl Proxy {
 
     /// Answers questions for names, where applications ask this proxy.
     fn serve_names(
-        &self,
+        &mut self,
         args: &ProxyArgs,
         registry: &Registry,
         wanted: mpsc::Sender<ServiceName>,
-    ) -> anyhow::Result<Option<Server>> {
+    ) -> anyhow::Result<()> {
         if args.explicit.is_some() || args.dns.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
-        let sockets = Sockets::bind(&args.dns).context("names cannot be served (see --dns)")?;
+        let sockets = self.dns_sockets(&args.dns)?;
+        let udp = sockets.udp.iter().filter_map(|socket| takeover::duplicate(DNS_UDP, socket));
+        let tcp = sockets.tcp.iter().filter_map(|socket| takeover::duplicate(DNS_TCP, socket));
+        let kept = udp.chain(tcp).collect();
         let upstreams = match args.dns_upstream.is_empty() {
             true => Upstreams::file("/etc/resolv.conf"),
             false => Upstreams::fixed(args.dns_upstream.iter().copied()),
@@ -203,12 +257,23 @@ impl Proxy {
             limits: weft_dns::Limits::DEFAULT,
             metrics,
         };
-        Ok(Some(Server::start(sockets, settings)?))
+        self.dns = Some(Dns { _server: Server::start(sockets, settings)?, kept });
+        Ok(())
+    }
+
+    fn dns_sockets(&mut self, addrs: &[SocketAddr]) -> anyhow::Result<Sockets> {
+        let inherited = self.engine.inherited();
+        let udp = inherited.udp(DNS_UDP);
+        if udp.is_empty() {
+            return Sockets::bind(addrs).context("names cannot be served (see --dns)");
+        }
+        let any = SocketAddr::from(([0, 0, 0, 0], 0));
+        Ok(Sockets { udp, tcp: inherited.tcp(DNS_TCP, any) })
     }
 
     /// The admin endpoint on loopback, and beside it what others may see: metrics and readiness.
     async fn serve_admin(
-        &self,
+        &mut self,
         args: &ProxyArgs,
         registry: &Registry,
         readiness: &Readiness,
@@ -218,17 +283,51 @@ impl Proxy {
             readiness: readiness.clone(),
             config: self.config.subscribe(),
         };
-        if let AddressOrOff::Address(addr) = args.process.admin {
-            let listener = bind(addr, "--admin").await?;
-            task::spawn("admin", admin::serve(listener, state.clone()));
-        }
-        for (addr, flag) in [(args.ready, "--ready"), (args.metrics, "--metrics")] {
-            if let AddressOrOff::Address(addr) = addr {
-                let listener = bind(addr, flag).await?;
-                task::spawn("probes", admin::serve_probes(listener, state.clone()));
-            }
+        for (name, addr) in
+            [("admin", args.process.admin), ("ready", args.ready), ("metrics", args.metrics)]
+        {
+            let AddressOrOff::Address(addr) = addr else { continue };
+            let listening = admin::listen(name, addr, self.engine.inherited()).await;
+            let listening =
+                listening.with_context(|| format!("cannot listen on {addr} (see --{name})"))?;
+            let state = state.clone();
+            self.served.push(match name {
+                "admin" => listening.serve(|socket| admin::serve(socket, state)),
+                _ => listening.serve(|socket| admin::serve_probes(socket, state)),
+            });
         }
         Ok(())
+    }
+
+    /// What a newer process is to listen on.
+    fn sockets(&self) -> Vec<Named> {
+        let served = self.served.iter().filter_map(admin::Serving::duplicate);
+        let dns = self.dns.iter().flat_map(|dns| &dns.kept);
+        let dns = dns.filter_map(|(name, socket)| takeover::duplicate(name, socket));
+        self.engine.sockets().into_iter().chain(served).chain(dns).collect()
+    }
+}
+
+/// Waits until nothing keeps this process from being ready.
+async fn until_ready(readiness: &Readiness) {
+    while !readiness.is_ready() {
+        time::sleep(READY_INTERVAL).await;
+    }
+}
+
+/// Waits for a newer process that asks for the sockets.
+async fn asked(takeover: Option<&Takeover>) -> UnixStream {
+    match takeover {
+        Some(takeover) => takeover.asked().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until a newer process is ready.
+async fn succeeded(takeover: Option<&Takeover>) {
+    match takeover {
+        Some(takeover) => takeover.succeeded().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -241,11 +340,6 @@ fn resolve(state: watch::Receiver<State>, namespace: &str, domain: &str) -> Reso
         let named = mesh::resolve(host, &namespace, &domain, find)?;
         named.service.addrs.first().or(named.service.endpoint_addrs.first()).copied()
     })
-}
-
-async fn bind(addr: SocketAddr, flag: &str) -> anyhow::Result<tokio::net::TcpListener> {
-    let bound = tokio::net::TcpListener::bind(addr).await;
-    bound.with_context(|| format!("cannot listen on {addr} (see {flag})"))
 }
 
 fn settings(args: &ProxyArgs) -> anyhow::Result<weft_link::Settings> {

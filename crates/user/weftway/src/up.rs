@@ -1,6 +1,7 @@
 //! `weftway up`: a mesh on one machine, control plane, authority and node in one process.
 
 use std::cell::RefCell;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use weft_model::mesh::{MESH_PORT, Phase, Registered, RegisteredPort, RegisteredW
 use weft_node::attest::Caller;
 use weft_node::host::Host;
 use weft_node::launch::Proxy;
-use weft_node::network::Network;
+use weft_node::network::{Network, PROXY_UID};
 use weft_node::node::{Ground, Node};
 use weft_node::{api, life};
 use weft_runtime::drain::{self, Drained};
@@ -25,6 +26,7 @@ use weft_runtime::{log, task, worker};
 use crate::args::UpArgs;
 use crate::control::{Control, bind_unix};
 use crate::print_line;
+use crate::status;
 
 /// Who a process is, by the node that has started it.
 struct ByNode {
@@ -49,14 +51,25 @@ async fn serve(args: &UpArgs) -> anyhow::Result<Drained> {
     let attest = ByNode { node: known.clone(), trust_domain };
     let mut control = Control::start(&state, &args.files, &args.mesh, Rc::new(attest)).await?;
     let socket = state.join("control.sock");
-    let listener = Listener::Unix(bind_unix(&socket)?);
-    let controlling = task::spawn("control", control.run(vec![listener], watch.clone()));
+    let applications = state.join("workload-api.sock");
+    let listeners = vec![
+        Listener::Unix(bind_unix(&socket)?),
+        Listener::Applications(bind_unix(&applications)?),
+    ];
+    let status = status::bind(&state)?;
+    let controlling = task::spawn("control", control.run(listeners, watch.clone()));
+    let showing = task::spawn("status", status::serve(status, control.plane().clone()));
 
     let ground = ground(args, &state).await?;
     let _names = relay_names(&ground)?;
     let settings = weft_node::node::Settings {
         state: state.clone(),
         owner: rustix::process::getuid().as_raw(),
+        // Where SPIFFE libraries look for the Workload API.
+        environment: vec![(
+            "SPIFFE_ENDPOINT_SOCKET".to_owned(),
+            format!("unix://{}", applications.display()),
+        )],
         times: life::Times::DEFAULT,
         proxy: launcher(args, &state, &socket, &ground)?,
     };
@@ -93,6 +106,7 @@ async fn serve(args: &UpArgs) -> anyhow::Result<Drained> {
     closed.context("not everything could be removed")?;
     serving.abort();
     controlling.abort();
+    showing.abort();
     Ok(drained)
 }
 
@@ -162,6 +176,7 @@ fn launcher(
         Ground::Namespaces(host) => Some(host.network().gateway().v4),
         Ground::Loopback { .. } => None,
     };
+    let folders = state.join("proxies");
     let (mesh, log) = (args.mesh.clone(), args.log.clone());
     let socket = socket.to_path_buf();
     Ok(Box::new(move |workload| {
@@ -176,6 +191,11 @@ fn launcher(
             format!("--control={}", socket.display()),
             format!("--log={log}"),
         ];
+        match own_folder(&folders.join(&handle)) {
+            Ok(folder) => arguments.push(format!("--state={}", folder.display())),
+            // It serves all the same, as long as the control plane is there when it starts.
+            Err(error) => tracing::warn!(workload = name, %error, "a proxy keeps nothing on disk"),
+        }
         match resolver {
             Some(resolver) => arguments.push(format!("--dns-upstream={resolver}:53")),
             None => {
@@ -193,6 +213,17 @@ fn launcher(
             log: Some(logs.join(format!("{handle}.log"))),
         }
     }))
+}
+
+/// A folder that only the proxy may look into: its key is there.
+fn own_folder(path: &Path) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
+    // Proxies run as this user unless it is root.
+    if rustix::process::getuid().is_root() {
+        std::os::unix::fs::chown(path, Some(PROXY_UID), Some(PROXY_UID))?;
+    }
+    Ok(path.to_path_buf())
 }
 
 /// What the mesh has to know of the node's workloads.

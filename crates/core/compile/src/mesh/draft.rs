@@ -189,9 +189,13 @@ impl<'a> Collector<'_, 'a> {
             self.drafts.insert(name, draft);
             return;
         };
-        if let (Some(origin), Some(holder)) = (draft.origin, other.origin) {
+        let Some(holder) = other.origin else { return };
+        if let Some(origin) = draft.origin {
             let message = format!("`{name}` is defined by {} and is not used here", holder.key);
             Place::whole(origin).error_with(out, message, "remove one of the two");
+        } else {
+            let message = "it does not select the workloads that were registered under its name";
+            Place::whole(holder).warn_with(out, message, "give them the labels that it asks for");
         }
     }
 

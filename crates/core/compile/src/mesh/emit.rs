@@ -42,8 +42,8 @@ pub(super) fn services(
     drafts.iter().map(service).collect()
 }
 
-/// The workloads of the model: those that run here and have a proxy. Those that are as before keep
-/// their `Arc`.
+/// The workloads of the model: those that have a proxy and either run on a node of ours, or are
+/// WorkloadEntries, whose proxies are started by others. Those that are as before keep their `Arc`.
 pub(super) fn workloads(
     scene: &Scene<'_>,
     population: &Population<'_>,
@@ -54,7 +54,10 @@ pub(super) fn workloads(
     let (spoken, unknown) = (spoken(drafts), BTreeMap::new());
     let mut workloads = BTreeMap::new();
     for (index, (instance, rules)) in population.instances.iter().zip(rules).enumerate() {
-        let (Origin::Node(_), Some(peer)) = (instance.origin, &instance.peer) else { continue };
+        let (Origin::Node(_) | Origin::Entry(..), Some(peer)) = (instance.origin, &instance.peer)
+        else {
+            continue;
+        };
         let workload = Workload {
             name: instance.name.clone(),
             identity: peer.identity.clone(),

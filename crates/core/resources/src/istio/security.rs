@@ -219,7 +219,8 @@ fn clauses(rule: &Reader<'_, '_>) -> Vec<Clause> {
     let operations = rule.list("to", |item| {
         item.nested(|to| {
             let clause = to.nested("operation", |operation| Some(clause(operation)));
-            Some(clause.unwrap_or(Clause { ports: None, is_unconditional: true }))
+            // Without an operation it is not valid, so nothing is to follow from it.
+            Some(clause.unwrap_or(Clause { ports: None, is_unconditional: false }))
         })
     });
     if operations.is_empty() {
@@ -243,6 +244,6 @@ fn clause(operation: &Reader<'_, '_>) -> Clause {
     });
     // What else it asks for is not looked at.
     let asks_more = operation.rest().count() > 0;
-    let ports = (!ports.is_empty()).then(|| ports.into());
-    Clause { ports, is_unconditional: !asks_more }
+    let ports: Option<Box<[u16]>> = (!ports.is_empty()).then(|| ports.into());
+    Clause { is_unconditional: ports.is_some() && !asks_more, ports }
 }

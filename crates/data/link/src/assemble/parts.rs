@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use weft_message::PathRules;
 use weft_model::Snapshot;
 use weft_model::backend::{Backend, Endpoints, HostHeader, PoolSettings, UpstreamProtocol};
@@ -142,8 +141,7 @@ fn listener(id: ListenerId, addr: SocketAddr, intake: Intake, plain: Option<Serv
         addr,
         intake,
         proxy_protocol_from: Vec::new(),
-        // What a caller says about those before it is the application's to believe, as without us.
-        forwarded_from: vec![IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())],
+        forwarded_from: Vec::new(),
         limits: Limits::DEFAULT,
         path_rules: PATH_RULES,
         plain,

@@ -375,8 +375,17 @@ fn begin(x: &mut Exchange, connection: Connection) -> Result<Leg, WriteError> {
                 // for it in the head that it came with.
                 let _ = x.req.fields.set(Known::Te, b"trailers");
             }
+            let came_with_length = x.req.fields.contains(Known::ContentLength);
+            if let BodyFraming::Length(length) = framing_upstream(x) {
+                // Frames need no length, but whoever is behind them may: of the fields of a request
+                // over HTTP/1.1, it went into the framing.
+                let _ = x.req.fields.set(Known::ContentLength, length.to_string().as_bytes());
+            }
             let begun = client.begin_request(&x.req, x.facts.framing == BodyFraming::None);
             x.req.fields.remove(Known::Te);
+            if !came_with_length {
+                x.req.fields.remove(Known::ContentLength);
+            }
             Ok(Leg::H2(begun?))
         }
     }

@@ -375,6 +375,8 @@ fn a_peer_that_says_nothing_is_given_up_in_time() {
         // Whoever comes next has its own turn.
         let error = caller.stream("shop").await.expect_err("it is silent still");
         assert!(matches!(error, ConnectError::Timeout), "{error:?}");
+        let cells = caller.backends.environment().metrics.peers();
+        assert_eq!((cells.connects.value(), cells.failures.value()), (0, 2));
     });
 }
 

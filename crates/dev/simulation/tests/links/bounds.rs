@@ -7,7 +7,7 @@ use weft_runtime::time;
 use weft_wire::certificate::{ROOTS_PATH, RootsRequest, RootsResponse};
 use weft_wire::discovery::{DELTA_PATH, DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 
-use crate::harness::{Harness, Raw, authority, run};
+use crate::harness::{Harness, Raw, attested, authority, run};
 use weft_controlplane::{Keeper, Limits};
 
 const NONE: &[(&str, u16)] = &[];
@@ -21,11 +21,7 @@ async fn still_serves(harness: &std::rc::Rc<Harness>) {
 fn bytes_that_make_no_sense_end_their_connection_alone() {
     run(async || {
         let harness = Harness::new(NONE).await;
-        let attested = weft_controlplane::Attested {
-            workload: weft_model::id::WorkloadName::new("shop/one-1"),
-            identity: crate::harness::identity("one"),
-        };
-        for who in [None, Some(attested)] {
+        for who in [None, Some(attested("one"))] {
             let mut pipe = harness.pipe(who).unwrap();
             pipe.write_all(&[0xa5; 4096]).await.unwrap();
             let mut rest = Vec::new();
@@ -40,10 +36,13 @@ fn bytes_that_make_no_sense_end_their_connection_alone() {
 fn who_says_nothing_is_sent_away() {
     run(async || {
         let harness = Harness::new(NONE).await;
-        let mut pipe = harness.pipe(None).unwrap();
-        let start = time::now();
-        pipe.read_to_end(&mut Vec::new()).await.unwrap();
-        assert_eq!((time::now() - start).as_secs(), 10);
+        // Before the handshake of TLS, and before the first request.
+        for who in [None, Some(attested("one"))] {
+            let mut pipe = harness.pipe(who).unwrap();
+            let start = time::now();
+            pipe.read_to_end(&mut Vec::new()).await.unwrap();
+            assert_eq!((time::now() - start).as_secs(), 10);
+        }
 
         let raw = Raw::connect(&harness, "one").await;
         let (_requests, mut responses) =
@@ -104,11 +103,7 @@ fn there_are_no_more_connections_than_allowed() {
         let first = Raw::connect(&harness, "one").await;
         let (_requests, _responses) =
             first.stream::<RootsRequest, RootsResponse>(ROOTS_PATH).await.unwrap();
-        let attested = weft_controlplane::Attested {
-            workload: weft_model::id::WorkloadName::new("shop/two-1"),
-            identity: crate::harness::identity("two"),
-        };
-        let mut second = harness.pipe(Some(attested)).unwrap();
+        let mut second = harness.pipe(Some(attested("two"))).unwrap();
         assert_eq!(second.read(&mut [0; 1]).await.unwrap(), 0, "closed at once");
         drop((first, _requests, _responses));
         time::sleep(Duration::from_secs(1)).await;

@@ -1,6 +1,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ use weft_runtime::ready::Readiness;
 use weft_runtime::task::{self, Task};
 use weft_runtime::time;
 use weft_tls::Clock;
+use weft_wire::workload_api::SECURITY_KEY;
 
 use weft_controlplane::{Attested, ByUid, ControlPlane, Keeper, Limits, Settings};
 
@@ -56,6 +58,11 @@ impl TimeProvider for RuntimeClock {
 
 pub(crate) fn identity(name: &str) -> Identity {
     Identity::new(&TrustDomain::default(), "shop", name).unwrap()
+}
+
+pub(crate) fn attested(name: &str) -> Attested {
+    let workload = WorkloadName::new(format!("shop/{name}-1"));
+    Attested { workload, identity: identity(name) }
 }
 
 pub(crate) fn control_identity() -> Identity {
@@ -119,6 +126,7 @@ pub(crate) struct Harness {
     pub(crate) published: watch::Sender<Published>,
     pub(crate) plane: RefCell<ControlPlane>,
     running: RefCell<Option<(Drain, Watch, Task<()>)>>,
+    fleet_path: Option<PathBuf>,
 }
 
 impl Harness {
@@ -128,17 +136,34 @@ impl Harness {
         Self::with(services, clock, keeper, Limits::DEFAULT).await
     }
 
+    /// One that writes down who has which certificate.
+    pub(crate) async fn with_fleet(path: &Path) -> Rc<Self> {
+        let clock = Clock::new(Arc::new(RuntimeClock(time::now())));
+        let keeper = Keeper::in_memory(authority(&clock));
+        Self::make(&[], clock, keeper, Limits::DEFAULT, Some(path.to_owned())).await
+    }
+
     pub(crate) async fn with(
         services: &[(&str, u16)],
         clock: Clock,
         keeper: Keeper,
         limits: Limits,
     ) -> Rc<Self> {
+        Self::make(services, clock, keeper, limits, None).await
+    }
+
+    async fn make(
+        services: &[(&str, u16)],
+        clock: Clock,
+        keeper: Keeper,
+        limits: Limits,
+        fleet_path: Option<PathBuf>,
+    ) -> Rc<Self> {
         let published = Published::default().next(&mesh(1, services));
         let published = watch::Sender::new(published);
-        let plane = plane(&published, keeper, &clock, limits).await;
+        let plane = plane(&published, keeper, &clock, limits, fleet_path.clone()).await;
         let running = RefCell::new(Some(start(&plane)));
-        Rc::new(Self { clock, published, plane: RefCell::new(plane), running })
+        Rc::new(Self { clock, published, plane: RefCell::new(plane), running, fleet_path })
     }
 
     pub(crate) fn plane(&self) -> ControlPlane {
@@ -163,7 +188,8 @@ impl Harness {
         let published = Published::default().next(&mesh(generation, services));
         self.published.send_replace(published);
         let keeper = Keeper::in_memory(self.plane().authority());
-        let plane = plane(&self.published, keeper, &self.clock, Limits::DEFAULT).await;
+        let fleet_path = self.fleet_path.clone();
+        let plane = plane(&self.published, keeper, &self.clock, Limits::DEFAULT, fleet_path).await;
         self.running.replace(Some(start(&plane)));
         self.plane.replace(plane);
     }
@@ -233,9 +259,10 @@ async fn plane(
     keeper: Keeper,
     clock: &Clock,
     limits: Limits,
+    fleet_path: Option<PathBuf>,
 ) -> ControlPlane {
     let settings =
-        Settings { identity: control_identity(), limits, clock: clock.clone(), fleet_path: None };
+        Settings { identity: control_identity(), limits, clock: clock.clone(), fleet_path };
     let attest = Rc::new(ByUid::new([]));
     ControlPlane::new(published.subscribe(), keeper, attest, settings).await.unwrap()
 }
@@ -383,14 +410,38 @@ pub(crate) struct Raw(pub(crate) http2::SendRequest<tonic::body::Body>);
 
 impl Raw {
     pub(crate) async fn connect(harness: &Harness, name: &str) -> Self {
-        let workload = WorkloadName::new(format!("shop/{name}-1"));
-        let io = harness.pipe(Some(Attested { workload, identity: identity(name) })).unwrap();
+        Self::over(harness.pipe(Some(attested(name))).unwrap()).await
+    }
+
+    pub(crate) async fn over<I: Transport + 'static>(io: I) -> Self {
         let builder = http2::Builder::new(LocalExecutor);
         let (sender, conn) = builder.handshake(TokioIo::new(io)).await.unwrap();
         task::spawn("raw", async move {
             let _ = conn.await;
         });
         Self(sender)
+    }
+
+    /// A call of the Workload API, with the header that it asks for or without.
+    pub(crate) async fn fetch<Req, Rsp>(
+        &self,
+        path: &'static str,
+        request: Req,
+        has_header: bool,
+    ) -> Result<Streaming<Rsp>, Status>
+    where
+        Req: prost::Message + Default + Send + Sync + 'static,
+        Rsp: prost::Message + Default + Send + Sync + 'static,
+    {
+        let mut request = Request::new(request);
+        if has_header {
+            request.metadata_mut().insert(SECURITY_KEY, "true".parse().unwrap());
+        }
+        let codec = ProstCodec::<Req, Rsp>::new();
+        let mut grpc = self.grpc();
+        grpc.ready().await.unwrap();
+        let path = PathAndQuery::from_static(path);
+        Ok(grpc.server_streaming(request, path, codec).await?.into_inner())
     }
 
     pub(crate) async fn stream<Req, Rsp>(

@@ -100,3 +100,19 @@ fn who_says_goodbye_is_not_waited_for_and_who_is_killed_is() {
         plane.retire().await.unwrap();
     });
 }
+
+#[test]
+fn a_proxy_that_is_cut_off_is_waited_for_after_a_restart_too() {
+    run(async || {
+        let folder = tempfile::tempdir().unwrap();
+        let harness = Harness::with_fleet(&folder.path().join("fleet")).await;
+        let proxy = harness.proxy("one").await;
+        proxy.has(1).await;
+        proxy.way.close();
+        harness.stop().await;
+        harness.start(2, NONE).await;
+        let plane = harness.plane();
+        plane.prepare(None).await.unwrap();
+        assert_eq!(stranded(plane.switch().await), ["shop/one-1"]);
+    });
+}

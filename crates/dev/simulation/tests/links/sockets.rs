@@ -5,10 +5,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
-use weft_authority::{Authority, Lifetimes};
-use weft_controlplane::{ByUid, ControlPlane, Keeper, Limits, Listener, Settings};
+use tonic::Code;
+use weft_authority::{Authority, Lifetimes, TrustBundle};
+use weft_controlplane::{
+    Attest, Attested, ByUid, Claim, ControlPlane, Keeper, Limits, Listener, NotAttested, Process,
+    Settings,
+};
 use weft_distribute::Published;
 use weft_link::{ControlPeer, Endpoint, Link};
 use weft_model::Generation;
@@ -18,12 +22,21 @@ use weft_runtime::drain::drain;
 use weft_runtime::ready::Readiness;
 use weft_runtime::{task, time, worker};
 use weft_tls::Clock;
+use weft_wire::certificate::{ROOTS_PATH, RootsRequest, RootsResponse};
+use weft_wire::workload_api::{
+    FETCH_BUNDLES_PATH, FETCH_SVID_PATH, X509BundlesRequest, X509BundlesResponse, X509SvidRequest,
+    X509SvidResponse,
+};
 
-use crate::harness::{control_identity, identity, mesh};
+use crate::harness::{Raw, attested, control_identity, identity, mesh};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
 async fn plane(uids: Vec<u32>) -> ControlPlane {
+    plane_with(Rc::new(ByUid::new(uids))).await
+}
+
+async fn plane_with(attest: Rc<dyn Attest>) -> ControlPlane {
     let clock = Clock::wall();
     let authority =
         Authority::generate(TrustDomain::default(), Lifetimes::default(), clock.now()).unwrap();
@@ -36,7 +49,7 @@ async fn plane(uids: Vec<u32>) -> ControlPlane {
         published.closed().await;
     });
     let keeper = Keeper::in_memory(authority);
-    ControlPlane::new(receiver, keeper, Rc::new(ByUid::new(uids)), settings).await.unwrap()
+    ControlPlane::new(receiver, keeper, attest, settings).await.unwrap()
 }
 
 fn start(endpoint: Endpoint) -> Link {
@@ -110,4 +123,67 @@ fn a_proxy_joins_by_tcp_with_a_token_and_stays_by_its_certificate() {
         running.await.unwrap();
     })
     .unwrap();
+}
+
+/// What the node does: it knows the processes it has started.
+struct Everybody(Attested);
+
+impl Attest for Everybody {
+    fn attest(&self, _: Process, _: &Claim) -> Result<Attested, NotAttested> {
+        Ok(self.0.clone())
+    }
+}
+
+#[test]
+fn applications_get_identities_of_their_own_by_the_workload_api() {
+    worker::block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("workload.sock");
+        let plane = plane_with(Rc::new(Everybody(attested("one")))).await;
+        let listener = Listener::Applications(UnixListener::bind(&path).unwrap());
+        let (drain, watch) = drain();
+        let running = plane.clone();
+        let running = task::spawn("plane", async move { running.run(vec![listener], watch).await });
+        let raw = Raw::over(UnixStream::connect(&path).await.unwrap()).await;
+
+        let refused = raw.fetch::<_, X509SvidResponse>(FETCH_SVID_PATH, X509SvidRequest {}, false);
+        let refused = refused.await.unwrap().message().await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        let refused = raw.stream::<RootsRequest, RootsResponse>(ROOTS_PATH).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unimplemented, "applications are no proxies");
+
+        let svids = raw.fetch::<_, X509SvidResponse>(FETCH_SVID_PATH, X509SvidRequest {}, true);
+        let mut svids = svids.await.unwrap();
+        let first = svids.message().await.unwrap().unwrap().svids.remove(0);
+        assert_eq!(first.spiffe_id, identity("one").to_string());
+        let leaf = der_len(&first.x509_svid);
+        let chain =
+            [first.x509_svid[..leaf].to_vec().into(), first.x509_svid[leaf..].to_vec().into()];
+        let roots = TrustBundle::from_der([first.bundle.clone().into()]).unwrap();
+        let verified = roots.verify(&chain, Clock::wall().now()).unwrap();
+        assert_eq!(verified.identity, identity("one"));
+        let bundles =
+            raw.fetch::<_, X509BundlesResponse>(FETCH_BUNDLES_PATH, X509BundlesRequest {}, true);
+        let mut bundles = bundles.await.unwrap();
+        let bundle = bundles.message().await.unwrap().unwrap().bundles;
+        assert_eq!(bundle["spiffe://cluster.local"], first.bundle);
+
+        // A root that takes over comes to applications, too, and waits for them.
+        plane.prepare(None).await.unwrap();
+        let second = svids.message().await.unwrap().unwrap().svids.remove(0);
+        assert!(second.bundle.len() > first.bundle.len());
+        assert_ne!(second.x509_svid_key, first.x509_svid_key);
+        assert_eq!(bundles.message().await.unwrap().unwrap().bundles.len(), 1);
+
+        drop((svids, bundles, raw));
+        drain.run(Duration::from_secs(10), pending()).await;
+        running.await.unwrap();
+    })
+    .unwrap();
+}
+
+/// The length of the DER at the beginning of some bytes.
+fn der_len(bytes: &[u8]) -> usize {
+    assert_eq!(bytes[..2], [0x30, 0x82], "a sequence with a length of two bytes");
+    4 + usize::from(u16::from_be_bytes([bytes[2], bytes[3]]))
 }

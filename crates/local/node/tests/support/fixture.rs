@@ -17,7 +17,13 @@ use crate::helper;
 pub(crate) fn node(state: &Path, ground: Ground) -> Node {
     let owner = rustix::process::geteuid().as_raw();
     let proxy = Box::new(|workload: &Registered| helper_proxy(workload.addrs.v4));
-    let settings = Settings { state: state.into(), owner, times: Times::DEFAULT, proxy };
+    let settings = Settings {
+        state: state.into(),
+        owner,
+        times: Times::DEFAULT,
+        environment: Vec::new(),
+        proxy,
+    };
     Node::open(settings, ground).expect("a fresh folder")
 }
 

@@ -207,6 +207,16 @@ pub(crate) struct RunArgs {
     pub(crate) command: Vec<String>,
 }
 
+// === impl ProxyArgs ===
+
+impl ProxyArgs {
+    /// Where a newer process asks for the sockets: in the state folder unless said otherwise.
+    pub(crate) fn takeover(&self) -> Option<PathBuf> {
+        let own = || self.state.as_ref().map(|state| state.join("takeover.sock"));
+        self.process.takeover.clone().or_else(own)
+    }
+}
+
 fn label(text: &str) -> Result<(String, String), String> {
     let wanted = || "write NAME=VALUE, such as version=v2".to_owned();
     let (name, value) = text.split_once('=').ok_or_else(wanted)?;

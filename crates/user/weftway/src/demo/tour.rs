@@ -5,8 +5,8 @@ use std::path::Path;
 use weft_load::{Options, Trust};
 use weft_runtime::task;
 
-use super::Addresses;
 use super::client::{self, Answer};
+use super::gateway::Addresses;
 use crate::print_line;
 
 /// One stop of the tour.
@@ -111,7 +111,7 @@ fn show(title: &str, right: bool, answer: &Answer) -> u32 {
     check(title, right, &format!("{} {first}", answer.status))
 }
 
-fn check(title: &str, right: bool, result: &str) -> u32 {
+pub(super) fn check(title: &str, right: bool, result: &str) -> u32 {
     print_line(&format!("{} {title}\n    {result}", if right { "ok  " } else { "FAIL" }));
     u32::from(!right)
 }
@@ -132,7 +132,6 @@ pub(super) fn what_next(addresses: &Addresses, folder: &Path) {
          \x20 curl -i -u demo:demo http://{web}/private\n\
          \x20 curl -s http://{admin}/metrics | grep weftway_requests\n\
          \x20 weftway bench http://{web}/api/v1/hello -c 50 -z 5s\n\
-         Edit a file in {folder} and send a request again: the change is in force at once.\n\
-         Ctrl-C ends it all."
+         Edit a file in {folder} and send a request again: the change is in force at once."
     ));
 }

@@ -379,6 +379,26 @@ fn an_h2_upstream_that_is_gone_is_502_and_comes_back() {
     assert_eq!(origin.connections(), 1);
 }
 
+/// What is behind an upstream of HTTP/2 may speak HTTP/1.1, and not know chunks.
+#[test]
+fn the_length_of_a_body_is_known_to_an_h2_upstream() {
+    let document = ingress_route(&[("PathPrefix(`/`)", "two:80")])
+        .replace("      port: 80\n", "      port: 80\n      scheme: h2c\n");
+    let origin = H2Origin::start("two");
+    let gateway =
+        builder().document("all.yaml", &document).backend("two:80", origin.addr()).start();
+    let mut client = gateway.client();
+    let length = |head: &str, body: &str, client: &mut RawClient| {
+        let request = format!("POST / HTTP/1.1\r\nHost: a.test\r\n{head}\r\n\r\n{body}");
+        let echo = client.request(request).echo();
+        assert_eq!(echo.body.as_deref(), Some("body"));
+        echo.header("content-length").map(str::to_owned)
+    };
+    assert_eq!(length("Content-Length: 4", "body", &mut client).as_deref(), Some("4"));
+    let chunks = "4\r\nbody\r\n0\r\n\r\n";
+    assert_eq!(length("Transfer-Encoding: chunked", chunks, &mut client), None);
+}
+
 /// The client's upload goes on while the upstream has answered and is gone.
 #[test]
 fn an_upstream_that_leaves_during_an_upload_is_reported_as_its_own_fault() {

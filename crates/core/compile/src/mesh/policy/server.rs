@@ -12,7 +12,7 @@ use weft_resources::{Kind, Resource};
 
 use super::unenforceable;
 use crate::context::Output;
-use crate::mesh::population::Instance;
+use crate::mesh::population::{Instance, Origin};
 use crate::mesh::protocol;
 use crate::mesh::scene::Scene;
 use crate::remark::Place;
@@ -141,7 +141,18 @@ impl<'a> Servers<'a> {
             }
             let ports: Vec<u16> = match &held.server.port {
                 Some(PortRef::Number(number)) => vec![*number],
-                Some(PortRef::Name(name)) => instance.named_port(name).into_iter().collect(),
+                Some(PortRef::Name(name)) => match (instance.named_port(name), instance.origin) {
+                    (Some(number), _) => vec![number],
+                    // Whoever registers a workload need not name its ports, so it may be any of
+                    // those that no other Server is about.
+                    (None, Origin::Node(_)) => {
+                        asked.others.add(held);
+                        asked.others.protocol = None;
+                        continue;
+                    }
+                    // As in Linkerd, it is about declared ports.
+                    (None, Origin::Pod(..) | Origin::Entry(..)) => continue,
+                },
                 // It may have been any.
                 None => {
                     asked.all_closed.get_or_insert_with(|| unenforceable(held.resource));

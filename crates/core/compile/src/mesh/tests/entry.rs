@@ -72,6 +72,19 @@ fn selectors_find_workloads() {
 }
 
 #[test]
+fn an_entry_with_a_proxy_is_a_workload() {
+    let vm = |labels: &str| {
+        let spec = format!("address: 10.1.0.1, serviceAccount: vm, labels: {{{labels}}}");
+        istio("WorkloadEntry", "name: vm", &spec)
+    };
+    let world = clean(&vm("networking.istio.io/tunnel: http"), &[]);
+    let workload = &world.mesh.workloads[&WorkloadName::new("default/vm")];
+    assert_eq!(workload.identity.to_string(), "spiffe://cluster.local/ns/default/sa/vm");
+    assert_eq!(*workload.addrs, ["10.1.0.1".parse::<std::net::IpAddr>().unwrap()]);
+    assert!(clean(&vm("app: vm"), &[]).mesh.workloads.is_empty());
+}
+
+#[test]
 fn hosts_have_addresses_unless_they_are_dialled_as_they_are() {
     let check = |spec: &str, host: &str, expected: &str, runs: &str| {
         let world = world(&service_entry(spec), &[]);

@@ -144,6 +144,10 @@ fn authorization_that_is_not_evaluated_closes() {
     check(&one("rules: [{to: [{operation: {methods: [GET]}}]}]"), ["closed"; 3]);
     check(&one("action: CUSTOM, provider: {name: x}, rules: [{}]"), ["closed"; 3]);
     check(&one("action: CUSTOM, provider: {name: x}"), ["open"; 3]);
+    // What Istio does not accept opens nothing.
+    check(&one("rules: [{to: [{}]}]"), ["closed"; 3]);
+    check(&one("rules: [{to: [{operation: {}}]}]"), ["closed"; 3]);
+    check(&one("rules: [{from: [{}]}]"), ["closed"; 3]);
     check(&one("action: AUDIT, rules: [{}]"), ["open"; 3]);
     check(&one(&format!("action: DENY, rules: [{{{FROM}}}]")), ["closed"; 3]);
     check(
@@ -235,7 +239,11 @@ fn servers_close_their_port() {
     };
     check(&one("port: 8080"), ["closed", "open", "open"]);
     check(&one("port: admin"), ["open", "closed", "open"]);
-    check(&one("port: other"), ["open"; 3]);
+    // A name that no port has may be meant for any.
+    check(&one("port: other"), ["closed"; 3]);
+    check(&one("port: other, accessPolicy: all-unauthenticated"), ["open"; 3]);
+    let named = server("t", "podSelector: {}, port: http, accessPolicy: all-unauthenticated");
+    check(&(one("port: other") + &named), ["open", "closed", "closed"]);
     check(&one("port: 8080, accessPolicy: all-unauthenticated"), ["open"; 3]);
     check(&one("port: 8080, accessPolicy: audit"), ["open"; 3]);
     check(&one("port: 8080, accessPolicy: cluster-unauthenticated"), ["closed", "open", "open"]);

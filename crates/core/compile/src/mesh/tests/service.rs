@@ -71,9 +71,10 @@ fn selectors_find_workloads_of_all_kinds() {
 #[test]
 fn labels_that_are_given_win_over_the_name() {
     let text = payments("selector: {app: payments}, ports: [{port: 80, targetPort: 8080}]");
-    let world = clean(&text, &[labelled("payments", 2, &[("app", "other")])]);
+    let world = world(&text, &[labelled("payments", 2, &[("app", "other")])]);
     // The document holds for the name, and it selects nothing.
     assert_eq!((names(&world), runs(&world, PAYMENTS)), (vec![PAYMENTS], vec![]));
+    says(&world, "it does not select the workloads that were registered under its name");
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn a_service_without_a_selector_has_the_workloads_of_its_name() {
     assert_eq!(runs(&world, PAYMENTS), ["default/payments 10.77.0.2 80>8080 default/default"]);
     // Unless somebody says where it runs.
     let text = text + &slice("payments", "{addresses: [10.0.0.9]}");
-    let world = clean(&text, &[workload("payments", 2)]);
+    let world = super::world(&text, &[workload("payments", 2)]);
     assert_eq!(runs(&world, PAYMENTS), ["default/10.0.0.9 10.0.0.9 80>3000 plain"]);
 }
 

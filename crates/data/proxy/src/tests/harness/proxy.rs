@@ -142,6 +142,23 @@ fn lead(id: &str, protocol: Protocol, endpoints: Endpoints) -> Backend {
     Backend { endpoints, protocol, ..backend(id, Http::One, &[]) }
 }
 
+/// What proves to be an account.
+fn prove(authority: &MeshAuthority, account: &str) -> (Identity, MeshTlsCell) {
+    let identity = format!("spiffe://cluster.local/ns/shop/sa/{account}");
+    let svid = authority.svid(&identity);
+    let identity: Identity = identity.parse().expect("an identity");
+    let credentials = Credentials {
+        chain: svid.chain.clone(),
+        key: (&svid.key).into(),
+        bundle: vec![authority.root().clone()],
+        identity: identity.clone(),
+        not_after: svid.not_after,
+    };
+    let cell = MeshTlsCell::new();
+    cell.set(MeshTls::build(&credentials).expect("credentials are good"));
+    (identity, cell)
+}
+
 // === impl Destined ===
 
 impl Destined {
@@ -190,7 +207,7 @@ fn listener(id: &str, addr: SocketAddr, intake: Intake, plain: Option<Served>) -
         intake,
         proxy_protocol_from: Vec::new(),
         forwarded_from: Vec::new(),
-        limits: Limits::DEFAULT,
+        limits: Limits { head_timeout: Duration::from_secs(1), ..Limits::DEFAULT },
         path_rules: PathRules::default(),
         plain,
         tls: None,
@@ -207,18 +224,7 @@ impl Proxy {
         destinations: &[Destined],
         services: &[Arc<IndexEntry>],
     ) -> Self {
-        let identity = format!("spiffe://cluster.local/ns/shop/sa/{account}");
-        let svid = authority.svid(&identity);
-        let identity: Identity = identity.parse().expect("an identity");
-        let cell = MeshTlsCell::new();
-        let credentials = Credentials {
-            chain: svid.chain.clone(),
-            key: (&svid.key).into(),
-            bundle: vec![authority.root().clone()],
-            identity: identity.clone(),
-            not_after: svid.not_after,
-        };
-        cell.set(MeshTls::build(&credentials).expect("credentials are good"));
+        let (identity, cell) = prove(authority, account);
         let tls = cell.current().expect("just set");
 
         let (commands, receiver) = mpsc::unbounded_channel();

@@ -126,6 +126,22 @@ fn the_first_bytes_of_a_client_tell() {
 }
 
 #[test]
+fn a_few_bytes_that_stop_are_passed_on_unless_they_may_become_a_request() {
+    run_bounded(async {
+        let app = TcpApp::start("").await;
+        let ours = plain(app.addr).await;
+        let mut opcode = ours.dial(PAYMENTS_ADDR).await;
+        opcode.write_all(b"x").await.unwrap();
+        assert_eq!(read_exactly(&mut opcode, 1).await, "x");
+        let mut request = ours.dial(PAYMENTS_ADDR).await;
+        request.write_all(b"GE").await.unwrap();
+        let answer = "HTTP/1.1 408 ";
+        assert_eq!(read_exactly(&mut request, answer.len()).await, answer);
+        assert_eq!(app.seen(), b"x");
+    });
+}
+
+#[test]
 fn a_client_that_says_nothing_and_listens_is_heard_out() {
     run_bounded(async {
         use tokio::io::AsyncReadExt as _;

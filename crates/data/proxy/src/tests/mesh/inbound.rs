@@ -10,7 +10,7 @@ use weft_model::outcome::Reason;
 use weft_model::policy::Refusal;
 
 use super::super::harness::{
-    Client, Http, Origin, Proxy, TcpApp, inbound, is_reset, read_exactly, run_bounded,
+    Client, Http, Origin, Proxy, TcpApp, inbound, is_reset, read_exactly, run_bounded, until,
 };
 use super::authority;
 
@@ -93,6 +93,21 @@ fn a_port_that_becomes_strict_ends_plain_connections() {
         proxy.apply(2, &[port.change(|port| port.mtls = Mtls::Strict)], &[]).await;
         assert_eq!(client.get("/").await.status, 403);
         assert!(client.closed().await);
+    });
+}
+
+#[test]
+fn a_connection_that_was_silent_meets_the_policy_of_its_first_byte() {
+    run_bounded(async {
+        let app = TcpApp::start("").await;
+        let mut proxy = proxy(app.addr.port(), |_| {}).await;
+        let mut stream = proxy.dial_inbound(app.addr).await;
+        until("the early connection", || app.connections() == 1).await;
+        let port = inbound(Some(app.addr.port()), Protocol::Detect);
+        proxy.apply(2, &[port.change(|port| port.mtls = Mtls::Strict)], &[]).await;
+        stream.write_all(b"\x01\x02").await.unwrap();
+        assert!(is_reset(&mut stream).await);
+        assert_eq!(app.seen(), b"");
     });
 }
 

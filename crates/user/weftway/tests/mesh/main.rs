@@ -1,0 +1,19 @@
+//! The mesh from end to end: `weftway up`, workloads that `weftway run` adds, and their traffic
+//! through real namespaces, rules and proxies.
+//!
+//! Each test has a machine of its own ([`machine::Machine`]): namespaces of network, mounts and
+//! processes that end with the test, however it ends. So nothing stays behind, and no mesh of the
+//! developer is in the way. `cargo xtask mesh` runs all of them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod control;
+mod external;
+mod failure;
+mod http;
+mod life;
+mod loopback;
+mod machine;
+mod mesh;
+mod policy;
+mod tcp;

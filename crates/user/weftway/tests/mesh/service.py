@@ -1,0 +1,96 @@
+"""Services of the mesh's tests: python3 service.py KIND PORT [NAME]."""
+
+import http.server
+import json
+import socket
+import socketserver
+import ssl
+import sys
+
+
+class Http(http.server.BaseHTTPRequestHandler):
+    """Answers with what it got; after an upgrade, with the bytes it gets."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    name = "http"
+
+    def do_GET(self):
+        if "upgrade" in self.headers:
+            self.send_response(101)
+            self.send_header("upgrade", self.headers["upgrade"])
+            self.send_header("connection", "upgrade")
+            self.end_headers()
+            while data := self.connection.recv(65536):
+                self.connection.sendall(data)
+            self.close_connection = True
+            return
+        length = int(self.headers.get("content-length", 0))
+        seen = {
+            "name": self.name,
+            "path": self.path,
+            "headers": {name.lower(): value for name, value in self.headers.items()},
+            "body": self.rfile.read(length).decode(),
+        }
+        body = json.dumps(seen).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+class Greeter(socketserver.StreamRequestHandler):
+    """Speaks first, as servers of SMTP and MySQL do."""
+
+    def handle(self):
+        self.wfile.write(b"220 who is it\r\n")
+        while line := self.rfile.readline():
+            self.wfile.write(b"250 " + line)
+
+
+class Echo(socketserver.BaseRequestHandler):
+    """Says nothing unless it is spoken to."""
+
+    def handle(self):
+        while data := self.request.recv(65536):
+            self.request.sendall(data)
+
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+
+
+class TlsServer(Server):
+    """Terminates TLS with the certificate and key of a file."""
+
+    pem = ""
+
+    def get_request(self):
+        sock, peer = super().get_request()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.pem)
+        return context.wrap_socket(sock, server_side=True), peer
+
+
+def main(kind, port, name=None):
+    handlers = {"http": Http, "tls": Http, "greeter": Greeter, "echo": Echo}
+    server = Server
+    if kind == "tls":
+        server, TlsServer.pem = TlsServer, name
+    elif name:
+        Http.name = name
+    with server(("0.0.0.0", int(port)), handlers[kind]) as running:
+        print(f"{kind} {socket.gethostname()} {port}", flush=True)
+        running.serve_forever()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
