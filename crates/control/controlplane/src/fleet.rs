@@ -112,6 +112,11 @@ impl Fleet {
         }
     }
 
+    /// A workload has ended, whatever it said: nobody presents its certificates.
+    pub(crate) fn forget(&mut self, workload: &WorkloadName) {
+        self.by_workload.remove(workload);
+    }
+
     /// Forgets certificates that nobody accepts any more.
     pub(crate) fn forget_ended(&mut self, now: SystemTime) {
         self.by_workload.retain(|_, known| {

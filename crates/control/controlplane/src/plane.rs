@@ -14,6 +14,7 @@ use weft_authority::{
     TooManyTokens,
 };
 use weft_distribute::Published;
+use weft_model::id::WorkloadName;
 use weft_model::identity::Identity;
 use weft_runtime::task;
 use weft_tls::mesh::{AuthorityTls, Credentials, InvalidCredentials, Pkcs8Key};
@@ -110,6 +111,12 @@ impl ControlPlane {
     /// The registry behind [`ControlPlane::status`].
     pub fn registry(&self) -> &Registry {
         &self.0.registry
+    }
+
+    /// A workload has ended, as whoever has started it knows for sure: a rotation of the root need
+    /// not wait for its proxy, even if that has not said goodbye.
+    pub fn forget(&self, workload: &WorkloadName) {
+        self.0.registry.forget(workload);
     }
 
     /// Its own certificate, renewed as time goes by.

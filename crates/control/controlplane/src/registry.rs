@@ -172,6 +172,11 @@ impl Registry {
         self.change_fleet(|fleet| fleet.goodbye(workload, leaf));
     }
 
+    /// A workload has ended, as whoever has started it knows.
+    pub(crate) fn forget(&self, workload: &WorkloadName) {
+        self.change_fleet(|fleet| fleet.forget(workload));
+    }
+
     /// The content of the file that it is kept in.
     pub(crate) fn fleet_bytes(&self) -> Vec<u8> {
         self.0.proxies.borrow().fleet.to_bytes()

@@ -89,9 +89,9 @@ impl Backend {
         matches!(self.settings.endpoints, model::Endpoints::Dialled)
     }
 
-    /// How many endpoints there are to pick from.
-    pub fn endpoint_count(&self) -> usize {
-        self.endpoints.borrow().len()
+    /// Whether there is an endpoint that was not tried.
+    pub fn has_others(&self, tried: &Tried) -> bool {
+        self.endpoints.borrow().iter().any(|endpoint| !tried.contains(endpoint))
     }
 
     /// Whether any endpoint could be picked now.
@@ -122,9 +122,10 @@ impl Backend {
             return Err(PickError::NoEndpoint);
         }
         let view = self.view(&endpoints, now);
+        let tried = tried.positions(&endpoints);
         let index =
-            self.picker.pick(&view, key, &tried.0, rng).ok_or(PickError::NoHealthyEndpoint)?;
-        Ok(self.lease(endpoints[index].clone(), index, now))
+            self.picker.pick(&view, key, &tried, rng).ok_or(PickError::NoHealthyEndpoint)?;
+        Ok(self.lease(endpoints[index].clone(), now))
     }
 
     /// The endpoint at the address that a connection was made to. There is no other, so it does not
@@ -134,7 +135,7 @@ impl Backend {
             let shared = Arc::new(SharedEndpoint::new(addr, None, self.epoch));
             Endpoint::new(shared, None, 1.0, now)
         });
-        self.lease(endpoint, 0, now)
+        self.lease(endpoint, now)
     }
 
     /// The endpoint that `wanted` accepts (the one a sticky cookie names), if it is usable and was
@@ -147,8 +148,8 @@ impl Backend {
     ) -> Option<Lease> {
         let endpoints = self.endpoints.borrow().clone();
         let index = endpoints.iter().position(|endpoint| wanted(endpoint))?;
-        let usable = self.view(&endpoints, now).usable(index) && !tried.0.contains(&index);
-        usable.then(|| self.lease(endpoints[index].clone(), index, now))
+        let usable = self.view(&endpoints, now).usable(index) && !tried.contains(&endpoints[index]);
+        usable.then(|| self.lease(endpoints[index].clone(), now))
     }
 
     /// Counts a request towards the budget that its retries come from.
@@ -263,10 +264,10 @@ impl Backend {
         }
     }
 
-    fn lease(self: &Rc<Self>, endpoint: Rc<Endpoint>, index: usize, now: Instant) -> Lease {
+    fn lease(self: &Rc<Self>, endpoint: Rc<Endpoint>, now: Instant) -> Lease {
         let pending = endpoint.latency.begin();
         self.cells.in_flight.inc();
-        Lease { backend: self.clone(), endpoint, index, started: now, _pending: pending }
+        Lease { backend: self.clone(), endpoint, started: now, _pending: pending }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A request's hold on one endpoint.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,16 +14,15 @@ use weft_resilience::outlier::Signal;
 use crate::backend::Backend;
 use crate::endpoint::Endpoint;
 
-/// Endpoints that a request has tried already, by position.
+/// Endpoints that a request has tried already. By address: positions change while it runs.
 #[derive(Debug, Clone, Default)]
-pub struct Tried(pub(crate) SmallVec<[usize; 4]>);
+pub struct Tried(SmallVec<[SocketAddr; 2]>);
 
 /// One endpoint, picked for one attempt. Counts as load until it is dropped.
 #[derive(Debug)]
 pub struct Lease {
     pub(crate) backend: Rc<Backend>,
     pub(crate) endpoint: Rc<Endpoint>,
-    pub(crate) index: usize,
     pub(crate) started: Instant,
     pub(crate) _pending: Pending,
 }
@@ -48,19 +48,28 @@ pub enum Report {
 impl Tried {
     /// Notes that a lease's endpoint was tried.
     pub fn note(&mut self, lease: &Lease) {
-        if !self.0.contains(&lease.index) {
-            self.0.push(lease.index);
+        let addr = lease.endpoint.addr();
+        if !self.0.contains(&addr) {
+            self.0.push(addr);
         }
-    }
-
-    /// How many were tried.
-    pub fn len(&self) -> usize {
-        self.0.len()
     }
 
     /// Whether none was tried.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    pub(crate) fn contains(&self, endpoint: &Endpoint) -> bool {
+        self.0.contains(&endpoint.addr())
+    }
+
+    /// Where those that were tried are among these now.
+    pub(crate) fn positions(&self, endpoints: &[Rc<Endpoint>]) -> SmallVec<[usize; 4]> {
+        if self.is_empty() {
+            return SmallVec::new();
+        }
+        let all = endpoints.iter().enumerate();
+        all.filter(|(_, endpoint)| self.contains(endpoint)).map(|(index, _)| index).collect()
     }
 }
 

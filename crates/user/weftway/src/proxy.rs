@@ -84,6 +84,8 @@ async fn serve(args: &ProxyArgs) -> anyhow::Result<Drained> {
     let (drain, watch) = drain::drain();
     let registry = Registry::new();
     let readiness = Readiness::new();
+    // What is known is not yet served.
+    let mut opening = Some(readiness.block("listeners"));
     let (demand, mut demanded) = mpsc::unbounded_channel();
     let (link, running) = weft_link::start(settings(args)?, &readiness);
     let linking = task::spawn("link", running);
@@ -102,7 +104,10 @@ async fn serve(args: &ProxyArgs) -> anyhow::Result<Drained> {
                 tracing::info!(signal = name, "draining");
                 break;
             }
-            Ok(()) = proxy.state.changed() => proxy.apply().await,
+            Ok(()) = proxy.state.changed() => {
+                proxy.apply().await;
+                drop(opening.take());
+            }
             () = &mut ready, if takeover.is_none() => {
                 // The older process ends now that this one has something to serve.
                 proxy.engine.inherited().say_ready().await;

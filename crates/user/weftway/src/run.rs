@@ -71,7 +71,7 @@ fn application(command: &[String]) -> anyhow::Result<Application> {
     let cwd = std::env::current_dir().context("the working directory cannot be found")?;
     let mask = rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::umask(mask);
-    #[expect(clippy::disallowed_methods, reason = "the application gets the caller's environment")]
+    // The application gets the caller's environment.
     let env = std::env::vars_os();
     let text = |text: std::ffi::OsString| text.into_string().ok();
     Ok(Application {

@@ -1,6 +1,7 @@
 //! `weftway up`: a mesh on one machine, control plane, authority and node in one process.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 use weft_controlplane::{Attest, Attested, Claim, Listener, NotAttested, Process};
 use weft_dns::{Names, Server, Sockets, Upstreams, Zone};
+use weft_model::id::WorkloadName;
 use weft_model::identity::{Identity, TrustDomain};
 use weft_model::mesh::{MESH_PORT, Phase, Registered, RegisteredPort, RegisteredWorkload};
 use weft_node::attest::Caller;
@@ -84,6 +86,7 @@ async fn serve(args: &UpArgs) -> anyhow::Result<Drained> {
     };
     greet(&state, &node);
     let mut registry = node.registry();
+    let mut present: BTreeSet<WorkloadName> = BTreeSet::new();
     loop {
         tokio::select! {
             name = termination.next() => {
@@ -93,6 +96,13 @@ async fn serve(args: &UpArgs) -> anyhow::Result<Drained> {
             () = control.changed() => control.compile(),
             Ok(()) = registry.changed() => {
                 let workloads = registry.borrow_and_update().clone();
+                let names: BTreeSet<_> =
+                    workloads.iter().map(|workload| workload.name.workload()).collect();
+                // Also proxies that were killed, and cannot say goodbye themselves.
+                for ended in present.difference(&names) {
+                    control.plane().forget(ended);
+                }
+                present = names;
                 control.register(registered(&workloads));
             }
         }
@@ -162,13 +172,15 @@ fn relay_names(ground: &Ground) -> anyhow::Result<Option<Server>> {
     Ok(Some(Server::start(sockets, settings)?))
 }
 
-/// How the proxy of a workload is started.
+/// Says how the proxy of a workload is started.
+type Launcher = Box<dyn Fn(&api::Registered) -> Proxy>;
+
 fn launcher(
     args: &UpArgs,
     state: &Path,
     socket: &Path,
     ground: &Ground,
-) -> anyhow::Result<Box<dyn Fn(&api::Registered) -> Proxy>> {
+) -> anyhow::Result<Launcher> {
     let program = std::env::current_exe().context("this program cannot be found")?;
     let logs = state.join("logs");
     std::fs::create_dir_all(&logs).with_context(|| format!("{} cannot be made", logs.display()))?;

@@ -25,6 +25,15 @@ fn ends(fleet: &Fleet) -> Vec<u64> {
 }
 
 #[test]
+fn a_workload_that_has_ended_is_waited_for_no_more() {
+    let mut fleet = Fleet::default();
+    fleet.issued(&one(), &[], leaf(1, 100), at(0));
+    fleet.forget(&one());
+    assert!(!fleet.contains(&one()));
+    assert_eq!(ends(&fleet), [0; 0]);
+}
+
+#[test]
 fn what_was_given_counts_beside_what_was_reported_until_it_is_reported_itself() {
     let mut fleet = Fleet::default();
     fleet.issued(&one(), &[], leaf(1, 100), at(0));

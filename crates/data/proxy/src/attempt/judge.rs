@@ -83,7 +83,7 @@ impl Attempts {
         }
         // A request that reached nobody goes to another endpoint once, policy or not.
         self.tried.note(lease);
-        let others = self.backend.endpoint_count() > self.tried.len();
+        let others = self.backend.has_others(&self.tried);
         if !sent && x.body.is_kept() && others && !self.replayed {
             self.replayed = true;
             self.backend.cells().replays.inc();

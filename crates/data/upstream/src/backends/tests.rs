@@ -226,6 +226,27 @@ fn what_stays_keeps_its_state() {
 }
 
 #[test]
+fn what_was_tried_is_known_when_endpoints_have_changed() {
+    let (now, rng) = (time::now(), Rng::new(7));
+    let backends = backends([weighted("shop", &[(1, 1), (2, 1)])]);
+    let shop = get(&backends, "shop");
+    let mut tried = Tried::default();
+    tried.note(&shop.pick_where(now, &tried, |endpoint| endpoint.addr().port() == 1).unwrap());
+    // The one that was tried is gone, and the other has its place.
+    backends.reconcile(prepared([weighted("shop", &[(2, 1)])]), now);
+    assert!(shop.has_others(&tried));
+    let lease = shop.pick(now, &rng, None, &tried).expect("it was not tried");
+    assert_eq!(lease.endpoint().addr(), addr(2));
+    tried.note(&lease);
+    drop(lease);
+    assert!(!shop.has_others(&tried));
+    // Another comes before the one that was tried.
+    backends.reconcile(prepared([weighted("shop", &[(3, 1), (2, 1)])]), now);
+    let lease = shop.pick(now, &rng, None, &tried).expect("it was not tried");
+    assert_eq!(lease.endpoint().addr(), addr(3));
+}
+
+#[test]
 fn other_settings_keep_endpoints_unless_the_way_of_connecting_changes() {
     let now = time::now();
     let plain = || backend("shop", &[addr(1), addr(2)]);

@@ -154,7 +154,7 @@ fn child_of(parent: &Child) -> Option<Pid> {
 
 /// The end of every log, for who has to find out why a test failed.
 fn show_logs(folder: &Path) {
-    const LINES_MAX: usize = 200000;
+    const LINES_MAX: usize = 40;
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {

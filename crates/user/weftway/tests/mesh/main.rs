@@ -5,7 +5,12 @@
 //! processes that end with the test, however it ends. So nothing stays behind, and no mesh of the
 //! developer is in the way. `cargo xtask mesh` runs all of them.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and shows what its processes have logged"
+)]
 
 mod control;
 mod external;

@@ -2,10 +2,40 @@
 
 import http.server
 import json
+import os
+import signal
 import socket
 import socketserver
 import ssl
 import sys
+import threading
+
+
+class Drain:
+    """What well-behaved servers do at SIGTERM: no new connections, and the end after the last answer."""
+
+    asked = threading.Event()
+    idle = threading.Condition()
+    busy = 0
+
+    @classmethod
+    def begin(cls):
+        with cls.idle:
+            cls.busy += 1
+        return cls()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with Drain.idle:
+            Drain.busy -= 1
+            Drain.idle.notify_all()
+
+    @classmethod
+    def end(cls):
+        with cls.idle:
+            cls.idle.wait_for(lambda: cls.busy == 0, timeout=10)
 
 
 class Http(http.server.BaseHTTPRequestHandler):
@@ -16,6 +46,12 @@ class Http(http.server.BaseHTTPRequestHandler):
     name = "http"
 
     def do_GET(self):
+        with Drain.begin():
+            self.answer()
+
+    do_POST = do_GET
+
+    def answer(self):
         if "upgrade" in self.headers:
             self.send_response(101)
             self.send_header("upgrade", self.headers["upgrade"])
@@ -36,10 +72,10 @@ class Http(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
+        if Drain.asked.is_set():
+            self.send_header("connection", "close")
         self.end_headers()
         self.wfile.write(body)
-
-    do_POST = do_GET
 
     def log_message(self, *_):
         pass
@@ -88,8 +124,16 @@ def main(kind, port, name=None):
     elif name:
         Http.name = name
     with server(("0.0.0.0", int(port)), handlers[kind]) as running:
+
+        def drain(*_):
+            Drain.asked.set()
+            threading.Thread(target=running.shutdown).start()
+
+        signal.signal(signal.SIGTERM, drain)
         print(f"{kind} {socket.gethostname()} {port}", flush=True)
-        running.serve_forever()
+        running.serve_forever(poll_interval=0.01)
+    Drain.end()
+    os._exit(0)
 
 
 if __name__ == "__main__":
