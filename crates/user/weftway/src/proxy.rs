@@ -106,7 +106,9 @@ async fn serve(args: &ProxyArgs) -> anyhow::Result<Drained> {
             }
             Ok(()) = proxy.state.changed() => {
                 proxy.apply().await;
-                drop(opening.take());
+                if let Some(opening) = opening.take() {
+                    opening.clear();
+                }
             }
             () = &mut ready, if takeover.is_none() => {
                 // The older process ends now that this one has something to serve.

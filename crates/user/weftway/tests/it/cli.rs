@@ -1,8 +1,10 @@
 //! The command line in the hands of people and scripts: what it prints, its pipes, and its exit
 //! codes (0 fine, 1 found a problem, 2 wrong usage).
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use weft_testkit::documents::{ingress_route, middleware};
 use weft_testkit::program;
@@ -273,6 +275,46 @@ fn a_reader_that_goes_away_is_no_error() {
 /// Without namespaces, so that it needs no root.
 #[test]
 fn demo_once_checks_itself() {
+    let _alone = one_demo();
     let ran = weftway(&["demo", "--once", "--loopback"]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+}
+
+/// Folder, services, proxies and control plane: nothing of it is there after Ctrl-C.
+#[test]
+fn a_demo_that_is_interrupted_leaves_nothing() {
+    let _alone = one_demo();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let mut demo = Command::new(BINARY)
+        .args(["demo", "--loopback"])
+        .env("TMPDIR", path)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    // Services are running by now, and calls are under way.
+    let called = lines.map(Result::unwrap).find(|line| line.contains("shop calls payments"));
+    assert!(called.is_some(), "it ended by itself");
+    assert!(!commands_with(path).is_empty());
+    Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap();
+    assert!(demo.wait().unwrap().success());
+    assert_eq!(commands_with(path), [""; 0]);
+    assert_eq!(std::fs::read_dir(path).unwrap().count(), 0);
+}
+
+/// Demos without namespaces share the machine's loopback addresses.
+fn one_demo() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Command lines of running processes in which that text is.
+fn commands_with(text: &str) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().map(Result::unwrap);
+    let commands =
+        processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    let commands = commands.map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "));
+    commands.filter(|command| command.contains(text)).collect()
 }

@@ -106,7 +106,7 @@ fn between_two_workloads_nothing_is_readable() {
     assert!(!wire.has(SECRET.as_bytes()), "plaintext of HTTP is on the wire");
     let pattern: Vec<u8> = (0..64_u32).map(|index| (index * 31 % 251) as u8).collect();
     assert!(!wire.has(&pattern), "plaintext of TCP is on the wire");
-    mesh.get_from_outside(&format!("http://{addr}:8080/{SECRET}")).unwrap();
+    mesh.plainly(&format!("http://{addr}:8080/{SECRET}")).unwrap();
     weft_testkit::wait::until_true("the plain call", || wire.has(SECRET.as_bytes()));
 }
 

@@ -68,7 +68,7 @@ impl Mesh {
         self.machine.folder().join("state")
     }
 
-    /// Replaces the documents, and waits until they are in force on every proxy.
+    /// Replaces the documents, and waits until the control plane has published what follows.
     pub(crate) fn change(&self, documents: &str) {
         let generations = || self.up.printed().matches("published generation").count();
         let before = generations();
@@ -135,7 +135,7 @@ impl Mesh {
     }
 
     /// The same from outside of the mesh, from the machine itself; `None` if the connection breaks.
-    pub(crate) fn get_from_outside(&self, url: &str) -> Option<Answer> {
+    pub(crate) fn plainly(&self, url: &str) -> Option<Answer> {
         let output = self.machine.run(&["curl", "-sS", "-i", "--max-time", "10", url]);
         let text = String::from_utf8(output.stdout).unwrap();
         output.status.success().then(|| Answer::read(&text))

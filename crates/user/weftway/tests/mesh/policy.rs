@@ -34,19 +34,19 @@ fn strict_refuses_plaintext_and_permissive_serves_it() {
     mesh.serve("payments", "http", 8080, &[]);
     mesh.caller("shop", &[]);
     let plain = format!("http://{}:8080/", mesh.addr("payments"));
-    let answer = mesh.get_from_outside(&plain).expect("it is served");
+    let answer = mesh.plainly(&plain).expect("it is served");
     let headers = &answer.json()["headers"];
     assert_eq!((answer.status, headers.get("x-forwarded-client-cert")), (200, None));
 
     mesh.change(STRICT);
     wait::until_true("plaintext to be refused", || {
-        mesh.get_from_outside(&plain).is_none_or(|answer| answer.status != 200)
+        mesh.plainly(&plain).is_none_or(|answer| answer.status != 200)
     });
     assert_eq!(mesh.get("shop", &["http://payments:8080/"]).status, 200);
 
     mesh.change(PERMISSIVE);
     wait::until_true("plaintext to be served", || {
-        mesh.get_from_outside(&plain).is_some_and(|answer| answer.status == 200)
+        mesh.plainly(&plain).is_some_and(|answer| answer.status == 200)
     });
 }
 
@@ -69,7 +69,7 @@ fn a_policy_that_is_not_enforced_closes_the_workload_and_says_why() {
         String::from_utf8_lossy(&logged).contains("AuthorizationPolicy default/readers")
     });
     let plain = format!("http://{}:8080/", mesh.addr("vault"));
-    assert!(mesh.get_from_outside(&plain).is_none_or(|answer| answer.status != 200));
+    assert!(mesh.plainly(&plain).is_none_or(|answer| answer.status != 200));
 
     mesh.change("");
     wait::until_true("the workload to be open", || {
