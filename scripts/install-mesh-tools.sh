@@ -3,7 +3,7 @@
 # setpriv. May be run again: what is there stays as it is.
 set -euo pipefail
 
-packages=(iproute2 nftables util-linux procps curl python3-minimal)
+packages=(iproute2 nftables util-linux procps curl python3)
 
 missing=()
 for package in "${packages[@]}"; do

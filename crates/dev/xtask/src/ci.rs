@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use crate::run::{cargo, run, run_within};
-use crate::{FuzzLength, deny, examples, fuzz, layers, mesh, status, tidy};
+use crate::{FuzzLength, deny, fuzz, layers, mesh, status, tidy};
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
@@ -21,7 +21,6 @@ const STEPS: &[Step] = &[
     ("test", test),
     ("mesh", mesh::run_mesh_if_possible),
     ("doc", doc),
-    ("examples", examples::run_examples),
     ("fuzz smoke", || fuzz::run_fuzz(FuzzLength::Smoke, None)),
 ];
 

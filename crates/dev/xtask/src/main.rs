@@ -9,7 +9,6 @@
 
 mod ci;
 mod deny;
-mod examples;
 mod fuzz;
 mod interop;
 mod layers;
@@ -43,8 +42,6 @@ enum Command {
     Deny,
     /// Check that every test named in docs/STATUS.md exists.
     Status,
-    /// Check every document under examples/ with the weftway binary.
-    Examples,
     /// Run the tests of the mesh in namespaces; needs root, ip and nft.
     Mesh,
     /// Run the fuzz targets.
@@ -96,7 +93,6 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Tidy => tidy::run_tidy(),
         Command::Deny => deny::run_deny(),
         Command::Status => status::run_status(),
-        Command::Examples => examples::run_examples(),
         Command::Mesh => mesh::run_mesh(),
         Command::Fuzz { length, target } => fuzz::run_fuzz(length, target.as_deref()),
         Command::Interop(args) => interop::run_interop(&args),

@@ -22,10 +22,10 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// The tests' services and clients are scripts; the interpreter has to be one for all users.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// Each package with its program of tests.
-const TESTS: &[(&str, &str)] = &[("weft-node", "namespaces"), ("weftway", "mesh")];
+/// The programs of tests: the node's, and the whole's.
+const TESTS: &[&str] = &["namespaces", "mesh"];
 
-/// What building and running one program of tests may take.
+/// What building and running them may take.
 const TESTS_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// Runs the tests, one at a time.
@@ -38,12 +38,13 @@ pub(crate) fn run_mesh() -> anyhow::Result<()> {
     if !missing.is_empty() {
         bail!("the mesh cannot be tested here: {}", missing.join("; "));
     }
-    for (package, test) in TESTS {
-        let mut command = cargo();
-        command.args(["test", "--package", package, "--test", test]);
-        run_within(TESTS_MAX, command.args(["--", "--ignored", "--test-threads=1"]))?;
+    let mut command = cargo();
+    // Of the whole workspace, so that dependencies are not built anew with fewer features.
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    for test in TESTS {
+        command.args(["--test", test]);
     }
-    Ok(())
+    run_within(TESTS_MAX, command.args(["--", "--ignored", "--test-threads=1"]))
 }
 
 /// The same where it can be done; says why where it cannot.

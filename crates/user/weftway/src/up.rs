@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::sync::watch;
 use weft_controlplane::{Attest, Attested, Claim, Listener, NotAttested, Process};
-use weft_dns::{Names, Server, Sockets, Upstreams, Zone};
+use weft_dns::{Names, Server, Upstreams, Zone};
 use weft_model::id::WorkloadName;
 use weft_model::identity::{Identity, TrustDomain};
 use weft_model::mesh::{MESH_PORT, Phase, Registered, RegisteredPort, RegisteredWorkload};
@@ -29,6 +29,14 @@ use crate::args::UpArgs;
 use crate::control::{Control, bind_unix};
 use crate::print_line;
 use crate::status;
+
+/// Where the control plane listens.
+struct Sockets {
+    /// For proxies.
+    control: PathBuf,
+    /// For applications that want certificates themselves.
+    applications: PathBuf,
+}
 
 /// Who a process is, by the node that has started it.
 struct ByNode {
@@ -52,11 +60,13 @@ async fn serve(args: &UpArgs) -> anyhow::Result<Drained> {
     let trust_domain = TrustDomain::new(&args.mesh.trust_domain).context("--trust-domain")?;
     let attest = ByNode { node: known.clone(), trust_domain };
     let mut control = Control::start(&state, &args.files, &args.mesh, Rc::new(attest)).await?;
-    let socket = state.join("control.sock");
-    let applications = state.join("workload-api.sock");
+    let sockets = Sockets {
+        control: state.join("control.sock"),
+        applications: state.join("workload-api.sock"),
+    };
     let listeners = vec![
-        Listener::Unix(bind_unix(&socket)?),
-        Listener::Applications(bind_unix(&applications)?),
+        Listener::Unix(bind_unix(&sockets.control)?),
+        Listener::Applications(bind_unix(&sockets.applications)?),
     ];
     let status = status::bind(&state)?;
     let controlling = task::spawn("control", control.run(listeners, watch.clone()));
@@ -64,18 +74,7 @@ async fn serve(args: &UpArgs) -> anyhow::Result<Drained> {
 
     let ground = ground(args, &state).await?;
     let _names = relay_names(&ground)?;
-    let settings = weft_node::node::Settings {
-        state: state.clone(),
-        owner: rustix::process::getuid().as_raw(),
-        // Where SPIFFE libraries look for the Workload API.
-        environment: vec![(
-            "SPIFFE_ENDPOINT_SOCKET".to_owned(),
-            format!("unix://{}", applications.display()),
-        )],
-        times: life::Times::DEFAULT,
-        proxy: launcher(args, &state, &socket, &ground)?,
-    };
-    let node = Node::open(settings, ground).context("the node cannot be started")?;
+    let node = open_node(args, &state, &sockets, ground)?;
     *known.borrow_mut() = Some(node.clone());
     let node_socket = state.join("node.sock");
     let bound = weft_node::node::bind(&node_socket)
@@ -120,6 +119,26 @@ async fn serve(args: &UpArgs) -> anyhow::Result<Drained> {
     Ok(drained)
 }
 
+fn open_node(
+    args: &UpArgs,
+    state: &Path,
+    sockets: &Sockets,
+    ground: Ground,
+) -> anyhow::Result<Node> {
+    let settings = weft_node::node::Settings {
+        state: state.to_path_buf(),
+        owner: rustix::process::getuid().as_raw(),
+        // Where SPIFFE libraries look for the Workload API.
+        environment: vec![(
+            "SPIFFE_ENDPOINT_SOCKET".to_owned(),
+            format!("unix://{}", sockets.applications.display()),
+        )],
+        times: life::Times::DEFAULT,
+        proxy: launcher(args, state, &sockets.control, &ground)?,
+    };
+    Node::open(settings, ground).context("the node cannot be started")
+}
+
 /// The folder of a mesh on this machine.
 pub(crate) fn folder(given: Option<&Path>) -> PathBuf {
     let own = || match rustix::process::getuid().is_root() {
@@ -159,7 +178,8 @@ fn relay_names(ground: &Ground) -> anyhow::Result<Option<Server>> {
     let Ground::Namespaces(host) = ground else { return Ok(None) };
     let gateway = host.network().gateway();
     let addrs: Vec<_> = gateway.iter().map(|ip| (ip, 53).into()).collect();
-    let sockets = Sockets::bind(&addrs).context("names cannot be relayed to workloads")?;
+    let sockets =
+        weft_dns::Sockets::bind(&addrs).context("names cannot be relayed to workloads")?;
     let zone = Zone::new("invalid.weftway", "default")?;
     let (wanted, _) = tokio::sync::mpsc::channel(1);
     let settings = weft_dns::Settings {

@@ -12,7 +12,9 @@ import threading
 
 
 class Drain:
-    """What well-behaved servers do at SIGTERM: no new connections, and the end after the last answer."""
+    """What well-behaved servers do at SIGTERM: serve until callers know, and end after the last answer."""
+
+    NOTICE_SECONDS = 0.5
 
     asked = threading.Event()
     idle = threading.Condition()
@@ -127,7 +129,7 @@ def main(kind, port, name=None):
 
         def drain(*_):
             Drain.asked.set()
-            threading.Thread(target=running.shutdown).start()
+            threading.Timer(Drain.NOTICE_SECONDS, running.shutdown).start()
 
         signal.signal(signal.SIGTERM, drain)
         print(f"{kind} {socket.gethostname()} {port}", flush=True)

@@ -11,7 +11,8 @@ fn hindrance(workload: &str, is_connected: bool) -> HindranceView {
 
 #[test]
 fn each_phase_leads_to_an_end_in_either_direction() {
-    use {Direction::*, PhaseView::*};
+    use Direction::{Back, Forward};
+    use PhaseView::{Prepared, Steady, Switched};
     for (phase, direction, is_begun, step) in [
         (Steady, Forward, false, Some(StepName::Prepare)),
         (Prepared, Forward, true, Some(StepName::Switch)),
