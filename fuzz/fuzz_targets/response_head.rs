@@ -68,7 +68,8 @@ fn parse(input: &[u8], step: usize, limits: &HeadLimits, method: &Method) -> Out
 
 fn check_facts(head: &ResponseHead, facts: &ResponseFacts, method: &Method) {
     assert!((100..=999).contains(&head.status()));
-    assert_eq!(facts.interim, head.is_interim());
+    // 101 ends the exchange of requests and answers: nothing follows it.
+    assert_eq!(facts.interim, head.status() < 200 && head.status() != 101);
     let bodiless = head.status() < 200 || matches!(head.status(), 204 | 304);
     if bodiless || *method == Method::Head || facts.tunnel {
         assert_eq!(facts.framing, BodyFraming::None);
