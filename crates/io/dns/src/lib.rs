@@ -1,6 +1,6 @@
 //! DNS beside a workload: names of the mesh are answered here, all others elsewhere.
 //!
-//! [`answer`] decides, without input or output: a query and the [`Names`] in, a reply or what else
+//! [`answer()`] decides, without input or output: a query and the [`Names`] in, a reply or what else
 //! to do out. [`Server`] moves the bytes: it listens, asks the [`Upstreams`] for what is not ours,
 //! and gets new names whenever they change. Nothing is cached: the mesh's names are in memory, and
 //! upstream resolvers have caches of their own.

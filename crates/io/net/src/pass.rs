@@ -4,7 +4,7 @@
 //! receiver knows what it is. A listening socket that was passed is one socket with two owners:
 //! connections that wait to be accepted lose nothing when the first closes it.
 //!
-//! On the wire are frames, each with at most [`BATCH_MAX`] sockets: a header of 12 bytes (`WFPS`,
+//! On the wire are frames, each with at most `BATCH_MAX` sockets: a header of 12 bytes (`WFPS`,
 //! version, 1 in the last frame, number of sockets, bytes of the names), with which the descriptors
 //! come, then each name with its length. Numbers are big-endian. Who may connect to the Unix socket
 //! is the caller's to decide.
