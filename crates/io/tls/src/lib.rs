@@ -24,6 +24,7 @@ pub mod handshake;
 pub mod mesh;
 mod names;
 pub mod server;
+mod signatures;
 pub mod stream;
 
 pub use client::ClientTls;

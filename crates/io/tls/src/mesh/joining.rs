@@ -6,15 +6,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, ServerConnection,
-    SignatureScheme,
-};
+use rustls::{ClientConfig, DistinguishedName, Error, ServerConfig, ServerConnection};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use weft_model::identity::Identity;
 
@@ -23,6 +19,7 @@ use super::{
     Credentials, IdentityRefused, InvalidCredentials, Offer, PeerIdentity, certified_key, provider,
     refused,
 };
+use crate::signatures::verify_tls13_signatures;
 
 /// The server's side of TLS for an authority, with one set of credentials.
 pub struct AuthorityTls {
@@ -149,25 +146,5 @@ impl ClientCertVerifier for Optional {
         self.0.verify_client_cert(leaf, intermediates, now)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        ClientCertVerifier::verify_tls12_signature(&*self.0, message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        ClientCertVerifier::verify_tls13_signature(&*self.0, message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ClientCertVerifier::supported_verify_schemes(&*self.0)
-    }
+    verify_tls13_signatures!(self, self.0.algorithms());
 }
