@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use libfuzzer_sys::fuzz_target;
 use weft_dns::{Answer, Names, Reply, Transport, Zone, answer};
 use weft_model::id::ServiceName;
-use weft_model::mesh::{IndexEntry, Location, Protocol, ServicePort};
+use weft_model::mesh::{Directory, IndexEntry, Location, Protocol, ServicePort};
 
 static NAMES: LazyLock<Names> = LazyLock::new(|| {
     let zone = Zone::new("cluster.local", "shop").expect("the domain is valid");
@@ -29,7 +29,7 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
             location: Location::Mesh,
         })
     });
-    Names::new(&zone, entries, [])
+    Names::new(&zone, Arc::new(Directory::new(entries)), [])
 });
 
 fuzz_target!(|data: &[u8]| {

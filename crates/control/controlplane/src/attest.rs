@@ -12,15 +12,25 @@ use weft_distribute::Published;
 use weft_model::id::WorkloadName;
 use weft_model::identity::Identity;
 
-/// Says who a process is that has connected to the Unix socket.
+/// Says who a process is that has connected to a Unix socket.
 pub trait Attest {
-    /// Who that process is. What it claims is only to be believed as far as something else, such as
-    /// its user id, allows.
+    /// Who that process is, if it is on that side of its workload: an application has no business
+    /// where proxies report what they hold. What it claims is only to be believed as far as something
+    /// else, such as its user id, allows.
     ///
     /// # Errors
     ///
     /// [`NotAttested`], which the process gets to read.
-    fn attest(&self, caller: Process, claim: &Claim) -> Result<Attested, NotAttested>;
+    fn attest(&self, caller: Process, side: Side, claim: &Claim) -> Result<Attested, NotAttested>;
+}
+
+/// The two sides of a workload. Each has a socket of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The proxy.
+    Proxy,
+    /// The application.
+    Application,
 }
 
 /// A process, as the kernel knows it.
@@ -69,6 +79,8 @@ pub(crate) enum Peer {
     Application(Process),
     /// Somebody with a certificate of the mesh.
     Certified { addr: Option<SocketAddr>, identity: Identity, not_after: SystemTime },
+    /// Somebody whose certificate of the mesh has ended not long ago. It is good for another one.
+    Returning { addr: Option<SocketAddr>, identity: Identity, not_after: SystemTime },
     /// Somebody on the network.
     Unknown { addr: Option<SocketAddr> },
     /// A part of this process.
@@ -142,7 +154,7 @@ impl ByUid {
 }
 
 impl Attest for ByUid {
-    fn attest(&self, caller: Process, claim: &Claim) -> Result<Attested, NotAttested> {
+    fn attest(&self, caller: Process, _: Side, claim: &Claim) -> Result<Attested, NotAttested> {
         if !self.0.contains(&caller.uid) {
             let uid = caller.uid;
             return Err(NotAttested(format!("processes of user {uid} may not join the mesh")));
@@ -171,10 +183,12 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Process(process) | Self::Application(process) => process.fmt(f),
-            Self::Certified { addr: Some(addr), .. } | Self::Unknown { addr: Some(addr) } => {
-                write!(f, "{addr}")
+            Self::Certified { addr: Some(addr), .. }
+            | Self::Returning { addr: Some(addr), .. }
+            | Self::Unknown { addr: Some(addr) } => write!(f, "{addr}"),
+            Self::Certified { .. } | Self::Returning { .. } | Self::Unknown { .. } => {
+                f.write_str("an unnamed connection")
             }
-            Self::Certified { .. } | Self::Unknown { .. } => f.write_str("an unnamed connection"),
             Self::Own(_) => f.write_str("this process"),
         }
     }

@@ -10,6 +10,7 @@ use weft_authority::{
 };
 use weft_model::identity::Identity;
 use weft_runtime::drain::{Phase, Watch};
+use weft_runtime::time;
 use weft_wire::certificate::{RootsRequest, RootsResponse, SignRequest, SignResponse, TOKEN_KEY};
 use weft_wire::{VERSION, common_version};
 
@@ -17,6 +18,7 @@ use crate::attest::{Attested, Claim, NotAttested, Peer};
 use crate::discovery::{first, send};
 use crate::grpc::Replies;
 use crate::keeper::CannotChange;
+use crate::metrics::{For, Given};
 use crate::plane::ControlPlane;
 
 /// Roots that a proxy may say to trust; there are two while one takes over from another.
@@ -24,6 +26,20 @@ const TRUSTED_MAX: usize = 64;
 
 /// Answers a request for a certificate.
 pub(crate) async fn sign(
+    plane: &ControlPlane,
+    peer: &Peer,
+    request: Request<SignRequest>,
+) -> Result<SignResponse, Status> {
+    let answer = issue(plane, peer, request).await;
+    if let Err(status) = &answer {
+        plane.0.metrics.certificate(For::Proxy, Given::Refused);
+        let error = status.message();
+        tracing::warn!(target: "audit", %peer, error, "no certificate is issued");
+    }
+    answer
+}
+
+async fn issue(
     plane: &ControlPlane,
     peer: &Peer,
     request: Request<SignRequest>,
@@ -42,10 +58,23 @@ pub(crate) async fn sign(
     let (who, issued, by) = match peer {
         Peer::Unknown { .. } => by_token(plane, &metadata, &claim, &request.csr).await?,
         _ => {
-            let who = plane.attest(peer, &claim)?;
+            let who = match peer {
+                Peer::Returning { identity, not_after, .. } => {
+                    plane.readmit(identity, *not_after, &claim)?
+                }
+                _ => plane.attest(peer, &claim)?,
+            };
+            // A token is for one certificate, so that only here somebody can go on and on.
+            plane.0.pace.take(&who.identity, time::now()).map_err(|_| {
+                Status::resource_exhausted(format!("{} asks too often", who.identity))
+            })?;
             let now = plane.0.settings.clock.now();
             let issued = plane.0.keeper.authority().sign(&request.csr, &who.identity, now);
-            let by = if matches!(peer, Peer::Certified { .. }) { "certificate" } else { "socket" };
+            let by = match peer {
+                Peer::Certified { .. } => "certificate",
+                Peer::Returning { .. } => "ended certificate",
+                _ => "socket",
+            };
             (who, issued.map_err(cannot_issue)?, by)
         }
     };
@@ -61,11 +90,9 @@ pub(crate) async fn sign(
     );
     let trusts: Vec<Fingerprint> = issued.bundle.fingerprints().collect();
     let Issued { chain, bundle, root, validity } = issued;
-    plane.0.registry.issued(
-        &who,
-        &trusts,
-        LeafReport { identity: who.identity.clone(), root, validity },
-    );
+    let leaf = LeafReport { identity: who.identity.clone(), root, validity };
+    let given = plane.0.registry.issued(&who, &trusts, leaf);
+    plane.0.metrics.certificate(For::Proxy, given);
     Ok(SignResponse {
         chain: chain.iter().map(|found| found.to_vec()).collect(),
         roots: ders(&bundle),
@@ -153,7 +180,7 @@ fn report(
     let report = ProxyReport { proxy: who.workload.clone(), trusts, leaf, reported_at: now };
     match request.goodbye {
         true => plane.0.registry.goodbye(&who.workload, report.leaf.as_ref()),
-        false => plane.0.registry.reported(&who.workload, report.clone()),
+        false => plane.0.registry.reported(report.clone()),
     }
     Ok(report)
 }
@@ -174,6 +201,7 @@ async fn by_token(
     let identity: Identity =
         identity.ok_or_else(|| NotAttested("no identity is claimed".to_owned()))?;
     let who = Attested::by_identity(&identity, claim, &plane.0.published.borrow())?;
+    let who = plane.admit(who)?;
     let now = plane.0.settings.clock.now();
     let made = plane.0.keeper.change(|state| {
         let redeemed = state.tokens.redeem(token, &identity, now);

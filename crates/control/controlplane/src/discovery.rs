@@ -49,12 +49,19 @@ async fn run(
         // Only looked at here, so that what is sent is the newest, however long the last took.
         let response = session.respond(&published.borrow_and_update());
         if let Some(response) = response {
+            plane.0.metrics.pushed(&response);
             send(replies, response, limits.send).await?;
             connected.sent(session.status());
         }
         tokio::select! {
             message = requests.message() => match message? {
                 Some(request) => {
+                    plane.0.metrics.answered(&request);
+                    for rejected in &request.rejected {
+                        let (workload, resource, reason) =
+                            (&who.workload, &rejected.name, &rejected.reason);
+                        tracing::warn!(%workload, resource, reason, "a resource is not taken");
+                    }
                     session.receive(request).map_err(refused)?;
                     connected.heard(session.status());
                 }
@@ -97,7 +104,7 @@ fn refused(error: ProtocolError) -> Status {
             Status::failed_precondition(text)
         }
         ProtocolError::TooMany | ProtocolError::HasTooMany => Status::resource_exhausted(text),
-        ProtocolError::Kind(_) | ProtocolError::ResourceVersion(_) => {
+        ProtocolError::Kind(_) | ProtocolError::Name | ProtocolError::ResourceVersion(_) => {
             Status::invalid_argument(text)
         }
     }

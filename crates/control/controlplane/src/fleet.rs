@@ -11,18 +11,29 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use weft_authority::{Fingerprint, LeafReport, ProxyReport, Validity};
 use weft_model::id::WorkloadName;
+use weft_model::identity::Identity;
 
 /// Certificates of one workload that are remembered. It has one, two while it renews, and more when
 /// it is started anew again and again; each is a full certificate as far as others can tell.
-const PER_WORKLOAD_MAX: usize = 64;
+const PER_WORKLOAD_MAX: usize = 16;
 
 /// How much longer than valid a certificate counts: the clocks of those who verify differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// How long the holder of a certificate that has ended may come back with it, to get another one. A
+/// key that was of use until yesterday is hardly less safe today, and nobody has to go to a machine
+/// that was cut off for a week.
+pub(crate) const RETURNING: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Workloads with nothing but certificates that have ended, of which so many are remembered.
+const ENDED_MAX: usize = 10_000;
 
 /// Who presents which certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Fleet {
     by_workload: BTreeMap<WorkloadName, Vec<Known>>,
+    /// Those that have ended, and whose holders may come back.
+    ended: BTreeMap<WorkloadName, Vec<Known>>,
 }
 
 /// One certificate of a workload, and what its holder trusts.
@@ -79,57 +90,89 @@ impl Fleet {
     }
 
     /// A workload says what it presents. What it was given before that is used no more.
-    pub(crate) fn reported(&mut self, workload: &WorkloadName, mut report: ProxyReport) {
-        let known = self.by_workload.entry(workload.clone()).or_default();
+    pub(crate) fn reported(&mut self, mut report: ProxyReport) {
         let Some(leaf) = &mut report.leaf else {
             // It has no certificate. Others of its workload may.
             return;
         };
+        let known = self.by_workload.entry(report.proxy.clone()).or_default();
         if let Some(issued) = known
             .iter()
             .find_map(|it| it.report.leaf.as_ref().filter(|issued| is_same(issued, leaf)))
         {
             leaf.validity = issued.validity;
         }
-        let not_after = leaf.validity.not_after;
-        known.retain(|it| {
-            it.report.leaf.as_ref().is_some_and(|it| it.validity.not_after > not_after)
-        });
+        known.retain(|it| !it.is_replaced_by(leaf));
+        give_up(&mut self.ended, &report.proxy, leaf);
         known.push(Known { report, is_reported: true });
     }
 
     /// A workload presents that certificate no more, nor any older one.
     pub(crate) fn goodbye(&mut self, workload: &WorkloadName, leaf: Option<&LeafReport>) {
         let Some(leaf) = leaf else { return };
-        if let Some(known) = self.by_workload.get_mut(workload) {
-            let not_after = leaf.validity.not_after;
-            known.retain(|it| {
-                it.report.leaf.as_ref().is_some_and(|it| it.validity.not_after > not_after)
-            });
-            if known.is_empty() {
-                self.by_workload.remove(workload);
-            }
-        }
+        give_up(&mut self.by_workload, workload, leaf);
+        give_up(&mut self.ended, workload, leaf);
     }
 
     /// A workload has ended, whatever it said: nobody presents its certificates.
     pub(crate) fn forget(&mut self, workload: &WorkloadName) {
         self.by_workload.remove(workload);
+        self.ended.remove(workload);
     }
 
-    /// Forgets certificates that nobody accepts any more.
+    /// Sets certificates aside that nobody accepts any more, and forgets those whose holders come too
+    /// late.
     pub(crate) fn forget_ended(&mut self, now: SystemTime) {
-        self.by_workload.retain(|_, known| {
-            known.retain(|it| {
-                it.report.leaf.as_ref().is_some_and(|it| it.validity.not_after + CLOCK_SKEW > now)
-            });
+        for (workload, known) in &mut self.by_workload {
+            let mut ended = known.extract_if(.., |it| it.end() + CLOCK_SKEW <= now).peekable();
+            if ended.peek().is_some() {
+                self.ended.entry(workload.clone()).or_default().extend(ended);
+            }
+        }
+        self.by_workload.retain(|_, known| !known.is_empty());
+        self.ended.retain(|_, known| {
+            known.retain(|it| it.end() + RETURNING > now);
             !known.is_empty()
         });
+        if let Some(excess) = self.ended.len().checked_sub(ENDED_MAX).filter(|excess| *excess > 0) {
+            let end = |known: &[Known]| known.iter().map(Known::end).max();
+            let mut all: Vec<_> =
+                self.ended.iter().map(|(name, known)| (end(known), name.clone())).collect();
+            all.sort();
+            for (_, name) in all.into_iter().take(excess) {
+                self.ended.remove(&name);
+            }
+        }
+    }
+
+    /// Whether a workload was given a certificate of that identity that ends then, and has not said
+    /// since that it has a later one.
+    pub(crate) fn is_last(
+        &self,
+        workload: &WorkloadName,
+        identity: &Identity,
+        not_after: SystemTime,
+    ) -> bool {
+        let all = [&self.by_workload, &self.ended].into_iter().filter_map(|all| all.get(workload));
+        let own: Vec<&Known> = all.flatten().filter(|it| it.is_of(identity)).collect();
+        let end = secs(not_after);
+        own.iter().any(|it| secs(it.end()) == end)
+            && !own.iter().any(|it| it.is_reported && secs(it.end()) > end)
     }
 
     /// Whether somebody has to be waited for.
     pub(crate) fn contains(&self, workload: &WorkloadName) -> bool {
         self.by_workload.contains_key(workload)
+    }
+
+    /// How many workloads there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_workload.len()
+    }
+
+    /// How many of them have that identity.
+    pub(crate) fn names_of(&self, identity: &Identity) -> usize {
+        self.by_workload.values().filter(|known| known.iter().any(|it| it.is_of(identity))).count()
     }
 
     /// What a workload has last said itself.
@@ -146,7 +189,8 @@ impl Fleet {
     /// The content of the file: a line of JSON for each certificate.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for line in self.by_workload.values().flatten().filter_map(Line::of) {
+        let all = self.by_workload.values().chain(self.ended.values());
+        for line in all.flatten().filter_map(Line::of) {
             serde_json::to_writer(&mut bytes, &line).expect("texts and numbers are always JSON");
             bytes.push(b'\n');
         }
@@ -162,6 +206,28 @@ impl Fleet {
             fleet.by_workload.entry(known.report.proxy.clone()).or_default().push(known);
         }
         Ok(fleet)
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    /// When it ends. What is no certificate has ended.
+    fn end(&self) -> SystemTime {
+        self.report.leaf.as_ref().map_or(UNIX_EPOCH, |leaf| leaf.validity.not_after)
+    }
+
+    fn is_of(&self, identity: &Identity) -> bool {
+        self.report.leaf.as_ref().is_some_and(|leaf| leaf.identity == *identity)
+    }
+
+    /// Whether who presents `leaf` presents this no more. Nobody speaks for another identity, whatever
+    /// workload it says to be.
+    fn is_replaced_by(&self, leaf: &LeafReport) -> bool {
+        let own = self.report.leaf.as_ref();
+        own.is_none_or(|own| {
+            own.identity == leaf.identity && own.validity.not_after <= leaf.validity.not_after
+        })
     }
 }
 
@@ -201,9 +267,25 @@ impl Line {
     }
 }
 
+/// Forgets what a workload presents no more when it presents `leaf`.
+fn give_up(
+    all: &mut BTreeMap<WorkloadName, Vec<Known>>,
+    workload: &WorkloadName,
+    leaf: &LeafReport,
+) {
+    if let Some(known) = all.get_mut(workload) {
+        known.retain(|it| !it.is_replaced_by(leaf));
+        if known.is_empty() {
+            all.remove(workload);
+        }
+    }
+}
+
 /// Whether two are one, as far as a proxy says: it says nothing of the beginning.
 fn is_same(one: &LeafReport, two: &LeafReport) -> bool {
-    one.root == two.root && secs(one.validity.not_after) == secs(two.validity.not_after)
+    one.identity == two.identity
+        && one.root == two.root
+        && secs(one.validity.not_after) == secs(two.validity.not_after)
 }
 
 fn secs(time: SystemTime) -> u64 {

@@ -8,10 +8,13 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
 use weft_authority::{Authority, CannotOpen, JoinTokens, Seal, Secret, State};
 use weft_runtime::{file, task};
+
+use crate::metrics::{Metrics, Store};
 
 /// Who may read the sealed file. It is of no use without the secret, and nobody else's business.
 const MODE: u32 = 0o600;
@@ -25,6 +28,7 @@ pub struct Keeper {
     changing: Mutex<()>,
     /// Says that the authority is another one.
     changed: watch::Sender<()>,
+    metrics: Arc<Metrics>,
 }
 
 /// The authority cannot be kept in that file.
@@ -62,6 +66,19 @@ pub enum CannotChange<E: Error + 'static> {
     NotKept(#[source] CannotKeep),
 }
 
+/// The file of an authority, as it was found.
+#[derive(Debug)]
+pub enum Opened {
+    /// There is none yet.
+    Missing(Vacancy),
+    /// This is in it.
+    Found(Box<Keeper>),
+}
+
+/// A file that the first authority is written to.
+#[derive(Debug)]
+pub struct Vacancy(SealedFile);
+
 struct SealedFile {
     path: PathBuf,
     seal: Seal,
@@ -70,16 +87,12 @@ struct SealedFile {
 // === impl Keeper ===
 
 impl Keeper {
-    /// Opens the file at `path`, or makes an authority and writes it there when there is no file.
+    /// Opens the file at `path`.
     ///
     /// # Errors
     ///
     /// [`CannotKeep`]. A file that does not open is never replaced.
-    pub async fn open(
-        path: &Path,
-        secret: &Secret,
-        fresh: impl FnOnce() -> Authority,
-    ) -> Result<Self, CannotKeep> {
+    pub async fn open(path: &Path, secret: &Secret) -> Result<Opened, CannotKeep> {
         let (at, secret) = (path.to_owned(), secret.clone());
         // A passphrase takes its time, by intention.
         let opened = task::blocking(move || match std::fs::read(&at) {
@@ -92,15 +105,10 @@ impl Keeper {
         });
         let (state, seal) = opened.await.map_err(|_| CannotKeep::Ended)??;
         let file = SealedFile { path: path.to_owned(), seal };
-        let state = match state {
-            Some(state) => state,
-            None => {
-                let state = State { authority: fresh(), tokens: JoinTokens::new() };
-                file.write(&state).await?;
-                state
-            }
-        };
-        Ok(Self::new(state, Some(file)))
+        Ok(match state {
+            Some(state) => Opened::Found(Box::new(Self::new(state, Some(file)))),
+            None => Opened::Missing(Vacancy(file)),
+        })
     }
 
     /// Keeps the authority in memory alone: it ends with the process.
@@ -114,12 +122,30 @@ impl Keeper {
             file,
             changing: Mutex::new(()),
             changed: watch::Sender::new(()),
+            metrics: Arc::default(),
         }
     }
 
     /// The authority of now.
     pub fn authority(&self) -> Authority {
         self.state.borrow().authority.clone()
+    }
+
+    /// Sets up the authority before a control plane begins.
+    ///
+    /// # Errors
+    ///
+    /// What `change` says, or that it cannot be written down. Then nothing has changed.
+    pub async fn set_up<E: Error + 'static>(
+        &self,
+        change: impl FnOnce(&mut Authority) -> Result<(), E>,
+    ) -> Result<(), CannotChange<E>> {
+        self.change(|state| change(&mut state.authority)).await
+    }
+
+    /// What its control plane counts.
+    pub(crate) fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
     }
 
     /// Says whenever the authority has become another one.
@@ -138,11 +164,30 @@ impl Keeper {
         let mut state = self.state.borrow().clone();
         let made = change(&mut state).map_err(CannotChange::Refused)?;
         if let Some(file) = &self.file {
-            file.write(&state).await.map_err(CannotChange::NotKept)?;
+            let written = file.write(&state).await;
+            written.map_err(|error| {
+                self.metrics.failed(Store::Authority);
+                CannotChange::NotKept(error)
+            })?;
         }
         self.state.replace(state);
         self.changed.send_replace(());
         Ok(made)
+    }
+}
+
+// === impl Vacancy ===
+
+impl Vacancy {
+    /// Writes the first authority, and keeps it.
+    ///
+    /// # Errors
+    ///
+    /// [`CannotKeep::File`].
+    pub async fn fill(self, authority: Authority) -> Result<Keeper, CannotKeep> {
+        let state = State { authority, tokens: JoinTokens::new() };
+        self.0.write(&state).await?;
+        Ok(Keeper::new(state, Some(self.0)))
     }
 }
 

@@ -16,12 +16,16 @@
 //! All of it lives on the control thread. Numbers of generations must not come again after a
 //! restart: proxies tell generations apart by them.
 
+mod applications;
 mod attest;
 mod certificates;
 mod discovery;
 mod fleet;
 mod grpc;
 mod keeper;
+mod metrics;
+mod pace;
+mod places;
 mod plane;
 mod registry;
 mod rotation;
@@ -30,8 +34,9 @@ mod settings;
 mod upkeep;
 mod workload_api;
 
-pub use attest::{Attest, Attested, ByUid, Claim, NotAttested, Process};
-pub use keeper::{CannotChange, CannotKeep, Keeper};
+pub use attest::{Attest, Attested, ByUid, Claim, NotAttested, Process, Side};
+pub use keeper::{CannotChange, CannotKeep, Keeper, Opened, Vacancy};
+pub use metrics::{Metrics, Store};
 pub use plane::{CannotStart, ControlPlane};
 pub use registry::{FleetStatus, ProxyEntry, ProxyPhase, Registry};
 pub use serve::Listener;

@@ -1,23 +1,34 @@
 //! What is known of the proxies.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 use weft_authority::{Fingerprint, LeafReport, ProxyReport};
 use weft_distribute::{Kind, ProxyStatus};
 use weft_model::Generation;
 use weft_model::id::WorkloadName;
+use weft_model::identity::Identity;
+use weft_runtime::time;
 use weft_tls::Clock;
 
+use crate::applications::Applications;
 use crate::attest::{Attested, Peer};
 use crate::fleet::Fleet;
+use crate::metrics::{Given, Metrics};
 
 /// How long a proxy that is gone stays listed, if nothing else keeps it.
 const GONE_KEPT: Duration = Duration::from_secs(600);
+
+/// Workloads of one identity that the mesh does not know by itself, as where there is no node. Ten
+/// times as many as a workload's name has instances at most.
+const NAMES_MAX: usize = 10_000;
 
 /// What is known of the proxies. Clones share it.
 #[derive(Debug, Clone)]
@@ -30,6 +41,9 @@ pub struct FleetStatus {
     pub generation: Generation,
     /// By workload.
     pub proxies: Vec<ProxyEntry>,
+    /// Applications with an SVID, by the name that it is reported under. Their streams are open, so
+    /// that they hear of every change.
+    pub applications: Vec<WorkloadName>,
 }
 
 /// What is known of a proxy.
@@ -82,8 +96,10 @@ pub(crate) struct Connected {
 struct Shared {
     clock: Clock,
     proxies: RefCell<Proxies>,
+    applications: Applications,
     /// Says that the fleet is another one, for whoever writes it down.
     changed: watch::Sender<()>,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, Default)]
@@ -91,10 +107,22 @@ struct Proxies {
     by_workload: BTreeMap<WorkloadName, Proxy>,
     fleet: Fleet,
     streams: u64,
+    convergence: Convergence,
+}
+
+/// How far the newest generation has come.
+#[derive(Debug, Default)]
+struct Convergence {
+    newest: Generation,
+    /// When something has changed that is not in force everywhere yet.
+    since: Option<Instant>,
+    /// Connected proxies on which the newest generation is not in force.
+    behind: BTreeSet<WorkloadName>,
 }
 
 #[derive(Debug)]
 struct Proxy {
+    identity: Identity,
     /// Newest last. More than one while a proxy is upgraded in place.
     streams: Vec<u64>,
     peer: String,
@@ -107,9 +135,15 @@ struct Proxy {
 // === impl Registry ===
 
 impl Registry {
-    pub(crate) fn new(clock: Clock, fleet: Fleet) -> Self {
+    pub(crate) fn new(
+        clock: Clock,
+        fleet: Fleet,
+        applications: Applications,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let proxies = RefCell::new(Proxies { fleet, ..Default::default() });
-        Self(Rc::new(Shared { clock, proxies, changed: watch::Sender::new(()) }))
+        let changed = watch::Sender::new(());
+        Self(Rc::new(Shared { clock, proxies, applications, changed, metrics }))
     }
 
     /// What is known now.
@@ -119,14 +153,39 @@ impl Registry {
         proxies.forget(now);
         let Proxies { by_workload, fleet, .. } = &*proxies;
         let entry = |(name, proxy): (&WorkloadName, &Proxy)| proxy.entry(name, fleet);
-        FleetStatus { generation, proxies: by_workload.iter().map(entry).collect() }
+        let applications = self.0.applications.reports();
+        FleetStatus {
+            generation,
+            proxies: by_workload.iter().map(entry).collect(),
+            applications: applications.into_iter().map(|it| it.proxy).collect(),
+        }
     }
 
-    /// What decides how far a rotation may go.
+    /// What decides how far a rotation may go: what proxies say, and applications that have an SVID.
     pub fn reports(&self) -> Vec<ProxyReport> {
         let mut proxies = self.0.proxies.borrow_mut();
         proxies.fleet.forget_ended(self.0.clock.now());
-        proxies.fleet.reports()
+        let mut reports = proxies.fleet.reports();
+        reports.extend(self.0.applications.reports());
+        reports
+    }
+
+    /// Whether somebody's certificate that ends, or has ended, then is the last one it had.
+    pub(crate) fn is_last(&self, who: &Attested, not_after: SystemTime) -> bool {
+        self.0.proxies.borrow().fleet.is_last(&who.workload, &who.identity, not_after)
+    }
+
+    /// Whether it is known by that name, or its identity has not too many names already.
+    pub(crate) fn has_room(&self, who: &Attested) -> bool {
+        let proxies = self.0.proxies.borrow();
+        let Proxies { by_workload, fleet, .. } = &*proxies;
+        let name = &who.workload;
+        let is_known = by_workload.contains_key(name) || fleet.contains(name);
+        // Counting takes long only where it has to be.
+        is_known || by_workload.len() < NAMES_MAX && fleet.len() < NAMES_MAX || {
+            let connected = by_workload.values().filter(|proxy| proxy.identity == who.identity);
+            connected.count() < NAMES_MAX && fleet.names_of(&who.identity) < NAMES_MAX
+        }
     }
 
     /// A proxy has a stream.
@@ -145,6 +204,7 @@ impl Registry {
         let mut streams = proxies.by_workload.remove(&who.workload).map_or(vec![], |it| it.streams);
         streams.push(stream);
         let proxy = Proxy {
+            identity: who.identity.clone(),
             streams,
             peer: peer.to_string(),
             product_version: product_version.into(),
@@ -153,18 +213,27 @@ impl Registry {
             status,
         };
         proxies.by_workload.insert(who.workload.clone(), proxy);
+        drop(proxies);
+        self.settle(|proxies| proxies.note(&who.workload));
         Connected { registry: self.clone(), workload: who.workload.clone(), stream }
     }
 
+    /// There is a new generation.
+    pub(crate) fn published(&self, newest: Generation) {
+        self.settle(|proxies| proxies.publish(newest, time::now()));
+    }
+
     /// Somebody is given a certificate, along with what to trust.
-    pub(crate) fn issued(&self, who: &Attested, trusts: &[Fingerprint], leaf: LeafReport) {
+    pub(crate) fn issued(&self, who: &Attested, trusts: &[Fingerprint], leaf: LeafReport) -> Given {
         let now = self.0.clock.now();
+        let had_one = self.0.proxies.borrow().fleet.contains(&who.workload);
         self.change_fleet(|fleet| fleet.issued(&who.workload, trusts, leaf, now));
+        if had_one { Given::Renewed } else { Given::First }
     }
 
     /// A proxy says what it trusts and presents.
-    pub(crate) fn reported(&self, workload: &WorkloadName, report: ProxyReport) {
-        self.change_fleet(|fleet| fleet.reported(workload, report));
+    pub(crate) fn reported(&self, report: ProxyReport) {
+        self.change_fleet(|fleet| fleet.reported(report));
     }
 
     /// A proxy ends for good.
@@ -185,6 +254,20 @@ impl Registry {
     /// Says whenever the fleet has become another one.
     pub(crate) fn fleet_changes(&self) -> watch::Receiver<()> {
         self.0.changed.subscribe()
+    }
+
+    /// Makes a change, and says so when with it the newest generation is in force everywhere.
+    fn settle(&self, change: impl FnOnce(&mut Proxies)) {
+        let mut proxies = self.0.proxies.borrow_mut();
+        change(&mut proxies);
+        let Convergence { newest, since, behind } = &mut proxies.convergence;
+        if behind.is_empty()
+            && let Some(since) = since.take()
+        {
+            let (generation, took) = (*newest, time::now().saturating_duration_since(since));
+            tracing::info!(%generation, ?took, "in force on every connected proxy");
+            self.0.metrics.convergence.observe(took);
+        }
     }
 
     fn change_fleet(&self, change: impl FnOnce(&mut Fleet)) {
@@ -224,24 +307,27 @@ impl Connected {
 
     /// Of two streams of one proxy the newer one tells how it is.
     fn update(&self, update: impl FnOnce(&mut Proxy)) {
-        let mut proxies = self.registry.0.proxies.borrow_mut();
-        let proxy = proxies.by_workload.get_mut(&self.workload);
-        if let Some(proxy) = proxy.filter(|it| it.streams.last() == Some(&self.stream)) {
-            update(proxy);
-        }
+        self.registry.settle(|proxies| {
+            let proxy = proxies.by_workload.get_mut(&self.workload);
+            if let Some(proxy) = proxy.filter(|it| it.streams.last() == Some(&self.stream)) {
+                update(proxy);
+                proxies.note(&self.workload);
+            }
+        });
     }
 }
 
 impl Drop for Connected {
     fn drop(&mut self) {
         let now = self.registry.0.clock.now();
-        let mut proxies = self.registry.0.proxies.borrow_mut();
-        if let Some(proxy) = proxies.by_workload.get_mut(&self.workload) {
+        self.registry.settle(|proxies| {
+            let Some(proxy) = proxies.by_workload.get_mut(&self.workload) else { return };
             proxy.streams.retain(|stream| *stream != self.stream);
             if proxy.streams.is_empty() {
                 proxy.since = now;
             }
-        }
+            proxies.note(&self.workload);
+        });
     }
 }
 
@@ -257,11 +343,37 @@ impl Proxies {
             !proxy.streams.is_empty() || gone <= GONE_KEPT || fleet.contains(name)
         });
     }
+
+    /// There is a new generation, which those that are connected do not have.
+    fn publish(&mut self, newest: Generation, now: Instant) {
+        let behind = self.by_workload.iter().filter(|(_, proxy)| proxy.is_behind(newest));
+        let behind: BTreeSet<_> = behind.map(|(name, _)| name.clone()).collect();
+        let Convergence { since, .. } = self.convergence;
+        let since = if behind.is_empty() { since } else { since.or(Some(now)) };
+        self.convergence = Convergence { newest, since, behind };
+    }
+
+    /// A proxy is no longer where it was.
+    fn note(&mut self, workload: &WorkloadName) {
+        let Convergence { newest, behind, .. } = &mut self.convergence;
+        let proxy = self.by_workload.get(workload);
+        if proxy.is_some_and(|proxy| proxy.is_behind(*newest)) {
+            if !behind.contains(workload) {
+                behind.insert(workload.clone());
+            }
+        } else {
+            behind.remove(workload);
+        }
+    }
 }
 
 // === impl Proxy ===
 
 impl Proxy {
+    fn is_behind(&self, newest: Generation) -> bool {
+        !self.streams.is_empty() && self.status.in_force != newest
+    }
+
     fn entry(&self, workload: &WorkloadName, fleet: &Fleet) -> ProxyEntry {
         let reported = fleet.reported_by(workload);
         let ProxyStatus { workload: _, sent, in_force, subscribed, rejected } = self.status.clone();

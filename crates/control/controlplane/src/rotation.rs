@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use weft_authority::{Authority, Issuer, ProxyReport, RefusedRotation};
+use weft_authority::{Authority, Intermediate, Issuer, ProxyReport, RefusedRotation};
 
 use crate::keeper::CannotChange;
 use crate::plane::ControlPlane;
@@ -78,6 +78,19 @@ impl ControlPlane {
     /// As [`Authority::renew_intermediate`] says, or that it cannot be written down.
     pub async fn renew_intermediate(&self) -> Step {
         self.step("renew the intermediate", Authority::renew_intermediate).await
+    }
+
+    /// Lets an intermediate of the operator's sign, under the same root.
+    ///
+    /// # Errors
+    ///
+    /// As [`weft_authority::Rotation::replace_intermediate`] says, or that it cannot be written
+    /// down.
+    pub async fn replace_intermediate(&self, next: Intermediate) -> Step {
+        let step = |authority: &mut Authority, fleet: &[ProxyReport], now| {
+            authority.rotation_mut().replace_intermediate(next, fleet, now)
+        };
+        self.step("replace the intermediate", step).await
     }
 
     async fn step(

@@ -19,12 +19,14 @@ use tokio_rustls::TlsAcceptor;
 use tonic::Status;
 use weft_runtime::drain::{Phase, Watch};
 use weft_runtime::{task, time};
+use weft_tls::mesh::Caller;
 use weft_wire::certificate::{ROOTS_PATH, SIGN_PATH};
 use weft_wire::discovery::DELTA_PATH;
-use weft_wire::workload_api::{FETCH_BUNDLES_PATH, FETCH_SVID_PATH};
+use weft_wire::workload_api::{FETCH_BUNDLES_PATH, FETCH_SVID_PATH, JWT_PATHS};
 
 use crate::attest::{Attested, Peer, Process};
 use crate::grpc::{Answer, LocalExecutor, server_stream, stream, unary};
+use crate::places::Place;
 use crate::plane::ControlPlane;
 use crate::{certificates, discovery, upkeep, workload_api};
 
@@ -57,6 +59,8 @@ impl ControlPlane {
     /// Not cancel safe: dropping it leaves streams open that nobody accepts more of.
     pub async fn run(&self, listeners: Vec<Listener>, drain: Watch) {
         let upkeep = task::spawn("control upkeep", upkeep::run(self.clone(), drain.clone()));
+        let following =
+            task::spawn("control generations", upkeep::follow(self.clone(), drain.clone()));
         let accepting: Vec<_> = listeners
             .into_iter()
             .map(|listener| {
@@ -68,13 +72,13 @@ impl ControlPlane {
             let _ = task.await;
         }
         drop(drain);
-        let _ = upkeep.await;
+        let _ = (upkeep.await, following.await);
     }
 
     /// A connection from inside this process, for a proxy that is a part of it.
     pub fn attach(&self, who: Attested, drain: &Watch) -> DuplexStream {
         let (ours, theirs) = tokio::io::duplex(DUPLEX_BYTES);
-        self.serve(ours, Peer::Own(who), drain.clone());
+        self.accept(ours, Peer::Own(who), drain.clone());
         theirs
     }
 
@@ -84,27 +88,32 @@ impl ControlPlane {
         I: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let (plane, drain) = (self.clone(), drain.clone());
+        // It counts from here on: a handshake costs more than what comes after it.
+        let Some(place) = plane.0.places.take(&Peer::Unknown { addr }) else { return };
         task::spawn("control handshake", async move {
             if let Some((io, peer)) = plane.handshake(io, addr).await {
-                plane.serve(io, peer, drain);
+                plane.serve(io, peer, place, drain);
             }
         });
     }
 
-    fn serve<I>(&self, io: I, peer: Peer, drain: Watch)
+    fn accept<I>(&self, io: I, peer: Peer, drain: Watch)
     where
         I: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let open = &self.0.connections;
-        if open.get() >= self.0.settings.limits.connections {
-            tracing::warn!(%peer, "too many connections: this one is closed");
-            return;
+        if let Some(place) = self.0.places.take(&peer) {
+            self.serve(io, peer, place, drain);
         }
-        open.set(open.get() + 1);
+    }
+
+    fn serve<I>(&self, io: I, peer: Peer, place: Place, drain: Watch)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         let plane = self.clone();
         task::spawn("control connection", async move {
             Box::pin(connection(&plane, io, peer, drain)).await;
-            plane.0.connections.set(plane.0.connections.get() - 1);
+            drop(place);
         });
     }
 
@@ -131,8 +140,13 @@ impl ControlPlane {
         };
         match tls.caller(io.get_ref().1) {
             Ok(Some(caller)) => {
-                let identity = caller.identity.identity().clone();
-                Some((io, Peer::Certified { addr, identity, not_after: caller.not_after }))
+                let Caller { identity, not_after, has_ended } = caller;
+                let identity = identity.identity().clone();
+                let peer = match has_ended {
+                    true => Peer::Returning { addr, identity, not_after },
+                    false => Peer::Certified { addr, identity, not_after },
+                };
+                Some((io, peer))
             }
             Ok(None) => Some((io, Peer::Unknown { addr })),
             Err(error) => {
@@ -146,7 +160,7 @@ impl ControlPlane {
     fn life(&self, peer: &Peer) -> Option<Duration> {
         match peer {
             Peer::Process(_) | Peer::Application(_) | Peer::Own(_) => None,
-            Peer::Unknown { .. } => Some(self.0.settings.limits.joining),
+            Peer::Unknown { .. } | Peer::Returning { .. } => Some(self.0.settings.limits.joining),
             Peer::Certified { not_after, .. } => {
                 Some(not_after.duration_since(self.0.settings.clock.now()).unwrap_or_default())
             }
@@ -173,7 +187,7 @@ async fn accept(plane: ControlPlane, listener: Listener, mut drain: Watch) {
                         Listener::Applications(_) => Peer::Application(process),
                         Listener::Unix(_) | Listener::Tcp(_) => Peer::Process(process),
                     };
-                    plane.serve(stream, peer, drain.clone());
+                    plane.accept(stream, peer, drain.clone());
                 }
                 Err(error) => tracing::warn!(%error, "the system does not say who has connected"),
             },
@@ -287,6 +301,10 @@ async fn answer(
                 workload_api::fetch_bundles(plane, peer, request, replies, drain)
             };
             server_stream("bundles", request, bytes, serve).await
+        }
+        (true, path) if JWT_PATHS.contains(&path) => {
+            let text = "this version gives X.509-SVIDs only, no JWT-SVIDs: use FetchX509SVID";
+            Status::unimplemented(text).into_http()
         }
         (_, path) => Status::unimplemented(format!("there is no {path} here")).into_http(),
     };

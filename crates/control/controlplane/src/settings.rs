@@ -23,7 +23,8 @@ pub struct Settings {
 /// Bounds for what peers may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at one time, over all listeners. 20,000: several for each proxy of a large mesh.
+    /// Connections at one time, over all listeners, those in the handshake of TLS among them; a
+    /// quarter of them for one user of this machine. 20,000: several for each proxy of a large mesh.
     pub connections: usize,
     /// Streams at one time on one connection. 16: a proxy has two for good, and one now and then.
     pub streams: u32,

@@ -10,6 +10,8 @@ use weft_runtime::drain::{Phase, Watch};
 use weft_runtime::{file, task, time};
 use weft_tls::mesh::AuthorityTls;
 
+use crate::fleet::RETURNING;
+use crate::metrics::Store;
 use crate::plane::{ControlPlane, credentials};
 
 /// How often it is looked whether a certificate is due. Leaves live 10 s at least, so that a tenth
@@ -44,6 +46,21 @@ pub(crate) async fn run(plane: ControlPlane, mut drain: Watch) {
     keep_fleet(&plane).await;
 }
 
+/// Follows what is published, for the log and metrics. Goes on until the drain begins.
+pub(crate) async fn follow(plane: ControlPlane, mut drain: Watch) {
+    let mut published = plane.0.published.clone();
+    loop {
+        let newest = published.borrow_and_update().generation();
+        plane.0.registry.published(newest);
+        tokio::select! {
+            changed = published.changed() => if changed.is_err() {
+                return;
+            },
+            _ = drain.reached(Phase::Draining) => return,
+        }
+    }
+}
+
 /// The control plane's own certificate.
 struct Own {
     /// The bundle it goes with, and the root it chains to.
@@ -76,7 +93,7 @@ impl Own {
                 return;
             }
         };
-        match AuthorityTls::build(&credentials, parts.settings.clock.provider()) {
+        match AuthorityTls::build(&credentials, parts.settings.clock.provider(), RETURNING) {
             Ok(tls) => {
                 parts.tls.replace(Arc::new(tls));
                 parts.credentials.send_replace(credentials);
@@ -105,6 +122,7 @@ async fn keep_fleet(plane: &ControlPlane) {
     let bytes = plane.0.registry.fleet_bytes();
     let at = path.clone();
     if let Ok(Err(error)) = task::blocking(move || file::replace(&at, &bytes, MODE)).await {
+        plane.0.metrics.failed(Store::Fleet);
         tracing::error!(?path, %error, "who has which certificate cannot be written down");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
-use weft_authority::{LeafReport, TrustBundle, renew_at};
+use weft_authority::{Issued, LeafReport, ProxyReport, TrustBundle, renew_at};
 use weft_model::id::WorkloadName;
 use weft_runtime::drain::{Phase, Watch};
 use weft_runtime::time;
@@ -14,9 +14,11 @@ use weft_wire::workload_api::{
     X509SvidResponse,
 };
 
+use crate::applications::Holder;
 use crate::attest::{Attested, Claim, Peer};
 use crate::discovery::send;
 use crate::grpc::Replies;
+use crate::metrics::{For, Given};
 use crate::plane::{ControlPlane, credentials};
 
 /// The longest sleep: the clock of the system may jump meanwhile.
@@ -60,45 +62,18 @@ async fn svids(
     mut drain: Watch,
 ) -> Result<(), Status> {
     let who = admit(plane, peer, metadata)?;
-    // Beside the workload's proxy, which presents a certificate of its own.
-    let holder = WorkloadName::new(format!("{} ({peer})", who.workload));
-    let holder = Attested { workload: holder, identity: who.identity.clone() };
-    let settings = &plane.0.settings;
+    let holder = open(plane, &who)?;
+    let mut ended = holder.ended();
     let mut changes = plane.0.keeper.changes();
+    let clock = &plane.0.settings.clock;
     loop {
-        let authority = plane.authority();
-        let signing = authority.rotation().signing().root().certificate().fingerprint();
-        let (credentials, issued) = credentials(&authority, &who.identity, settings)
-            .map_err(|error| Status::unavailable(error.to_string()))?;
-        let leaf = LeafReport {
-            identity: who.identity.clone(),
-            root: issued.root,
-            validity: issued.validity,
+        let issued = tokio::select! {
+            issued = issue(plane, peer, &who, &holder, replies) => issued?,
+            _ = drain.reached(Phase::Draining) => return Err(ends()),
         };
-        let svid = X509Svid {
-            spiffe_id: who.identity.to_string(),
-            x509_svid: issued.chain.iter().flat_map(|found| found.iter().copied()).collect(),
-            x509_svid_key: credentials.key.secret_der().to_vec(),
-            bundle: ders(&issued.bundle),
-        };
-        let trusts: Vec<_> = issued.bundle.fingerprints().collect();
-        plane.0.registry.issued(&holder, &trusts, leaf.clone());
-        let response = X509SvidResponse { svids: vec![svid] };
-        send(replies, response, settings.limits.send).await?;
-        tracing::info!(target: "audit", identity = %who.identity, %peer, "an SVID is handed out");
-        // Clients of this API say nothing of what they do with it: it counts as in use.
-        plane.0.registry.reported(
-            &holder.workload,
-            weft_authority::ProxyReport {
-                proxy: holder.workload.clone(),
-                trusts: trusts.into_iter().collect(),
-                leaf: Some(leaf),
-                reported_at: settings.clock.now(),
-            },
-        );
         let due = renew_at(issued.validity.not_before, issued.validity.not_after, 0.5);
         loop {
-            let left = due.duration_since(settings.clock.now()).unwrap_or_default();
+            let left = due.duration_since(clock.now()).unwrap_or_default();
             if left.is_zero() {
                 break;
             }
@@ -107,17 +82,56 @@ async fn svids(
                 _ = changes.changed() => {
                     let now = plane.authority();
                     let root = now.rotation().signing().root().certificate().fingerprint();
-                    if root != signing || *now.bundle() != issued.bundle {
+                    if root != issued.root || *now.bundle() != issued.bundle {
                         break;
                     }
                 }
+                _ = ended.changed() => still(plane, peer, &who)?,
                 () = replies.closed() => return Ok(()),
-                _ = drain.reached(Phase::Draining) => {
-                    return Err(Status::unavailable("this control plane ends"));
-                }
+                _ = drain.reached(Phase::Draining) => return Err(ends()),
             }
         }
+        still(plane, peer, &who)?;
     }
+}
+
+/// Hands out one SVID, when it is its turn.
+async fn issue(
+    plane: &ControlPlane,
+    peer: &Peer,
+    who: &Attested,
+    holder: &Holder,
+    replies: &Replies<X509SvidResponse>,
+) -> Result<Issued, Status> {
+    while let Err(left) = holder.may_have(time::now()) {
+        tokio::select! {
+            () = time::sleep(left) => {}
+            () = replies.closed() => return Err(Status::cancelled("the caller is gone")),
+        }
+    }
+    let settings = &plane.0.settings;
+    let (credentials, issued) = credentials(&plane.authority(), &who.identity, settings)
+        .map_err(|error| Status::unavailable(error.to_string()))?;
+    let svid = X509Svid {
+        spiffe_id: who.identity.to_string(),
+        x509_svid: issued.chain.iter().flat_map(|found| found.iter().copied()).collect(),
+        x509_svid_key: credentials.key.secret_der().to_vec(),
+        bundle: ders(&issued.bundle),
+    };
+    // Clients of this API say nothing of what they do with it: it counts as in use. Beside the
+    // workload's proxy, which presents a certificate of its own.
+    let leaf =
+        LeafReport { identity: who.identity.clone(), root: issued.root, validity: issued.validity };
+    let given = holder.issued(ProxyReport {
+        proxy: WorkloadName::new(format!("{} ({peer})", who.workload)),
+        trusts: issued.bundle.fingerprints().collect(),
+        leaf: Some(leaf),
+        reported_at: settings.clock.now(),
+    });
+    plane.0.metrics.certificate(For::Application, given);
+    send(replies, X509SvidResponse { svids: vec![svid] }, settings.limits.send).await?;
+    tracing::info!(target: "audit", identity = %who.identity, %peer, "an SVID is handed out");
+    Ok(issued)
 }
 
 async fn bundles(
@@ -127,7 +141,9 @@ async fn bundles(
     replies: &Replies<X509BundlesResponse>,
     mut drain: Watch,
 ) -> Result<(), Status> {
-    admit(plane, peer, metadata)?;
+    let who = admit(plane, peer, metadata)?;
+    let holder = open(plane, &who)?;
+    let mut ended = holder.ended();
     let mut changes = plane.0.keeper.changes();
     let mut told = TrustBundle::default();
     loop {
@@ -140,10 +156,9 @@ async fn bundles(
         }
         tokio::select! {
             _ = changes.changed() => {}
+            _ = ended.changed() => still(plane, peer, &who)?,
             () = replies.closed() => return Ok(()),
-            _ = drain.reached(Phase::Draining) => {
-                return Err(Status::unavailable("this control plane ends"));
-            }
+            _ = drain.reached(Phase::Draining) => return Err(ends()),
         }
     }
 }
@@ -156,9 +171,29 @@ fn admit(plane: &ControlPlane, peer: &Peer, metadata: &MetadataMap) -> Result<At
         )));
     }
     plane.attest(peer, &Claim::default()).map_err(|error| {
+        plane.0.metrics.certificate(For::Application, Given::Refused);
         tracing::info!(%peer, %error, "no identity is handed out");
         Status::permission_denied("no identity issued")
     })
+}
+
+/// A stream of that workload.
+fn open(plane: &ControlPlane, who: &Attested) -> Result<Holder, Status> {
+    let opened = plane.0.applications.open(&who.workload);
+    opened.map_err(|error| Status::resource_exhausted(error.to_string()))
+}
+
+/// Whether the caller is who it was when it came: its workload may have ended since, and the number
+/// of its process may be another's now.
+fn still(plane: &ControlPlane, peer: &Peer, who: &Attested) -> Result<(), Status> {
+    match plane.attest(peer, &Claim::default()) {
+        Ok(now) if now == *who => Ok(()),
+        _ => Err(Status::permission_denied("no identity issued")),
+    }
+}
+
+fn ends() -> Status {
+    Status::unavailable("this control plane ends")
 }
 
 fn ders(bundle: &TrustBundle) -> Vec<u8> {

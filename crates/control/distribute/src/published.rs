@@ -77,6 +77,15 @@ impl Kind {
         }
     }
 
+    /// The word shown to users, and the label of metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Service => "service",
+            Self::Workload => "workload",
+        }
+    }
+
     /// The kind of that type.
     pub fn of_type_url(url: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.type_url() == url)
@@ -92,9 +101,9 @@ impl Published {
         let mut changed = Vec::new();
         let index = mesh.index.entries.iter();
         let index = index.map(|(name, entry)| (name.as_str(), Source::Index(entry.clone())));
-        let services = mesh.services.iter();
+        let services = mesh.services.values().chain(mesh.addresses.values());
         let services =
-            services.map(|(name, service)| (name.as_str(), Source::Service(service.clone())));
+            services.map(|service| (service.entry.name.as_str(), Source::Service(service.clone())));
         let workloads = mesh.workloads.iter();
         let workloads =
             workloads.map(|(name, workload)| (name.as_str(), Source::Workload(workload.clone())));

@@ -21,6 +21,12 @@ const SUBSCRIBED_MAX: usize = 100_000;
 /// Resources of one kind that one proxy may say it has.
 const HAS_MAX: usize = 200_000;
 
+/// Bytes of one name. A service has a host name, at most 253; a workload two labels and a slash.
+const NAME_BYTES_MAX: usize = 512;
+
+/// Bytes of a reason that are remembered.
+const REASON_BYTES_MAX: usize = 1024;
+
 /// Rejections that are remembered of one proxy, for people.
 const REJECTED_MAX: usize = 100;
 
@@ -89,6 +95,9 @@ pub enum ProtocolError {
     /// It says to have more than there can be.
     #[error("a proxy may have {HAS_MAX} resources of a kind at most")]
     HasTooMany,
+    /// A name is longer than any can be.
+    #[error("a name has {NAME_BYTES_MAX} bytes at most")]
+    Name,
     /// A version is not one of ours.
     #[error("`{0}` is no version")]
     ResourceVersion(String),
@@ -130,6 +139,12 @@ impl Session {
         }
         let kind = Kind::of_type_url(&request.type_url)
             .ok_or_else(|| ProtocolError::Kind(request.type_url.clone()))?;
+        let DeltaDiscoveryRequest { resource_names_subscribe: new, rejected, .. } = &request;
+        let names = request.initial_resource_versions.keys().chain(new);
+        let names = names.chain(rejected.iter().map(|refused| &refused.name));
+        if names.map(String::len).max() > Some(NAME_BYTES_MAX) {
+            return Err(ProtocolError::Name);
+        }
         for (name, version) in &request.initial_resource_versions {
             let version = u64::from_str_radix(version, 16)
                 .map_err(|_| ProtocolError::ResourceVersion(version.clone()))?;
@@ -149,7 +164,8 @@ impl Session {
         {
             self.unacknowledged = None;
         }
-        for refused in request.rejected {
+        for mut refused in request.rejected {
+            refused.reason.truncate(refused.reason.floor_char_boundary(REASON_BYTES_MAX));
             if self.rejected.len() < REJECTED_MAX {
                 let key = (kind, refused.name.as_str().into());
                 self.rejected.insert(key, refused.reason);

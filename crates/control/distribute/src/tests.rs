@@ -32,6 +32,7 @@ fn workload(name: &str, mtls: Mtls) -> Arc<Workload> {
         mtls,
         closed: None,
         unknown: UnknownDestinations::Allow,
+        networks: [].into(),
     })
 }
 
@@ -55,6 +56,7 @@ fn mesh(generation: u64, services: &[(&str, u16)]) -> Mesh {
             .iter()
             .map(|name| (WorkloadName::new(*name), workload(name, Mtls::Permissive)))
             .collect(),
+        ..Mesh::default()
     }
 }
 
@@ -111,6 +113,20 @@ fn a_proxy_gets_the_index_and_its_own_workload() {
     assert_eq!(drain(&mut session, &published), ["+a", "+b", "+shop/one", "=1"]);
     assert_eq!(drain(&mut session, &published), [""; 0]);
     assert_eq!(session.status().sent, Generation(1));
+}
+
+#[test]
+fn the_address_of_a_workload_is_told_to_those_who_ask() {
+    let mut mesh = mesh(1, &[("a", 80)]);
+    let mut service = Service::clone(&mesh.services["a"]);
+    let name = ServiceName::new("10.77.0.3");
+    service.entry = Arc::new(IndexEntry { name, ..IndexEntry::clone(&service.entry) });
+    mesh.addresses.insert("10.77.0.3".parse().unwrap(), Arc::new(service));
+    let published = Published::default().next(&mesh);
+    let mut session = session();
+    assert_eq!(drain(&mut session, &published), ["+a", "+shop/one", "=1"]);
+    session.receive(subscribe(Kind::Service, &["10.77.0.3", "10.77.0.4"])).unwrap();
+    assert_eq!(drain(&mut session, &published), ["+10.77.0.3", "-10.77.0.4", "=1"]);
 }
 
 #[test]
@@ -237,14 +253,18 @@ fn what_a_proxy_says_of_its_resources_is_kept() {
     let request = DeltaDiscoveryRequest {
         type_url: response.type_url.clone(),
         response_nonce: response.nonce.clone(),
-        rejected: vec![Rejected { name: "a".into(), version: "1".into(), reason: "no".into() }],
+        rejected: vec![Rejected {
+            name: "a".into(),
+            version: "1".into(),
+            reason: "ö".repeat(1000),
+        }],
         generation: 1,
         ..Default::default()
     };
     session.receive(request).unwrap();
     let status = session.status();
     assert_eq!(status.in_force, Generation(1));
-    assert_eq!(status.rejected, [(Kind::Index, "a".into(), "no".to_owned())]);
+    assert_eq!(status.rejected, [(Kind::Index, "a".into(), "ö".repeat(512))], "and bounded");
     // A newer form is another matter.
     let later = published.next(&mesh(2, &[("a", 81)]));
     drain(&mut session, &later);
@@ -269,6 +289,14 @@ fn what_no_proxy_says_ends_the_stream() {
     let mut request = subscribe(Kind::Index, &["*"]);
     request.initial_resource_versions.insert("a".into(), "zz".into());
     check(request, ProtocolError::ResourceVersion("zz".into()));
+    let long = "a".repeat(1000);
+    check(subscribe(Kind::Service, &[&long]), ProtocolError::Name);
+    let mut request = subscribe(Kind::Index, &["*"]);
+    request.initial_resource_versions.insert(long.clone(), "0".into());
+    check(request, ProtocolError::Name);
+    let mut request = subscribe(Kind::Index, &["*"]);
+    request.rejected = vec![Rejected { name: long, ..Default::default() }];
+    check(request, ProtocolError::Name);
     let names: Vec<String> = (0..100_001).map(|index| index.to_string()).collect();
     let mut request = subscribe(Kind::Service, &[]);
     request.resource_names_subscribe = names;

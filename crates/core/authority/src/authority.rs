@@ -120,6 +120,17 @@ impl Authority {
         &self.lifetimes
     }
 
+    /// Certificates that it makes from now on live so long.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidLifetimes`]; then nothing has changed.
+    pub fn set_lifetimes(&mut self, lifetimes: Lifetimes) -> Result<(), InvalidLifetimes> {
+        lifetimes.check()?;
+        self.lifetimes = lifetimes;
+        Ok(())
+    }
+
     /// What signs, and what takes its place.
     pub fn rotation(&self) -> &Rotation {
         &self.rotation

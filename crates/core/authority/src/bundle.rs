@@ -160,6 +160,25 @@ impl TrustBundle {
         Ok(Verified { identity, root, validity })
     }
 
+    /// The same for a chain that may have ended: as of the last moment at which its leaf was valid.
+    ///
+    /// # Errors
+    ///
+    /// [`Untrusted`].
+    pub fn verify_even_ended(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: SystemTime,
+    ) -> Result<Verified, Untrusted> {
+        match self.verify(chain, now) {
+            // No leaf outlives its authorities, so it is the leaf that has.
+            Err(Untrusted::Chain(webpki::Error::CertExpired { not_after, .. })) => {
+                self.verify(chain, at_secs(not_after.as_secs()))
+            }
+            verified => verified,
+        }
+    }
+
     fn root_of(
         &self,
         leaf: &CertificateDer<'_>,

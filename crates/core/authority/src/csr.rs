@@ -14,6 +14,7 @@ use rustls_pki_types::{
     CertificateSigningRequestDer, PrivatePkcs8KeyDer, SignatureVerificationAlgorithm, alg_id,
 };
 use webpki::aws_lc_rs as verify;
+use zeroize::Zeroizing;
 
 use crate::der::{self, Malformed};
 use crate::signature::{PublicKey, Refused, Signed};
@@ -31,10 +32,10 @@ static OF_WORKLOADS: &[&dyn SignatureVerificationAlgorithm] = &[
     verify::ED25519,
 ];
 
-/// A fresh private key, and the request for its certificate. The key never leaves the process.
+/// A fresh private key, and the request for its certificate. The key never leaves the process, and
+/// is wiped from memory when this is dropped.
 pub struct KeyRequest {
-    /// ECDSA P-256, PKCS#8.
-    pub key: PrivatePkcs8KeyDer<'static>,
+    key: Zeroizing<PrivatePkcs8KeyDer<'static>>,
     /// The request, without any name.
     pub csr: CertificateSigningRequestDer<'static>,
 }
@@ -127,9 +128,14 @@ impl KeyRequest {
             let mut params = CertificateParams::default();
             params.distinguished_name = DistinguishedName::new();
             let csr = params.serialize_request(&key)?.into();
-            Ok(Self { key: key.into(), csr })
+            Ok(Self { key: Zeroizing::new(key.into()), csr })
         };
         made().expect("the system has randomness, and there are no names that could be wrong")
+    }
+
+    /// The key: ECDSA P-256, PKCS#8.
+    pub fn key(&self) -> &PrivatePkcs8KeyDer<'static> {
+        &self.key
     }
 }
 

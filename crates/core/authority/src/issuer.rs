@@ -19,7 +19,7 @@ use crate::lifetimes::Lifetimes;
 use crate::span::Span;
 use crate::validity::{Validity, since};
 
-pub use supply::InvalidSupply;
+pub use supply::{InvalidSupply, Supply};
 
 /// What proxies trust. Cheap to clone.
 #[derive(Debug, Clone)]

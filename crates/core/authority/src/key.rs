@@ -4,12 +4,13 @@ use std::fmt;
 
 use rcgen::{KeyPair, PublicKeyData, SignatureAlgorithm, SigningKey};
 use rustls_pki_types::{AlgorithmIdentifier, PrivateKeyDer, alg_id};
+use zeroize::Zeroizing;
 
 use crate::der;
 
-/// The private key of an authority. Never shown.
+/// The private key of an authority. Never shown, and wiped from memory when dropped.
 pub(crate) struct CaKey {
-    pair: KeyPair,
+    pair: Zeroizing<KeyPair>,
     /// The AlgorithmIdentifier of its signatures, DER.
     algorithm: Vec<u8>,
 }
@@ -34,7 +35,7 @@ impl CaKey {
 
     fn new(pair: KeyPair) -> Result<Self, UnusableKey> {
         let algorithm = algorithm(pair.algorithm()).ok_or(UnusableKey)?;
-        Ok(Self { pair, algorithm: der::sequence(&[algorithm.as_ref()]) })
+        Ok(Self { pair: Zeroizing::new(pair), algorithm: der::sequence(&[algorithm.as_ref()]) })
     }
 
     /// The private key as [`Self::from_der`] takes it.

@@ -48,7 +48,7 @@ pub use csr::{CSR_BYTES_MAX, InvalidCsr, KeyRequest, ProvenKey, prove_possession
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use fleet::{LeafReport, ProxyReport};
 pub use forecast::{Breaks, Duty, Entry, Forecast, Holder, Remedy};
-pub use issuer::{Intermediate, InvalidSupply, Issuer, NoRootKey, Root, Unusable};
+pub use issuer::{Intermediate, InvalidSupply, Issuer, NoRootKey, Root, Supply, Unusable};
 pub use lifetimes::{InvalidLifetimes, Lifetimes};
 pub use pem::Pem;
 pub use renewal::renew_at;

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroizing;
 
 /// Characters in a line of base64 (RFC 7468, section 2).
 const LINE_CHARS: usize = 64;
@@ -41,8 +42,8 @@ pub(crate) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 /// The private key of a text.
-pub(crate) fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, BadPem> {
-    PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
+pub(crate) fn private_key(text: &[u8]) -> Result<Zeroizing<PrivateKeyDer<'static>>, BadPem> {
+    PrivateKeyDer::from_pem_slice(text).map(Zeroizing::new).map_err(|error| match error {
         pem::Error::NoItemsFound if is_encrypted(text) => BadPem::EncryptedKey,
         pem::Error::NoItemsFound => BadPem::NoKey,
         error => BadPem::Syntax(error.to_string()),

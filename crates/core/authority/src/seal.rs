@@ -26,6 +26,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hkdf;
 use aws_lc_rs::pbkdf2::{self, PBKDF2_HMAC_SHA512};
+use zeroize::Zeroizing;
 
 use crate::hex;
 use crate::random::random;
@@ -49,14 +50,14 @@ const ITERATIONS_MAX: u32 = 10_000_000;
 /// A shorter passphrase is no protection.
 const PASSPHRASE_CHARS_MIN: usize = 12;
 
-/// What opens the sealed state. Never shown, and never compared.
+/// What opens the sealed state. Never shown, never compared, and wiped from memory when dropped.
 #[derive(Clone)]
 pub struct Secret(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    Key([u8; KEY_BYTES]),
-    Passphrase(Box<str>),
+    Key(Zeroizing<[u8; KEY_BYTES]>),
+    Passphrase(Zeroizing<String>),
 }
 
 /// A secret made ready for one state: sealing again does not take the time of a passphrase again.
@@ -123,7 +124,7 @@ impl Secret {
     /// [`InvalidSecret::Short`].
     pub fn passphrase(text: &str) -> Result<Self, InvalidSecret> {
         match text.chars().count() {
-            PASSPHRASE_CHARS_MIN.. => Ok(Self(Kind::Passphrase(text.into()))),
+            PASSPHRASE_CHARS_MIN.. => Ok(Self(Kind::Passphrase(Zeroizing::new(text.into())))),
             count => Err(InvalidSecret::Short(count)),
         }
     }
@@ -134,12 +135,13 @@ impl Secret {
     ///
     /// [`InvalidSecret::KeyFile`].
     pub fn key_file(content: &[u8]) -> Result<Self, InvalidSecret> {
+        let of = |key| Self(Kind::Key(Zeroizing::new(key)));
         if let Ok(key) = content.try_into() {
-            return Ok(Self(Kind::Key(key)));
+            return Ok(of(key));
         }
         let digits = std::str::from_utf8(content).ok().map(str::trim);
         let key = digits.and_then(hex::decode);
-        key.map(|key| Self(Kind::Key(key))).ok_or(InvalidSecret::KeyFile(content.len()))
+        key.map(of).ok_or(InvalidSecret::KeyFile(content.len()))
     }
 }
 
@@ -174,12 +176,12 @@ impl Seal {
         let nonce: [u8; NONCE_LEN] = random();
         let mut out = self.head(&nonce);
         let head: [u8; HEAD_BYTES] = out.as_slice().try_into().expect("the head is that long");
-        let mut content = state.to_bytes();
+        let mut content = state.to_bytes(self.key.algorithm().tag_len());
         self.key
             .seal_in_place_append_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(head),
-                &mut content,
+                &mut *content,
             )
             .expect("the state is far smaller than what AES-GCM can take");
         out.extend_from_slice(&content);
@@ -200,7 +202,7 @@ impl Seal {
         }
         let seal = Self::derive(secret, head.salt, head.iterations);
         verify_slices_are_equal(&seal.check, &head.check).map_err(|_| CannotOpen::WrongSecret)?;
-        let mut content = content.to_vec();
+        let mut content = Zeroizing::new(content.to_vec());
         let nonce = Nonce::assume_unique_for_key(head.nonce);
         let plain = seal
             .key
@@ -210,12 +212,12 @@ impl Seal {
     }
 
     fn derive(secret: &Secret, salt: [u8; SALT_BYTES], iterations: u32) -> Self {
-        let mut derived = [0; KEY_BYTES + CHECK_BYTES];
+        let mut derived = Zeroizing::new([0; KEY_BYTES + CHECK_BYTES]);
         let kind = match &secret.0 {
             Kind::Key(key) => {
-                let key = hkdf::Salt::new(hkdf::HKDF_SHA512, &salt).extract(key);
+                let key = hkdf::Salt::new(hkdf::HKDF_SHA512, &salt).extract(&**key);
                 key.expand(&[b"weftway authority"], Length)
-                    .and_then(|key| key.fill(&mut derived))
+                    .and_then(|key| key.fill(&mut *derived))
                     .expect("HKDF gives much longer keys than that");
                 WITH_KEY
             }
@@ -226,7 +228,7 @@ impl Seal {
                     iterations,
                     &salt,
                     text.as_bytes(),
-                    &mut derived,
+                    &mut *derived,
                 );
                 WITH_PASSPHRASE
             }

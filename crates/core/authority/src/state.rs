@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::PrivateKeyDer;
 use serde::{Deserialize, Serialize};
 use weft_model::identity::TrustDomain;
+use zeroize::Zeroizing;
 
 use crate::authority::Authority;
 use crate::certificate::CaCertificate;
@@ -54,9 +55,9 @@ struct Document {
 #[serde(deny_unknown_fields)]
 struct IssuerDocument {
     root: String,
-    root_key: Option<String>,
+    root_key: Option<Zeroizing<String>>,
     chain: Vec<String>,
-    key: String,
+    key: Zeroizing<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,10 +76,14 @@ struct TokenDocument {
     expires_at_secs: u64,
 }
 
+/// Counts what is written.
+struct Length(usize);
+
 // === impl State ===
 
 impl State {
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+    /// With so much room behind them that nothing is copied when `room_bytes` are added.
+    pub(crate) fn to_bytes(&self, room_bytes: usize) -> Zeroizing<Vec<u8>> {
         let Self { authority, tokens } = self;
         let Lifetimes { root, intermediate, leaf } = *authority.lifetimes();
         let rotation = authority.rotation();
@@ -91,7 +96,12 @@ impl State {
             rotation: rotation.phase().into(),
             tokens: tokens.open().iter().map(TokenDocument::from).collect(),
         };
-        serde_json::to_vec(&document).expect("texts and numbers are always JSON")
+        // Bytes that grow leave copies behind, so it is looked first how many there will be.
+        let mut length = Length(0);
+        serde_json::to_writer(&mut length, &document).expect("texts and numbers are always JSON");
+        let mut bytes = Zeroizing::new(Vec::with_capacity(length.0 + room_bytes));
+        serde_json::to_writer(&mut *bytes, &document).expect("it was written before");
+        bytes
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidState> {
@@ -111,6 +121,19 @@ impl State {
     }
 }
 
+// === impl Length ===
+
+impl std::io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 // === impl IssuerDocument ===
 
 impl From<&Issuer> for IssuerDocument {
@@ -118,9 +141,9 @@ impl From<&Issuer> for IssuerDocument {
         let (root, intermediate) = (issuer.root(), issuer.intermediate());
         Self {
             root: STANDARD.encode(root.certificate().der()),
-            root_key: root.key().map(|key| STANDARD.encode(key.der())),
+            root_key: root.key().map(|key| Zeroizing::new(STANDARD.encode(key.der()))),
             chain: intermediate.chain().iter().map(|ca| STANDARD.encode(ca.der())).collect(),
-            key: STANDARD.encode(intermediate.key().der()),
+            key: Zeroizing::new(STANDARD.encode(intermediate.key().der())),
         }
     }
 }
@@ -130,7 +153,7 @@ impl TryFrom<IssuerDocument> for Issuer {
 
     fn try_from(document: IssuerDocument) -> Result<Self, InvalidState> {
         let IssuerDocument { root, root_key, chain, key } = document;
-        let root_key = root_key.as_deref().map(read_key).transpose()?;
+        let root_key = root_key.map(|key| read_key(&key)).transpose()?;
         let root = Root::from_parts(certificate(&root)?, root_key);
         let chain: Result<Vec<_>, _> = chain.iter().map(|text| certificate(text)).collect();
         let chain = chain?;
@@ -207,7 +230,7 @@ fn certificate(text: &str) -> Result<CaCertificate, InvalidState> {
 
 fn read_key(text: &str) -> Result<CaKey, InvalidState> {
     let der = decode(text)?;
-    let der = PrivateKeyDer::try_from(der).map_err(invalid)?;
+    let der = Zeroizing::new(PrivateKeyDer::try_from(der).map_err(invalid)?);
     CaKey::from_der(&der).map_err(|_| invalid("a private key is of an unknown kind"))
 }
 

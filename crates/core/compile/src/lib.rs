@@ -32,4 +32,4 @@ pub use mesh::{
 };
 pub use options::{EntryPoint, Options, PemPair};
 pub use report::{Report, ResourceReport, Verdict, render};
-pub use world::{World, compile, referenced_files};
+pub use world::{World, compile, compile_in_mesh, referenced_files};

@@ -8,6 +8,7 @@ mod address;
 mod config;
 mod draft;
 mod emit;
+mod networks;
 mod policy;
 mod population;
 mod protocol;
@@ -26,7 +27,7 @@ use weft_resources::{Kind, Resource, ResourceSet};
 
 use crate::context::Output;
 use crate::mesh::config::Config;
-use crate::mesh::policy::Policies;
+use crate::mesh::policy::{Policies, Unread};
 use crate::mesh::population::Population;
 use crate::mesh::scene::Scene;
 use crate::report::Report;
@@ -71,6 +72,8 @@ struct Memory {
     /// The resources in force, by key: as written, or the last good form.
     good: ResourceIndex,
     assigned: Assigned,
+    /// What closes all workloads.
+    unread: Unread,
 }
 
 /// Compiles the mesh of `set` and of the workloads that are registered. Services and workloads that
@@ -90,7 +93,8 @@ pub fn compile_mesh(
     let scene = Scene::new(&effective.resources, &effective.index, options);
     let config = Config::new(&scene, &mut out);
     let population = Population::new(&scene, registered, &mut out);
-    let policies = Policies::new(&scene, &population, &config, &mut out);
+    let unread = Unread::new(set, memory.map(|memory| &memory.unread), &mut out);
+    let policies = Policies::new(&scene, &population, &config, &unread, &mut out);
     let rules = policies.rules(&mut out);
     let mut drafts = draft::collect(&scene, &population, &mut out);
 
@@ -100,15 +104,17 @@ pub fn compile_mesh(
     let assigned = draft::assign(&mut drafts, assigned, options, generation, &mut out);
     let before = previous.map(|world| &*world.mesh);
     let services = emit::services(&drafts, &rules, before);
-    let workloads = emit::workloads(&scene, &population, &rules, &drafts, before);
+    let members = emit::Members::new(&scene, &population, &rules, &drafts);
+    let addresses = members.addresses(before);
+    let workloads = members.workloads(&networks::cover(addresses.keys().copied()), before);
     let entries: BTreeMap<_, _> =
         services.iter().map(|(name, service)| (name.clone(), Arc::clone(&service.entry))).collect();
-    let mesh = Mesh { generation, index: Index { entries }, services, workloads };
+    let mesh = Mesh { generation, index: Index { entries }, services, addresses, workloads };
     let report = world::report(set, &effective, out, |resource| effect(resource, options));
     MeshWorld {
         mesh: Arc::new(mesh),
         report: Arc::new(report),
-        memory: Arc::new(Memory { good: effective.index, assigned }),
+        memory: Arc::new(Memory { good: effective.index, assigned, unread }),
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Options {
     pub slow_start: Duration,
     /// Bounds the retries of every backend; `None` is no bound.
     pub retry_budget: Option<BudgetSettings>,
+    /// What names of services end in, after `svc`, where the gateway is part of a mesh.
+    pub domain: Box<str>,
     /// Bounds on what peers may send.
     pub limits: Limits,
     /// What of a path is taken that other readers may take for something else.
@@ -92,6 +94,7 @@ impl Options {
             allow_empty_services: false,
             slow_start: Duration::ZERO,
             retry_budget: Some(BudgetSettings::DEFAULT),
+            domain: "cluster.local".into(),
             limits: Limits::DEFAULT,
             path_rules: PathRules::default(),
             forwarded_from: Vec::new(),

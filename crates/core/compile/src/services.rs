@@ -1,8 +1,8 @@
 //! From a reference to a Service to addresses.
 //!
-//! Addresses come from the first of these that knows the service: `--backend`, the Service with its
-//! EndpointSlices (or the older Endpoints), EndpointSlices without a Service, a ServiceEntry for
-//! one of the service's host names.
+//! Addresses come from the first of these that knows the service: `--backend`, the mesh if the
+//! gateway is part of one, the Service with its EndpointSlices (or the older Endpoints),
+//! EndpointSlices without a Service, a ServiceEntry for one of the service's host names.
 
 #[cfg(test)]
 mod tests;
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rapidhash::fast::SeedableState;
 use weft_model::backend::{Endpoint, Endpoints};
+use weft_model::mesh::{Index, IndexEntry, Location, Protocol, ServicePort};
 use weft_resources::duration::parse_duration;
 use weft_resources::istio::{Resolution, ServiceEntry};
 use weft_resources::kubernetes::endpoints::{EndpointSlice, SERVICE_NAME_LABEL};
@@ -85,13 +86,31 @@ pub(crate) struct Sources {
     slices: Vec<Arc<Resource>>,
     endpoints: Option<Arc<Resource>>,
     entries: Vec<Arc<Resource>>,
+    /// The service of the mesh that it is.
+    meshed: Option<Arc<IndexEntry>>,
+}
+
+/// What a gateway knows of the mesh that it is part of; of a gateway by itself, nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Meshed<'a> {
+    pub(crate) index: &'a Index,
+    /// What names of services end in, after `svc`.
+    pub(crate) domain: &'a str,
 }
 
 /// Says what is wrong with Services and ServiceEntries. Said here, so that it is said once, whoever
 /// refers to them.
 pub(crate) fn check(context: &Context<'_>, out: &mut Output) {
     for resource in context.resources {
-        if matches!(&resource.body, Kind::ServiceEntry(entry) if !entry.selector.is_empty()) {
+        let is_meshed = |host: &str| {
+            let (name, namespace) = service_of_host(host, resource.namespace());
+            let sources = context.services.sources(&namespace, &name);
+            sources.is_some_and(|sources| sources.meshed.is_some())
+        };
+        if let Kind::ServiceEntry(entry) = &resource.body
+            && !entry.selector.is_empty()
+            && !entry.hosts.iter().any(|host| is_meshed(host))
+        {
             let place = Place::new(resource, Pos::default(), "spec.workloadSelector");
             place.warn(out, "only a mesh knows workloads: a gateway finds no endpoint");
         }
@@ -144,7 +163,8 @@ impl Sources {
         let all = |a: &[Arc<Resource>], b: &[Arc<Resource>]| {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
         };
-        same(&self.service, &other.service)
+        self.meshed == other.meshed
+            && same(&self.service, &other.service)
             && same(&self.endpoints, &other.endpoints)
             && all(&self.slices, &other.slices)
             && all(&self.entries, &other.entries)
@@ -192,12 +212,29 @@ impl Sources {
     }
 }
 
+// === impl Meshed ===
+
+impl<'a> Meshed<'a> {
+    /// The services of the cluster, by name and namespace.
+    fn services(self) -> impl Iterator<Item = (&'a str, &'a str, &'a Arc<IndexEntry>)> {
+        self.index.entries.iter().filter(|(_, entry)| is_inside(entry)).filter_map(
+            move |(name, entry)| {
+                let inner = name.as_str().strip_suffix(self.domain)?.strip_suffix(".svc.")?;
+                let (name, namespace) = inner.split_once('.')?;
+                Some((name, namespace, entry))
+            },
+        )
+    }
+}
+
 // === impl Services ===
 
 impl Services {
-    /// Collects what `resources` say; sources that did not change keep their `Arc` from `before`.
+    /// Collects what `resources` and the mesh say; sources that did not change keep their `Arc`
+    /// from `before`.
     pub(crate) fn new<'a>(
-        resources: impl Iterator<Item = &'a Arc<Resource>>,
+        resources: impl IntoIterator<Item = &'a Arc<Resource>>,
+        mesh: Meshed<'_>,
         before: Option<&Self>,
     ) -> Self {
         let mut found = Map::<Map<Sources>>::default();
@@ -230,15 +267,20 @@ impl Services {
                         // `a.b` may be a service of a namespace or a name elsewhere.
                         let mut names = vec![named];
                         names.extend(Some(whole).filter(|whole| *whole != names[0]));
+                        let meshed = mesh.index.entries.get(&**host).filter(|it| is_inside(it));
                         for (service, namespace) in names {
                             sources(&namespace, &service, &|sources| {
                                 sources.entries.push(Arc::clone(resource));
+                                sources.meshed = meshed.cloned();
                             });
                         }
                     }
                 }
                 _ => {}
             }
+        }
+        for (name, namespace, entry) in mesh.services() {
+            sources(namespace, name, &|sources| sources.meshed = Some(Arc::clone(entry)));
         }
         let mut by_namespace = Map::default();
         for (namespace, services) in found {
@@ -303,6 +345,11 @@ impl Services {
             });
         };
         let label = || format!("{namespace}/{name}").into_boxed_str();
+        let is_elsewhere =
+            service.is_some_and(|service| matches!(service.kind, ServiceType::ExternalName(_)));
+        if let Some(entry) = sources.meshed.as_ref().filter(|_| !is_elsewhere) {
+            return of_mesh(entry, service, port, label);
+        }
         match service {
             Some(service) => of_service(options, sources, service, port, label),
             None => of_slices(sources, port, label),
@@ -312,7 +359,10 @@ impl Services {
     /// The ports of a service that exists, TCP only.
     pub(crate) fn ports(&self, namespace: &str, name: &str) -> Vec<PortRef> {
         let Some(sources) = self.sources(namespace, name) else { return Vec::new() };
-        let Some(service) = sources.service() else { return Vec::new() };
+        let Some(service) = sources.service() else {
+            let meshed = sources.meshed.iter().flat_map(|entry| &entry.ports);
+            return meshed.map(|port| PortRef::Number(port.number)).collect();
+        };
         let tcp = service.ports.iter().filter(|port| is_tcp(port.transport));
         tcp.map(|port| PortRef::Number(port.port)).collect()
     }
@@ -350,6 +400,37 @@ fn given(
     })
 }
 
+/// What the mesh says. A Service knows its ports by names that the mesh may not have.
+fn of_mesh(
+    entry: &IndexEntry,
+    service: Option<&Service>,
+    port: &PortRef,
+    label: impl Fn() -> Box<str>,
+) -> Result<Resolved, Unresolved> {
+    let written = service.and_then(|service| service.port(port));
+    let is_meant = |known: &&ServicePort| match (port, written) {
+        (_, Some(written)) => known.number == written.port,
+        (PortRef::Number(number), None) => known.number == *number,
+        (PortRef::Name(name), None) => known.name == *name,
+    };
+    let Some(known) = entry.ports.iter().find(is_meant) else {
+        let listed = entry.ports.iter().map(|known| port_label(known.number, &known.name));
+        return Err(no_such_port(port, listed, label()));
+    };
+    let declared = written.and_then(|written| written.app_protocol.clone());
+    Ok(Resolved {
+        port: known.number,
+        port_name: known.name.clone(),
+        app_protocol: declared.or_else(|| match known.protocol {
+            Protocol::Http2 => Some("h2c".into()),
+            Protocol::Detect | Protocol::Http | Protocol::Tls | Protocol::Tcp => None,
+        }),
+        endpoints: Endpoints::Service { name: entry.name.clone(), port: known.number },
+        external_name: None,
+        slow_start: Duration::ZERO,
+    })
+}
+
 fn of_service(
     options: &Options,
     sources: &Sources,
@@ -366,7 +447,7 @@ fn of_service(
             (Some(known), _) => known.port,
             // An ExternalName needs no port list: DNS has none either.
             (None, PortRef::Number(number)) => *number,
-            (None, PortRef::Name(_)) => return Err(no_such_port(service, port, label())),
+            (None, PortRef::Name(_)) => return Err(no_such_port_of(service, port, label())),
         };
         return Ok(Resolved {
             port: number,
@@ -377,7 +458,7 @@ fn of_service(
             slow_start: Duration::ZERO,
         });
     }
-    let Some(known) = known else { return Err(no_such_port(service, port, label())) };
+    let Some(known) = known else { return Err(no_such_port_of(service, port, label())) };
     let mut addrs = Vec::new();
     for slice in sources.slices() {
         let Some(target) = slice_port(slice, service, known) else { continue };
@@ -455,11 +536,7 @@ fn of_slices(
     }
     known.sort();
     known.dedup();
-    Err(Unresolved::NoSuchPort {
-        service: label(),
-        port: port.to_string().into(),
-        known: if known.is_empty() { "none".into() } else { known.join(", ").into() },
-    })
+    Err(no_such_port(port, known.into_iter(), label()))
 }
 
 /// An endpoint with whether it is ready.
@@ -543,21 +620,31 @@ fn entry_endpoints(sources: &Sources, number: u16) -> Option<Endpoints> {
     }
 }
 
-fn no_such_port(service: &Service, port: &PortRef, label: Box<str>) -> Unresolved {
-    let known: Vec<String> = service
-        .ports
-        .iter()
-        .filter(|port| is_tcp(port.transport))
-        .map(|port| match &*port.name {
-            "" => port.port.to_string(),
-            name => format!("{} ({name})", port.port),
-        })
-        .collect();
+fn no_such_port_of(service: &Service, port: &PortRef, label: Box<str>) -> Unresolved {
+    let tcp = service.ports.iter().filter(|port| is_tcp(port.transport));
+    no_such_port(port, tcp.map(|known| port_label(known.port, &known.name)), label)
+}
+
+fn no_such_port(
+    port: &PortRef,
+    known: impl Iterator<Item = String>,
+    service: Box<str>,
+) -> Unresolved {
+    let known: Vec<String> = known.collect();
     Unresolved::NoSuchPort {
-        service: label,
+        service,
         port: port.to_string().into(),
         known: if known.is_empty() { "none".into() } else { known.join(", ").into() },
     }
+}
+
+fn port_label(number: u16, name: &str) -> String {
+    if name.is_empty() { number.to_string() } else { format!("{number} ({name})") }
+}
+
+/// What runs elsewhere is reached as documents say, with or without a mesh.
+fn is_inside(entry: &IndexEntry) -> bool {
+    entry.location == Location::Mesh
 }
 
 fn is_tcp(transport: weft_resources::kubernetes::service::Transport) -> bool {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use weft_model::backend::Backend;
 use weft_model::id::BackendId;
+use weft_model::mesh::Index as MeshIndex;
 use weft_model::{Generation, Snapshot};
 use weft_resources::set::{Index, Item, Placed};
 use weft_resources::{Key, Kind, Pos, Problem, Resource, ResourceSet, Severity};
@@ -19,7 +20,7 @@ use crate::gateway_api;
 use crate::ingress;
 use crate::options::Options;
 use crate::report::{Report, ResourceReport, Verdict};
-use crate::services::{self, Services};
+use crate::services::{self, Meshed, Services};
 use crate::shadow;
 use crate::suggest;
 use crate::traefik;
@@ -54,11 +55,23 @@ impl World {
     }
 }
 
-/// Compiles `set`. Parts that equal those of `previous` keep their `Arc`; resources that are broken
-/// now and were good in `previous` stay in force in that form.
+/// Compiles `set` for a gateway by itself. Parts that equal those of `previous` keep their `Arc`;
+/// resources that are broken now and were good in `previous` stay in force in that form.
 ///
 /// Never fails: what is wrong becomes a verdict.
 pub fn compile(set: &ResourceSet, options: &Options, previous: Option<&World>) -> World {
+    compile_in_mesh(set, options, &MeshIndex::default(), previous)
+}
+
+/// The same for a gateway that is part of a mesh. A service that the mesh knows runs where the mesh
+/// says ([`Endpoints::Service`](weft_model::backend::Endpoints::Service)), whatever documents say
+/// besides.
+pub fn compile_in_mesh(
+    set: &ResourceSet,
+    options: &Options,
+    mesh: &MeshIndex,
+    previous: Option<&World>,
+) -> World {
     let before = previous.map(|world| &*world.memory);
     let mut effective = Effective::new(set, before.map(|memory| &memory.good));
     // A resource may decode well and yet mean nothing: a rule that does not parse, say.
@@ -71,7 +84,9 @@ pub fn compile(set: &ResourceSet, options: &Options, previous: Option<&World>) -
     effective.fall_back_certificates(&certificates, before);
     prepared.prepare_missing(&effective.resources, looked_at);
 
-    let services = Services::new(effective.resources.iter(), before.map(|memory| &memory.services));
+    let known = Meshed { index: mesh, domain: &options.domain };
+    let services =
+        Services::new(&effective.resources, known, before.map(|memory| &memory.services));
     let mut output = Output::default();
     let context = Context {
         options,
@@ -90,7 +105,11 @@ pub fn compile(set: &ResourceSet, options: &Options, previous: Option<&World>) -
     suggest::complete(&context, set, &mut output);
 
     let snapshot = snapshot(&mut output, options, previous);
-    let report = report(set, &effective, output, effect);
+    let report = report(set, &effective, output, |resource| match resource.body.is_for_mesh() {
+        // The control plane says what is to say of it.
+        true if !mesh.entries.is_empty() => Effect::None(None),
+        _ => effect(resource),
+    });
     let memory = Memory {
         options: options.clone(),
         good: effective.index,
@@ -305,7 +324,7 @@ fn snapshot(output: &mut Output, options: &Options, previous: Option<&World>) ->
     // Even if nothing came out different: the number says that this change has been looked at.
     let generation = Generation(before.map_or(1, |snapshot| snapshot.generation.0 + 1));
     let lines = std::mem::take(&mut output.lines);
-    Arc::new(Snapshot { generation, listeners, backends, lines, services: Arc::default() })
+    Arc::new(Snapshot { generation, listeners, backends, lines, ..Snapshot::default() })
 }
 
 fn reuse(
@@ -338,7 +357,7 @@ pub(crate) fn report(
 /// What is to say about the command line.
 fn general(problems: Vec<Problem>) -> Option<ResourceReport> {
     let file = Arc::clone(&problems.first()?.file);
-    let item = Arc::new(Item { rejected: None, file, resource: None, draft: None, problems });
+    let item = Arc::new(Item::unread(&file, problems));
     let placed = Placed { at: Pos::default(), item };
     Some(ResourceReport::new(placed, Verdict::Rejected, Vec::new()))
 }

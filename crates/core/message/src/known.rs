@@ -105,6 +105,7 @@ known! {
     RateLimitPolicy = "ratelimit-policy",
     Referer = "referer",
     ReferrerPolicy = "referrer-policy",
+    Refresh = "refresh",
     RetryAfter = "retry-after",
     SecChUa = "sec-ch-ua",
     SecChUaMobile = "sec-ch-ua-mobile",

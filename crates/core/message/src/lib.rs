@@ -10,13 +10,14 @@
 pub mod cookie;
 pub mod forwarded;
 pub mod h1;
+pub mod h2;
+pub mod hpack;
 pub mod peer;
 
 mod authority;
 mod bytes;
 mod error;
 mod fields;
-mod h2;
 mod hop;
 mod known;
 mod method;

@@ -10,6 +10,7 @@ use weft_message::h1::{
     BodyFraming, BodyReader, Decoded, HeadLimits, HeadScan, Parsed, Persistence, parse_request,
     parse_response, write_request, write_response,
 };
+use weft_message::hpack::{Answer, Decoder, Encoder, ListLimits, Name};
 use weft_message::{Known, Method, PathRules, RequestHead, ResponseHead, Scheme};
 
 const REQUEST: &[u8] = b"POST /a/%2e/b//c%c3%a9?x=1 HTTP/1.1\r\nHost: Shop.Example:80\r\n\
@@ -98,4 +99,44 @@ fn a_second_exchange_allocates_nothing() {
 fn an_empty_head_holds_nothing() {
     let heads = measure(|| drop((RequestHead::new(), ResponseHead::new())));
     assert_eq!(heads.count_total, 0);
+}
+
+/// Two blocks that differ, as those of two requests of one client.
+fn exchange_blocks(encoder: &mut Encoder, decoder: &mut Decoder, out: &mut Vec<u8>) {
+    for number in *b"12" {
+        out.clear();
+        encoder.begin(out);
+        for (name, value) in [
+            (":method", &b"GET"[..]),
+            (":path", &[b'/', number]),
+            (":authority", b"shop.example"),
+            ("user-agent", b"client"),
+            ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+            ("X-Tenant", &[number]),
+            ("cookie", b"a=1"),
+        ] {
+            encoder.encode(Name::new(name.as_bytes()), value, out);
+        }
+        let limits = ListLimits { list_bytes_max: 4096, list_bytes_fatal: 4096 };
+        let decoded = decoder.decode(out, limits, |field| {
+            assert!(field.is_name_valid && field.is_value_valid);
+            Answer::Continue
+        });
+        assert_eq!(decoded.unwrap().fields, 7);
+    }
+}
+
+#[test]
+fn a_second_block_of_fields_allocates_nothing() {
+    let (mut encoder, mut decoder, mut out) = (Encoder::new(), Decoder::new(4096), Vec::new());
+    let first = measure(|| exchange_blocks(&mut encoder, &mut decoder, &mut out));
+    assert!(first.count_total > 0, "the counter counts");
+    let second = measure(|| exchange_blocks(&mut encoder, &mut decoder, &mut out));
+    assert_eq!(second.count_total, 0);
+}
+
+#[test]
+fn unused_codecs_of_fields_hold_nothing() {
+    let codecs = measure(|| drop((Encoder::new(), Decoder::new(4096))));
+    assert_eq!(codecs.count_total, 0);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use weft_resilience::settings::{BudgetSettings, OutlierSettings, PickerKind};
 
-use crate::id::BackendId;
+use crate::id::{BackendId, ServiceName};
 use crate::mesh::Peer;
 use crate::route::StickyCookie;
 
@@ -57,6 +57,16 @@ pub enum Endpoints {
     },
     /// The address that the captured connection was made to.
     Dialled,
+    /// The same, through the proxy beside the workload at that address.
+    DialledThrough(Arc<Peer>),
+    /// Wherever this service of the mesh runs. A proxy's link to the control plane knows, and puts
+    /// addresses in its place.
+    Service {
+        /// The service.
+        name: ServiceName,
+        /// The port of the service.
+        port: u16,
+    },
 }
 
 /// One address of a backend.
@@ -165,6 +175,13 @@ pub struct PoolSettings {
     pub idle_timeout: Duration,
     /// Time to the response head; `None` is no bound.
     pub response_head_timeout: Option<Duration>,
+}
+
+impl Endpoints {
+    /// Whether it is the address that a connection was made to.
+    pub fn is_dialled(&self) -> bool {
+        matches!(self, Self::Dialled | Self::DialledThrough(_))
+    }
 }
 
 impl PoolSettings {

@@ -4,16 +4,19 @@
 //! at all times; a [`Service`] to the proxies that have dialled it; a [`Workload`] to the proxy
 //! beside it. `compile` makes all of them, `format/wire` carries them.
 
+mod directory;
 mod name;
+mod neighbours;
 mod registered;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use weft_resilience::settings::{OutlierSettings, PickerKind};
 
 use crate::Generation;
@@ -21,7 +24,9 @@ use crate::id::{ServiceName, WorkloadName};
 use crate::identity::Identity;
 use crate::policy::Refusal;
 
-pub use name::{Named, resolve};
+pub use directory::{Changes, Directory, Listed};
+pub use name::Named;
+pub use neighbours::Neighbours;
 pub use registered::{Phase, Registered, RegisteredPort, RegisteredWorkload};
 
 /// The port on which proxies take each other's connections.
@@ -36,6 +41,10 @@ pub struct Mesh {
     pub index: Index,
     /// Every service, in full.
     pub services: BTreeMap<ServiceName, Arc<Service>>,
+    /// Every workload that has a proxy, as a service of one endpoint that is called by its address
+    /// and has the address for a name. They are in no index: whoever calls an address of
+    /// [`Workload::networks`] asks.
+    pub addresses: BTreeMap<IpAddr, Arc<Service>>,
     /// Every workload that has a proxy.
     pub workloads: BTreeMap<WorkloadName, Arc<Workload>>,
 }
@@ -47,15 +56,8 @@ pub struct Index {
     pub entries: BTreeMap<ServiceName, Arc<IndexEntry>>,
 }
 
-/// The services of an [`Index`] by the addresses that callers dial: virtual ones, and those of the
-/// endpoints of headless services.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct AddressIndex {
-    by_addr: HashMap<SocketAddr, Arc<IndexEntry>>,
-}
-
 /// What every proxy knows of one service: enough to resolve its name, to see that an address is
-/// its, and to ask for the rest. About 100 bytes, so that the mesh may be large.
+/// its, and to ask for the rest. Proxies keep it packed, in a [`Directory`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexEntry {
     /// Its name.
@@ -153,7 +155,8 @@ pub struct MeshEndpoint {
     pub workload: WorkloadName,
     /// Its address.
     pub ip: IpAddr,
-    /// Service port and port of the workload.
+    /// Service port and port of the workload. None at all stands for every port that no other
+    /// endpoint of the service has, as it was dialled.
     pub ports: Arc<[(u16, u16)]>,
     /// Share among its siblings, at least 1.
     pub weight: u32,
@@ -200,6 +203,8 @@ pub struct Workload {
     pub closed: Option<Refusal>,
     /// What becomes of calls to what the mesh does not know.
     pub unknown: UnknownDestinations,
+    /// Where workloads have their addresses: who calls one of these asks whose it is.
+    pub networks: Box<[IpNet]>,
 }
 
 /// A port of a workload.
@@ -238,61 +243,12 @@ pub enum UnknownDestinations {
     Refuse,
 }
 
-// === impl Index ===
-
-impl Index {
-    /// What a host name stands for, as [`resolve`] says.
-    pub fn resolve(
-        &self,
-        host: &str,
-        namespace: &str,
-        domain: &str,
-    ) -> Option<Named<&Arc<IndexEntry>>> {
-        resolve(host, namespace, domain, |name| self.entries.get(name))
-    }
-}
-
-// === impl AddressIndex ===
-
-impl AddressIndex {
-    /// The index of these entries. Of two with one address and port, a virtual address wins over
-    /// an endpoint, and then the lesser name.
-    pub fn new<'a>(entries: impl IntoIterator<Item = &'a Arc<IndexEntry>>) -> Self {
-        let mut by_addr: HashMap<SocketAddr, Arc<IndexEntry>> = HashMap::new();
-        for entry in entries {
-            for addr in entry.dialled() {
-                let holder = by_addr.entry(addr).or_insert_with(|| Arc::clone(entry));
-                if entry.precedence(addr) < holder.precedence(addr) {
-                    *holder = Arc::clone(entry);
-                }
-            }
-        }
-        Self { by_addr }
-    }
-
-    /// The service to which a connection to that address belongs.
-    pub fn get(&self, addr: SocketAddr) -> Option<&Arc<IndexEntry>> {
-        self.by_addr.get(&addr)
-    }
-}
-
 // === impl IndexEntry ===
 
 impl IndexEntry {
     /// The port of that number.
     pub fn port(&self, number: u16) -> Option<&ServicePort> {
         self.ports.iter().find(|port| port.number == number)
-    }
-
-    /// The addresses and ports that callers dial.
-    fn dialled(&self) -> impl Iterator<Item = SocketAddr> {
-        let ips = self.addrs.iter().chain(&self.endpoint_addrs);
-        ips.flat_map(|ip| self.ports.iter().map(|port| SocketAddr::new(*ip, port.number)))
-    }
-
-    /// Of two entries with one address, the lesser has it.
-    fn precedence(&self, addr: SocketAddr) -> (bool, &ServiceName) {
-        (!self.addrs.contains(&addr.ip()), &self.name)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::backend::Backend;
 use crate::id::{BackendId, PolicyId, RouteId};
 use crate::listener::Listener;
-use crate::mesh::AddressIndex;
+use crate::mesh::{Directory, Neighbours};
 use crate::route::Route;
 
 /// A number that grows with each published snapshot; the same in logs, metrics and answers.
@@ -34,7 +34,9 @@ pub struct Snapshot {
     pub lines: HashMap<RouteId, u32>,
     /// The services of the mesh by address, whether they are in use here or not; empty outside of
     /// it.
-    pub services: Arc<AddressIndex>,
+    pub services: Arc<Directory>,
+    /// The addresses at which workloads of the mesh may be that are not in use here.
+    pub neighbours: Neighbours,
 }
 
 // === impl Snapshot ===

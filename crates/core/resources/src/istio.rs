@@ -1,6 +1,7 @@
 //! Istio kinds, as far as they say where services are and who may call whom.
 
 pub mod entry;
+pub mod extension;
 pub mod mesh_config;
 pub mod security;
 pub mod sidecar;
@@ -86,5 +87,19 @@ pub const KINDS: &[KindInfo] = &[
         decode: |reader| {
             Some(Kind::RequestAuthentication(Box::new(security::read_request(reader))))
         },
+    },
+    KindInfo {
+        group: extension::GROUP,
+        api_versions: &["extensions.istio.io/v1alpha1"],
+        kind: "WasmPlugin",
+        namespaced: true,
+        decode: |reader| Some(extension::read_plugin(reader)),
+    },
+    KindInfo {
+        group: NETWORKING,
+        api_versions: &["networking.istio.io/v1alpha3"],
+        kind: "EnvoyFilter",
+        namespaced: true,
+        decode: |reader| Some(extension::read_filter(reader)),
     },
 ];

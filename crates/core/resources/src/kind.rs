@@ -58,6 +58,8 @@ pub enum Kind {
     Ingress(Box<kubernetes::Ingress>),
     /// Kubernetes `IngressClass`.
     IngressClass(Box<kubernetes::IngressClass>),
+    /// Kubernetes `NetworkPolicy`.
+    NetworkPolicy(Box<kubernetes::NetworkPolicy>),
     /// Istio `ServiceEntry`.
     ServiceEntry(Box<istio::ServiceEntry>),
     /// Istio `WorkloadEntry`.
@@ -126,6 +128,37 @@ pub struct KindInfo {
 const DIALECTS: &[&[KindInfo]] =
     &[traefik::KINDS, gateway_api::KINDS, kubernetes::KINDS, istio::KINDS, linkerd::KINDS];
 
+/// What was probably meant by an `apiVersion` and `kind` that are not known.
+#[derive(Debug, Clone, Copy)]
+pub enum Slip {
+    /// This kind, which has other versions.
+    ApiVersion(&'static KindInfo),
+    /// This kind, which has another name.
+    Kind(&'static KindInfo),
+}
+
+/// The kinds that say who may call workloads, by group. Authorizations of Linkerd are not among
+/// them: they only open.
+const PROTECTING: &[(&str, &str)] = &[
+    (istio::security::GROUP, "PeerAuthentication"),
+    (istio::security::GROUP, "AuthorizationPolicy"),
+    (istio::security::GROUP, "RequestAuthentication"),
+    (linkerd::GROUP, "Server"),
+    (linkerd::GROUP, "HTTPRoute"),
+    (linkerd::GROUP, "HTTPLocalRateLimitPolicy"),
+    (kubernetes::NETWORKING, "NetworkPolicy"),
+];
+
+/// Those of them whose names mean nothing else, whatever group they are written under.
+const UNMISTAKABLE: &[&str] =
+    &["PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication", "NetworkPolicy"];
+
+/// The groups whose kinds are about who may call.
+const PROTECTING_GROUPS: &[&str] = &[istio::security::GROUP, linkerd::GROUP];
+
+/// The group that Ingress and NetworkPolicy came from, among others.
+const LEGACY_GROUP: &str = "extensions";
+
 // === impl Kind ===
 
 impl Kind {
@@ -145,6 +178,7 @@ impl Kind {
             Self::RequestAuthentication(policy) => policy.is_broken,
             Self::Server(server) => server.is_broken,
             Self::ServerGuard(guard) => guard.is_broken,
+            Self::NetworkPolicy(policy) => policy.is_broken,
             _ => false,
         }
     }
@@ -157,6 +191,7 @@ impl Kind {
             Self::RequestAuthentication(policy) => Some(&mut policy.is_broken),
             Self::Server(server) => Some(&mut server.is_broken),
             Self::ServerGuard(guard) => Some(&mut guard.is_broken),
+            Self::NetworkPolicy(policy) => Some(&mut policy.is_broken),
             _ => None,
         }
     }
@@ -174,35 +209,80 @@ impl Kind {
                 | Self::RequestAuthentication(_)
                 | Self::Server(_)
                 | Self::ServerGuard(_)
+                | Self::NetworkPolicy(_)
         )
+    }
+}
+
+// === impl KindInfo ===
+
+impl KindInfo {
+    /// Whether documents of this kind say who may call workloads. One that cannot be read has to
+    /// be reckoned with all the same.
+    pub fn protects(&self) -> bool {
+        PROTECTING.contains(&(self.group, self.kind))
+    }
+
+    fn is_version(&self, is_meant: impl Fn(&str) -> bool) -> bool {
+        self.api_versions.iter().any(|version| is_meant(version))
     }
 }
 
 /// The decoder of a kind.
 pub fn find(api_version: &str, kind: &str) -> Option<&'static KindInfo> {
-    DIALECTS
-        .iter()
-        .flat_map(|kinds| kinds.iter())
-        .find(|info| info.kind == kind && info.api_versions.contains(&api_version))
+    infos().find(|info| info.kind == kind && info.api_versions.contains(&api_version))
 }
 
-/// Other versions under which a kind is known, to tell a wrong `apiVersion` from an unknown kind.
+/// The group that an `apiVersion` names; empty for the core group.
+pub fn group(api_version: &str) -> &str {
+    api_version.rsplit_once('/').map_or("", |(group, _)| group)
+}
+
+/// What was probably meant by an `apiVersion` and `kind` that are not known. A kind of ours under a
+/// wrong version is a mistake; a kind of others is none of our business.
+pub fn slip(api_version: &str, kind: &str) -> Option<Slip> {
+    let same = || infos().filter(|info| info.kind == kind);
+    let own = group(api_version);
+    let of_group = same().find(|info| info.is_version(|version| group(version) == own));
+    let moved = || same().next().filter(|_| own == LEGACY_GROUP);
+    let near = || {
+        let versions = same().flat_map(|info| info.api_versions.iter().copied());
+        let version = nearest(api_version, versions)?;
+        same().find(|info| info.is_version(|known| known == version))
+    };
+    let unmistakable = || same().find(|info| UNMISTAKABLE.contains(&info.kind) && info.protects());
+    let version = of_group.or_else(moved).or_else(near).or_else(unmistakable);
+    version.map(Slip::ApiVersion).or_else(|| nearest_kind(api_version, kind).map(Slip::Kind))
+}
+
+/// All values of `apiVersion` under which a kind is known.
 pub fn known_api_versions(kind: &str) -> Vec<&'static str> {
-    DIALECTS
-        .iter()
-        .flat_map(|kinds| kinds.iter())
-        .filter(|info| info.kind == kind)
-        .flat_map(|info| info.api_versions.iter().copied())
-        .collect()
+    let same = infos().filter(|info| info.kind == kind);
+    same.flat_map(|info| info.api_versions.iter().copied()).collect()
+}
+
+/// Whether a document that cannot be read may protect workloads, by what its `apiVersion` and `kind`
+/// seem to be; empty where nothing is seen of them.
+pub fn may_protect(api_version: &str, kind: &str) -> bool {
+    let group = group(api_version);
+    match infos().find(|info| info.kind == kind && info.group == group) {
+        Some(info) => info.protects(),
+        None => {
+            // Most routes are none of Linkerd's.
+            let has_name = kind != "HTTPRoute" && PROTECTING.iter().any(|(_, name)| *name == kind);
+            has_name || PROTECTING_GROUPS.contains(&group)
+        }
+    }
 }
 
 /// The kind of this version's group whose name is nearest, to tell a slip from an unknown kind.
-pub fn nearest_kind(api_version: &str, kind: &str) -> Option<&'static str> {
-    let group = |version: &str| version.split_once('/').map(|(group, _)| group.to_owned());
-    let wanted = group(api_version)?;
-    let infos = DIALECTS.iter().flat_map(|kinds| kinds.iter());
-    let same = infos.filter(|info| {
-        info.api_versions.iter().any(|version| group(version).as_ref() == Some(&wanted))
-    });
-    nearest(kind, same.map(|info| info.kind))
+fn nearest_kind(api_version: &str, kind: &str) -> Option<&'static KindInfo> {
+    let wanted = Some(group(api_version)).filter(|group| !group.is_empty())?;
+    let same = || infos().filter(|info| info.is_version(|version| group(version) == wanted));
+    let name = nearest(kind, same().map(|info| info.kind))?;
+    same().find(|info| info.kind == name)
+}
+
+fn infos() -> impl Iterator<Item = &'static KindInfo> {
+    DIALECTS.iter().flat_map(|kinds| kinds.iter())
 }

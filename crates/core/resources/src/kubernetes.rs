@@ -6,6 +6,7 @@
 pub mod data;
 pub mod endpoints;
 pub mod ingress;
+pub mod network_policy;
 pub mod pod;
 pub mod selector;
 pub mod service;
@@ -17,11 +18,12 @@ use crate::kind::{Kind, KindInfo};
 pub use data::{ConfigMap, Namespace, Secret, ServiceAccount};
 pub use endpoints::{EndpointSlice, Endpoints};
 pub use ingress::{Ingress, IngressClass};
+pub use network_policy::NetworkPolicy;
 pub use pod::Pod;
 pub use selector::{LabelSelector, Labels};
 pub use service::Service;
 
-/// The group of Ingress and IngressClass.
+/// The group of Ingress, IngressClass and NetworkPolicy.
 pub const NETWORKING: &str = "networking.k8s.io";
 
 /// The group of EndpointSlice.
@@ -106,5 +108,12 @@ pub const KINDS: &[KindInfo] = &[
         kind: "IngressClass",
         namespaced: false,
         decode: |reader| Some(Kind::IngressClass(Box::new(ingress::read_class(reader)?))),
+    },
+    KindInfo {
+        group: NETWORKING,
+        api_versions: &["networking.k8s.io/v1"],
+        kind: "NetworkPolicy",
+        namespaced: true,
+        decode: |reader| Some(Kind::NetworkPolicy(Box::new(network_policy::read(reader)))),
     },
 ];

@@ -7,6 +7,7 @@
 //! Reading is strict: the [`read::Reader`] reports each field that nobody asked for, so nothing a
 //! user wrote is ignored silently.
 
+mod clause;
 pub mod duration;
 pub mod gateway_api;
 pub mod istio;
@@ -22,6 +23,7 @@ pub mod set;
 pub mod traefik;
 pub mod yaml;
 
+pub use clause::Clause;
 pub use key::Key;
 pub use kind::Kind;
 pub use problem::{Pos, Problem, Severity};

@@ -71,6 +71,8 @@ pub struct Item {
     /// What could be read of a rejected resource, to look for what else is wrong with it. There
     /// when nothing is missing in it that was written; never in force.
     pub draft: Option<Arc<Resource>>,
+    /// Nothing could be read of it but that it may say who may call workloads, and not of which.
+    pub may_protect: bool,
     /// Everything to say about it.
     pub problems: Vec<Problem>,
 }
@@ -233,6 +235,12 @@ impl Placed {
 // === impl Item ===
 
 impl Item {
+    /// Something of which nothing could be read.
+    pub fn unread(file: &Arc<str>, problems: Vec<Problem>) -> Self {
+        let file = Arc::clone(file);
+        Self { rejected: None, file, resource: None, draft: None, may_protect: false, problems }
+    }
+
     /// Its name, when it could be read.
     pub fn key(&self) -> Option<&Key> {
         match &self.resource {

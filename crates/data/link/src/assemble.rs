@@ -17,7 +17,7 @@ use weft_model::backend::{self, Endpoints};
 use weft_model::id::WorkloadName;
 use weft_model::listener::{Destination, Direction, Intake};
 use weft_model::mesh::{
-    AddressIndex, MESH_PORT, MeshEndpoint, Mtls, Protocol, Service, ServiceDefaults,
+    Directory, MESH_PORT, MeshEndpoint, Mtls, Neighbours, Protocol, Service, ServiceDefaults,
     ServiceEndpoints, ServicePort, Transport, UnknownDestinations, Workload, WorkloadPort,
 };
 use weft_model::outcome::Reason;
@@ -64,10 +64,7 @@ pub enum Mode {
 /// plan before (of the same role) keeps its `Arc` from there.
 pub fn assemble(state: &State, role: &ProxyRole, before: Option<(&State, &Snapshot)>) -> Snapshot {
     let same_index = before.filter(|(before, _)| Arc::ptr_eq(&before.index, &state.index));
-    let services = match same_index {
-        Some((_, snapshot)) => Arc::clone(&snapshot.services),
-        None => Arc::new(AddressIndex::new(state.index.values().map(|has| &has.value))),
-    };
+    let services = &state.index;
     let mut parts = Parts::new(before.map(|(_, snapshot)| snapshot));
     let workload = state.workload.as_ref().map(|has| &*has.value);
     bound(&mut parts, role, workload);
@@ -76,7 +73,7 @@ pub fn assemble(state: &State, role: &ProxyRole, before: Option<(&State, &Snapsh
         parts.keep = same_index.is_some_and(|(before, _)| {
             before.services.get(name).is_some_and(|old| Arc::ptr_eq(&old.value, &has.value))
         });
-        outbound(&mut parts, &has.value, &services);
+        outbound(&mut parts, &has.value, services);
     }
     parts.keep = false;
     unknown(&mut parts, workload);
@@ -84,7 +81,10 @@ pub fn assemble(state: &State, role: &ProxyRole, before: Option<(&State, &Snapsh
         inbound(&mut parts, workload);
     }
     let Parts { listeners, backends, .. } = parts;
-    Snapshot { generation: state.generation, listeners, backends, services, ..Snapshot::default() }
+    let networks = workload.map(|own| own.networks.clone()).unwrap_or_default();
+    let neighbours = Neighbours { networks, missing: Arc::clone(&state.missing) };
+    let (generation, services) = (state.generation, Arc::clone(services));
+    Snapshot { generation, listeners, backends, services, neighbours, ..Snapshot::default() }
 }
 
 // === impl Ports ===
@@ -124,33 +124,49 @@ fn bound(parts: &mut Parts<'_>, role: &ProxyRole, workload: Option<&Workload>) {
 }
 
 /// What a service is called by.
-fn outbound(parts: &mut Parts<'_>, service: &Service, services: &AddressIndex) {
+fn outbound(parts: &mut Parts<'_>, service: &Service, services: &Directory) {
     let entry = &service.entry;
     for port in &entry.ports {
         let id = format!("outbound/{}:{}", entry.name, port.number);
         // Of an address that two services claim, the index knows whose it is.
         let is_ours = |ip: &IpAddr| {
-            let holder = services.get(SocketAddr::new(*ip, port.number));
-            holder.is_none_or(|holder| holder.name == entry.name)
+            let holder = services.holder(SocketAddr::new(*ip, port.number));
+            holder.is_none_or(|holder| holder.name() == entry.name.as_str())
         };
         let addrs: Box<[IpAddr]> = entry.addrs.iter().copied().filter(is_ours).collect();
+        let (number, protocol) = (Some(port.number), port.protocol);
         if !addrs.is_empty() {
-            parts.destination(&id, || call(service, port, addrs, endpoints(service, port)));
+            parts.destination(&id, || {
+                call(service, addrs, number, protocol, endpoints(service, port))
+            });
         }
         for ip in entry.endpoint_addrs.iter().copied().filter(is_ours) {
             parts.destination(&format!("{id}/{ip}"), || {
                 let at = service.at(SocketAddr::new(ip, port.number));
                 let only = at.and_then(|known| endpoint(known, port.number));
-                call(service, port, [ip].into(), Endpoints::Static(only.into_iter().collect()))
+                let only = Endpoints::Static(only.into_iter().collect());
+                call(service, [ip].into(), number, protocol, only)
             });
         }
+    }
+    // A workload that is called by its address takes other ports, too.
+    let mut known = service.endpoints.known().iter();
+    if let Some(whole) = known.find(|known| known.ports.is_empty()) {
+        parts.destination(&format!("outbound/{}:*", entry.name), || {
+            let endpoints = match &whole.transport {
+                Transport::Plain => Endpoints::Dialled,
+                Transport::Mesh(peer) => Endpoints::DialledThrough(Arc::new(peer.clone())),
+            };
+            call(service, entry.addrs.clone(), None, Protocol::Detect, endpoints)
+        });
     }
 }
 
 fn call(
     service: &Service,
-    port: &ServicePort,
     addrs: Box<[IpAddr]>,
+    port: Option<u16>,
+    protocol: Protocol,
     endpoints: Endpoints,
 ) -> Meant {
     Meant {
@@ -158,8 +174,8 @@ fn call(
         destination: Destination {
             direction: Direction::Outbound,
             addrs,
-            port: Some(port.number),
-            protocol: port.protocol,
+            port,
+            protocol,
             name: service.entry.name.as_str().into(),
             mtls: Mtls::Permissive,
             closed: None,
@@ -170,7 +186,7 @@ fn call(
 }
 
 /// The endpoints of one port of a service.
-fn endpoints(service: &Service, port: &ServicePort) -> Endpoints {
+pub(crate) fn endpoints(service: &Service, port: &ServicePort) -> Endpoints {
     match &service.endpoints {
         ServiceEndpoints::Known(known) => {
             let endpoint = |known: &MeshEndpoint| endpoint(known, port.number);
@@ -225,7 +241,8 @@ fn unknown(parts: &mut Parts<'_>, workload: Option<&Workload>) {
 /// What others call the workload by. The endpoint is the address that they have dialled, which is
 /// one of the workload's own: nobody is led anywhere else.
 fn inbound(parts: &mut Parts<'_>, workload: &Workload) {
-    let Workload { name, identity: _, addrs, ports, mtls, closed, unknown: _ } = workload;
+    let Workload { name, identity: _, addrs, ports, mtls, closed, unknown: _, networks: _ } =
+        workload;
     let mut meant = |id: &str, port, protocol, mtls, closed: &Option<Refusal>| {
         parts.destination(id, || Meant {
             kind: "Workload",

@@ -1,12 +1,13 @@
 //! The proxy's end of the stream.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::sync::Arc;
 
 use weft_model::Generation;
 use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::identity::Identity;
+use weft_model::mesh::Changes;
 use weft_wire::discovery::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node, Rejected, Resource,
 };
@@ -24,6 +25,8 @@ pub struct Client {
     state: State,
     /// What came since `state` was whole, and is not in it.
     pending: State,
+    /// What came for the index of `pending`, and is not in it.
+    changes: Changes,
     /// Services that are used here.
     wanted: BTreeSet<ServiceName>,
     /// The newest generation of which all is in force.
@@ -64,6 +67,7 @@ impl Client {
             node,
             pending: state.clone(),
             state,
+            changes: Changes::default(),
             wanted,
             in_force: Generation::default(),
             dirty: false,
@@ -78,12 +82,13 @@ impl Client {
     /// What to say on a new stream. What an earlier stream left unfinished is forgotten.
     pub fn hello(&mut self) -> Vec<DeltaDiscoveryRequest> {
         self.pending = self.state.clone();
+        self.changes = Changes::default();
         self.dirty = false;
         let versions = |names: &mut dyn Iterator<Item = (&str, &str)>| {
             names.map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
         };
         let index = self.state.index.iter();
-        let index = versions(&mut index.map(|(name, has)| (name.as_str(), &*has.version)));
+        let index = versions(&mut index.map(|listed| (listed.name(), listed.version())));
         let services = self.state.services.iter();
         let services = versions(&mut services.map(|(name, has)| (name.as_str(), &*has.version)));
         let workload = self.state.workload.iter();
@@ -141,6 +146,10 @@ impl Client {
             changed = self.dirty || generation != self.state.generation;
             self.dirty = false;
             self.pending.generation = generation;
+            let changes = std::mem::take(&mut self.changes);
+            if !changes.is_empty() {
+                self.pending.index = Arc::new(self.pending.index.with(changes));
+            }
             self.state = self.pending.clone();
         }
         answer.generation = self.in_force.0;
@@ -200,23 +209,25 @@ impl Client {
             reason: describe(error),
         };
         let bytes = any.map(|any| any.value).unwrap_or_default();
-        let version: Box<str> = version.as_str().into();
         match type_url {
             resource::INDEX_ENTRY => {
-                let value = decode::index_entry(&name, &bytes).map_err(|error| rejected(&error))?;
-                put(&mut self.pending.index, ServiceName::new(name.as_str()), version, value);
+                let entry = decode::index_entry(&name, &bytes).map_err(|error| rejected(&error))?;
+                self.changes.put(&entry, &version);
             }
             resource::SERVICE => {
                 let value = decode::service(&name, &bytes).map_err(|error| rejected(&error))?;
                 let name = ServiceName::new(name.as_str());
                 Arc::make_mut(&mut self.pending.missing).remove(&name);
                 if self.wanted.contains(&name) {
-                    put(&mut self.pending.services, name, version, value);
+                    let (version, value) = (version.as_str().into(), Arc::new(value));
+                    let services = Arc::make_mut(&mut self.pending.services);
+                    services.insert(name, Versioned { version, value });
                 }
             }
             resource::WORKLOAD => {
                 let value = decode::workload(&name, &bytes).map_err(|error| rejected(&error))?;
-                self.pending.workload = Some(Versioned { version, value: Arc::new(value) });
+                let (version, value) = (version.as_str().into(), Arc::new(value));
+                self.pending.workload = Some(Versioned { version, value });
             }
             // A kind of a later version, that nobody here has asked for.
             _ => {}
@@ -226,9 +237,7 @@ impl Client {
 
     fn remove(&mut self, type_url: &str, name: &str) {
         match type_url {
-            resource::INDEX_ENTRY => {
-                Arc::make_mut(&mut self.pending.index).remove(&ServiceName::new(name));
-            }
+            resource::INDEX_ENTRY => self.changes.remove(name),
             resource::SERVICE => {
                 let name = ServiceName::new(name);
                 Arc::make_mut(&mut self.pending.services).remove(&name);
@@ -238,17 +247,6 @@ impl Client {
             _ => {}
         }
     }
-}
-
-fn put<T>(
-    map: &mut Arc<BTreeMap<ServiceName, Versioned<T>>>,
-    name: ServiceName,
-    version: Box<str>,
-    value: T,
-) where
-    Versioned<T>: Clone,
-{
-    Arc::make_mut(map).insert(name, Versioned { version, value: Arc::new(value) });
 }
 
 fn describe(error: &dyn Error) -> String {

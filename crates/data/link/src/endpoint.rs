@@ -59,15 +59,34 @@ pub(crate) enum CannotConnect {
     #[error("the roots to know the control plane by cannot be used")]
     Roots(#[from] InvalidCredentials),
     /// Neither is there.
-    #[error("there is neither a valid certificate nor a join token")]
+    #[error("there is neither a certificate nor a join token")]
     Nothing,
 }
 
 /// A connection.
 pub(crate) struct Connection {
     pub(crate) io: Box<dyn Transport>,
-    /// By it a certificate is asked for; it is good for nothing else.
-    pub(crate) token: Option<String>,
+    /// How we are known.
+    pub(crate) pass: Pass,
+}
+
+/// By what the control plane knows us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// By the connection itself, or by a valid certificate.
+    Known,
+    /// By a token: a certificate is to be had, and nothing else.
+    Token(String),
+    /// By a certificate that has ended: another one is to be had, and nothing else.
+    Ended,
+}
+
+/// A certificate to prove oneself with.
+#[derive(Clone, Copy)]
+pub(crate) struct Proof<'a> {
+    pub(crate) tls: &'a MeshTls,
+    /// It is valid.
+    pub(crate) is_valid: bool,
 }
 
 #[derive(Debug)]
@@ -94,31 +113,39 @@ impl Endpoint {
         Self { connect, tls: peer.map(Rc::new) }
     }
 
-    /// A connection, with the certificate that there is. Cancel safe.
+    /// A connection, with the certificate that there is. Where one that has ended and a token are all
+    /// there is, attempts take turns with them: the token may be used up, the certificate forgotten.
+    ///
+    /// Cancel safe.
     pub(crate) async fn connect(
         &self,
-        tls: Option<&MeshTls>,
+        proof: Option<Proof<'_>>,
+        attempt: u64,
         clock: &Clock,
     ) -> Result<Connection, CannotConnect> {
         let Some(peer) = &self.tls else {
-            return Ok(Connection { io: self.connect.connect().await?, token: None });
+            return Ok(Connection { io: self.connect.connect().await?, pass: Pass::Known });
         };
-        let (config, token) = match (tls, &peer.token) {
-            (Some(tls), _) => {
-                let expected = [peer.identity.clone()];
-                (tls.client_config(&expected, Offer::Tunnels), None)
+        let with_certificate = |tls: &MeshTls| {
+            let expected = [peer.identity.clone()];
+            tls.client_config(&expected, Offer::Tunnels)
+        };
+        let (config, pass) = match (proof, &peer.token) {
+            (Some(proof), _) if proof.is_valid => (with_certificate(proof.tls), Pass::Known),
+            (Some(proof), token) if token.is_none() || attempt.is_multiple_of(2) => {
+                (with_certificate(proof.tls), Pass::Ended)
             }
-            (None, Some(token)) => {
+            (_, Some(token)) => {
                 let config = joining_config(&peer.roots, &peer.identity, clock.provider())?;
-                (config, Some(token.clone()))
+                (config, Pass::Token(token.clone()))
             }
-            (None, None) => return Err(CannotConnect::Nothing),
+            (_, None) => return Err(CannotConnect::Nothing),
         };
         let io = self.connect.connect().await?;
         // Names play no part: the peer is known by its identity.
         let name = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([127, 0, 0, 1])));
         let io = TlsConnector::from(Arc::clone(&config)).connect(name, io).await?;
-        Ok(Connection { io: Box::new(io), token })
+        Ok(Connection { io: Box::new(io), pass })
     }
 }
 

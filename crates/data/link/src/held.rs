@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use prost::Message as _;
 use rustls_pki_types::CertificateDer;
-use weft_authority::{Fingerprint, InvalidBundle, TrustBundle, Untrusted, Validity};
+use weft_authority::{Fingerprint, InvalidBundle, TrustBundle, Untrusted, Validity, Verified};
 use weft_model::identity::Identity;
 use weft_tls::mesh::{Credentials, Pkcs8Key};
 use zeroize::Zeroizing;
@@ -64,9 +64,18 @@ impl Held {
         identity: &Identity,
         now: SystemTime,
     ) -> Result<Self, Unusable> {
-        let chain: Vec<CertificateDer<'static>> = chain.into_iter().map(Into::into).collect();
-        let bundle = bundle(roots)?;
+        let (chain, bundle) = (ders(chain), bundle(roots)?);
         let verified = bundle.verify(&chain, now)?;
+        Self::from_parts(key, chain, bundle, verified, identity)
+    }
+
+    fn from_parts(
+        key: Pkcs8Key,
+        chain: Vec<CertificateDer<'static>>,
+        bundle: TrustBundle,
+        verified: Verified,
+        identity: &Identity,
+    ) -> Result<Self, Unusable> {
         if verified.identity != *identity {
             return Err(Unusable::Identity(verified.identity));
         }
@@ -104,7 +113,7 @@ impl Held {
         bytes
     }
 
-    /// What was kept, if it still is of use.
+    /// What was kept. It may have ended; then it is of use for another one alone.
     pub(crate) fn from_bytes(
         bytes: &[u8],
         identity: &Identity,
@@ -112,10 +121,16 @@ impl Held {
     ) -> Result<Self, Unusable> {
         let kept = bytes.strip_prefix(MAGIC).ok_or(Unusable::Format)?;
         let Kept { key, chain, roots } = Kept::decode(kept).map_err(|_| Unusable::Format)?;
-        Self::new(Pkcs8Key::new(key), chain, roots, identity, now)
+        let (key, chain, bundle) = (Pkcs8Key::new(key), ders(chain), bundle(roots)?);
+        let verified = bundle.verify_even_ended(&chain, now)?;
+        Self::from_parts(key, chain, bundle, verified, identity)
     }
 }
 
+fn ders(all: Vec<Vec<u8>>) -> Vec<CertificateDer<'static>> {
+    all.into_iter().map(Into::into).collect()
+}
+
 fn bundle(roots: Vec<Vec<u8>>) -> Result<TrustBundle, Unusable> {
-    Ok(TrustBundle::from_der(roots.into_iter().map(Into::into))?)
+    Ok(TrustBundle::from_der(ders(roots))?)
 }

@@ -42,6 +42,9 @@ pub struct Times {
     pub reconnect_max: Duration,
     /// Time for a connection, its handshakes included, and for one request. 10 s.
     pub connect: Duration,
+    /// How long a proxy that has a certificate on disk waits for a fresh one before it is ready
+    /// with what it has. 2 s.
+    pub fresh: Duration,
     /// The shortest time between two writes of the state. 1 s.
     pub save: Duration,
     /// When the authority asks all proxies to renew, each does so at its own time within this. 5 s.
@@ -77,6 +80,7 @@ impl Times {
         idle: Duration::from_secs(600),
         reconnect_max: Duration::from_secs(10),
         connect: Duration::from_secs(10),
+        fresh: Duration::from_secs(2),
         save: Duration::from_secs(1),
         renew_spread: Duration::from_secs(5),
         renew_retry_max: Duration::from_secs(60),

@@ -5,13 +5,16 @@ mod discovery;
 mod keep;
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::error::Error;
+use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
+use weft_authority::renew_at;
 use weft_model::Generation;
 use weft_model::id::ServiceName;
 use weft_resilience::rng::Rng;
@@ -22,13 +25,19 @@ use weft_tls::mesh::{Credentials, MeshTls, MeshTlsCell};
 use crate::backoff::Backoff;
 use crate::channel::Channel;
 use crate::client::Client;
-use crate::endpoint::CannotConnect;
+use crate::endpoint::{CannotConnect, Pass, Proof};
 use crate::held::Held;
 use crate::settings::Settings;
 use crate::state::State;
 
 /// Wishes that wait to be sent. A worker that has more waits for its next dial.
 const DEMAND_MAX: usize = 4096;
+
+/// Attempts to renew that are made at least in what is left of a certificate.
+const PATIENCE_SHARE: u32 = 8;
+
+/// The shortest wait, also for who has a certificate that has ended.
+const PATIENCE_MIN: Duration = Duration::from_millis(500);
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -64,6 +73,8 @@ struct Shared {
     tls: MeshTlsCell,
     in_force: watch::Sender<Generation>,
     status: watch::Sender<LinkStatus>,
+    /// Set when a newer process is the proxy.
+    succeeded: watch::Sender<bool>,
     /// Set when the proxy ends.
     ending: watch::Sender<bool>,
     ended: watch::Sender<bool>,
@@ -105,8 +116,9 @@ enum Done {
 /// A link, and what runs it: to be spawned on the control thread. It ends after
 /// [`Link::say_goodbye`].
 ///
-/// Blocks `readiness` by `certificate` and `configuration` until there is one of each, from the disk
-/// or from the control plane.
+/// Blocks `readiness` by `certificate` and `configuration` until there is one of each. The
+/// configuration may come from the disk; a certificate from there is for when the control plane
+/// cannot be asked for a fresh one: others may have ceased to trust its root meanwhile.
 pub fn start(
     settings: Settings,
     readiness: &Readiness,
@@ -132,6 +144,7 @@ pub fn start(
         tls: MeshTlsCell::new(),
         in_force: watch::Sender::new(Generation::default()),
         status: watch::Sender::new(status),
+        succeeded: watch::Sender::new(false),
         ending: watch::Sender::new(false),
         ended: watch::Sender::new(false),
         blockers: RefCell::new(blockers),
@@ -168,6 +181,13 @@ impl Link {
         self.0.in_force.send_replace(generation);
     }
 
+    /// A newer process is the proxy; this one finishes what it has, with the certificate that it has.
+    /// Another one would be taken for the newer process', whose own this must not end at the
+    /// goodbye.
+    pub fn succeeded(&self) {
+        self.0.succeeded.send_replace(true);
+    }
+
     /// How the link is.
     pub fn status(&self) -> watch::Receiver<LinkStatus> {
         self.0.status.subscribe()
@@ -198,7 +218,8 @@ impl Demand {
 // === impl Shared ===
 
 impl Shared {
-    /// Puts a certificate in force, or other roots for the one that there is.
+    /// Puts a certificate in force, or other roots for the one that there is. The proxy is ready with
+    /// it when [`Shared::settle`] says so.
     fn put_in_force(&self, held: Held) -> Result<(), Broken> {
         let clock = self.settings.clock.provider();
         let tls = MeshTls::build_with_clock(&held.credentials, clock)
@@ -206,10 +227,27 @@ impl Shared {
         self.tls.set(tls);
         self.credentials.send_replace(Some(held.credentials.clone()));
         self.held.send_replace(Some(held));
+        Ok(())
+    }
+
+    /// The certificate in force is one to be ready with.
+    fn settle(&self) {
         if let Some(blocker) = self.blockers.borrow_mut().certificate.take() {
             blocker.clear();
         }
-        Ok(())
+    }
+
+    /// Whether there is only the certificate of an earlier process so far, and it is valid.
+    fn has_only_kept(&self) -> bool {
+        self.blockers.borrow().certificate.is_some() && self.valid().is_some()
+    }
+
+    /// There is no fresh certificate to be had for now.
+    fn settle_for_kept(&self, why: &str) {
+        if self.has_only_kept() {
+            tracing::warn!(why, "the proxy starts with the certificate that was kept");
+            self.settle();
+        }
     }
 
     /// Puts a state out.
@@ -224,6 +262,18 @@ impl Shared {
     fn valid(&self) -> Option<Held> {
         let now = self.settings.clock.now();
         self.held.borrow().clone().filter(|held| held.validity.contains(now))
+    }
+
+    /// The longest wait before something is tried again that a certificate depends on. One that is
+    /// due to be renewed lets nobody wait for long.
+    fn patience(&self) -> Duration {
+        let now = self.settings.clock.now();
+        let held = self.held.borrow();
+        let validity = held.as_ref().map(|held| held.validity);
+        match validity.filter(|it| renew_at(it.not_before, it.not_after, 0.0) <= now) {
+            Some(validity) => (validity.left(now) / PATIENCE_SHARE).max(PATIENCE_MIN),
+            None => Duration::MAX,
+        }
     }
 
     fn set_connected(&self, is_connected: bool, error: Option<String>) {
@@ -255,8 +305,16 @@ async fn run(shared: Rc<Shared>, mut wishes: mpsc::Receiver<ServiceName>) {
         () = connect(&shared, &mut follower, &mut wishes) => {}
         () = keep::keep_state(&shared) => {}
         () = keep::keep_credentials(&shared) => {}
+        never = settle_in_time(&shared) => match never {},
     }
     shared.ended.send_replace(true);
+}
+
+/// A control plane that says nothing does not keep a proxy with a certificate from being ready.
+async fn settle_in_time(shared: &Shared) -> Infallible {
+    time::sleep(shared.settings.times.fresh).await;
+    shared.settle_for_kept("no answer in time");
+    pending().await
 }
 
 /// Connects again and again, until the proxy ends.
@@ -281,11 +339,12 @@ async fn connect(
         if shared.status.borrow().last_error.as_ref() != Some(&error) {
             tracing::warn!(%error, "no connection to the control plane; what is known goes on");
         }
+        shared.settle_for_kept(&error);
         shared.set_connected(false, Some(error));
         if has_followed {
             backoff.reset();
         }
-        let wait = backoff.next();
+        let wait = backoff.next().min(shared.patience());
         tokio::select! {
             () = time::sleep(wait) => {}
             () = shared.ending() => return,
@@ -301,17 +360,23 @@ async fn once(
     has_followed: &mut bool,
 ) -> Result<Done, Broken> {
     let times = shared.settings.times;
-    let held = shared.valid();
-    let tls = held.as_ref().and_then(|_| shared.tls.current());
+    let is_valid = shared.valid().is_some();
+    let tls = shared.tls.current();
     let opened = time::timeout(times.connect, async {
-        let endpoint = &shared.settings.endpoint;
-        let connection = endpoint.connect(tls.as_deref(), &shared.settings.clock).await?;
-        Ok::<_, Broken>((Channel::open(connection.io).await?, connection.token))
+        let Settings { endpoint, clock, .. } = &shared.settings;
+        let proof = tls.as_deref().map(|tls| Proof { tls, is_valid });
+        let attempt = shared.status.borrow().attempts;
+        let connection = endpoint.connect(proof, attempt, clock).await?;
+        Ok::<_, Broken>((Channel::open(connection.io).await?, connection.pass))
     });
-    let (channel, token) = opened.await.map_err(|_| Broken::Late)??;
-    if held.is_none() {
-        certificates::renew(shared, &channel, token.as_deref()).await?;
-        if token.is_some() {
+    let (channel, pass) = opened.await.map_err(|_| Broken::Late)??;
+    if !is_valid || shared.has_only_kept() {
+        let token = match &pass {
+            Pass::Token(token) => Some(token.as_str()),
+            Pass::Known | Pass::Ended => None,
+        };
+        certificates::renew(shared, &channel, token).await?;
+        if pass != Pass::Known {
             return Ok(Done::Joined);
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use weft_model::Generation;
 use weft_model::id::ServiceName;
-use weft_model::mesh::{IndexEntry, Service, Workload};
+use weft_model::mesh::{Directory, Service, Workload};
 
 /// A resource with its version.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +22,7 @@ pub struct State {
     /// The generation.
     pub generation: Generation,
     /// Every service, in short.
-    pub index: Arc<BTreeMap<ServiceName, Versioned<IndexEntry>>>,
+    pub index: Arc<Directory>,
     /// The services that were asked for, in full.
     pub services: Arc<BTreeMap<ServiceName, Versioned<Service>>>,
     /// Services that were asked for and do not exist.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::{any, proptest};
 use weft_model::Generation;
 use weft_model::id::{ServiceName, WorkloadName};
-use weft_model::mesh::{IndexEntry, Location, Service, ServiceDefaults, ServiceEndpoints};
+use weft_model::mesh::{IndexEntry, Listed, Location, Service, ServiceDefaults, ServiceEndpoints};
 use weft_wire::discovery::{Any, DeltaDiscoveryResponse, Resource};
 use weft_wire::{encode, resource};
 
@@ -63,7 +63,7 @@ fn client() -> Client {
 }
 
 fn names(state: &State) -> Vec<&str> {
-    state.index.keys().map(ServiceName::as_str).collect()
+    state.index.iter().map(Listed::name).collect()
 }
 
 #[test]
@@ -98,13 +98,13 @@ fn a_resource_that_cannot_be_read_leaves_its_last_good_form() {
     let mut client = client();
     client.hello();
     client.receive(index(&["a"], "1"));
-    let before = client.state().index[&ServiceName::new("a")].clone();
+    let before = client.state().clone();
     let mut response = index(&["b"], "2");
     response.resources.push(named(resource::INDEX_ENTRY, "a", vec![0xff]));
     let taken = client.receive(response);
     assert_eq!(taken.answer.rejected.len(), 1);
     assert_eq!(taken.answer.rejected[0].name, "a");
-    assert_eq!(client.state().index[&ServiceName::new("a")], before);
+    assert_eq!(client.state().index.get("a"), before.index.get("a"));
     assert_eq!(names(client.state()), ["a", "b"]);
 }
 

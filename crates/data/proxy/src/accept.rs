@@ -15,6 +15,7 @@ use weft_http::h1::Conn;
 use weft_http::io::{Io, Rewind};
 use weft_model::id::ListenerId;
 use weft_model::listener::Intake;
+use weft_model::policy::Refusal;
 use weft_model::route::TcpTls;
 use weft_net::Inbox;
 use weft_net::detect::{Detected, FirstBytes, detect};
@@ -28,7 +29,7 @@ use weft_tls::handshake;
 use crate::connection::{Connection, TlsFacts, Via};
 use crate::metrics::{Limit, OpenConnections};
 use crate::plan::{ListenerPlan, Side};
-use crate::serve_tcp::Stream;
+use crate::serve_tcp::{Stream, Unreached};
 use crate::worker::Worker;
 use crate::{captured, front, serve_h1, serve_h2, serve_tcp};
 
@@ -61,10 +62,12 @@ pub(crate) enum NotOpened {
     NoName,
     #[error("nothing of that protocol is served here")]
     NotServed,
-    #[error("it was refused")]
-    Refused,
+    #[error("nobody said anything in time")]
+    TimedOut,
+    #[error("it was refused: {}", .0.detail)]
+    Refused(Refusal),
     #[error("neither the client nor the server had anything to say")]
-    NoServer,
+    NoServer(Option<Unreached>),
 }
 
 // === impl Acceptors ===
@@ -339,7 +342,8 @@ fn open_plain(
 ) -> Result<Opened, NotOpened> {
     let side = listener.side(false).ok_or(NotOpened::NotServed)?;
     if let Some(route) = side.tcp.find(None, &[], conn.client.ip(), false) {
-        return Ok(opened_tcp(conn, Stream::new(route.clone(), io, inbox)));
+        let stream = Stream::new(&conn, route.clone(), io, inbox);
+        return Ok(opened_tcp(conn, stream));
     }
     match first {
         _ if side.http.is_none() => Err(NotOpened::NotServed),
@@ -379,7 +383,9 @@ async fn open_tls(
         && route.tls != TcpTls::Plain
         && !matches!(route.tls, TcpTls::Terminate(_))
     {
-        return Ok(opened_tcp(conn, Stream::new(route.clone(), io, inbox)));
+        let mut stream = Stream::new(&conn, route.clone(), io, inbox);
+        stream.record.host = hello.server_name;
+        return Ok(opened_tcp(conn, stream));
     }
     let selected = match server_tls.map(|tls| tls.select(sni)) {
         Some(Ok(selected)) => selected,
@@ -397,7 +403,10 @@ async fn open_tls(
     let inbox = Inbox::new(conn.worker.buffers.pool());
     let io = Io::Other(Box::new(stream));
     match route {
-        Some(route) => Ok(opened_tcp(conn, Stream::new(route, io, inbox))),
+        Some(route) => {
+            let stream = Stream::new(&conn, route, io, inbox);
+            Ok(opened_tcp(conn, stream))
+        }
         None if side.http.is_none() => Err(NotOpened::NotServed),
         None if is_h2 => Ok(opened_h2(conn, io, inbox)),
         None => Ok(opened_h1(conn, io, inbox)),

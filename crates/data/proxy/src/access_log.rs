@@ -1,4 +1,4 @@
-//! The access log: one line a request, in text or JSON.
+//! The access log: one line a request, and one a connection that carries none, in text or JSON.
 //!
 //! A worker writes lines into a buffer of its own and hands full buffers to one thread, so that a
 //! slow disk or terminal never holds up traffic. When that thread falls behind, lines are dropped
@@ -14,8 +14,10 @@ use weft_model::outcome::Reason;
 use weft_runtime::metrics::{Collect, Counter, Sink};
 use weft_runtime::time;
 
+use crate::connection::Connection;
 use crate::exchange::Exchange;
 use crate::request::Scope;
+use crate::tcp_record::{End, TcpRecord};
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,9 +105,24 @@ impl Writer {
         reason: Reason,
         duration: Duration,
     ) {
+        self.write(|line| fields(line, scope, x, reason, duration));
+    }
+
+    /// Writes the line of a connection that is not HTTP.
+    pub(crate) fn connection(
+        &self,
+        conn: &Connection,
+        record: &TcpRecord,
+        end: End,
+        duration: Duration,
+    ) {
+        self.write(|line| tcp_fields(line, conn, record, end, duration));
+    }
+
+    fn write(&self, fill: impl FnOnce(&mut Line<'_>)) {
         let mut buffer = self.buffer.borrow_mut();
         let mut line = Line::new(&mut buffer, self.log.format);
-        fields(&mut line, scope, x, reason, duration);
+        fill(&mut line);
         line.end();
         if buffer.len() >= BUFFER_BYTES {
             drop(buffer);
@@ -132,15 +149,7 @@ fn fields(
 ) {
     let conn = scope.conn;
     let record = &x.record;
-    line.text("time", &timestamp());
-    line.text("client", &conn.client.to_string());
-    line.text("listener", conn.listener.as_str());
-    if let Some(meant) = conn.meant() {
-        line.text("service", &meant.name);
-        if let Some(peer) = &meant.peer {
-            line.text("peer", peer.caller.identity().as_str());
-        }
-    }
+    whose(line, conn);
     line.text("scheme", conn.scheme().as_str());
     line.text("method", x.req.method().as_str());
     line.text("host", x.req.host());
@@ -176,6 +185,54 @@ fn fields(
     }
     if let Some(detail) = &record.detail {
         line.text("detail", detail);
+    }
+}
+
+fn tcp_fields(
+    line: &mut Line<'_>,
+    conn: &Connection,
+    record: &TcpRecord,
+    end: End,
+    duration: Duration,
+) {
+    whose(line, conn);
+    line.text("scheme", "tcp");
+    line.text("destination", &conn.local.to_string());
+    if let Some(host) = &record.host {
+        line.text("host", host);
+    }
+    if let Some((outcome, took)) = record.heard {
+        line.text("protocol", outcome.label());
+        line.number("detection_us", took.as_micros() as u64);
+    }
+    line.text("reason", end.label());
+    if let Some(route) = &record.route {
+        line.text("route", route.as_str());
+    }
+    if let Some(upstream) = record.upstream {
+        line.text("upstream", &upstream.to_string());
+    }
+    if let Some(peer) = &record.upstream_peer {
+        line.text("upstream_peer", peer.identity.as_str());
+    }
+    line.number("duration_us", duration.as_micros() as u64);
+    line.number("received_bytes", record.received_bytes);
+    line.number("sent_bytes", record.sent_bytes);
+    if let Some(detail) = &record.detail {
+        line.text("detail", detail);
+    }
+}
+
+/// Who has connected to whom.
+fn whose(line: &mut Line<'_>, conn: &Connection) {
+    line.text("time", &timestamp());
+    line.text("client", &conn.client.to_string());
+    line.text("listener", conn.listener.as_str());
+    if let Some(meant) = conn.meant() {
+        line.text("service", &meant.name);
+        if let Some(peer) = &meant.peer {
+            line.text("peer", peer.caller.identity().as_str());
+        }
     }
 }
 

@@ -89,12 +89,18 @@ pub(crate) async fn forward(
                 continue;
             }
         };
+        if lease.peer().is_some() {
+            x.body.keep_until_answered(&scope.conn.worker.spool);
+        }
         x.record.attempts += 1;
         x.record.upstream = Some(lease.endpoint().addr());
         let fresh = attempts.stale >= judge::STALE_MAX;
         let judgement = match drive::attempt(scope, x, down, lease, fresh).await {
             Ok(answered) => match attempts.judge_answer(scope, x, answered)? {
-                Ok(answered) => return respond::upstream(scope, x, down, answered).await,
+                Ok(answered) => {
+                    x.body.answered();
+                    return respond::upstream(scope, x, down, answered).await;
+                }
                 Err(judgement) => judgement,
             },
             Err((lease, failed)) => attempts.judge_failure(scope, x, &lease, failed),

@@ -14,6 +14,9 @@ use crate::spool::{Cursor, Spool, SpoolArea, SpoolError, Whole as _};
 /// to a file, or is not held.
 pub(crate) const MEMORY_BYTES_MAX: u64 = 4 << 20;
 
+/// The most of one body that is kept for the case that it has reached no application.
+const UNANSWERED_BYTES_MAX: u64 = 64 << 10;
+
 /// The most of one body that is held at all where the user gives no bound.
 pub(crate) const HELD_BYTES_MAX: u64 = 1 << 30;
 
@@ -34,6 +37,8 @@ pub(crate) struct RequestBody {
 struct Keep {
     bytes_max: u64,
     area: Rc<SpoolArea>,
+    /// Only until there is an answer.
+    until_answered: bool,
 }
 
 /// Sends one body once.
@@ -108,7 +113,23 @@ impl RequestBody {
     /// is held anyway. Nothing waits for it: what comes goes on at once, so that a stream that needs
     /// answers to go on has them.
     pub(crate) fn keep(&mut self, bytes_max: u64, area: &Rc<SpoolArea>) {
-        self.keep = Some(Keep { bytes_max: bytes_max.min(HELD_BYTES_MAX), area: area.clone() });
+        let bytes_max = bytes_max.min(HELD_BYTES_MAX);
+        self.keep = Some(Keep { bytes_max, area: area.clone(), until_answered: false });
+    }
+
+    /// Keeps the beginning of what streams through until somebody has answered, unless more is kept
+    /// anyway: a proxy may say that the request has reached no application when its body is long on
+    /// its way, and then it goes to another one.
+    pub(crate) fn keep_until_answered(&mut self, area: &Rc<SpoolArea>) {
+        if self.keep.is_none() && self.streams {
+            let bytes_max = UNANSWERED_BYTES_MAX;
+            self.keep = Some(Keep { bytes_max, area: area.clone(), until_answered: true });
+        }
+    }
+
+    /// There is an answer.
+    pub(crate) fn answered(&mut self) {
+        self.keep.take_if(|keep| keep.until_answered);
     }
 
     /// Takes the whole body, if it was held or kept.
@@ -120,7 +141,7 @@ impl RequestBody {
     fn see(&mut self, bytes: &[u8]) -> usize {
         let wanted = self.kept.len() + bytes.len() as u64;
         let is_kept = match &self.keep {
-            Some(Keep { bytes_max, area }) if !self.lost && wanted <= *bytes_max => {
+            Some(Keep { bytes_max, area, .. }) if !self.lost && wanted <= *bytes_max => {
                 self.kept.write(bytes, MEMORY_BYTES_MAX as usize, area).is_ok()
             }
             _ => false,

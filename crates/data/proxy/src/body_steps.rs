@@ -267,7 +267,7 @@ pub(crate) async fn buffered(
     let body = match read_buffered(scope, x, down, &mut answered, hold).await {
         Ok(body) => body,
         Err(stop) => {
-            answered.up.abort(h2::Reason::CANCEL);
+            answered.up.abort(weft_http::h2::Reason::CANCEL);
             return Err(stop);
         }
     };

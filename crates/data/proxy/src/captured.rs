@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use weft_http::io::Io;
 use weft_model::listener::{Destination, Direction};
-use weft_model::mesh::{Mtls, Protocol};
+use weft_model::mesh::{IndexEntry, Mtls, Protocol, ServicePort};
 use weft_model::outcome::Reason;
 use weft_model::policy::Refusal;
 use weft_model::route::TcpRoute;
@@ -26,9 +26,10 @@ use crate::detect::{self, Server, Spoken};
 use crate::exchange::Exchange;
 use crate::interception::learn;
 use crate::metrics::{Limit, Refused};
-use crate::plan::{ListenerPlan, Standing};
+use crate::plan::{ListenerPlan, Plan, Standing};
 use crate::request::Stop;
 use crate::serve_tcp::{self, Stream, Upstream};
+use crate::tcp_record::TcpRecord;
 use crate::worker::Worker;
 
 /// What a connection cannot be served for.
@@ -59,29 +60,24 @@ pub(crate) async fn serve(conn: Connection, direction: Direction, stream: TcpStr
 }
 
 async fn arrive(
-    conn: Connection,
+    mut conn: Connection,
     direction: Direction,
     stream: TcpStream,
 ) -> Result<Opened, NotOpened> {
-    let worker = conn.worker.clone();
     let mut io = Io::Tcp(stream);
-    match destine(conn, direction, &io).await {
-        Ok(conn) => open(Rc::new(conn), io, None).await,
-        Err(why) => {
-            worker.metrics.mesh.refused(why);
-            serve_tcp::reset(&mut io);
-            Err(NotOpened::Refused)
-        }
+    if let Err(Denied { why, refusal }) = destine(&mut conn, direction, &io).await {
+        conn.worker.metrics.mesh.refused(why);
+        serve_tcp::reset(&mut io);
+        let error = NotOpened::Refused(refusal);
+        TcpRecord::new(conn.worker.now()).end_unopened(&conn, &error);
+        return Err(error);
     }
+    open(Rc::new(conn), io, None).await
 }
 
 /// Finds out what a captured connection was meant for. One that was meant for the proxy itself
 /// would be captured for ever.
-async fn destine(
-    mut conn: Connection,
-    direction: Direction,
-    io: &Io,
-) -> Result<Connection, Refused> {
+async fn destine(conn: &mut Connection, direction: Direction, io: &Io) -> Result<(), Denied> {
     let client = conn.client;
     let original = match io {
         Io::Tcp(stream) => conn.worker.original.of(stream),
@@ -89,17 +85,19 @@ async fn destine(
     };
     let OriginalDst { addr, is_redirected } = original.map_err(|error| {
         tracing::warn!(%client, %error, "where a connection was to go is not known");
-        Refused::NoDestination
+        let detail = format!("the kernel does not say where it was to go: {error}");
+        Denied::new(Refused::NoDestination, Reason::UnknownDestination, detail)
     })?;
     let plan = conn.worker.plan();
     if !is_redirected || plan.shared.destinations().is_proxy(addr, conn.local) {
         tracing::warn!(%client, %addr, "a connection to the proxy itself was closed");
-        return Err(Refused::Loop);
+        let detail = format!("{addr} is the proxy itself");
+        return Err(Denied::new(Refused::Loop, Reason::Misdirected, detail));
     }
     conn.local = addr;
     let found = standing(&conn.worker, direction, addr).await;
-    enter(&mut conn, Meant::new(direction, None), found);
-    Ok(conn)
+    enter(conn, Meant::new(direction, None), found);
+    Ok(())
 }
 
 /// The listener that stands for an address.
@@ -120,15 +118,16 @@ pub(crate) async fn standing(
     };
     let found = match &standing {
         Standing::Listener(place) => plan.listener_at(*place).cloned(),
-        Standing::Unlearned(entry) => match Box::pin(learn(worker, addr, entry)).await {
+        Standing::Unlearned(service) => match Box::pin(learn(worker, addr, service)).await {
             Some(listener) => Some(listener),
             None => {
-                let detail = format!("nothing was learned of {} in time", entry.name);
-                let name = entry.name.as_str().into();
+                let detail = format!("nothing was learned of {service} in time");
+                let name = service.as_str().into();
                 let denied = Denied::new(Refused::Unlearned, Reason::ServiceUnlearned, detail);
                 return Err((name, denied));
             }
         },
+        Standing::NoPort(service) => return Err(no_port(service, addr.port())),
         Standing::Nothing => None,
     };
     found.ok_or_else(|| {
@@ -136,6 +135,18 @@ pub(crate) async fn standing(
         let denied = Denied::new(Refused::NoDestination, Reason::UnknownDestination, detail);
         (addr.to_string().into(), denied)
     })
+}
+
+/// Why a service is not reached at a port that it does not have.
+fn no_port(service: &IndexEntry, port: u16) -> (Box<str>, Denied) {
+    let label = |known: &ServicePort| match &*known.name {
+        "" => known.number.to_string(),
+        name => format!("{} ({name})", known.number),
+    };
+    let known: Vec<String> = service.ports.iter().map(label).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    let detail = format!("{} has no port {port}; it has {known}", service.name);
+    (service.name.as_str().into(), Denied::new(Refused::Closed, Reason::ConnectFailed, detail))
 }
 
 /// Makes a connection one of the listener that was found for it.
@@ -191,23 +202,66 @@ pub(crate) async fn at(conn: Rc<Connection>, io: Io, upstream: Option<Upstream>)
 
 /// Takes a request only if its destination may be called by this connection.
 pub(crate) fn admit(conn: &Connection, x: &mut Exchange) -> Result<(), Stop> {
-    let Some(meant) = conn.meant() else { return Ok(()) };
-    let plan = x.plan.as_ref().and_then(|plan| conn.listener_in(plan));
-    let destination = plan.and_then(|listener| listener.shared.destination());
-    let Some(denied) = denied(meant, destination) else { return Ok(()) };
+    if conn.meant().is_none() {
+        return Ok(());
+    }
+    let plan = x.plan.clone().unwrap_or_else(|| conn.worker.plan());
+    let listener = conn.listener_in(&plan);
+    let destination = listener.and_then(|listener| listener.shared.destination());
+    if let Some(refusal) = destination.and_then(closed_but_to_hosts)
+        && !ask_for(conn, &plan, x.req.host())
+    {
+        // What an earlier request on it was for does not help this one.
+        return refuse(conn, x, Denied { why: Refused::Closed, refusal: refusal.clone() });
+    }
+    match denied(conn, &plan, destination) {
+        Some(denied) => refuse(conn, x, denied),
+        None => Ok(()),
+    }
+}
+
+fn refuse(conn: &Connection, x: &mut Exchange, denied: Denied) -> Result<(), Stop> {
     count(conn, denied.why);
     x.facts.keep_alive = false;
     Err(Stop::refuse(denied.refusal))
 }
 
+/// Notes the host that a connection out of the mesh asks for, if the mesh knows it. Otherwise it is
+/// none of the hosts that are open where others are not.
+pub(crate) fn ask_for(conn: &Connection, plan: &Plan, host: &str) -> bool {
+    let Some(meant) = conn.meant().filter(|meant| meant.external) else { return false };
+    if meant.host.borrow().as_deref() == Some(host) {
+        return true;
+    }
+    let is_known = plan.shared.destinations().knows_host(host, conn.local.port());
+    if is_known {
+        meant.host.replace(Some(host.into()));
+    }
+    is_known
+}
+
+/// Why a destination is closed but to those who ask for a host that the mesh knows, if it is.
+fn closed_but_to_hosts(destination: &Destination) -> Option<&Refusal> {
+    destination.closed.as_ref().filter(|refusal| refusal.reason == Reason::UnknownDestination)
+}
+
 /// Why a destination does not serve a connection, if it does not.
-pub(crate) fn denied(meant: &Meant, destination: Option<&Destination>) -> Option<Denied> {
+pub(crate) fn denied(
+    conn: &Connection,
+    plan: &Plan,
+    destination: Option<&Destination>,
+) -> Option<Denied> {
+    let meant = conn.meant()?;
     if let Some(refusal) = &meant.refusal {
         return Some(Denied { why: Refused::Closed, refusal: refusal.clone() });
     }
     let destination = destination?;
     if let Some(refusal) = &destination.closed {
-        return Some(Denied { why: Refused::Closed, refusal: refusal.clone() });
+        let host = meant.host.borrow();
+        let hosts = plan.shared.destinations();
+        let is_open = closed_but_to_hosts(destination).is_some()
+            && host.as_deref().is_some_and(|host| hosts.knows_host(host, conn.local.port()));
+        return (!is_open).then(|| Denied { why: Refused::Closed, refusal: refusal.clone() });
     }
     if meant.direction == Direction::Outbound {
         return None;
@@ -229,7 +283,23 @@ pub(crate) fn denied(meant: &Meant, destination: Option<&Destination>) -> Option
 /// the connection may use.
 pub(crate) fn tcp_route(conn: &Connection) -> Option<Arc<TcpRoute>> {
     let plan = conn.worker.plan();
-    Terms::of(conn, conn.listener_in(&plan)?).tcp
+    Terms::of(conn, &plan, conn.listener_in(&plan)?).tcp
+}
+
+/// What was found to serve a connection.
+enum Found {
+    H1,
+    H2,
+    Tcp(Box<Bytes>),
+}
+
+/// A connection that a TCP route takes.
+struct Bytes {
+    route: Arc<TcpRoute>,
+    spoken: Spoken,
+    /// The server name that TLS asks for.
+    host: Option<Box<str>>,
+    is_guarded: bool,
 }
 
 async fn open(
@@ -237,44 +307,67 @@ async fn open(
     mut io: Io,
     upstream: Option<Upstream>,
 ) -> Result<Opened, NotOpened> {
+    let mut record = TcpRecord::new(conn.worker.now());
     let mut inbox = Inbox::new(conn.worker.buffers.pool());
-    let spoken = match listen(&conn, &mut io, &mut inbox, upstream).await {
-        Ok(spoken) => spoken,
+    match find(&conn, &mut io, &mut inbox, upstream).await {
+        Ok(Found::H1) => Ok(accept::opened_h1(conn, io, inbox)),
+        Ok(Found::H2) => Ok(accept::opened_h2(conn, io, inbox)),
+        Ok(Found::Tcp(bytes)) => {
+            let Bytes { route, spoken, host, is_guarded } = *bytes;
+            let Spoken { first: _, upstream, from_upstream, heard } = spoken;
+            (record.host, record.heard) = (host, heard);
+            let from_upstream = from_upstream.unwrap_or_else(|| Inbox::new(inbox.pool()));
+            let stream = Stream { route, io, inbox, upstream, from_upstream, is_guarded, record };
+            Ok(accept::opened_tcp(conn, stream))
+        }
         Err(error) => {
-            if matches!(error, NotOpened::Refused | NotOpened::NoServer) {
+            if matches!(
+                error,
+                NotOpened::Refused(_) | NotOpened::NoServer(_) | NotOpened::NotServed
+            ) {
                 serve_tcp::reset(&mut io);
             }
-            return Err(error);
+            record.end_unopened(&conn, &error);
+            Err(error)
         }
-    };
+    }
+}
+
+async fn find(
+    conn: &Rc<Connection>,
+    io: &mut Io,
+    inbox: &mut Inbox,
+    upstream: Option<Upstream>,
+) -> Result<Found, NotOpened> {
+    let spoken = listen(conn, io, inbox, upstream).await?;
     // The client may have taken its time: what holds is the plan of its first byte.
     let plan = conn.worker.plan();
     let listener = conn.listener_in(&plan).ok_or(NotOpened::NotServed)?;
-    let terms = Terms::of(&conn, listener);
-    if terms.serves_http(&conn, &spoken, &inbox) {
+    let mut terms = Terms::of(conn, &plan, listener);
+    if terms.serves_http(conn, &spoken, inbox) {
         return Ok(match spoken.first {
-            Some(FirstBytes::Http2) => accept::opened_h2(conn, io, inbox),
-            _ => accept::opened_h1(conn, io, inbox),
+            Some(FirstBytes::Http2) => Found::H2,
+            _ => Found::H1,
         });
     }
-    let mut host = None;
-    let mut route = terms.route(&conn).inspect_err(|_| serve_tcp::reset(&mut io))?;
+    let (mut host, mut better) = (None, None);
     if spoken.first == Some(FirstBytes::Tls) {
-        let (named, better) = by_name(&conn, listener, &mut io, &mut inbox).await;
-        host = named;
-        route = better.or(route);
+        (host, better) = by_name(conn, listener, io, inbox).await;
+        if host.as_deref().is_some_and(|host| ask_for(conn, &plan, host)) {
+            terms = Terms::of(conn, &plan, listener);
+        }
     }
-    let Some(route) = route else {
-        serve_tcp::reset(&mut io);
-        return Err(NotOpened::NotServed);
-    };
+    let route = terms.route(conn)?;
+    let route = better.or(route).ok_or(NotOpened::NotServed)?;
     if conn.meant().is_some_and(|meant| meant.external) {
-        let ip = || conn.local.ip().to_string().into();
-        conn.worker.metrics.mesh.external_connection(&host.unwrap_or_else(ip));
+        let ip = conn.local.ip().to_string();
+        conn.worker.metrics.mesh.external_connection(host.as_deref().unwrap_or(&ip));
     }
-    let Spoken { first: _, upstream, from_upstream } = spoken;
-    let from_upstream = from_upstream.unwrap_or_else(|| Inbox::new(inbox.pool()));
-    Ok(accept::opened_tcp(conn, Stream { route, io, inbox, upstream, from_upstream }))
+    // Of a server that begins, and of TLS, no request's fields come in plain text.
+    let is_guarded = terms.protocol == Protocol::Detect
+        && spoken.first == Some(FirstBytes::Other)
+        && conn.meant().is_some_and(|meant| meant.direction == Direction::Inbound);
+    Ok(Found::Tcp(Box::new(Bytes { route, spoken, host, is_guarded })))
 }
 
 /// Waits until it is known who speaks what, as far as that is to be known.
@@ -286,22 +379,25 @@ async fn listen(
 ) -> Result<Spoken, NotOpened> {
     let terms = {
         let plan = conn.worker.plan();
-        Terms::of(conn, conn.listener_in(&plan).ok_or(NotOpened::NotServed)?)
+        Terms::of(conn, &plan, conn.listener_in(&plan).ok_or(NotOpened::NotServed)?)
     };
     if terms.is_silent() {
-        return terms.route(conn).and(Err(NotOpened::Refused));
+        terms.route(conn)?;
     }
     match terms.protocol {
-        Protocol::Tcp => Ok(Spoken { first: None, upstream, from_upstream: None }),
+        Protocol::Tcp => Ok(Spoken { first: None, upstream, from_upstream: None, heard: None }),
         Protocol::Http | Protocol::Http2 | Protocol::Tls => {
             let first = detect::client(conn, io, inbox).await?;
-            Ok(Spoken { first: Some(first), upstream, from_upstream: None })
+            Ok(Spoken { first: Some(first), upstream, from_upstream: None, heard: None })
         }
         Protocol::Detect => {
             let race = detect::Race::new(conn, terms.server(), upstream);
             match race.run(io, inbox).await {
                 // Nobody is left to be told why, but the log.
-                Err(NotOpened::NoServer) => terms.route(conn).and(Err(NotOpened::NoServer)),
+                Err(NotOpened::NoServer(why)) => {
+                    terms.route(conn)?;
+                    Err(NotOpened::NoServer(why))
+                }
                 spoken => spoken,
             }
         }
@@ -348,9 +444,9 @@ fn count(conn: &Connection, why: Refused) {
 // === impl Terms ===
 
 impl Terms {
-    fn of(conn: &Connection, listener: &ListenerPlan) -> Self {
+    fn of(conn: &Connection, plan: &Plan, listener: &ListenerPlan) -> Self {
         let destination = listener.shared.destination();
-        let denied = conn.meant().and_then(|meant| denied(meant, destination));
+        let denied = denied(conn, plan, destination);
         let side = listener.side(false);
         let tcp = side.and_then(|side| side.tcp.find(None, &[], conn.client.ip(), false).cloned());
         Self {
@@ -387,7 +483,7 @@ impl Terms {
         count(conn, *why);
         let (client, destination) = (conn.client, conn.service());
         tracing::warn!(%client, destination, why = %refusal.detail, "a connection was reset");
-        Err(NotOpened::Refused)
+        Err(NotOpened::Refused(refusal.clone()))
     }
 
     /// Whether nothing can be said to the client, whatever it speaks. Callers without a proxy are

@@ -1,6 +1,6 @@
 //! What is known of a connection, for every request on it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use weft_model::policy::Refusal;
 use weft_resilience::hash;
 use weft_tls::PeerIdentity;
 
+use crate::captured;
 use crate::front::Front;
 use crate::metrics::{ConnectionCount, ListenerCount};
 use crate::plan::{ListenerPlan, Plan};
@@ -69,6 +70,10 @@ pub(crate) struct Meant {
     pub(crate) carried: bool,
     /// Why it is not served, whatever the plan says.
     pub(crate) refusal: Option<Refusal>,
+    /// The host outside of the mesh that it asks for, if the mesh knows that one by its name alone.
+    pub(crate) host: RefCell<Option<Box<str>>>,
+    /// Under which policies of the worker it was last looked at, and whether they refuse it.
+    pub(crate) judged: Cell<(u64, bool)>,
 }
 
 /// The two ends of a connection of the mesh. Whoever has one has seen the proof.
@@ -123,6 +128,21 @@ impl Connection {
         }
     }
 
+    /// Whether what it was meant for has been closed to it since it came. What runs on it is to end:
+    /// a policy holds for those who are there, too.
+    pub(crate) fn is_refused(&self) -> bool {
+        let Some(meant) = self.meant() else { return false };
+        let policies = self.worker.policies();
+        if meant.judged.get().0 != policies {
+            let plan = self.worker.plan();
+            let listener = self.listener_in(&plan);
+            let destination = listener.and_then(|listener| listener.shared.destination());
+            let is_refused = captured::denied(self, &plan, destination).is_some();
+            meant.judged.set((policies, is_refused));
+        }
+        meant.judged.get().1
+    }
+
     /// The service that a client calls by it, to be named in errors; empty outside of the mesh.
     pub(crate) fn service(&self) -> &str {
         self.meant().map_or("", |meant| &meant.name)
@@ -135,6 +155,7 @@ impl Meant {
     /// Of which nothing is known yet but which way it goes and who has made it.
     pub(crate) fn new(direction: Direction, peer: Option<Rc<Peer>>) -> Self {
         let (external, carried) = (false, false);
-        Self { direction, name: "".into(), external, peer, carried, refusal: None }
+        let (host, judged) = (RefCell::default(), Cell::default());
+        Self { direction, name: "".into(), external, peer, carried, refusal: None, host, judged }
     }
 }

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use weft_http::io::Io;
-use weft_model::listener::Limits;
+use weft_model::listener::{Direction, Limits};
 use weft_model::outcome::Reason;
 use weft_model::route::TcpRoute;
 use weft_net::Inbox;
@@ -23,7 +23,7 @@ use weft_runtime::{Watchdog, time};
 
 use crate::accept::NotOpened;
 use crate::connection::Connection;
-use crate::learned::Lesson;
+use crate::learned::{Learner, Lesson};
 use crate::metrics::{Limit, Outcome};
 use crate::serve_h1;
 use crate::serve_tcp::{self, Unreached, Upstream};
@@ -56,6 +56,8 @@ pub(crate) struct Spoken {
     pub(crate) upstream: Option<Upstream>,
     /// What came on it.
     pub(crate) from_upstream: Option<Inbox>,
+    /// What that was found to be, and how long it took; `None` where it was declared.
+    pub(crate) heard: Option<(Outcome, Duration)>,
 }
 
 /// Listens to both sides.
@@ -69,6 +71,8 @@ pub(crate) struct Race<'a> {
     server_first: bool,
     /// The connection came just before the end.
     hurries: bool,
+    /// Why there is no server.
+    unreached: Option<Unreached>,
 }
 
 /// How far the other side is.
@@ -145,6 +149,7 @@ impl<'a> Race<'a> {
             began: worker.now(),
             server_first: lesson == Some(Lesson::ServerFirst),
             hurries: false,
+            unreached: None,
         }
     }
 
@@ -164,7 +169,7 @@ impl<'a> Race<'a> {
         let watchdog = watchdog(self.conn).await;
         watchdog.arm(limits.idle_timeout);
         let first = poll_fn(|cx| self.poll(cx, io, inbox, &watchdog, &limits)).await;
-        self.note(&first, inbox);
+        let heard = self.note(&first, inbox);
         let first = first?;
         let upstream = match self.side {
             Side::Open(upstream) | Side::Heard(upstream) => Some(*upstream),
@@ -172,7 +177,7 @@ impl<'a> Race<'a> {
             Side::Dialling(dialling) if !is_request(first) => dialling.await.ok(),
             Side::Dialling(_) | Side::Later(_) | Side::Lost(_) | Side::Deaf => None,
         };
-        Ok(Spoken { first, upstream, from_upstream: Some(self.from_upstream) })
+        Ok(Spoken { first, upstream, from_upstream: Some(self.from_upstream), heard })
     }
 
     /// What the client said first; `None` when the server began.
@@ -210,10 +215,11 @@ impl<'a> Race<'a> {
                 };
                 return Poll::Ready(Ok(Some(first)));
             }
-            if !self.hurries {
-                worker.metrics.limit(Limit::IdleTimeout);
+            if self.hurries {
+                return Poll::Ready(Err(NotOpened::Closed));
             }
-            return Poll::Ready(Err(NotOpened::Closed));
+            worker.metrics.limit(Limit::IdleTimeout);
+            return Poll::Ready(Err(NotOpened::TimedOut));
         }
         if worker.phase() == Phase::Forced {
             return Poll::Ready(Err(NotOpened::Closed));
@@ -262,7 +268,8 @@ impl<'a> Race<'a> {
                 }
                 Side::Dialling(dialling) => match ready!(dialling.as_mut().poll(cx)) {
                     Ok(upstream) => self.side = Side::Open(Box::new(upstream)),
-                    Err(Unreached(_)) => {
+                    Err(why) => {
+                        self.unreached = Some(why);
                         let grace = if self.server_first { Duration::ZERO } else { GRACE };
                         self.side = Side::Lost(timer(grace));
                     }
@@ -283,7 +290,7 @@ impl<'a> Race<'a> {
                 }
                 Side::Lost(grace) => {
                     ready!(grace.as_mut().poll(cx));
-                    return Poll::Ready(Err(NotOpened::NoServer));
+                    return Poll::Ready(Err(NotOpened::NoServer(self.unreached.take())));
                 }
             }
         }
@@ -297,9 +304,13 @@ impl<'a> Race<'a> {
         };
     }
 
-    /// Learns and counts.
-    fn note(&self, first: &Result<Option<FirstBytes>, NotOpened>, inbox: &Inbox) {
-        let Some(meant) = self.conn.meant() else { return };
+    /// Learns and counts; gives what it was, and how long it took to find out.
+    fn note(
+        &self,
+        first: &Result<Option<FirstBytes>, NotOpened>,
+        inbox: &Inbox,
+    ) -> Option<(Outcome, Duration)> {
+        let meant = self.conn.meant()?;
         let worker = &self.conn.worker;
         let outcome = match first {
             Ok(Some(FirstBytes::Http1)) => Outcome::Http1,
@@ -316,11 +327,16 @@ impl<'a> Race<'a> {
             Outcome::ServerFirst => Some(Lesson::ServerFirst),
             Outcome::ClientFirst | Outcome::Silent => None,
         };
+        let learner = match (meant.direction, &meant.peer) {
+            (Direction::Inbound, None) => Learner::Stranger,
+            (Direction::Inbound, Some(_)) | (Direction::Outbound, _) => Learner::Known,
+        };
         if outcome != Outcome::Silent {
-            worker.lessons.set(meant.direction, self.conn.local, lesson);
+            worker.lessons.learn(meant.direction, self.conn.local, lesson, learner);
         }
         let took = worker.now().saturating_duration_since(self.began);
         worker.metrics.mesh.detected(meant.direction, outcome, took);
+        Some((outcome, took))
     }
 }
 

@@ -106,6 +106,9 @@ pub(crate) struct Record {
     pub(crate) ended: Option<Instant>,
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) attempts: u32,
+    /// The last attempt has failed before anything was sent. Those before it were followed by
+    /// another one, so they do not forbid one more.
+    pub(crate) unsent: bool,
     pub(crate) status: u16,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,

@@ -17,9 +17,9 @@ use crate::captured::{self, Denied};
 use crate::connection::{Connection, Meant, Peer, Via};
 use crate::exchange::Exchange;
 use crate::metrics::Refused;
-use crate::serve_tcp::{self, Unreached, Upstream};
+use crate::serve_tcp::{self, Upstream};
 
-pub(crate) use explicit::{handle as handle_explicit, serve as serve_explicit};
+pub(crate) use explicit::{lead, serve as serve_explicit};
 pub(crate) use peers::serve as serve_mesh;
 
 /// Destinations that a connection remembers: a proxy calls a few ports of a workload, an
@@ -62,7 +62,7 @@ impl Front {
     ) -> Result<SocketAddr, Denied> {
         match &self.peer {
             Some(_) => peers::destination(x),
-            None => Box::pin(explicit::destination(conn, x)).await,
+            None => explicit::destination(conn, x).await,
         }
     }
 
@@ -135,16 +135,15 @@ impl Front {
         let plan = inner.worker.plan();
         let listener = inner.listener_in(&plan);
         let destination = listener.and_then(|listener| listener.shared.destination());
-        if let Some(denied) = inner.meant().and_then(|meant| captured::denied(meant, destination)) {
+        captured::ask_for(&inner, &plan, x.req.host());
+        if let Some(denied) = captured::denied(&inner, &plan, destination) {
             return Err(denied);
         }
         let upstream = match captured::tcp_route(&inner) {
-            Some(route) => {
-                Some(serve_tcp::connect(&inner, &route).await.map_err(|Unreached(reason)| {
-                    let detail = format!("no connection to {addr} could be made");
-                    Denied::new(Refused::Closed, reason, detail)
-                })?)
-            }
+            Some(route) => Some(serve_tcp::connect(&inner, &route).await.map_err(|why| {
+                let detail = format!("no connection to {addr} could be made: {}", why.detail);
+                Denied::new(Refused::Closed, why.reason, detail)
+            })?),
             None => None,
         };
         Ok(Passage { conn: inner, upstream })

@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use weft_model::id::ServiceName;
-use weft_model::mesh::IndexEntry;
 use weft_net::original::{OriginalDst, original_dst};
 use weft_runtime::time;
 
@@ -160,10 +159,10 @@ impl Drop for Waiting<'_> {
 pub(crate) async fn learn(
     worker: &Rc<Worker>,
     addr: SocketAddr,
-    entry: &IndexEntry,
+    service: &ServiceName,
 ) -> Option<Rc<ListenerPlan>> {
     let learning = &worker.learning;
-    let _waiting = learning.ask(&entry.name)?;
+    let _waiting = learning.ask(service)?;
     let learned = async {
         loop {
             let applied = learning.applied.notified();
@@ -171,7 +170,7 @@ pub(crate) async fn learn(
             match plan.shared.destinations().outbound(addr) {
                 Standing::Listener(place) => return plan.listener_at(place).cloned(),
                 Standing::Unlearned(_) => applied.await,
-                Standing::Nothing => return None,
+                Standing::NoPort(_) | Standing::Nothing => return None,
             }
         }
     };

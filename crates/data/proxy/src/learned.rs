@@ -18,6 +18,15 @@ pub(crate) enum Lesson {
     ServerFirst,
 }
 
+/// From whose connection something was learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Learner {
+    /// The workload's own, or one whose caller has proved who it is.
+    Known,
+    /// Anybody's.
+    Stranger,
+}
+
 /// What was learned of destinations, by direction and address. Of more than it can hold it forgets
 /// those that were not asked for lately.
 #[derive(Debug, Default)]
@@ -44,8 +53,19 @@ impl Lessons {
         Some(lesson)
     }
 
-    /// Learns, in place of what was learned before; `None` forgets.
-    pub(crate) fn set(&self, direction: Direction, addr: SocketAddr, lesson: Option<Lesson>) {
+    /// Learns, in place of what was learned before; `None` forgets. That a server begins is not
+    /// unlearned from a stranger, who could make its clients wait.
+    pub(crate) fn learn(
+        &self,
+        direction: Direction,
+        addr: SocketAddr,
+        lesson: Option<Lesson>,
+        learner: Learner,
+    ) {
+        let doubtful = learner == Learner::Stranger && lesson != Some(Lesson::ServerFirst);
+        if doubtful && self.get(direction, addr) == Some(Lesson::ServerFirst) {
+            return;
+        }
         let mut halves = self.0.borrow_mut();
         let key = (direction, addr);
         halves.old.remove(&key);
@@ -83,11 +103,11 @@ mod tests {
         let lessons = Lessons::default();
         let get = |direction| lessons.get(direction, addr(0));
         assert_eq!(get(Direction::Outbound), None);
-        lessons.set(Direction::Outbound, addr(0), Some(Lesson::ClientFirst));
-        lessons.set(Direction::Outbound, addr(0), Some(Lesson::ServerFirst));
+        lessons.learn(Direction::Outbound, addr(0), Some(Lesson::ClientFirst), Learner::Known);
+        lessons.learn(Direction::Outbound, addr(0), Some(Lesson::ServerFirst), Learner::Known);
         assert_eq!(get(Direction::Outbound), Some(Lesson::ServerFirst));
         assert_eq!(get(Direction::Inbound), None);
-        lessons.set(Direction::Outbound, addr(0), None);
+        lessons.learn(Direction::Outbound, addr(0), None, Learner::Known);
         assert_eq!(get(Direction::Outbound), None);
     }
 
@@ -95,12 +115,39 @@ mod tests {
     fn memory_is_bounded_and_what_is_asked_for_stays() {
         let lessons = Lessons::default();
         for index in 0..10 * LESSONS_MAX {
-            lessons.set(Direction::Inbound, addr(index), Some(Lesson::ServerFirst));
+            lessons.learn(
+                Direction::Inbound,
+                addr(index),
+                Some(Lesson::ServerFirst),
+                Learner::Known,
+            );
             let kept = lessons.get(Direction::Inbound, addr(0));
             assert_eq!(kept, Some(Lesson::ServerFirst), "after {index}");
         }
         assert_eq!(lessons.get(Direction::Inbound, addr(1)), None);
         let halves = lessons.0.borrow();
         assert!(halves.young.len() + halves.old.len() <= 2 * LESSONS_MAX);
+    }
+
+    #[test]
+    fn a_stranger_does_not_unteach_that_a_server_begins() {
+        let check = |known, said, by, expected| {
+            let lessons = Lessons::default();
+            lessons.learn(Direction::Inbound, addr(1), known, Learner::Known);
+            lessons.learn(Direction::Inbound, addr(1), said, by);
+            let learned = lessons.get(Direction::Inbound, addr(1));
+            assert_eq!(learned, expected, "{known:?}, then {said:?} by {by:?}");
+        };
+        let (client, server) = (Some(Lesson::ClientFirst), Some(Lesson::ServerFirst));
+        for by in [Learner::Known, Learner::Stranger] {
+            check(client, server, by, server);
+            check(client, None, by, None);
+            check(None, client, by, client);
+            check(None, server, by, server);
+        }
+        check(server, client, Learner::Known, client);
+        check(server, None, Learner::Known, None);
+        check(server, client, Learner::Stranger, server);
+        check(server, None, Learner::Stranger, server);
     }
 }

@@ -28,6 +28,7 @@ pub mod interception;
 mod learned;
 pub mod live;
 pub mod metrics;
+mod plain;
 pub mod plan;
 mod record;
 mod request;
@@ -41,6 +42,7 @@ pub mod spool;
 mod steps;
 mod stream;
 mod subrequest;
+mod tcp_record;
 #[cfg(test)]
 mod tests;
 mod upgrade;

@@ -12,6 +12,8 @@ use weft_message::PathRules;
 use weft_message::h1::HeadLimits;
 use weft_model::id::{BackendId, ListenerId, ServiceName};
 use weft_model::listener::{Destination, Direction, Intake, Listener, Served};
+use weft_model::mesh::Mtls;
+use weft_model::policy::Refusal;
 use weft_model::route::Route;
 use weft_model::{Generation, Snapshot, backend};
 use weft_resilience::outlier::Outlier;
@@ -125,6 +127,20 @@ impl SharedPlan {
         (Self { generation: snapshot.generation, listeners, upstreams, index }, problems)
     }
 
+    /// Whether destinations are closed, or open to callers without a proof of who they are, as in
+    /// another plan.
+    pub(crate) fn closes_as(&self, other: &Self) -> bool {
+        fn closing(
+            plan: &SharedPlan,
+        ) -> impl Iterator<Item = (&ListenerId, Mtls, Option<&Refusal>)> {
+            plan.listeners.iter().filter_map(|listener| {
+                let destination = listener.destination()?;
+                Some((&listener.settings.id, destination.mtls, destination.closed.as_ref()))
+            })
+        }
+        closing(self).eq(closing(other))
+    }
+
     /// The same plan with other addresses for backends that are resolved by name.
     #[must_use]
     pub fn with_resolved(&self, resolved: &HashMap<BackendId, Arc<[backend::Endpoint]>>) -> Self {
@@ -176,7 +192,11 @@ impl Index {
         let listeners = || snapshot.listeners.iter().map(|listener| &**listener);
         Self {
             by_id: listeners().map(|listener| listener.id.clone()).zip(0..).collect(),
-            destinations: Destinations::new(listeners(), snapshot.services.clone()),
+            destinations: Destinations::new(
+                listeners(),
+                snapshot.services.clone(),
+                snapshot.neighbours.clone(),
+            ),
         }
     }
 }
@@ -282,7 +302,13 @@ fn prepared_backend(
             known.endpoints.clone()
         }
         // Addresses that were dialled come one by one, with their connections.
-        (backend::Endpoints::Dns { .. } | backend::Endpoints::Dialled, _) => Arc::new([]),
+        (
+            backend::Endpoints::Dns { .. }
+            | backend::Endpoints::Dialled
+            | backend::Endpoints::DialledThrough(_)
+            | backend::Endpoints::Service { .. },
+            _,
+        ) => Arc::new([]),
     };
     let outlier = match (settings.outlier, known) {
         (None, _) => None,

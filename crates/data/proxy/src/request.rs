@@ -9,7 +9,7 @@ use std::time::Duration;
 use weft_http::Leg;
 use weft_message::{Fields, Method, forwarded, peer};
 use weft_model::listener::Limits;
-use weft_model::outcome::Reason;
+use weft_model::outcome::{Fault, Reason};
 use weft_model::policy::Refusal;
 use weft_policy::answer::{Asker, DirectResponse};
 use weft_runtime::Watchdog;
@@ -114,13 +114,13 @@ async fn conclude(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg, stop: Sto
     match stop {
         Stop::Answer(answer) => direct(scope, x, down, *answer).await,
         Stop::Refuse(Reason::ClientGone, detail) | Stop::Cut(Reason::ClientGone, detail) => {
-            down.abort(h2::Reason::CANCEL);
+            down.abort(weft_http::h2::Reason::CANCEL);
             x.record.status = Reason::ClientGone.status();
             x.record.detail = detail;
             Reason::ClientGone
         }
-        Stop::Refuse(reason, detail) if is_for_another(scope, down, reason) => {
-            down.abort(h2::Reason::REFUSED_STREAM);
+        Stop::Refuse(reason, detail) if is_for_another(scope, x, down, reason) => {
+            down.abort(weft_http::h2::Reason::REFUSED_STREAM);
             x.record.detail = detail;
             reason
         }
@@ -129,7 +129,7 @@ async fn conclude(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg, stop: Sto
             direct(scope, x, down, answer).await
         }
         Stop::Cut(reason, detail) => {
-            down.abort(h2::Reason::INTERNAL_ERROR);
+            down.abort(weft_http::h2::Reason::INTERNAL_ERROR);
             x.record.detail = detail;
             reason
         }
@@ -138,8 +138,9 @@ async fn conclude(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg, stop: Sto
 
 /// Whether a proxy of the mesh has to send the request elsewhere: it has reached no application. The
 /// protocol's own way to say so is understood by all (RFC 9113 section 8.7).
-fn is_for_another(scope: &Scope<'_>, down: &Leg, reason: Reason) -> bool {
-    matches!(reason, Reason::ConnectFailed | Reason::ConnectTimeout)
+fn is_for_another(scope: &Scope<'_>, x: &Exchange, down: &Leg, reason: Reason) -> bool {
+    x.record.unsent
+        && reason.fault() == Fault::Upstream
         && matches!(down, Leg::H2(_))
         && scope.conn.meant().is_some_and(|meant| meant.peer.is_some())
 }

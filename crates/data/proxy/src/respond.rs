@@ -63,7 +63,7 @@ pub(crate) async fn upstream(
     });
     begin(scope, x, down, framing, declared)
         .map_err(|error| Stop::Cut(Reason::ClientGone, Some(error.to_string().into())))?;
-    stream::stream(scope, x, down, answered, transform).await
+    stream::stream(scope, x, down, answered, framing, transform).await
 }
 
 /// Sends an answer of our own.
@@ -104,7 +104,7 @@ pub(crate) async fn whole<B: Whole + ?Sized>(
     if sent {
         x.record.response_bytes = if is_head { 0 } else { body.len() };
     } else {
-        down.abort(h2::Reason::CANCEL);
+        down.abort(weft_http::h2::Reason::CANCEL);
         reason = Reason::ClientGone;
     }
     reason

@@ -197,10 +197,18 @@ async fn serve_one(scope: Scope<'_>, x: &mut Exchange, leg: &mut Leg, served: u3
     if facts.expect_unknown {
         return finish(&scope, x, leg, Reason::Expectation, None).await;
     }
-    match &scope.conn.via {
-        Via::Explicit(front) => Box::pin(front::handle_explicit(scope, front, x, leg)).await,
-        Via::Bound | Via::Destination(_) | Via::Mesh(_) => request::handle(scope, x, leg).await,
-    }
+    let inner;
+    let conn = match &scope.conn.via {
+        Via::Explicit(front) => match Box::pin(front::lead(&scope, front, x, leg)).await {
+            Ok(led) => {
+                inner = led;
+                &*inner
+            }
+            Err(after) => return after,
+        },
+        Via::Bound | Via::Destination(_) | Via::Mesh(_) => scope.conn,
+    };
+    request::handle(Scope { conn, ..scope }, x, leg).await
 }
 
 /// HTTP/2 inside an upgraded connection would be requests that no policy sees: they are asked for
@@ -254,7 +262,6 @@ async fn refuse(scope: &Scope<'_>, x: &mut Exchange, leg: &mut Leg, error: NoHea
             (Reason::HeadTimeout, None)
         }
         NoHead::Error(HeadError::Truncated) => (Reason::BadRequest, None),
-        NoHead::Error(HeadError::Invalid(what)) => (Reason::BadRequest, Some(what.into())),
         NoHead::Error(HeadError::Parse(error)) => {
             if let Some(limit) = Limit::of_head(error) {
                 metrics.limit(limit);

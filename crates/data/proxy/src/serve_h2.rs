@@ -89,12 +89,13 @@ pub(crate) async fn serve(conn: Rc<Connection>, io: Io) {
         head_bytes_max: limits.head_bytes_max,
         connection_window_bytes: window,
         stream_window_bytes: limits.h2_stream_window_bytes,
-        queued_bytes_max: share,
         resets_max: limits.h2_resets_max,
         control_frames_max: limits.h2_control_frames_max,
-        frame_overhead_bytes_max: window as usize / 2,
     };
-    let handshake = time::timeout(limits.handshake_timeout, Server::handshake(io, &settings));
+    let handshake = time::timeout(
+        limits.handshake_timeout,
+        Server::handshake(io, &settings, &conn.worker.buffers),
+    );
     let Ok(Ok(server)) = handshake.await else { return };
     let watchdog = poll_fn(|cx| Poll::Ready(conn.worker.deadlines.watchdog(cx))).await;
     watchdog.arm(limits.idle_timeout);
@@ -124,10 +125,6 @@ impl Serving {
         self.watch_phase();
         self.watch_streams();
         if self.watchdog.expired() && !self.watch_time() {
-            // The library says why it ended a connection only once it has.
-            self.server.give_up();
-            let _ = self.server.poll_accept(cx);
-            self.watch_limits();
             return Poll::Ready(None);
         }
         let polled = self.server.poll_accept(cx);
@@ -183,9 +180,6 @@ impl Serving {
 
     /// What the streams have told since.
     fn watch_streams(&mut self) {
-        for _ in 0..self.server.take_queue_exhausted() {
-            self.conn.worker.metrics.limit(Limit::ConnectionMemory);
-        }
         for _ in 0..self.streams.resets.take() {
             self.server.count_reset(self.conn.worker.now());
         }
@@ -194,6 +188,9 @@ impl Serving {
     /// What the connection has told since it was polled.
     fn watch_limits(&mut self) {
         let metrics = &self.conn.worker.metrics;
+        for _ in 0..self.server.take_queue_exhausted() {
+            metrics.limit(Limit::ConnectionMemory);
+        }
         for _ in 0..self.server.take_heads_exceeded() {
             metrics.limit(Limit::HeadBytes);
         }
@@ -407,7 +404,7 @@ async fn refuse(scope: &Scope<'_>, x: &mut Exchange, leg: &mut Leg, error: &Head
     };
     if reason == Reason::BadRequest {
         metrics.reason(reason);
-        leg.abort(h2::Reason::PROTOCOL_ERROR);
+        leg.abort(weft_http::h2::Reason::PROTOCOL_ERROR);
         return;
     }
     let detail = crate::attempt::describe(error);

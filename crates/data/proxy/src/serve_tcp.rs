@@ -1,6 +1,6 @@
 //! TCP routes: bytes both ways, no HTTP.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,15 +13,18 @@ use weft_model::id::{PolicyId, RouteId};
 use weft_model::outcome::{Fault, Reason};
 use weft_model::route::TcpRoute;
 use weft_net::Inbox;
-use weft_net::copy::{CopyCounters, CopyEnd, CopyLimits, Deadline, copy};
+use weft_net::copy::{CopyCounters, CopyEnd, CopyLimits, Deadline, Side, copy};
 use weft_net::proxy_protocol::{write_v1, write_v2};
 use weft_runtime::drain::Phase;
 use weft_runtime::{Watchdog, time};
 use weft_upstream::{Backend, Lease, Report, Tried};
 
 use crate::connection::Connection;
+use crate::metrics::Refused;
+use crate::plain::{Disguised, Plain};
 use crate::request::Scope;
 use crate::runtime::TargetRuntime;
+use crate::tcp_record::{End, TcpRecord};
 
 /// Connections of TCP routes on which nothing moves for so long are closed; long, because
 /// databases and message brokers keep them for hours.
@@ -46,6 +49,10 @@ pub(crate) struct Stream {
     pub(crate) upstream: Option<Upstream>,
     /// What was read from there already.
     pub(crate) from_upstream: Inbox,
+    /// The application is vouched for the fields of requests: none may pass as mere bytes.
+    pub(crate) is_guarded: bool,
+    /// What will be written down of it.
+    pub(crate) record: TcpRecord,
 }
 
 /// A connection for a TCP route.
@@ -57,32 +64,60 @@ pub(crate) struct Upstream {
     _permit: Permit,
 }
 
-/// Why there is no connection for a TCP route. It was logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unreached(pub(crate) Reason);
+/// Why there is no connection for a TCP route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unreached {
+    pub(crate) reason: Reason,
+    /// The same in words.
+    pub(crate) detail: Box<str>,
+    /// The endpoint that was tried last.
+    pub(crate) upstream: Option<SocketAddr>,
+}
+
+/// What became of the bytes of a connection.
+pub(crate) struct Relayed {
+    /// Bytes from the client.
+    pub(crate) forth: u64,
+    /// Bytes to the client.
+    pub(crate) back: u64,
+    pub(crate) end: End,
+    /// In words what went wrong.
+    pub(crate) detail: Option<Box<str>>,
+}
 
 /// Serves a connection that a TCP route takes.
 pub(crate) async fn serve(conn: Rc<Connection>, stream: Stream) {
     let worker = conn.worker.clone();
-    let Stream { route, mut io, inbox, upstream, from_upstream } = stream;
+    let Stream { route, mut io, inbox, upstream, from_upstream, is_guarded, mut record } = stream;
     worker.metrics.tcp_connections.inc();
+    record.route = Some(route.id.clone());
     // It may have been made for another route, when less was known.
     let upstream = match upstream.filter(|upstream| upstream.route == route.id) {
         Some(upstream) => upstream,
         None => match connect(&conn, &route).await {
             Ok(upstream) => upstream,
-            Err(Unreached(_)) if conn.meant().is_some() => return reset(&mut io),
-            Err(Unreached(_)) => return,
+            Err(why) => {
+                if conn.meant().is_some() {
+                    reset(&mut io);
+                }
+                let end = record.unreached(why);
+                return record.end(&conn, end);
+            }
         },
     };
+    record.reached(&upstream.lease);
     let watchdog = std::future::poll_fn(|cx| Poll::Ready(worker.deadlines.watchdog(cx))).await;
     let scope = Scope { conn: &conn, watchdog: &watchdog };
     let early = (inbox.bytes().to_vec(), from_upstream.bytes().to_vec());
     drop((inbox, from_upstream));
+    let from = if is_guarded { Plain::guarded(io) } else { Plain::open(io) };
     let Upstream { io: to, lease, termination_delay, .. } = upstream;
-    let (forth, back) = relay(&scope, (io, early.0), (to, early.1), termination_delay).await;
-    worker.metrics.tcp_bytes.add(forth + back);
+    let relayed = relay(&scope, (from, early.0), (to, early.1), termination_delay).await;
+    worker.metrics.tcp_bytes.add(relayed.forth + relayed.back);
     drop(lease);
+    (record.received_bytes, record.sent_bytes) = (relayed.forth, relayed.back);
+    record.detail = relayed.detail;
+    record.end(&conn, relayed.end);
 }
 
 /// Makes the connection that a TCP route asks for, if the client may have it.
@@ -95,11 +130,11 @@ pub(crate) async fn connect(
     let ip = conn.client.ip();
     if !route.allow.is_empty() && !route.allow.iter().any(|net| net.contains(&ip)) {
         tracing::info!(client = %conn.client, route = %route.id, "not on the allow list");
-        return Err(Unreached(Reason::Forbidden));
+        return Err(Unreached::because(Reason::Forbidden, "not on the allow list"));
     }
     let permit = permit(conn, route, ip).map_err(|()| {
         tracing::info!(client = %conn.client, route = %route.id, "too many connections");
-        Unreached(Reason::InFlightLimited)
+        Unreached::because(Reason::InFlightLimited, "too many connections")
     })?;
     let backend = backend(conn, route)?;
     let (lease, io) = dial(conn, route, &backend).await?;
@@ -138,7 +173,9 @@ fn backend(conn: &Connection, route: &TcpRoute) -> Result<Rc<Backend>, Unreached
             TargetRuntime::Backend(backend) => return Ok(backend),
             TargetRuntime::Weighted(weighted) => {
                 let index = weighted.picker.pick(&*weighted, None, &[], &worker.rng);
-                let index = index.ok_or(Unreached(Reason::InvalidBackend))?;
+                let index = index.ok_or_else(|| {
+                    Unreached::because(Reason::InvalidBackend, "all weights are 0")
+                })?;
                 weighted.choices[index].target.clone()
             }
             TargetRuntime::Mirror(main, _) => (*main).clone(),
@@ -152,7 +189,7 @@ fn backend(conn: &Connection, route: &TcpRoute) -> Result<Rc<Backend>, Unreached
             TargetRuntime::Refuse(refusal) => {
                 let detail = &refusal.detail;
                 tracing::warn!(client = %conn.client, route = %route.id, %detail, "refused");
-                return Err(Unreached(refusal.reason));
+                return Err(Unreached::because(refusal.reason, &**detail));
             }
         };
     }
@@ -166,7 +203,7 @@ async fn dial(
     let worker = &conn.worker;
     let first = proxy_header(conn, backend.settings().proxy_protocol);
     let mut tried = Tried::default();
-    let mut reason = Reason::NoEndpoint;
+    let mut last = Unreached::because(Reason::NoEndpoint, "no endpoint");
     let attempts = if backend.is_dialled() { 1 } else { ATTEMPTS_MAX };
     for _ in 0..attempts {
         let picked = match backend.is_dialled() {
@@ -177,24 +214,28 @@ async fn dial(
             Ok(lease) => lease,
             Err(error) => {
                 tracing::warn!(client = %conn.client, route = %route.id, %error, "no endpoint");
-                return Err(Unreached(if tried.is_empty() { error.reason() } else { reason }));
+                if tried.is_empty() {
+                    last = Unreached::because(error.reason(), error.to_string());
+                }
+                return Err(last);
             }
         };
         match lease.dial_stream(&worker.buffers, "", &first).await {
             Ok(io) => return Ok((lease, io)),
             Err(error) => {
                 let addr = lease.endpoint().addr();
-                reason = error.reason();
+                let reason = error.reason();
                 let error = crate::attempt::describe(&error);
                 let why = reason.label();
                 tracing::warn!(client = %conn.client, route = %route.id, %addr, why, error, "not reached");
                 let ours = reason.fault() != Fault::Upstream;
                 lease.report(worker.now(), if ours { Report::Unknown } else { Report::Failed });
                 tried.note(&lease);
+                last = Unreached { upstream: Some(addr), ..Unreached::because(reason, error) };
             }
         }
     }
-    Err(Unreached(reason))
+    Err(last)
 }
 
 fn proxy_header(conn: &Connection, version: Option<ProxyVersion>) -> Vec<u8> {
@@ -208,49 +249,104 @@ fn proxy_header(conn: &Connection, version: Option<ProxyVersion>) -> Vec<u8> {
 }
 
 /// Copies until both sides have ended; each side comes with bytes that were read from it already.
-/// Gives the bytes that went forth and back.
 pub(crate) async fn relay(
     scope: &Scope<'_>,
-    client: (Io, Vec<u8>),
+    client: (Plain, Vec<u8>),
     server: (Io, Vec<u8>),
     termination_delay: Option<Duration>,
-) -> (u64, u64) {
+) -> Relayed {
     let (mut client, from_client) = client;
     let (mut server, from_server) = server;
+    if let Err(disguised) = client.note(&from_client) {
+        refuse_disguised(scope.conn, &disguised);
+        reset(&mut client.io);
+        let (end, detail) = (End::Because(Reason::BadRequest), Some(disguised.to_string().into()));
+        return Relayed { forth: 0, back: 0, end, detail };
+    }
     let counters = CopyCounters::default();
     let early = async {
-        server.write_all(&from_client).await?;
-        server.flush().await?;
-        client.write_all(&from_server).await?;
-        client.flush().await
+        say(&mut server, &from_client).await.map_err(|error| (Side::Upstream, error))?;
+        counters.to_upstream.set(from_client.len() as u64);
+        say(&mut client.io, &from_server).await.map_err(|error| (Side::Downstream, error))?;
+        counters.to_downstream.set(from_server.len() as u64);
+        Ok(())
     };
     let limit = weft_model::listener::Limits::DEFAULT.body_idle_timeout;
-    if !matches!(time::timeout(limit, early).await, Ok(Ok(()))) {
-        return (0, 0);
-    }
+    let early = time::timeout(limit, early).await;
     let limits = CopyLimits { idle_timeout: Some(IDLE_TIMEOUT), termination_delay };
     let mut patience = Patience { watchdog: scope.watchdog, conn: scope.conn };
     let pool = scope.conn.worker.buffers.pool();
-    let end = copy(&mut client, &mut server, pool, limits, &mut patience, &counters).await;
+    let end = match early {
+        Ok(Ok(())) => copy(&mut client, &mut server, pool, limits, &mut patience, &counters).await,
+        Ok(Err((side, error))) => CopyEnd::WriteFailed(side, error),
+        Err(time::Elapsed) => CopyEnd::Idle,
+    };
     if let CopyEnd::ReadFailed(side, error) | CopyEnd::WriteFailed(side, error) = &end {
         tracing::debug!(client = %scope.conn.client, ?side, %error, "a relayed connection broke");
-        if scope.conn.meant().is_some() {
-            // Two applications that were to notice nothing of us: what broke looks broken.
-            reset(&mut client);
-            reset(&mut server);
+        if let Some(disguised) = Disguised::of(error) {
+            refuse_disguised(scope.conn, disguised);
         }
     }
-    let early = (from_client.len() as u64, from_server.len() as u64);
-    (counters.to_upstream.get() + early.0, counters.to_downstream.get() + early.1)
+    let is_broken = matches!(end, CopyEnd::ReadFailed(..) | CopyEnd::WriteFailed(..));
+    if scope.conn.is_refused() || (is_broken && scope.conn.meant().is_some()) {
+        // Two applications that were to notice nothing of us: what broke looks broken.
+        reset(&mut client.io);
+        reset(&mut server);
+    }
+    let (end, detail) = ended(scope.conn, &end);
+    let (forth, back) = (counters.to_upstream.get(), counters.to_downstream.get());
+    Relayed { forth, back, end, detail }
+}
+
+async fn say(io: &mut Io, bytes: &[u8]) -> std::io::Result<()> {
+    io.write_all(bytes).await?;
+    io.flush().await
+}
+
+/// How it ended, and in words what went wrong.
+fn ended(conn: &Connection, end: &CopyEnd) -> (End, Option<Box<str>>) {
+    match end {
+        CopyEnd::Finished { .. } | CopyEnd::Termination { .. } => (End::Closed, None),
+        CopyEnd::Idle if conn.worker.phase() == Phase::Forced => {
+            (End::Because(Reason::Draining), None)
+        }
+        CopyEnd::Idle if conn.is_refused() => {
+            let detail = "the destination was closed to its caller";
+            (End::Because(Reason::Forbidden), Some(detail.into()))
+        }
+        CopyEnd::Idle => (End::IdleTimeout, None),
+        CopyEnd::ReadFailed(side, error) | CopyEnd::WriteFailed(side, error) => {
+            let end = match (Disguised::of(error), side) {
+                (Some(_), _) => End::Because(Reason::BadRequest),
+                (None, Side::Downstream) => End::ClientReset,
+                (None, Side::Upstream) => End::Because(Reason::UpstreamReset),
+            };
+            (end, Some(error.to_string().into()))
+        }
+    }
+}
+
+fn refuse_disguised(conn: &Connection, why: &Disguised) {
+    conn.worker.metrics.mesh.refused(Refused::Disguised);
+    tracing::warn!(client = %conn.client, destination = conn.service(), %why, "a connection was reset");
 }
 
 // === impl Stream ===
 
 impl Stream {
     /// One of which nothing is known but what was read of it.
-    pub(crate) fn new(route: Arc<TcpRoute>, io: Io, inbox: Inbox) -> Self {
+    pub(crate) fn new(conn: &Connection, route: Arc<TcpRoute>, io: Io, inbox: Inbox) -> Self {
         let from_upstream = Inbox::new(inbox.pool());
-        Self { route, io, inbox, upstream: None, from_upstream }
+        let record = TcpRecord::new(conn.worker.now());
+        Self { route, io, inbox, upstream: None, from_upstream, is_guarded: false, record }
+    }
+}
+
+// === impl Unreached ===
+
+impl Unreached {
+    fn because(reason: Reason, detail: impl Into<Box<str>>) -> Self {
+        Self { reason, detail: detail.into(), upstream: None }
     }
 }
 
@@ -276,6 +372,10 @@ impl Deadline for Patience<'_> {
 
     fn poll_expired(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
         let forced = self.conn.worker.phase() == Phase::Forced;
-        if forced || self.watchdog.expired() { Poll::Ready(()) } else { Poll::Pending }
+        if forced || self.conn.is_refused() || self.watchdog.expired() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }

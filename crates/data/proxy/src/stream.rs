@@ -8,6 +8,7 @@ use std::time::Duration;
 use weft_http::Leg;
 use weft_http::error::WriteError;
 use weft_http::pump::{Pump, PumpError};
+use weft_message::h1::BodyFraming;
 use weft_model::outcome::Reason;
 use weft_runtime::drain::Phase;
 use weft_runtime::time;
@@ -21,12 +22,14 @@ use crate::metrics::Limit;
 use crate::request::{Scope, Stop};
 use crate::subrequest;
 
-/// Streams the answer, and what is left of the request, until the answer is complete.
+/// Streams the answer, and what is left of the request, until the answer is complete. `framing` is
+/// what the client was told of its body.
 pub(crate) async fn stream(
     scope: &Scope<'_>,
     x: &mut Exchange,
     down: &mut Leg,
     answered: Answered,
+    framing: BodyFraming,
     transform: Option<Box<Transform>>,
 ) -> Result<Reason, Stop> {
     let worker = &scope.conn.worker;
@@ -36,6 +39,11 @@ pub(crate) async fn stream(
         upload_broken: false,
         response: Pump::new(),
         transform,
+        promised: match framing {
+            BodyFraming::None => Some(0),
+            BodyFraming::Length(length) => Some(length),
+            BodyFraming::Chunked | BodyFraming::UntilClose => None,
+        },
         moved: u64::MAX,
         idle_limit: scope.body_idle(x),
         timer: request_timer(x, scope),
@@ -58,7 +66,7 @@ pub(crate) async fn stream(
             match up {
                 Leg::H1(conn) if keep_alive && uploaded => lease.give_back(now, conn),
                 // The answer came before the end of the request: nobody wants the rest.
-                Leg::H2(mut stream) if !uploaded => stream.reset(h2::Reason::CANCEL),
+                Leg::H2(mut stream) if !uploaded => stream.reset(weft_http::h2::Reason::CANCEL),
                 Leg::H1(_) | Leg::H2(_) => {}
             }
             Ok(Reason::Upstream)
@@ -66,7 +74,7 @@ pub(crate) async fn stream(
         Err((reason, detail)) => {
             let ours = reason.fault() != weft_model::outcome::Fault::Upstream;
             lease.report(now, if ours { Report::Unknown } else { Report::Failed });
-            up.abort(h2::Reason::CANCEL);
+            up.abort(weft_http::h2::Reason::CANCEL);
             Err(Stop::Cut(reason, Some(detail.into())))
         }
     }
@@ -78,6 +86,8 @@ struct Flow {
     upload_broken: bool,
     response: Pump,
     transform: Option<Box<Transform>>,
+    /// How many bytes of a body the client waits for, if it knows.
+    promised: Option<u64>,
     moved: u64,
     idle_limit: Duration,
     timer: Option<Pin<Box<dyn Future<Output = ()>>>>,
@@ -162,6 +172,10 @@ impl Flow {
     ) -> Poll<Result<(), (Reason, String)>> {
         let worker = &scope.conn.worker;
         if down.is_body_complete() && down.poll_gone(cx).is_ready() {
+            // It has all that it was promised. That no more comes, the upstream has not said yet.
+            if self.promised == Some(self.response_bytes()) && !down.has_unsent() {
+                return Poll::Ready(Ok(()));
+            }
             return gave_up(Reason::ClientGone, "the client closed the connection");
         }
         let moved = self.response_bytes() + self.sender.bytes();
@@ -184,6 +198,9 @@ impl Flow {
         }
         if worker.phase() == Phase::Forced {
             return gave_up(Reason::Draining, "the drain deadline passed");
+        }
+        if scope.conn.is_refused() {
+            return gave_up(Reason::Forbidden, "the destination was closed to its caller");
         }
         Poll::Pending
     }

@@ -11,6 +11,7 @@ use weft_upstream::Report;
 
 use crate::attempt::Answered;
 use crate::exchange::Exchange;
+use crate::plain::Plain;
 use crate::request::{Scope, Stop};
 use crate::serve_tcp;
 
@@ -40,10 +41,10 @@ pub(crate) async fn tunnel(
     });
     let gone = |error: WriteError| Stop::Cut(Reason::ClientGone, Some(error.to_string().into()));
     poll_fn(|cx| client.poll_flush(cx)).await.map_err(gone)?;
-    let client = client.take_parts();
+    let (client, early) = client.take_parts();
     let server = up.take_parts();
-    let (forth, back) = serve_tcp::relay(scope, client, server, None).await;
-    x.record.request_bytes = forth;
-    x.record.response_bytes = back;
+    let relayed = serve_tcp::relay(scope, (Plain::open(client), early), server, None).await;
+    x.record.request_bytes = relayed.forth;
+    x.record.response_bytes = relayed.back;
     Ok(Reason::Upstream)
 }

@@ -18,6 +18,7 @@ use weft_runtime::metrics::Registry;
 use weft_runtime::{Deadlines, task, time};
 use weft_tls::MeshTlsCell;
 use weft_upstream::metrics::UpstreamMetrics;
+use weft_upstream::resolve::Hosts;
 use weft_upstream::shared::Shared;
 use weft_upstream::{Backends, Environment};
 
@@ -98,9 +99,13 @@ pub(crate) struct Worker {
     pub(crate) mesh: MeshTlsCell,
     pub(crate) original: OriginalDestination,
     pub(crate) resolve: Resolve,
+    /// Knows all other hosts that applications call by us as a forward proxy.
+    pub(crate) hosts: Hosts,
     pub(crate) learning: Learning,
     pub(crate) lessons: Lessons,
     plan: RefCell<Rc<Plan>>,
+    /// Counts the plans that closed or opened a destination.
+    policies: Cell<u64>,
     phase: Cell<Phase>,
 }
 
@@ -160,9 +165,11 @@ pub async fn run(start: Start) {
         mesh,
         original,
         resolve,
+        hosts: Hosts::default(),
         learning: Learning::new(demand),
         lessons: Lessons::default(),
         plan: RefCell::new(Rc::new(Plan::new(Arc::default()))),
+        policies: Cell::default(),
         phase: Cell::new(Phase::Serving),
     });
     task::spawn("deadlines", worker.deadlines.clone().run());
@@ -275,9 +282,20 @@ impl Worker {
         let generation = shared.generation;
         self.backends.reconcile(shared.upstreams.clone(), time::now());
         self.tcp_targets.borrow_mut().clear();
+        let closes = self.plan().shared.closes_as(&shared);
         self.plan.replace(Rc::new(Plan::new(shared)));
         self.learning.applied();
+        if !closes {
+            self.policies.set(self.policies.get() + 1);
+            // So that whoever is on a connection that is refused now notices.
+            self.deadlines.wake_all();
+        }
         generation
+    }
+
+    /// A number that is another when a plan has closed a destination, or opened one.
+    pub(crate) fn policies(&self) -> u64 {
+        self.policies.get()
     }
 
     fn set_phase(&self, phase: Phase) {

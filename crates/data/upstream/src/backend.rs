@@ -16,12 +16,13 @@ use weft_resilience::settings::{PickerKind, SlowStartSettings};
 use weft_resilience::slow_start;
 use weft_tls::ClientTls;
 
+use crate::backends::PreparedBackend;
 use crate::dialled::DialledEndpoints;
 use crate::endpoint::Endpoint;
 use crate::error::PickError;
 use crate::lease::{Lease, Tried};
 use crate::metrics::{BackendCells, IdleShare};
-use crate::peer::Peers;
+use crate::peer::{PeerPool, Peers};
 use crate::shared::{Shared, SharedEndpoint};
 
 /// A destination with its endpoints, picker and connections.
@@ -33,6 +34,8 @@ pub struct Backend {
     pub(crate) cells: Arc<BackendCells>,
     endpoints: RefCell<Rc<[Rc<Endpoint>]>>,
     dialled: DialledEndpoints,
+    /// The proxy through which addresses that are dialled are reached.
+    through: RefCell<Option<Rc<PeerPool>>>,
     epoch: Instant,
     picker: Picker,
     retry_budget: Option<RetryBudget>,
@@ -73,6 +76,7 @@ impl Backend {
             cells,
             endpoints: RefCell::new(Rc::new([])),
             dialled: DialledEndpoints::default(),
+            through: RefCell::default(),
             epoch,
             retired: Cell::new(false),
         }
@@ -86,7 +90,7 @@ impl Backend {
     /// Whether its endpoint is the address that a connection was made to: [`Backend::pick_addr`]
     /// takes the place of [`Backend::pick`].
     pub fn is_dialled(&self) -> bool {
-        matches!(self.settings.endpoints, model::Endpoints::Dialled)
+        self.settings.endpoints.is_dialled()
     }
 
     /// Whether there is an endpoint that was not tried.
@@ -133,7 +137,7 @@ impl Backend {
     pub fn pick_addr(self: &Rc<Self>, now: Instant, addr: SocketAddr) -> Lease {
         let endpoint = self.dialled.get(addr, now, || {
             let shared = Arc::new(SharedEndpoint::new(addr, None, self.epoch));
-            Endpoint::new(shared, None, 1.0, now)
+            Endpoint::new(shared, self.through.borrow().clone(), 1.0, now)
         });
         self.lease(endpoint, now)
     }
@@ -179,15 +183,17 @@ impl Backend {
     /// of a backend.
     pub(crate) fn set_endpoints(
         &self,
-        wanted: &[model::Endpoint],
+        wanted: &PreparedBackend,
         (shared, peers): (&Shared, &Peers),
         since: Option<Instant>,
         now: Instant,
     ) {
+        self.lead(&wanted.settings.endpoints, peers);
         let known = self.endpoints.borrow().clone();
         let by_addr: HashMap<SocketAddr, &Rc<Endpoint>> =
             known.iter().map(|endpoint| (endpoint.addr, endpoint)).collect();
         let endpoints: Rc<[Rc<Endpoint>]> = wanted
+            .endpoints
             .iter()
             .map(|wanted| {
                 let weight = f64::from(wanted.weight);
@@ -216,6 +222,7 @@ impl Backend {
     pub(crate) fn adopt(&self, before: &Self) {
         self.endpoints.replace(before.endpoints.borrow().clone());
         self.dialled.adopt(&before.dialled);
+        self.through.replace(before.through.borrow().clone());
     }
 
     /// Drops idle connections that are too old or were closed by the peer, and says in the metrics
@@ -231,6 +238,9 @@ impl Backend {
     pub(crate) fn clear_tunnels(&self) {
         let endpoints = self.endpoints.borrow();
         endpoints.iter().filter(|endpoint| endpoint.peer.is_some()).for_each(|one| one.clear());
+        if self.through.borrow().is_some() {
+            self.dialled.clear();
+        }
     }
 
     /// Whether it left the configuration.
@@ -249,6 +259,19 @@ impl Backend {
     /// The endpoints, for dumps and metrics.
     pub fn endpoints(&self) -> Rc<[Rc<Endpoint>]> {
         self.endpoints.borrow().clone()
+    }
+
+    /// Leads what is dialled through the proxy that is named now. Who it was before is no longer
+    /// who is called.
+    fn lead(&self, endpoints: &model::Endpoints, peers: &Peers) {
+        let wanted = match endpoints {
+            model::Endpoints::DialledThrough(peer) => Some(peer),
+            _ => None,
+        };
+        if self.through.borrow().as_ref().map(|pool| pool.peer()) != wanted {
+            self.through.replace(wanted.map(|peer| peers.pool(peer)));
+            self.dialled.clear();
+        }
     }
 
     fn view<'a>(&self, endpoints: &'a [Rc<Endpoint>], now: Instant) -> View<'a> {

@@ -96,12 +96,12 @@ impl Backends {
                     made.adopt(backend);
                 } else {
                     // While the old one is held, what all workers know of an address is found.
-                    made.set_endpoints(&wanted.endpoints, around, Some(now), now);
+                    made.set_endpoints(wanted, around, Some(now), now);
                     backend.retire();
                 }
                 *backend = made;
             }
-            backend.set_endpoints(&wanted.endpoints, around, Some(now), now);
+            backend.set_endpoints(wanted, around, Some(now), now);
             true
         });
     }
@@ -113,10 +113,10 @@ impl Backends {
         }
         let prepared = self.prepared.borrow().backends.get(id)?.clone();
         let cells = self.environment.metrics.cells(id);
-        let PreparedBackend { settings, tls, outlier, endpoints } = prepared;
+        let PreparedBackend { settings, tls, outlier, endpoints: _ } = prepared.clone();
         let backend = Rc::new(Backend::new(settings, tls, outlier, cells, now));
         let around = (&self.environment.shared, &self.peers);
-        backend.set_endpoints(&endpoints, around, None, now);
+        backend.set_endpoints(&prepared, around, None, now);
         self.known.borrow_mut().insert(id.clone(), backend.clone());
         Some(backend)
     }
@@ -158,7 +158,7 @@ fn is_same_but_endpoints(have: &model::Backend, wanted: &model::Backend) -> bool
     // In full, so that a new field cannot be forgotten.
     let model::Backend {
         id,
-        endpoints: _,
+        endpoints,
         protocol,
         tls,
         picker,
@@ -173,6 +173,7 @@ fn is_same_but_endpoints(have: &model::Backend, wanted: &model::Backend) -> bool
         termination_delay,
     } = wanted;
     have.id == *id
+        && have.endpoints.is_dialled() == endpoints.is_dialled()
         && have.protocol == *protocol
         && have.tls == *tls
         && have.picker == *picker

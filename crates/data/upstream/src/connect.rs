@@ -292,7 +292,7 @@ pub(crate) async fn speak(
         return Ok(Spoken::H1(Box::new(Conn::new(io, buffers.clone()))));
     }
     let (client, connection) =
-        Client::handshake(io, H2_HEAD_BYTES_MAX).await.map_err(ConnectError::H2)?;
+        Client::handshake(io, H2_HEAD_BYTES_MAX, buffers).await.map_err(ConnectError::H2)?;
     Ok(Spoken::H2(client, Box::new(connection)))
 }
 

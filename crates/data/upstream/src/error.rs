@@ -1,6 +1,7 @@
 //! Why no connection to an upstream could be had.
 
 use std::io;
+use std::time::Duration;
 
 use weft_http::h2::OpenError;
 use weft_model::outcome::Reason;
@@ -31,10 +32,13 @@ pub enum ConnectError {
     Tls(#[source] weft_tls::HandshakeError),
     /// The HTTP/2 connection could not be set up.
     #[error("the HTTP/2 handshake failed")]
-    H2(#[source] h2::Error),
-    /// The endpoint is reached by proving who one is, and this process cannot yet, or not any more.
-    #[error("this proxy has no certificate of the mesh that is valid now")]
+    H2(#[source] weft_http::h2::Error),
+    /// The endpoint is reached by proving who one is, and this process cannot yet.
+    #[error("this proxy has no certificate of the mesh yet")]
     NoCertificate,
+    /// This process cannot prove any more who it is.
+    #[error("this proxy's certificate expired {} s ago, and it was given no other", .0.as_secs())]
+    CertificateExpired(Duration),
     /// The proxy beside the endpoint did not prove to be who it has to be, or does not take us for
     /// who we are.
     #[error("identity refused")]
@@ -66,7 +70,7 @@ impl ConnectError {
             Self::Timeout => Reason::ConnectTimeout,
             Self::Tls(_) => Reason::UpstreamTls,
             Self::H2(_) => Reason::UpstreamProtocol,
-            Self::NoCertificate => Reason::NoCertificate,
+            Self::NoCertificate | Self::CertificateExpired(_) => Reason::NoCertificate,
             Self::Identity(_) => Reason::IdentityRefused,
             Self::Tunnel(OpenError::Refused(answer)) => match answer.status() {
                 // It knows who we are, and that we may not.

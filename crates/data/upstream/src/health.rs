@@ -4,7 +4,8 @@
 //! [`weft_resilience::health::Active`]'s. Workers see the verdict through
 //! [`SharedEndpoint`](crate::shared::SharedEndpoint), without a message. Probes make connections of
 //! their own, by the same code that requests use, so that a pool that still works does not hide an
-//! endpoint that takes no new connection.
+//! endpoint that takes no new connection. A workload of the mesh is asked through its proxy, as who
+//! we are.
 //!
 //! A new endpoint counts as healthy until its first probe, which begins within a second and decides
 //! alone.
@@ -28,8 +29,11 @@ use weft_resilience::health::Change;
 use weft_resilience::rng::Rng;
 use weft_runtime::metrics::{Collect, Registry};
 use weft_runtime::{task, time};
+use weft_tls::MeshTlsCell;
 
 use crate::backends::Prepared;
+use crate::error::ConnectError;
+use crate::peer::Peers;
 use crate::shared::Shared;
 use metrics::HealthMetrics;
 use probe::{Asked, ProbeError};
@@ -42,11 +46,15 @@ const PROBES_MAX: usize = 64;
 /// When nothing is due: any change of the configuration wakes the prober anyway.
 const NOTHING_DUE: Duration = Duration::from_secs(3600);
 
+/// Until workloads of the mesh are asked that could not be for want of a certificate.
+const NO_CERTIFICATE_WAIT: Duration = Duration::from_millis(200);
+
 /// Probes the endpoints of backends that ask for it.
 pub struct Prober {
     watched: Watched,
     metrics: Arc<HealthMetrics>,
     buffers: Buffers,
+    peers: Peers,
     running: usize,
 }
 
@@ -61,8 +69,8 @@ struct Done {
 
 impl Prober {
     /// Probes nothing yet. Verdicts go to `shared`; metrics are registered for as long as the
-    /// prober lives.
-    pub fn new(shared: Shared, registry: &Registry) -> Self {
+    /// prober lives. `mesh` says who we are where endpoints are reached through proxies.
+    pub fn new(shared: Shared, mesh: MeshTlsCell, registry: &Registry) -> Self {
         let metrics = Arc::new(HealthMetrics::default());
         let collect: Arc<dyn Collect> = metrics.clone();
         registry.register_weak(Arc::downgrade(&collect));
@@ -72,6 +80,8 @@ impl Prober {
             watched: Watched::new(shared, rng),
             metrics,
             buffers: Buffers::new(BufferPool::default()),
+            // Counted are the connections of requests.
+            peers: Peers::new(mesh, Arc::default()),
             running: 0,
         }
     }
@@ -88,6 +98,7 @@ impl Prober {
             }
             let prepared = backends.borrow_and_update().clone();
             self.watched.follow(&prepared, time::now());
+            self.peers.sweep(time::now());
             self.metrics.keep(|key| self.watched.contains(key));
             loop {
                 self.begin(&done);
@@ -117,8 +128,9 @@ impl Prober {
             let Some(due) = self.watched.take_due(now) else { return };
             self.running += 1;
             let (buffers, results) = (self.buffers.clone(), results.clone());
+            let through = due.peer.as_ref().map(|peer| self.peers.pool(peer));
             task::spawn("probe", async move {
-                let asked = Asked::new(&due.backend, &due.check, due.key.1);
+                let asked = Asked::new(&due.backend, &due.check, due.key.1, through.as_deref());
                 let result = probe::probe(&asked, &buffers).await;
                 // Without a prober nobody wants to know.
                 let _ = results.send(Done { key: due.key, serial: due.serial, result });
@@ -129,6 +141,14 @@ impl Prober {
     fn take_in(&mut self, done: Done) {
         self.running -= 1;
         let Done { key, serial, result } = done;
+        if let Err(ProbeError::Connect(
+            ConnectError::NoCertificate | ConnectError::CertificateExpired(_),
+        )) = result
+        {
+            // That is our own fault, and says nothing of the endpoint.
+            self.watched.put_off(&key, serial, time::now() + NO_CERTIFICATE_WAIT);
+            return;
+        }
         let passed = result.is_ok();
         let Some(verdict) = self.watched.record(&key, serial, time::now(), passed) else { return };
         self.metrics.record(&key, passed, verdict.healthy);

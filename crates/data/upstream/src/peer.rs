@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpStream;
 use weft_http::buffers::Buffers;
@@ -106,10 +106,10 @@ impl Peers {
     }
 
     /// Lets go of what is idle for too long, has ended, or was made with other credentials than the
-    /// present ones; streams that are open go on. True when the credentials are others than at the
+    /// present ones, if those have not ended; streams that are open go on. True when the credentials are others than at the
     /// last sweep: then what goes through tunnels is to be let go, too.
     pub(crate) fn sweep(&self, now: Instant) -> bool {
-        let tls = self.tls.current();
+        let tls = valid(self.tls.current(), time::wall());
         self.known.borrow_mut().retain(|_, pool| {
             let Some(pool) = pool.upgrade() else { return false };
             pool.sweep(now, tls.as_ref());
@@ -222,8 +222,10 @@ impl PeerPool {
         offer: Offer,
         buffers: &Buffers,
     ) -> Result<(Client, ClientConnection, Alpn, Arc<MeshTls>), ConnectError> {
-        let tls = self.tls.current().filter(|tls| tls.not_after() > time::wall());
-        let tls = tls.ok_or(ConnectError::NoCertificate)?;
+        let tls = self.tls.current().ok_or(ConnectError::NoCertificate)?;
+        if let Ok(ago) = time::wall().duration_since(tls.not_after()) {
+            return Err(ConnectError::CertificateExpired(ago));
+        }
         let Peer { addr, identity } = &*self.peer;
         let tcp: TcpStream = connect_tcp(*addr).await?;
         let expected = std::slice::from_ref(identity);
@@ -235,7 +237,7 @@ impl PeerPool {
             |error| refusal.reason().map_or(ConnectError::H2(error), ConnectError::Identity);
         let io = Io::Other(Box::new(stream));
         let (client, mut connection) =
-            Client::handshake(io, H2_HEAD_BYTES_MAX).await.map_err(&refused)?;
+            Client::handshake(io, H2_HEAD_BYTES_MAX, buffers).await.map_err(&refused)?;
         connection.confirm().await.map_err(&refused)?;
         Ok((client, connection, alpn, tls))
     }
@@ -286,6 +288,11 @@ impl Drop for Open {
 }
 
 // === functions ===
+
+/// Credentials, unless their certificate has ended.
+fn valid(tls: Option<Arc<MeshTls>>, now: SystemTime) -> Option<Arc<MeshTls>> {
+    tls.filter(|tls| now < tls.not_after())
+}
 
 fn is_same(one: Option<&Arc<MeshTls>>, other: Option<&Arc<MeshTls>>) -> bool {
     match (one, other) {

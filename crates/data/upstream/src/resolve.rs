@@ -7,6 +7,7 @@
 //!
 //! Address literals and `localhost` (as 127.0.0.1; write `[::1]` for the other) need no resolver.
 
+mod hosts;
 mod names;
 mod system;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use weft_runtime::{task, time};
 use crate::backends::Prepared;
 use names::Names;
 
+pub use hosts::Hosts;
 pub use system::SystemLookup;
 
 /// Addresses by backend, sorted. A backend whose name was never answered is not here.

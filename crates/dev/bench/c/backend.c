@@ -1,6 +1,6 @@
 // The origin of the benchmarks: a single-threaded epoll HTTP/1.1 server that is faster than any
 // proxy measured here. GET /100k answers 100 KiB, anything else 200 bytes; a request body is read
-// and dropped.
+// and dropped. It listens on all addresses of the loopback interface.
 //
 // backend PORT
 #define _GNU_SOURCE
@@ -137,7 +137,9 @@ int main(int argc, char **argv) {
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   struct sockaddr_in at = {.sin_family = AF_INET,
                            .sin_port = htons(atoi(argv[1])),
-                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+                           .sin_addr.s_addr = htonl(INADDR_ANY)};
+  // Whatever the address, what comes from elsewhere is not for us.
+  if (setsockopt(listener, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3)) return perror("lo"), 1;
   if (bind(listener, (void *)&at, sizeof at) || listen(listener, 4096)) return perror("bind"), 1;
   ep = epoll_create1(0);
   struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = NULL}}, events[256];

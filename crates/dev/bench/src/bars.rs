@@ -3,17 +3,25 @@
 use anyhow::Context;
 use serde::Deserialize;
 
-use crate::report::Finding;
+use crate::report::{Finding, number};
 
-/// An upper limit of one number.
+/// A limit of one number.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Bar {
     /// Name of the case.
     pub(crate) case: String,
     /// Name of the number within its case.
     pub(crate) measure: String,
-    pub(crate) at_most: f64,
+    #[serde(flatten)]
+    pub(crate) limit: Limit,
+}
+
+/// On which side of it the number has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 /// How a number compares with its bar.
@@ -45,7 +53,23 @@ impl Bar {
     }
 
     pub(crate) fn verdict(&self, finding: &Finding) -> Verdict {
-        if finding.value <= self.at_most { Verdict::Met } else { Verdict::Missed }
+        let is_met = match self.limit {
+            Limit::AtMost(limit) => finding.value <= limit,
+            Limit::AtLeast(limit) => finding.value >= limit,
+        };
+        if is_met { Verdict::Met } else { Verdict::Missed }
+    }
+}
+
+// === impl Limit ===
+
+impl Limit {
+    /// For people, in the unit of the number.
+    pub(crate) fn show(self, unit: &str) -> String {
+        match self {
+            Self::AtMost(limit) => format!("≤ {}", number(limit, unit)),
+            Self::AtLeast(limit) => format!("≥ {}", number(limit, unit)),
+        }
     }
 }
 

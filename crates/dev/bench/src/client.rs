@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -20,7 +21,8 @@ pub(crate) struct Client {
     stream: BufReader<Box<dyn Stream>>,
 }
 
-trait Stream: Read + Write {}
+/// Bytes both ways, in TLS or not.
+pub(crate) trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
 // === impl Client ===
@@ -64,6 +66,30 @@ impl Client {
         Ok(status)
     }
 
+    /// Has a forward proxy connect it to `authority`.
+    pub(crate) fn connect(&mut self, authority: &str) -> io::Result<()> {
+        let request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        self.stream.get_mut().flush()?;
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        if line.split(' ').nth(1) != Some("200") {
+            return Err(io::Error::other(format!("CONNECT was answered with {line}")));
+        }
+        while line != "\r\n" {
+            line.clear();
+            if self.stream.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes after what was read so far; nothing may have been sent ahead.
+    pub(crate) fn into_stream(self) -> Box<dyn Stream> {
+        self.stream.into_inner()
+    }
+
     fn new(stream: Box<dyn Stream>) -> Self {
         Self { stream: BufReader::with_capacity(2048, stream) }
     }
@@ -71,12 +97,22 @@ impl Client {
 
 /// TLS that believes the authority of this run only.
 pub(crate) fn tls_config(authority_pem: &[u8]) -> anyhow::Result<Arc<ClientConfig>> {
+    config(authority_pem, rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// The same with one cipher only.
+pub(crate) fn tls_config_aes128(authority_pem: &[u8]) -> anyhow::Result<Arc<ClientConfig>> {
+    use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider};
+    let cipher_suites = vec![cipher_suite::TLS13_AES_128_GCM_SHA256];
+    config(authority_pem, CryptoProvider { cipher_suites, ..default_provider() })
+}
+
+fn config(authority_pem: &[u8], provider: CryptoProvider) -> anyhow::Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(authority_pem) {
         roots.add(certificate?)?;
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();

@@ -1,6 +1,6 @@
 //! Makes load, with the quietest generator that is installed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
@@ -11,19 +11,28 @@ use weft_load::{Options, Protocol, Trust};
 use crate::lab::Lab;
 use crate::machine;
 use crate::stats;
-use crate::table::Table;
 
 /// One kind of traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) method: &'static str,
-    /// Instead of the table's own path.
+    /// Instead of the target's own path.
     pub(crate) path: Option<&'static str>,
     pub(crate) body_bytes: usize,
     pub(crate) connections: usize,
     /// More than one means HTTP/2.
     pub(crate) streams: usize,
     pub(crate) is_tls: bool,
+}
+
+/// What is asked for, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) addr: SocketAddr,
+    /// The Host field.
+    pub(crate) host: String,
+    /// Path and query.
+    pub(crate) path: String,
 }
 
 /// What one run of load saw.
@@ -72,19 +81,23 @@ impl Shape {
         self.streams > 1
     }
 
-    fn url(self, table: Table, addr: SocketAddr) -> String {
-        let path = self.path.map_or_else(|| table.path(), str::to_owned);
+    fn url(self, target: &Target) -> String {
+        let path = self.path.unwrap_or(&target.path);
         // A name, for TLS: server name indication knows no addresses.
+        let name = match target.addr.ip() {
+            IpAddr::V4(Ipv4Addr::LOCALHOST) => "localhost".to_owned(),
+            ip => ip.to_string(),
+        };
         let scheme = if self.is_tls { "https" } else { "http" };
-        format!("{scheme}://localhost:{}{path}", addr.port())
+        format!("{scheme}://{name}:{}{path}", target.addr.port())
     }
 
     /// The same load as options of our own generator.
-    pub(crate) fn options(self, table: Table, addr: SocketAddr) -> Options {
-        let mut options = Options::new(self.url(table, addr));
-        options.connect_to = Some(addr);
+    pub(crate) fn options(self, target: &Target) -> Options {
+        let mut options = Options::new(self.url(target));
+        options.connect_to = Some(target.addr);
         options.method = self.method.to_owned();
-        options.host = Some(table.host());
+        options.host = Some(target.host.clone());
         options.headers =
             HEADERS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         options.body = vec![b'x'; self.body_bytes];
@@ -140,15 +153,14 @@ impl Generators {
         &self,
         lab: &Lab,
         shape: Shape,
-        table: Table,
-        addr: SocketAddr,
+        target: &Target,
         secs: u64,
     ) -> anyhow::Result<Seen> {
         match (shape.is_h2(), &self.wrk, &self.h2load) {
-            (false, Some(_), _) => wrk(lab, shape, table, addr, secs),
-            (true, _, Some(_)) => h2load(lab, shape, table, addr, secs),
+            (false, Some(_), _) => wrk(lab, shape, target, secs),
+            (true, _, Some(_)) => h2load(lab, shape, target, secs),
             _ => {
-                let mut options = shape.options(table, addr);
+                let mut options = shape.options(target);
                 options.duration = Some(std::time::Duration::from_secs(secs));
                 Ok(Seen::from_report(&weft_load::run(&options, |_| {})?))
             }
@@ -166,13 +178,13 @@ struct WrkResult {
     p99: f64,
 }
 
-fn wrk(lab: &Lab, shape: Shape, table: Table, addr: SocketAddr, secs: u64) -> anyhow::Result<Seen> {
+fn wrk(lab: &Lab, shape: Shape, target: &Target, secs: u64) -> anyhow::Result<Seen> {
     let script = lab.path("wrk.lua");
-    std::fs::write(&script, wrk_script(shape, table))?;
+    std::fs::write(&script, wrk_script(shape, target))?;
     let output = Command::new("wrk")
         .args(["-t1", &format!("-c{}", shape.connections), &format!("-d{secs}s"), "-s"])
         .arg(&script)
-        .arg(shape.url(table, addr))
+        .arg(shape.url(target))
         .output()
         .context("cannot run wrk")?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -190,9 +202,9 @@ fn wrk(lab: &Lab, shape: Shape, table: Table, addr: SocketAddr, secs: u64) -> an
     })
 }
 
-fn wrk_script(shape: Shape, table: Table) -> String {
+fn wrk_script(shape: Shape, target: &Target) -> String {
     let mut script =
-        format!("wrk.method = {:?}\nwrk.headers[\"Host\"] = {:?}\n", shape.method, table.host());
+        format!("wrk.method = {:?}\nwrk.headers[\"Host\"] = {:?}\n", shape.method, target.host);
     for (name, value) in HEADERS {
         script.push_str(&format!("wrk.headers[{name:?}] = {value:?}\n"));
     }
@@ -209,13 +221,7 @@ fn wrk_script(shape: Shape, table: Table) -> String {
     script
 }
 
-fn h2load(
-    lab: &Lab,
-    shape: Shape,
-    table: Table,
-    addr: SocketAddr,
-    secs: u64,
-) -> anyhow::Result<Seen> {
+fn h2load(lab: &Lab, shape: Shape, target: &Target, secs: u64) -> anyhow::Result<Seen> {
     let log = lab.path("h2load.log");
     // It appends.
     let _ = std::fs::remove_file(&log);
@@ -223,11 +229,11 @@ fn h2load(
     command
         .args(["-t1", &format!("-c{}", shape.connections), &format!("-m{}", shape.streams)])
         .args([format!("-D{secs}"), format!("--log-file={}", log.display())])
-        .args(["-H", &format!(":authority: {}", table.host())]);
+        .args(["-H", &format!(":authority: {}", target.host)]);
     for (name, value) in HEADERS {
         command.args(["-H", &format!("{}: {value}", name.to_ascii_lowercase())]);
     }
-    let output = command.arg(shape.url(table, addr)).output().context("cannot run h2load")?;
+    let output = command.arg(shape.url(target)).output().context("cannot run h2load")?;
     if !output.status.success() {
         bail!("h2load failed: {}", String::from_utf8_lossy(&output.stderr));
     }

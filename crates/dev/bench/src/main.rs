@@ -1,8 +1,8 @@
 //! Side-by-side benchmarks: Weftway and every installed peer, on the same machine, in the same
 //! minutes, with the same origin and the same load.
 //!
-//! The proxy under test has CPU 0 and one worker; origin and load share CPU 1. The figure to
-//! compare is the proxy's own CPU time for each request: rates of the fastest are capped by CPU 1.
+//! The proxies under test have CPU 0 and one worker each; origin and load share CPU 1. The figure to
+//! compare is the proxies' own CPU time for each request: rates of the fastest are capped by CPU 1.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -13,6 +13,7 @@
 mod bars;
 mod cases;
 mod client;
+mod fleet;
 mod lab;
 mod load;
 mod machine;
@@ -39,12 +40,27 @@ struct Args {
 enum Command {
     /// One gateway in front of one origin.
     Gateway(GatewayArgs),
+    /// Two sidecars between client and origin, and what is behind them.
+    Mesh(RunArgs),
+    /// A part of the mesh's case `fleet`, in a process of its own.
+    #[command(hide = true)]
+    Fleet(fleet::FleetArgs),
+}
+
+/// What to measure of the gateway.
+#[derive(clap::Args, Debug, Clone)]
+struct GatewayArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Also time a clean release build.
+    #[arg(long)]
+    build: bool,
 }
 
 /// What to measure and how long.
 #[derive(clap::Args, Debug, Clone)]
-struct GatewayArgs {
-    /// Interleaved rounds of the main case; the other throughput cases take a third, 5 at least.
+struct RunArgs {
+    /// Interleaved rounds of the main case; the other cases with rounds take a third, 5 at least.
     #[arg(long, default_value_t = 15)]
     rounds: usize,
     /// Seconds of load in each round.
@@ -59,9 +75,6 @@ struct GatewayArgs {
     /// Leave these proxies out, by name, separated by commas.
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
-    /// Also time a clean release build.
-    #[arg(long)]
-    build: bool,
     /// Write the result into this document, between its markers.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -73,9 +86,17 @@ struct GatewayArgs {
     list: bool,
 }
 
+/// The fleet's control plane is measured with the allocator of the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
-    let Command::Gateway(args) = Args::parse().command;
-    match cases::run_gateway(&args) {
+    let done = match Args::parse().command {
+        Command::Gateway(args) => cases::gateway::run(&args),
+        Command::Mesh(args) => cases::mesh::run(&args),
+        Command::Fleet(args) => fleet::run(&args),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

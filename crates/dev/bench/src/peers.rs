@@ -1,7 +1,8 @@
 //! The proxies that are compared, each with the settings it is fast with.
 
-mod envoy;
-mod haproxy;
+pub(crate) mod envoy;
+pub(crate) mod haproxy;
+pub(crate) mod mesh;
 mod nginx;
 mod relay;
 mod traefik;
@@ -14,6 +15,7 @@ use anyhow::Context;
 
 use crate::client;
 use crate::lab::{Lab, free_port};
+use crate::load::Shape;
 use crate::process::Process;
 use crate::table::Table;
 
@@ -59,9 +61,6 @@ struct Ports {
 // === impl Kind ===
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Weftway, Self::Haproxy, Self::Nginx, Self::Envoy, Self::Traefik, Self::Relay];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Weftway => "weftway",
@@ -86,10 +85,10 @@ impl Kind {
     }
 }
 
-/// The installed ones, but for those whose names are in `without`.
-pub(crate) fn find(lab: &Lab, weftway: &Path, without: &[String]) -> Vec<Peer> {
-    let is_wanted = |kind: &Kind| without.iter().all(|name| name != kind.name());
-    Kind::ALL.into_iter().filter(is_wanted).filter_map(|kind| kind.find(lab, weftway)).collect()
+/// The installed ones of `kinds`, but for those whose names are in `without`.
+pub(crate) fn find(kinds: &[Kind], lab: &Lab, weftway: &Path, without: &[String]) -> Vec<Peer> {
+    let is_wanted = |kind: &&Kind| without.iter().all(|name| name != kind.name());
+    kinds.iter().filter(is_wanted).filter_map(|kind| kind.find(lab, weftway)).collect()
 }
 
 // === impl Peer ===
@@ -125,6 +124,21 @@ impl Peer {
 
     pub(crate) fn program(&self) -> &Path {
         &self.program
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Where it takes that load.
+    pub(crate) fn addr(&self, shape: Shape) -> Option<SocketAddr> {
+        if shape.is_tls {
+            self.tls
+        } else if shape.is_h2() {
+            self.h2c
+        } else {
+            Some(self.plain)
+        }
     }
 }
 

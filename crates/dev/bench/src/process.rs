@@ -62,6 +62,13 @@ impl Process {
         self.family().iter().map(|stat| stat.rss_pages * PAGE_KIB).sum()
     }
 
+    /// Resident memory of the process alone that no file stands behind, in KiB.
+    pub(crate) fn anonymous_kib(&self) -> anyhow::Result<u64> {
+        let path = format!("/proc/{}/status", self.id());
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        anonymous_kib(&text).with_context(|| format!("{path} names no RssAnon"))
+    }
+
     fn family(&self) -> Vec<Stat> {
         let all = Stat::all();
         let mut family = vec![self.id()];
@@ -91,6 +98,12 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// From the text of /proc/PID/status.
+fn anonymous_kib(status: &str) -> Option<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    value.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 /// What /proc/PID/stat says about one process.

@@ -34,9 +34,6 @@ pub(crate) struct Rows {
     text: String,
 }
 
-const BEGIN: &str = "<!-- begin: cargo xtask bench gateway -->";
-const END: &str = "<!-- end: cargo xtask bench gateway -->";
-
 // === impl Rows ===
 
 impl Rows {
@@ -77,7 +74,7 @@ pub(crate) fn document(
     for finding in sections.iter().flat_map(|section| &section.findings) {
         let bar = bars.iter().find(|bar| bar.is_for(finding));
         let (limit, verdict) = match bar {
-            Some(bar) => (format!("≤ {}", number(bar.at_most, finding.unit)), bar.verdict(finding)),
+            Some(bar) => (bar.limit.show(finding.unit), bar.verdict(finding)),
             None => ("none".to_owned(), Verdict::NoBar),
         };
         let case = finding.case;
@@ -86,7 +83,7 @@ pub(crate) fn document(
     let findings = || sections.iter().flat_map(|section| &section.findings);
     for bar in bars.iter().filter(|bar| cases.contains(&bar.case.as_str())) {
         if !findings().any(|finding| bar.is_for(finding)) {
-            let limit = format!("≤ {}", number(bar.at_most, ""));
+            let limit = bar.limit.show("");
             rows.add(&[&bar.case, &bar.measure, "**not measured**", &limit, "–"]);
         }
     }
@@ -97,28 +94,33 @@ pub(crate) fn document(
     text
 }
 
-/// Puts the result between the markers of the document; makes the document when it is not there.
-pub(crate) fn update(path: &Path, result: &str) -> anyhow::Result<()> {
-    let text = if path.exists() {
-        std::fs::read_to_string(path)?
-    } else {
-        format!(
-            "# Benchmarks\n\nWritten by `cargo xtask bench gateway --out` between the marks \
-             below.\n\n{BEGIN}\n{END}\n"
-        )
+/// Puts the result between the marks of its suite in the document.
+pub(crate) fn update(path: &Path, suite: &str, result: &str) -> anyhow::Result<()> {
+    let text = match path.exists() {
+        true => std::fs::read_to_string(path)?,
+        false => {
+            let [begin, end] = marks(suite);
+            format!("# Benchmarks\n\n{begin}\n{end}\n")
+        }
     };
-    std::fs::write(path, replaced(&text, result)?)
+    std::fs::write(path, replaced(&text, suite, result)?)
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn replaced(text: &str, result: &str) -> anyhow::Result<String> {
-    let Some((before, rest)) = text.split_once(BEGIN) else {
-        bail!("the document lacks the mark {BEGIN}");
+fn replaced(text: &str, suite: &str, result: &str) -> anyhow::Result<String> {
+    let [begin, end] = marks(suite);
+    let Some((before, rest)) = text.split_once(&begin) else {
+        bail!("the document lacks the mark {begin}");
     };
-    let Some((_, after)) = rest.split_once(END) else {
-        bail!("the document lacks the mark {END}");
+    let Some((_, after)) = rest.split_once(&end) else {
+        bail!("the document lacks the mark {end}");
     };
-    Ok(format!("{before}{BEGIN}\n{}\n{END}{after}", result.trim_end()))
+    Ok(format!("{before}{begin}\n{}\n{end}{after}", result.trim_end()))
+}
+
+/// What stands around a suite's result.
+fn marks(suite: &str) -> [String; 2] {
+    ["begin", "end"].map(|side| format!("<!-- {side}: cargo xtask bench {suite} -->"))
 }
 
 // === impl Finding ===

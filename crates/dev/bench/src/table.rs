@@ -1,9 +1,12 @@
 //! Route tables of a realistic shape, as Traefik IngressRoute documents.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
+
+use crate::load::Target;
 
 /// `hosts` hosts with `per_host` path prefixes each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,11 @@ impl Table {
     /// A path below a prefix in the middle of that host's routes.
     pub(crate) fn path(self) -> String {
         format!("/svc{}/api/v1/items?id=42", self.per_host / 3)
+    }
+
+    /// A request for the middle of the table, sent to `addr`.
+    pub(crate) fn target(self, addr: SocketAddr) -> Target {
+        Target { addr, host: self.host(), path: self.path() }
     }
 
     /// Writes one file for each host.

@@ -10,20 +10,24 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use weft_distribute::{Published, Session};
-use weft_link::{Client, State};
-use weft_model::Generation;
+use weft_link::{Client, Mode, Ports, ProxyRole, State, assemble};
 use weft_model::id::{ServiceName, WorkloadName};
-use weft_model::mesh::Mesh;
+use weft_model::listener::{Destination, Direction, Intake};
+use weft_model::mesh::{Listed, Mesh};
+use weft_model::{Generation, Snapshot};
 use weft_resilience::rng::Rng;
 use weft_wire::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use weft_wire::resource;
 
 /// How bad the network is.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Faults {
     /// Longest time that a message is under way, milliseconds; each takes its own. Messages of one
     /// stream keep their order, as TCP sees to; those of different streams do not.
     pub delay_ms_max: u64,
+    /// Chance that a message arrives before others of its stream that were sent earlier, which TCP
+    /// does not do and a relay of messages might.
+    pub reorder: f64,
     /// Chance that a message is lost, which ends its stream sooner or later.
     pub loss: f64,
     /// Chance, at each change, that the control plane is started anew and knows nothing.
@@ -42,6 +46,8 @@ pub struct Faults {
 pub struct Simulation {
     rng: Rng,
     faults: Faults,
+    /// Messages may have come out of order.
+    reorders: bool,
     now_ms: u64,
     /// What happens when, in the order of its making where times are equal.
     events: BinaryHeap<Reverse<(u64, u64, usize)>>,
@@ -51,6 +57,8 @@ pub struct Simulation {
     /// Every mesh that was ever published, to compare with.
     history: BTreeMap<Generation, Arc<Mesh>>,
     proxies: Vec<Proxy>,
+    /// Requests that have looked at their plan, to the last.
+    pub served: u64,
     /// What was found wrong.
     pub violations: Vec<String>,
 }
@@ -59,6 +67,7 @@ pub struct Simulation {
 struct Proxy {
     name: WorkloadName,
     client: Client,
+    plan: Plan,
     stream: Option<Stream>,
     /// Counts streams; messages of an older one are nobody's.
     epoch: u64,
@@ -78,6 +87,25 @@ struct Stream {
     down_ms: u64,
 }
 
+/// What a proxy has in force.
+#[derive(Debug, Clone, Default)]
+struct Plan {
+    /// What it was made of.
+    state: State,
+    /// What of that is older than its generation, as in [`Proxy::stale`].
+    stale: Arc<[(String, String)]>,
+    snapshot: Arc<Snapshot>,
+}
+
+/// A request on its way through a proxy, which looks at its plan several times.
+#[derive(Debug)]
+struct Request {
+    proxy: usize,
+    /// The one that was in force when it began.
+    plan: Plan,
+    looks: u32,
+}
+
 #[derive(Debug)]
 enum Event {
     /// A proxy tries to connect.
@@ -88,10 +116,18 @@ enum Event {
     Down(usize, u64, Box<DeltaDiscoveryResponse>),
     /// One end finds out that the stream is gone.
     Broken(usize, u64),
+    /// A request looks at its plan.
+    Look(Box<Request>),
 }
 
 /// How long a proxy waits before it connects again, milliseconds, at most.
 const RECONNECT_MS_MAX: u64 = 1_000;
+
+/// How often a request looks at its plan, from the route to the last byte.
+const LOOKS: u32 = 3;
+
+/// The time between two looks, milliseconds, at most.
+const LOOK_MS_MAX: u64 = 2_000;
 
 /// How long it takes one end to find out that a stream is gone, milliseconds, at most.
 const DETECT_MS_MAX: u64 = 5_000;
@@ -104,6 +140,7 @@ impl Simulation {
         let mut simulation = Self {
             rng: Rng::new(seed),
             faults,
+            reorders: faults.reorder > 0.0,
             now_ms: 0,
             events: BinaryHeap::new(),
             payloads: BTreeMap::new(),
@@ -111,6 +148,7 @@ impl Simulation {
             published: Published::default(),
             history: BTreeMap::new(),
             proxies: Vec::new(),
+            served: 0,
             violations: Vec::new(),
         };
         for name in workloads {
@@ -118,6 +156,7 @@ impl Simulation {
             simulation.proxies.push(Proxy {
                 name: name.clone(),
                 client: Client::new(name, None, "simulated", State::default()),
+                plan: Plan::default(),
                 stream: None,
                 epoch: 0,
                 cut_off_until_ms: 0,
@@ -165,6 +204,12 @@ impl Simulation {
         }
     }
 
+    /// A request begins at a proxy.
+    pub fn request(&mut self, index: usize) {
+        let plan = self.proxies[index].plan.clone();
+        self.look(Request { proxy: index, plan, looks: 0 });
+    }
+
     /// Lets everything happen that happens before `until_ms`.
     pub fn run_until(&mut self, until_ms: u64) {
         while let Some(Reverse((at, _, id))) = self.events.peek().copied() {
@@ -182,8 +227,8 @@ impl Simulation {
 
     /// No more faults from now on.
     pub fn heal(&mut self) {
-        self.faults =
-            Faults { loss: 0.0, restart: 0.0, partition: 0.0, unreadable: 0.0, ..self.faults };
+        let delay_ms_max = self.faults.delay_ms_max;
+        self.faults = Faults { delay_ms_max, ..Faults::default() };
         for proxy in &mut self.proxies {
             proxy.cut_off_until_ms = 0;
         }
@@ -211,10 +256,12 @@ impl Simulation {
             Event::Connect(index) => self.connect(index),
             Event::Up(index, epoch, request) if self.is_current(index, epoch) => {
                 let Some(stream) = &mut self.proxies[index].stream else { return };
-                if let Err(error) = stream.session.receive(*request) {
-                    self.violations.push(format!("a proxy was refused: {error}"));
+                match stream.session.receive(*request) {
+                    Ok(()) => self.respond(index),
+                    // What cannot be understood ends the stream; the proxy begins again.
+                    Err(_) if self.reorders => self.lose(index),
+                    Err(error) => self.violations.push(format!("a proxy was refused: {error}")),
                 }
-                self.respond(index);
             }
             Event::Down(index, epoch, response) if self.is_current(index, epoch) => {
                 self.take(index, *response);
@@ -225,6 +272,7 @@ impl Simulation {
                 self.after(wait, Event::Connect(index));
             }
             Event::Up(..) | Event::Down(..) | Event::Broken(..) => {}
+            Event::Look(request) => self.look(*request),
         }
     }
 
@@ -261,6 +309,7 @@ impl Simulation {
         let generation = proxy.client.state().generation;
         let in_force = taken.changed.then(|| proxy.client.put_in_force(generation)).flatten();
         if taken.changed {
+            proxy.put_in_force();
             self.check(index);
         }
         self.send_up(index, taken.answer);
@@ -282,12 +331,13 @@ impl Simulation {
         };
         let mut wrong = Vec::new();
         for (name, entry) in &mesh.index.entries {
-            let has = state.index.get(name).map(|has| &has.value);
-            if has != Some(entry) && !is_stale(resource::INDEX_ENTRY, name.as_str()) {
+            let has = state.index.get(name.as_str()).map(Listed::entry);
+            if has.as_ref() != Some(&**entry) && !is_stale(resource::INDEX_ENTRY, name.as_str()) {
                 wrong.push(format!("index entry {name}"));
             }
         }
-        for name in state.index.keys().filter(|name| !mesh.index.entries.contains_key(*name)) {
+        let names = state.index.iter().map(Listed::name);
+        for name in names.filter(|name| !mesh.index.entries.contains_key(*name)) {
             wrong.push(format!("index entry {name} is gone"));
         }
         for (name, has) in state.services.iter() {
@@ -309,6 +359,34 @@ impl Simulation {
         );
     }
 
+    /// What a request sees at this moment is all of one generation: that of the plan which was in
+    /// force when it began.
+    fn look(&mut self, mut request: Request) {
+        let Request { proxy, plan, .. } = &request;
+        let name = &self.proxies[*proxy].name;
+        let generation = plan.snapshot.generation;
+        let seen = plan.snapshot.listeners.iter().filter_map(|listener| match &listener.intake {
+            Intake::Destination(destination) => Some(destination),
+            Intake::Bound | Intake::Captured(_) | Intake::Mesh | Intake::Explicit => None,
+        });
+        for destination in seen.filter(|seen| !is_stale(seen, name, &plan.stale)) {
+            // Before the first generation there is nothing of anybody.
+            let mesh = self.history.get(&generation);
+            if mesh.is_none_or(|mesh| !agrees(destination, name, mesh)) {
+                let what = &destination.name;
+                let wrong = format!("a request of {name} at {generation}: {what} is of another");
+                self.violations.push(wrong);
+            }
+        }
+        request.looks += 1;
+        if request.looks == LOOKS {
+            self.served += 1;
+            return;
+        }
+        let wait = self.below(LOOK_MS_MAX);
+        self.after(wait, Event::Look(Box::new(request)));
+    }
+
     fn respond(&mut self, index: usize) {
         let Some(stream) = &mut self.proxies[index].stream else { return };
         let Some(mut response) = stream.session.respond(&self.published) else { return };
@@ -324,9 +402,9 @@ impl Simulation {
             return self.lose(index);
         }
         let delay = self.below(self.faults.delay_ms_max);
+        let overtakes = self.happens(self.faults.reorder);
         let Some(stream) = &mut self.proxies[index].stream else { return };
-        stream.down_ms = stream.down_ms.max(self.now_ms + delay);
-        let at = stream.down_ms;
+        let at = arrival(&mut stream.down_ms, self.now_ms + delay, overtakes);
         self.at(at, Event::Down(index, epoch, Box::new(response)));
     }
 
@@ -338,10 +416,11 @@ impl Simulation {
             return self.lose(index);
         }
         let delay = self.below(self.faults.delay_ms_max);
+        let overtakes = self.happens(self.faults.reorder);
         let proxy = &mut self.proxies[index];
         let Some(stream) = &mut proxy.stream else { return };
-        stream.up_ms = stream.up_ms.max(self.now_ms + delay);
-        let (at, epoch) = (stream.up_ms, proxy.epoch);
+        let at = arrival(&mut stream.up_ms, self.now_ms + delay, overtakes);
+        let epoch = proxy.epoch;
         self.at(at, Event::Up(index, epoch, Box::new(request)));
     }
 
@@ -388,4 +467,57 @@ impl Simulation {
         self.payloads.insert(id, event);
         self.events.push(Reverse((at_ms, self.count, id)));
     }
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    /// Makes the plan of what it has.
+    fn put_in_force(&mut self) {
+        let role = ProxyRole {
+            workload: self.name.clone(),
+            ports: Ports::default(),
+            mode: Mode::Captured,
+        };
+        let state = self.client.state().clone();
+        let Plan { state: before, snapshot, .. } = &self.plan;
+        let snapshot = Arc::new(assemble(&state, &role, Some((before, snapshot))));
+        self.plan = Plan { state, stale: self.stale.as_slice().into(), snapshot };
+    }
+}
+
+// === functions ===
+
+/// When a message arrives, if the one before it arrives at `latest`.
+fn arrival(latest_ms: &mut u64, at_ms: u64, overtakes: bool) -> u64 {
+    if overtakes {
+        return at_ms;
+    }
+    *latest_ms = at_ms.max(*latest_ms);
+    *latest_ms
+}
+
+/// Whether a destination is as a mesh has it.
+fn agrees(destination: &Destination, own: &WorkloadName, mesh: &Mesh) -> bool {
+    match (destination.direction, destination.addrs.is_empty()) {
+        (Direction::Inbound, _) => {
+            mesh.workloads.get(own).is_some_and(|own| own.mtls == destination.mtls)
+        }
+        // All that is not of the mesh.
+        (Direction::Outbound, true) => true,
+        (Direction::Outbound, false) => {
+            let service = mesh.services.get(&ServiceName::new(&*destination.name));
+            let port = |port| service.is_some_and(|has| has.entry.port(port).is_some());
+            destination.port.is_some_and(port)
+        }
+    }
+}
+
+/// Whether its proxy had an older form of what a destination was made of.
+fn is_stale(destination: &Destination, own: &WorkloadName, stale: &[(String, String)]) -> bool {
+    let (kind, name) = match destination.direction {
+        Direction::Inbound => (resource::WORKLOAD, own.as_str()),
+        Direction::Outbound => (resource::SERVICE, &*destination.name),
+    };
+    stale.iter().any(|stale| stale.0 == kind && stale.1 == name)
 }

@@ -1,4 +1,4 @@
-//! Every proxy ends on the newest generation, and none ever has parts of two.
+//! Every proxy ends on the newest generation, none ever has parts of two, and no request sees two.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ const CHANGES: u64 = 60;
 
 const GOOD: Faults = Faults {
     delay_ms_max: 50,
+    reorder: 0.0,
     loss: 0.0,
     restart: 0.0,
     partition: 0.0,
@@ -64,6 +65,7 @@ fn mesh(generation: u64, services: &BTreeMap<u64, u16>, mtls: Mtls) -> Mesh {
             mtls,
             closed: None,
             unknown: UnknownDestinations::Allow,
+            networks: [].into(),
         })
     };
     Mesh {
@@ -71,6 +73,7 @@ fn mesh(generation: u64, services: &BTreeMap<u64, u16>, mtls: Mtls) -> Mesh {
         services: entries.iter().map(|(name, entry)| (name.clone(), full(entry))).collect(),
         index: Index { entries },
         workloads: (0..PROXIES).map(|index| (workload_name(index), workload(index))).collect(),
+        ..Mesh::default()
     }
 }
 
@@ -91,6 +94,7 @@ fn check(seed: u64, faults: Faults) {
         run.publish(mesh);
         let (proxy, service) = (run.below(PROXIES as u64), run.below(SERVICES + 5));
         run.dial(proxy as usize, &service_name(service));
+        (0..PROXIES).for_each(|proxy| run.request(proxy));
         let pause = run.below(400);
         run.run_until(run.now_ms() + pause);
     }
@@ -98,6 +102,7 @@ fn check(seed: u64, faults: Faults) {
     // Longer than any delay, wait to reconnect and detection of a broken stream together.
     run.run_until(run.now_ms() + 60_000);
     let newest = newest.expect("there were changes");
+    assert_eq!(run.served, CHANGES * PROXIES as u64, "seed {seed}");
     assert_eq!(run.violations, [""; 0], "seed {seed}");
     assert_eq!(run.generations(), vec![newest.generation; PROXIES], "seed {seed}");
     assert_eq!(run.believed(), vec![Some(newest.generation); PROXIES], "seed {seed}");
@@ -117,6 +122,12 @@ fn on_a_good_network() {
 #[test]
 fn with_long_delays() {
     (0..20).for_each(|seed| check(seed, Faults { delay_ms_max: 3_000, ..GOOD }));
+}
+
+#[test]
+fn with_messages_out_of_order() {
+    let faults = Faults { delay_ms_max: 3_000, reorder: 0.3, ..GOOD };
+    (0..40).for_each(|seed| check(seed, faults));
 }
 
 #[test]
@@ -144,6 +155,7 @@ fn with_resources_that_cannot_be_read() {
 fn with_everything_at_once() {
     let faults = Faults {
         delay_ms_max: 1_000,
+        reorder: 0.05,
         loss: 0.02,
         restart: 0.03,
         partition: 0.03,

@@ -39,6 +39,21 @@ impl Certificates {
         Self { pem, issuer: Issuer::new(params, key) }
     }
 
+    /// An authority under this one.
+    pub fn under(&self, name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Self { pem, issuer: Issuer::new(params, key) }
+    }
+
+    /// Its key, PEM.
+    pub fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// The authority's own certificate, PEM.
     pub fn pem(&self) -> &str {
         &self.pem

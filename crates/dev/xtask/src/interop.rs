@@ -1,5 +1,5 @@
 //! Real clients against the real binary: curl, nghttp, h2load, OpenSSL, gRPC and WebSocket clients
-//! in Python, over HTTP/1.1, HTTP/2 and TLS. Everything listens on loopback, on ports that the
+//! in Python, over HTTP/1.1, HTTP/2 and TLS; and an application in Go on the SPIFFE Workload API. Everything listens on loopback, on ports that the
 //! system chooses, and lives in a temporary folder.
 
 mod curl;
@@ -9,6 +9,7 @@ mod openssl;
 mod program;
 mod python;
 mod report;
+mod spiffe;
 mod stage;
 mod tools;
 
@@ -42,8 +43,15 @@ pub(crate) struct InteropArgs {
 /// Adds the outcome of some checks to the report.
 type Group = fn(&Stage, &Tools, &mut Report);
 
-const GROUPS: &[Group] =
-    &[curl::run, curl_special::run, nghttp::run, openssl::run, python::websocket, python::grpc];
+const GROUPS: &[Group] = &[
+    curl::run,
+    curl_special::run,
+    nghttp::run,
+    openssl::run,
+    python::websocket,
+    python::grpc,
+    spiffe::run,
+];
 
 /// Builds the binary, starts it with its origins, and runs all checks.
 pub(crate) fn run_interop(args: &InteropArgs) -> anyhow::Result<()> {

@@ -54,7 +54,7 @@ enum Command {
     },
     /// Check that real clients get through: curl, nghttp, h2load, OpenSSL, gRPC and WebSocket.
     Interop(interop::InteropArgs),
-    /// Compare with other proxies: `cargo xtask bench gateway --help`.
+    /// Compare with other proxies: `gateway --help`, `mesh --help`.
     Bench {
         /// What to measure, and options of the harness.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]

@@ -6,16 +6,20 @@
 
 pub mod certificates;
 pub mod config;
+pub mod control;
 pub mod proxies;
 pub mod readiness;
 pub mod rotation;
+pub mod supply;
 pub mod tokens;
 
 pub use certificates::CertificatesView;
 pub use config::ConfigDump;
+pub use control::ControlDump;
 pub use proxies::ProxiesView;
 pub use readiness::ReadinessView;
 pub use rotation::RotationView;
+pub use supply::{IntermediateRequest, IssuerRequest, PemText};
 pub use tokens::{TokenRequest, TokenView};
 
 #[cfg(test)]

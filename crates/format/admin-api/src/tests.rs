@@ -6,10 +6,10 @@ use super::*;
 fn ready_means_no_blockers() {
     let text = |blockers: &[&str]| {
         let blockers = blockers.iter().map(|name| (*name).to_owned()).collect();
-        serde_json::to_string(&ReadinessView::new(blockers)).unwrap()
+        serde_json::to_string(&ReadinessView::new(blockers, 7)).unwrap()
     };
-    assert_eq!(text(&[]), r#"{"ready":true,"blockers":[]}"#);
-    assert_eq!(text(&["draining"]), r#"{"ready":false,"blockers":["draining"]}"#);
+    assert_eq!(text(&[]), r#"{"ready":true,"blockers":[],"process":7}"#);
+    assert_eq!(text(&["draining"]), r#"{"ready":false,"blockers":["draining"],"process":7}"#);
 }
 
 #[test]
@@ -45,4 +45,17 @@ fn a_token_is_not_printed() {
         TokenView { token: "weft-join-secret".into(), scope: "spiffe://a/ns/b/sa/c".into() };
     let text = format!("{token:?}");
     assert!(text.contains("spiffe://a") && !text.contains("secret"), "{text}");
+}
+
+#[test]
+fn keys_are_not_shown() {
+    let pem = |name: &str| PemText { name: name.into(), text: "SECRET".into() };
+    let intermediate = IntermediateRequest { chain: pem("ca.pem"), key: pem("ca.key") };
+    let request = IssuerRequest {
+        root: pem("root.pem"),
+        root_key: Some(pem("root.key")),
+        intermediate: Some(intermediate),
+    };
+    let shown = format!("{request:?}");
+    assert!(shown.contains("ca.key") && !shown.contains("SECRET"), "{shown}");
 }

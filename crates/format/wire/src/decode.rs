@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use prost::Message as _;
 use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::identity::InvalidIdentity;
@@ -110,6 +111,7 @@ pub fn workload(name: &str, bytes: &[u8]) -> Result<mesh::Workload, InvalidResou
             1 => UnknownDestinations::Refuse,
             value => return Err(InvalidResource::Unknown { field: "unknown", value }),
         },
+        networks: message.networks.iter().map(network).collect::<Result<_, _>>()?,
     })
 }
 
@@ -226,6 +228,12 @@ fn refusal(message: &resource::Refusal) -> policy::Refusal {
 
 fn ips(all: &[Vec<u8>]) -> Result<Box<[IpAddr]>, InvalidResource> {
     all.iter().map(|bytes| ip(bytes)).collect()
+}
+
+fn network(message: &resource::Network) -> Result<IpNet, InvalidResource> {
+    let bounds = InvalidResource::Bounds { field: "prefix", value: message.prefix.into() };
+    let prefix = u8::try_from(message.prefix).ok();
+    prefix.and_then(|prefix| IpNet::new(ip(&message.ip).ok()?, prefix).ok()).ok_or(bounds)
 }
 
 fn ip(bytes: &[u8]) -> Result<IpAddr, InvalidResource> {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use prost::Message as _;
 use weft_model::mesh::{
     self, Location, MESH_PORT, Mtls, Protocol, ServiceEndpoints, Transport, UnknownDestinations,
@@ -56,6 +57,7 @@ pub fn workload(workload: &mesh::Workload) -> Vec<u8> {
             UnknownDestinations::Allow => 0,
             UnknownDestinations::Refuse => 1,
         },
+        networks: workload.networks.iter().map(network).collect(),
     };
     message.encode_to_vec()
 }
@@ -143,6 +145,10 @@ fn mtls(mtls: Mtls) -> u32 {
 
 fn refusal(refusal: &policy::Refusal) -> resource::Refusal {
     resource::Refusal { reason: refusal.reason.label().into(), detail: refusal.detail.to_string() }
+}
+
+fn network(network: &IpNet) -> resource::Network {
+    resource::Network { ip: ip(network.addr()), prefix: network.prefix_len().into() }
 }
 
 fn ip(ip: IpAddr) -> Vec<u8> {

@@ -86,7 +86,7 @@ pub struct Endpoint {
     /// Address, 4 or 16 bytes.
     #[prost(bytes = "vec", tag = "2")]
     pub ip: Vec<u8>,
-    /// Ports.
+    /// Ports; none at all for one that takes every port as it was dialled.
     #[prost(message, repeated, tag = "3")]
     pub ports: Vec<PortPair>,
     /// Share among its siblings; 0 stands for 1.
@@ -178,6 +178,20 @@ pub struct Workload {
     /// Calls to what the mesh does not know: 0 pass, 1 are refused.
     #[prost(uint32, tag = "6")]
     pub unknown: u32,
+    /// Where workloads have their addresses.
+    #[prost(message, repeated, tag = "7")]
+    pub networks: Vec<Network>,
+}
+
+/// A network.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Network {
+    /// Its address, 4 or 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub ip: Vec<u8>,
+    /// Bits of it that count.
+    #[prost(uint32, tag = "2")]
+    pub prefix: u32,
 }
 
 /// A port of a workload.

@@ -2,6 +2,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 use prost::Message as _;
 use weft_model::id::{ServiceName, WorkloadName};
@@ -111,8 +112,11 @@ fn workload() -> impl Strategy<Value = Workload> {
         });
     let unknown = prop_oneof![Just(UnknownDestinations::Allow), Just(UnknownDestinations::Refuse)];
     let addrs = prop::collection::vec(any::<IpAddr>(), 0..3);
-    (addrs, prop::collection::vec(port, 0..4), mtls(), closed(), unknown).prop_map(
-        |(addrs, ports, mtls, closed, unknown)| Workload {
+    let network = (any::<IpAddr>(), 0..=32_u8);
+    let network = network.prop_map(|(ip, prefix)| IpNet::new(ip, prefix).unwrap());
+    let networks = prop::collection::vec(network, 0..3);
+    (addrs, prop::collection::vec(port, 0..4), mtls(), closed(), unknown, networks).prop_map(
+        |(addrs, ports, mtls, closed, unknown, networks)| Workload {
             name: WorkloadName::new("shop/payments-1"),
             identity: identity(),
             addrs: addrs.into(),
@@ -120,6 +124,7 @@ fn workload() -> impl Strategy<Value = Workload> {
             mtls,
             closed,
             unknown,
+            networks: networks.into(),
         },
     )
 }

@@ -9,6 +9,13 @@ pub const FETCH_SVID_PATH: &str = "/SpiffeWorkloadAPI/FetchX509SVID";
 /// The path of the call that streams trust bundles.
 pub const FETCH_BUNDLES_PATH: &str = "/SpiffeWorkloadAPI/FetchX509Bundles";
 
+/// The paths of the calls about JWT-SVIDs (the JWT-SVID profile), which are not served.
+pub const JWT_PATHS: [&str; 3] = [
+    "/SpiffeWorkloadAPI/FetchJWTSVID",
+    "/SpiffeWorkloadAPI/FetchJWTBundles",
+    "/SpiffeWorkloadAPI/ValidateJWTSVID",
+];
+
 /// Metadata that every request carries with the value `true`, so that nobody is tricked into asking
 /// (SPIFFE Workload Endpoint specification, section 6).
 pub const SECURITY_KEY: &str = "workload.spiffe.io";

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hickory_proto::rr::Name;
 use weft_model::id::ServiceName;
-use weft_model::mesh::{IndexEntry, MeshEndpoint, Named, Service, ServicePort, resolve};
+use weft_model::mesh::{Directory, IndexEntry, Listed, MeshEndpoint, Named, Service, ServicePort};
 
 /// What the names of a mesh have in common, as one of its workloads sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Zone {
 #[derive(Debug, Clone)]
 pub struct Names {
     zone: Zone,
-    entries: BTreeMap<ServiceName, Arc<IndexEntry>>,
+    index: Arc<Directory>,
     headless: BTreeMap<ServiceName, Arc<Service>>,
 }
 
@@ -117,20 +117,20 @@ impl Names {
     /// their endpoints have names.
     pub fn new(
         zone: &Zone,
-        entries: impl IntoIterator<Item = Arc<IndexEntry>>,
+        index: Arc<Directory>,
         services: impl IntoIterator<Item = Arc<Service>>,
     ) -> Self {
         let headless = services.into_iter().filter(|service| service.entry.addrs.is_empty());
         Self {
             zone: zone.clone(),
-            entries: entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect(),
+            index,
             headless: headless.map(|service| (service.entry.name.clone(), service)).collect(),
         }
     }
 
     /// No names: whatever is not in the zone is foreign.
     pub fn empty(zone: &Zone) -> Self {
-        Self::new(zone, [], [])
+        Self::new(zone, Arc::default(), [])
     }
 
     /// What they have in common.
@@ -159,6 +159,7 @@ impl Names {
 
     fn host(&self, host: &str) -> Option<Found> {
         let Named { service, hostname } = self.resolve(host)?;
+        let service = &service.entry();
         let is_ours = self.zone.holds(service.name.as_str());
         let Some(hostname) = hostname else {
             let addrs = addrs(service);
@@ -179,6 +180,7 @@ impl Names {
     /// `name` is that of the port, or `None` for the place where all of them are.
     fn port(&self, name: Option<&str>, host: &str) -> Option<Found> {
         let Named { service, hostname: None } = self.resolve(host)? else { return None };
+        let service = &service.entry();
         let Some(name) = name else {
             let has_names = service.ports.iter().any(|port| !port.name.is_empty());
             return has_names.then_some(Found::Parent);
@@ -186,7 +188,8 @@ impl Names {
         let mut ports = service.ports.iter();
         let port = ports.find(|port| port.name.eq_ignore_ascii_case(name))?;
         if !service.addrs.is_empty() {
-            let name = if is_wildcard(service) { host } else { service.name.as_str() };
+            let name =
+                if is_wildcard(service.name.as_str()) { host } else { service.name.as_str() };
             let target = target(name, port, service.addrs.to_vec());
             return Some(Found::Port(target.into_iter().collect()));
         }
@@ -199,17 +202,17 @@ impl Names {
 
     /// The name of an address: that of a service, or of the endpoint of a headless one.
     fn holder(&self, addr: IpAddr) -> Option<Name> {
-        let named = || self.entries.values().filter(|entry| !is_wildcard(entry));
-        if let Some(entry) = named().find(|entry| entry.addrs.contains(&addr)) {
-            return whole_name(entry.name.as_str());
+        let named = || self.index.iter().filter(|listed| !is_wildcard(listed.name()));
+        if let Some(found) = named().find(|listed| listed.addrs().any(|has| has == addr)) {
+            return whole_name(found.name());
         }
-        let entry = named().find(|entry| entry.endpoint_addrs.contains(&addr))?;
-        let known = self.headless.get(&entry.name);
+        let found = named().find(|listed| listed.endpoint_addrs().any(|has| has == addr))?;
+        let known = self.headless.get(found.name());
         let mut endpoints = known.into_iter().flat_map(|service| service.endpoints.known());
         let hostname = endpoints
             .find(|endpoint| endpoint.ip == addr)
             .and_then(|endpoint| endpoint.hostname.as_deref());
-        endpoint_name(hostname, addr, entry)
+        endpoint_name(hostname, addr, found.name())
     }
 
     /// Whether there are names below this one, which is in the zone, although nothing is at it.
@@ -220,19 +223,19 @@ impl Names {
             Some("") => true,
             // Only namespaces are looked for among all names.
             Some(namespace) if namespace.find('.') == Some(namespace.len() - 1) => {
-                let is_below = |entry: &ServiceName| {
-                    let service = entry.as_str().strip_suffix(name);
+                let is_below = |listed: Listed<'_>| {
+                    let service = listed.name().strip_suffix(name);
                     service.is_some_and(|service| service.ends_with('.'))
                 };
-                self.entries.keys().any(is_below)
+                self.index.iter().any(is_below)
             }
             Some(_) => false,
         }
     }
 
-    fn resolve(&self, host: &str) -> Option<Named<&Arc<IndexEntry>>> {
+    fn resolve(&self, host: &str) -> Option<Named<'_>> {
         let Zone { domain, namespace, .. } = &self.zone;
-        resolve(host, namespace, domain, |name| self.entries.get(name))
+        self.index.resolve(host, namespace, domain)
     }
 }
 
@@ -255,7 +258,8 @@ fn endpoint_targets(entry: &IndexEntry, service: &Service, port: &ServicePort) -
     let endpoints = service.endpoints.known().iter();
     let targets =
         endpoints.filter(|endpoint| endpoint.addr(port.number).is_some()).filter_map(|endpoint| {
-            let name = endpoint_name(endpoint.hostname.as_deref(), endpoint.ip, entry)?;
+            let service = entry.name.as_str();
+            let name = endpoint_name(endpoint.hostname.as_deref(), endpoint.ip, service)?;
             Some(Target { name, port: port.number, addrs: vec![endpoint.ip] })
         });
     targets.collect()
@@ -266,13 +270,13 @@ fn target(name: &str, port: &ServicePort, addrs: Vec<IpAddr>) -> Option<Target> 
 }
 
 /// The name of an endpoint below its headless service: its own, or one made of its address.
-fn endpoint_name(hostname: Option<&str>, addr: IpAddr, entry: &IndexEntry) -> Option<Name> {
+fn endpoint_name(hostname: Option<&str>, addr: IpAddr, service: &str) -> Option<Name> {
     let own = hostname.map_or_else(|| dashed(addr), str::to_owned);
-    whole_name(&format!("{own}.{}", entry.name))
+    whole_name(&format!("{own}.{service}"))
 }
 
-fn is_wildcard(entry: &IndexEntry) -> bool {
-    entry.name.as_str().starts_with('*')
+fn is_wildcard(name: &str) -> bool {
+    name.starts_with('*')
 }
 
 /// A name that says so itself.

@@ -136,7 +136,7 @@ impl Question {
 
     /// The result of a message that came in reply to this question, which was asked under the number
     /// `id`; `None` if it is no reply to it (RFC 5452 section 9.1).
-    pub(crate) fn result(&self, id: u16, reply: &[u8]) -> Option<ResponseCode> {
+    pub fn result(&self, id: u16, reply: &[u8]) -> Option<ResponseCode> {
         let mut decoder = BinDecoder::new(reply);
         let Header { metadata, counts } = Header::read(&mut decoder).ok()?;
         let is_reply = metadata.message_type == MessageType::Response

@@ -7,8 +7,8 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::mesh::{
-    IndexEntry, Location, MeshEndpoint, Protocol, Service, ServiceDefaults, ServiceEndpoints,
-    ServicePort, Transport,
+    Directory, IndexEntry, Location, MeshEndpoint, Protocol, Service, ServiceDefaults,
+    ServiceEndpoints, ServicePort, Transport,
 };
 
 use crate::names::{Names, Zone};
@@ -35,8 +35,13 @@ pub(crate) fn entry(name: &str, addrs: &[&str], endpoint_addrs: &[&str]) -> Arc<
     })
 }
 
-pub(crate) fn entries() -> Vec<Arc<IndexEntry>> {
-    vec![
+/// What every proxy knows of these services.
+pub(crate) fn index(entries: &[Arc<IndexEntry>]) -> Arc<Directory> {
+    Arc::new(Directory::new(entries))
+}
+
+pub(crate) fn entries() -> Arc<Directory> {
+    index(&[
         entry("payments.shop.svc.cluster.local", &["10.78.0.1", "fd78::1"], &[]),
         entry("payments.other.svc.cluster.local", &["10.78.0.2"], &[]),
         entry("empty.shop.svc.cluster.local", &[], &[]),
@@ -44,7 +49,7 @@ pub(crate) fn entries() -> Vec<Arc<IndexEntry>> {
         entry("api.example.com", &["10.78.0.3"], &[]),
         entry("elsewhere.example.com", &[], &[]),
         entry("*.wild.example", &["10.78.0.4"], &[]),
-    ]
+    ])
 }
 
 /// `db` in full: two endpoints with names of their own, one with two addresses.

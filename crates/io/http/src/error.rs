@@ -21,10 +21,7 @@ pub enum HeadError {
     Parse(#[source] ParseError),
     /// The HTTP/2 stream or connection failed.
     #[error("the stream failed")]
-    H2(#[source] h2::Error),
-    /// The HTTP/2 head breaks the rules or the limits.
-    #[error("the head is not acceptable: {0}")]
-    Invalid(&'static str),
+    H2(#[source] crate::h2::Error),
 }
 
 /// A body could not be read to its end.
@@ -41,10 +38,7 @@ pub enum ReadError {
     Malformed(#[source] BodyError),
     /// The HTTP/2 stream or connection failed.
     #[error("the stream failed")]
-    H2(#[source] h2::Error),
-    /// Trailers break the rules.
-    #[error("the trailers are not acceptable: {0}")]
-    Trailers(&'static str),
+    H2(#[source] crate::h2::Error),
 }
 
 /// A message could not be written to its end.
@@ -55,13 +49,10 @@ pub enum WriteError {
     Io(#[source] io::Error),
     /// The HTTP/2 stream or connection failed.
     #[error("the stream failed")]
-    H2(#[source] h2::Error),
+    H2(#[source] crate::h2::Error),
     /// More or fewer bytes were written than the head had promised.
     #[error("the body does not have the promised length")]
     Length,
-    /// A field cannot be put into HTTP/2.
-    #[error("a field cannot be sent over HTTP/2")]
-    Field,
 }
 
 // === impl HeadError ===
@@ -70,8 +61,8 @@ impl HeadError {
     /// Whether the peer broke the rules, as opposed to having gone away.
     pub fn is_malformed(&self) -> bool {
         match self {
-            Self::Parse(_) | Self::Invalid(_) => true,
-            Self::H2(error) => is_violation(error),
+            Self::Parse(_) => true,
+            Self::H2(error) => error.is_violation(),
             Self::Closed | Self::Truncated | Self::Io(_) => false,
         }
     }
@@ -83,15 +74,9 @@ impl ReadError {
     /// Whether the peer broke the rules, as opposed to having gone away.
     pub fn is_malformed(&self) -> bool {
         match self {
-            Self::Malformed(_) | Self::Trailers(_) => true,
-            Self::H2(error) => is_violation(error),
+            Self::Malformed(_) => true,
+            Self::H2(error) => error.is_violation(),
             Self::Truncated | Self::Io(_) => false,
         }
     }
-}
-
-/// An error that our side of HTTP/2 raised about what the peer sent, such as DATA that does not add
-/// up to the content length (RFC 9113 section 8.1.1).
-fn is_violation(error: &h2::Error) -> bool {
-    error.is_library() && !error.is_io()
 }

@@ -1,26 +1,22 @@
-//! HTTP/2 connections, either side, on the `h2` crate.
+//! HTTP/2 connections, either side, on the state machine of [`weft_message::h2`].
 //!
-//! Heads are converted at the border: what the layers above see is the same [`RequestHead`] and
-//! [`ResponseHead`] as on HTTP/1.1, so that one canonical view serves both.
-//!
-//! [`RequestHead`]: weft_message::RequestHead
-//! [`ResponseHead`]: weft_message::ResponseHead
+//! One task drives a connection: it reads, lets the state machine take what came, wakes the streams
+//! to which something has happened, and writes what they have left. The streams are held by whoever
+//! serves or sends requests, on the same thread. A connection that waits owns no buffer.
 
-mod budget;
 mod client;
-mod convert;
-mod excess;
-pub mod frames;
-mod meter;
+mod conn;
+mod error;
+mod link;
 mod server;
 mod stream;
-mod tap;
 #[cfg(test)]
 mod tests;
 mod tunnel;
 
 pub use client::{Client, ClientConnection};
-pub use excess::Excess;
+pub use error::Error;
 pub use server::{Accepted, Ended, Server, ServerSettings};
 pub use stream::Stream;
 pub use tunnel::{OpenError, Tunnel};
+pub use weft_message::h2::{Excess, FrameKind, Reason};

@@ -121,7 +121,7 @@ impl Leg {
     }
 
     /// Ends the exchange without completing it, with the error code the peer is to see.
-    pub fn abort(&mut self, code: ::h2::Reason) {
+    pub fn abort(&mut self, code: h2::Reason) {
         match self {
             Self::H1(conn) => conn.abort(),
             Self::H2(stream) => stream.reset(code),

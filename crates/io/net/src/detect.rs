@@ -3,7 +3,11 @@
 //! Server-first protocols send nothing; the caller bounds the wait and treats silence as
 //! [`FirstBytes::Other`].
 
+mod first_line;
+
 use crate::proxy_protocol::{V1_STARTS, V2_SIGNATURE};
+
+pub use first_line::FirstLine;
 
 /// What the first bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -11,6 +11,7 @@
 //! was detached.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,8 @@ use crate::network::Addrs;
 use crate::plan::Exclusions;
 
 pub(crate) mod channel;
+
+pub use channel::{ChannelError, read_message, write_message};
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +51,19 @@ pub enum Request {
         workload: Name,
         /// The signal's number.
         signal: i32,
+    },
+    /// Put another proxy in the place of a workload's. For root and the node's owner.
+    Upgrade {
+        /// Which.
+        workload: Name,
+        /// What the proxy runs, from the root on.
+        program: PathBuf,
+    },
+    /// Have all proxies that are started from now on run that program. For root and the node's
+    /// owner.
+    Program {
+        /// Which, from the root on.
+        program: PathBuf,
     },
     /// Tell whose process that is.
     Who {
@@ -132,9 +148,10 @@ pub struct Registered {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Its proxy is not ready yet, and its application waits.
+    /// Its proxy is not ready yet, and its application waits; or that does not listen on all of its
+    /// ports yet.
     Starting,
-    /// Both run.
+    /// Both run, and the application listens.
     Running,
     /// The proxy has died and is on its way back; connections are refused.
     WithoutProxy,
@@ -188,6 +205,15 @@ pub enum RefusalKind {
     Closing,
     /// The machine does not let us.
     Machine,
+}
+
+// === impl Run ===
+
+impl Run {
+    /// The account that its identity is made of.
+    pub fn service_account(&self) -> &str {
+        self.service_account.as_deref().unwrap_or("default")
+    }
 }
 
 // === impl Refusal ===

@@ -128,6 +128,29 @@ impl Client {
         self.ask(&Request::Signal { workload, signal }).await.map(drop)
     }
 
+    /// Puts a proxy that runs `program` in the place of a workload's, and returns when it is ready.
+    ///
+    /// Not cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; the proxy that there was goes on then.
+    pub async fn upgrade(&mut self, workload: Name, program: &Path) -> Result<(), ClientError> {
+        let program = program.to_path_buf();
+        self.ask(&Request::Upgrade { workload, program }).await.map(drop)
+    }
+
+    /// Has all proxies that are started from now on run that program.
+    ///
+    /// Not cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn set_program(&mut self, program: &Path) -> Result<(), ClientError> {
+        self.ask(&Request::Program { program: program.to_path_buf() }).await.map(drop)
+    }
+
     /// Whose process that is.
     ///
     /// Not cancel safe.

@@ -104,6 +104,11 @@ pub enum HostError {
 // === impl Host ===
 
 impl Host {
+    /// Whether a program of the system is there.
+    pub fn has_program(name: &str) -> bool {
+        check::find_program(name).is_some()
+    }
+
     /// Everything that this machine and process lack; empty if workloads can have namespaces.
     /// Changes nothing.
     pub fn check() -> Vec<Missing> {

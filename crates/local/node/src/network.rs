@@ -23,7 +23,7 @@ pub const READY_PORT: u16 = 15021;
 /// Where captured questions of DNS go.
 pub const DNS_PORT: u16 = 15053;
 
-/// The ports that belong to the proxy: connections to them are not taken for the application's.
+/// The ports that are the proxy's, now or one day: an application cannot say to have one.
 pub const PROXY_PORTS: [(u16, u16); 2] = [(ADMIN_PORT, READY_PORT), (DNS_PORT, DNS_PORT)];
 
 /// The addresses of one workload or of one service.

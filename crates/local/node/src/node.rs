@@ -21,12 +21,14 @@ use crate::host::check::find_program;
 use crate::host::{Host, HostError, Lock, NETNS_HANDLES, processes};
 use crate::launch::{self, Proxy, Surroundings, User};
 use crate::life::{Event, Outcome, Process, Times};
+use crate::listens::Listens;
 use crate::loopback;
 use crate::network::{Addrs, Network, PROXY_UID, READY_PORT, Range};
+use crate::permit::Permit;
 use crate::plan::Plan;
 use crate::pool::{Exhausted, InvalidPool, Pool};
 use crate::ports::{self, Claim, PortConflict, Scope};
-use crate::supervise::{self, Note, Order, Start};
+use crate::supervise::{self, Note, Order, Start, Upgrade};
 
 mod server;
 
@@ -48,8 +50,11 @@ const FIRST_OFFSET: u32 = 2;
 pub struct Settings {
     /// The folder for what the node keeps: addresses, scripts, locks, sockets.
     pub state: PathBuf,
-    /// Whose node it is: that user may touch every workload, as root may.
+    /// Whose node it is: that user may touch every workload, as root may, and run workloads as any
+    /// service account.
     pub owner: u32,
+    /// What other users may run. Whoever calls [`Node::run`] itself is not asked.
+    pub permits: Vec<Permit>,
     /// Times of each life, unless the workload says otherwise.
     pub times: Times,
     /// What every application has in its environment besides its own.
@@ -113,6 +118,8 @@ struct Inner {
     settings: Settings,
     ground: Ground,
     is_closing: Cell<bool>,
+    /// What proxies run that are started from now on, if not what the settings say.
+    program: RefCell<Option<PathBuf>>,
     /// Borrowed for the length of one statement, never across an await.
     state: RefCell<State>,
     registry: watch::Sender<Arc<[Registered]>>,
@@ -122,7 +129,6 @@ struct Inner {
 
 struct State {
     workloads: Kept,
-    services: Kept,
     live: BTreeMap<Name, Live>,
 }
 
@@ -135,7 +141,17 @@ struct Kept {
 struct Live {
     registered: Registered,
     known: Known,
+    standing: Standing,
     orders: mpsc::Sender<Order>,
+}
+
+/// What has come of a workload so far.
+#[derive(Debug, Default)]
+struct Standing {
+    has_proxy: bool,
+    /// The application runs, and listens if it is to.
+    is_open: bool,
+    is_stopping: bool,
 }
 
 // === impl Node ===
@@ -155,14 +171,19 @@ impl Node {
             Ground::Namespaces(_) => None,
             Ground::Loopback { .. } => Some(Lock::take(&settings.state)?),
         };
-        let network = ground.network();
         let workloads =
             Kept::open(ground.workloads(), settings.state.join("workload-addresses.json"))?;
-        let services = Kept::open(network.services, settings.state.join("service-addresses.json"))?;
-        let state = RefCell::new(State { workloads, services, live: BTreeMap::new() });
+        let state = RefCell::new(State { workloads, live: BTreeMap::new() });
         let registry = watch::Sender::new(Arc::from([]));
-        let is_closing = Cell::new(false);
-        Ok(Self(Rc::new(Inner { settings, ground, is_closing, state, registry, _lock: lock })))
+        Ok(Self(Rc::new(Inner {
+            settings,
+            ground,
+            is_closing: Cell::new(false),
+            program: RefCell::default(),
+            state,
+            registry,
+            _lock: lock,
+        })))
     }
 
     /// What workloads stand on.
@@ -173,21 +194,6 @@ impl Node {
     /// The workloads there are, now and whenever that changes.
     pub fn registry(&self) -> watch::Receiver<Arc<[Registered]>> {
         self.0.registry.subscribe()
-    }
-
-    /// The virtual addresses of a service, by a name that is its own (`shop/payments`). It keeps
-    /// them across restarts.
-    ///
-    /// # Errors
-    ///
-    /// [`Exhausted`].
-    pub fn service_addrs(&self, service: &str) -> Result<Addrs, Exhausted> {
-        self.0.state.borrow_mut().services.claim(service)
-    }
-
-    /// Lets go of the virtual addresses of a service that is no more.
-    pub fn release_service(&self, service: &str) {
-        self.0.state.borrow_mut().services.release(service);
     }
 
     /// Starts a workload for `user` and returns as soon as its proxy is being started.
@@ -211,7 +217,8 @@ impl Node {
                 ..self.0.settings.times
             },
             surroundings: self.surroundings(&registered),
-            proxy: (self.0.settings.proxy)(&registered),
+            proxy: self.proxy(&registered),
+            listens: self.listens(&registered),
             ready: SocketAddr::new(IpAddr::V4(registered.addrs.v4), READY_PORT),
             user,
             script,
@@ -250,10 +257,37 @@ impl Node {
         self.order(workload, Order::Signal(signal))
     }
 
+    /// Puts another proxy in the place of a workload's: it takes the sockets over, and the one before
+    /// finishes what it has. Returns when the newer one is ready.
+    ///
+    /// Cancel safe: what was begun goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`], with the reason why the proxy that there was goes on.
+    pub async fn upgrade(&self, workload: &Name, program: &Path) -> Result<(), Refusal> {
+        let program = checked(program)?;
+        let (done, answer) = oneshot::channel();
+        self.order(workload, Order::Upgrade(Upgrade { program, done }))?;
+        let answer = answer.await.unwrap_or_else(|_| Err("the workload has ended".to_owned()));
+        answer.map_err(|reason| Refusal::new(RefusalKind::Machine, reason))
+    }
+
+    /// What proxies run that are started from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] when that is no program.
+    pub fn set_program(&self, program: &Path) -> Result<(), Refusal> {
+        *self.0.program.borrow_mut() = Some(checked(program)?);
+        Ok(())
+    }
+
     /// Whose process that is; `None` for those that belong to no workload of this node.
     pub fn who(&self, caller: Caller) -> Option<Attested> {
         let state = self.0.state.borrow();
-        let known = state.live.iter().map(|(name, live)| (name.clone(), live.known)).collect();
+        let known = state.live.iter().map(|(name, live)| (name.clone(), live.known.clone()));
+        let known = known.collect();
         attest::decide(caller, &Facts::of(caller), &known)
     }
 
@@ -313,7 +347,7 @@ impl Node {
         let registered = Registered {
             name: name.clone(),
             service: run.name.clone(),
-            service_account: run.service_account.clone().unwrap_or_else(|| "default".into()),
+            service_account: run.service_account().to_owned(),
             labels: run.labels.clone(),
             ports: run.ports.clone(),
             addrs,
@@ -323,7 +357,12 @@ impl Node {
             application_pid: None,
             proxy_pid: None,
         };
-        let live = Live { registered: registered.clone(), known: Known::default(), orders };
+        let live = Live {
+            registered: registered.clone(),
+            known: Known::default(),
+            standing: Standing::default(),
+            orders,
+        };
         state.live.insert(name, live);
         drop(state);
         self.publish();
@@ -397,6 +436,21 @@ impl Node {
         Ok(Some(plan))
     }
 
+    fn proxy(&self, registered: &Registered) -> Proxy {
+        let proxy = (self.0.settings.proxy)(registered);
+        let program = self.0.program.borrow().clone();
+        Proxy { program: program.unwrap_or(proxy.program), ..proxy }
+    }
+
+    fn listens(&self, registered: &Registered) -> Listens {
+        let state = self.0.state.borrow();
+        Listens {
+            addrs: registered.addrs,
+            ports: registered.ports.iter().map(|port| port.number).collect(),
+            namespace: state.live.get(&registered.name).and_then(|live| live.known.namespace),
+        }
+    }
+
     fn surroundings(&self, registered: &Registered) -> Surroundings {
         Surroundings {
             namespace: registered.namespace.clone(),
@@ -413,7 +467,8 @@ impl Node {
         events: &mpsc::Sender<Event>,
     ) -> Outcome {
         let outcome = supervise::supervise(start, orders, |note| match note {
-            Note::Process(process, pid) => self.change(name, |live| live.set_pid(process, pid)),
+            Note::Started(process, pid) => self.change(name, |live| live.started(process, pid)),
+            Note::Ended(process, pid) => self.change(name, |live| live.ended(process, pid)),
             Note::Event(event) => {
                 tracing::info!(workload = %name, ?event, "workload");
                 self.change(name, |live| live.follow(&event));
@@ -534,25 +589,59 @@ impl Live {
         claims(name, ports.iter().map(|port| port.number), is_own)
     }
 
-    fn set_pid(&mut self, process: Process, pid: Option<u32>) {
+    fn started(&mut self, process: Process, pid: u32) {
         let Self { registered, known, .. } = self;
         match process {
-            Process::Proxy => (registered.proxy_pid, known.proxy) = (pid, pid),
+            Process::Proxy => {
+                registered.proxy_pid = Some(pid);
+                known.proxies.insert(pid);
+            }
+            // It needs its identity before it can be the proxy.
+            Process::Successor | Process::Predecessor => {
+                known.proxies.insert(pid);
+            }
             Process::Application => {
-                (registered.application_pid, known.application) = (pid, pid);
+                (registered.application_pid, known.application) = (Some(pid), Some(pid));
             }
         }
     }
 
-    fn follow(&mut self, event: &Event) {
-        let phase = &mut self.registered.phase;
-        match (event, *phase) {
-            (Event::ApplicationStarted, _) | (Event::ProxyReady, Phase::WithoutProxy) => {
-                *phase = Phase::Running;
+    fn ended(&mut self, process: Process, pid: u32) {
+        let Self { registered, known, .. } = self;
+        match process {
+            Process::Proxy | Process::Successor | Process::Predecessor => {
+                known.proxies.remove(&pid);
+                registered.proxy_pid = registered.proxy_pid.filter(|proxy| *proxy != pid);
             }
-            (Event::ProxyLost { .. }, Phase::Running) => *phase = Phase::WithoutProxy,
-            (Event::Stopping | Event::ApplicationEnded(_), _) => *phase = Phase::Stopping,
-            (Event::ProxyReady | Event::ProxyLost { .. }, _) => {}
+            Process::Application => (registered.application_pid, known.application) = (None, None),
+        }
+    }
+
+    fn follow(&mut self, event: &Event) {
+        let Standing { has_proxy, is_open, is_stopping } = &mut self.standing;
+        match event {
+            Event::ProxyReady => *has_proxy = true,
+            Event::ProxyLost { .. } => *has_proxy = false,
+            Event::ApplicationStarted => *is_open = self.registered.ports.is_empty(),
+            Event::ApplicationListens => *is_open = true,
+            Event::Stopping | Event::ApplicationEnded(_) => *is_stopping = true,
+            Event::ProxyUpgraded
+            | Event::ProxyNotUpgraded { .. }
+            | Event::ApplicationSilent { .. } => {}
+        }
+        self.registered.phase = self.standing.phase();
+    }
+}
+
+// === impl Standing ===
+
+impl Standing {
+    fn phase(&self) -> Phase {
+        match self {
+            Self { is_stopping: true, .. } => Phase::Stopping,
+            Self { is_open: false, .. } => Phase::Starting,
+            Self { has_proxy: false, .. } => Phase::WithoutProxy,
+            Self { .. } => Phase::Running,
         }
     }
 }
@@ -595,6 +684,15 @@ impl Kept {
             tracing::warn!(path = %self.path.display(), %error, "addresses cannot be kept");
         }
     }
+}
+
+/// A program that a proxy can be.
+fn checked(program: &Path) -> Result<PathBuf, Refusal> {
+    if program.is_absolute() && program.is_file() {
+        return Ok(program.to_path_buf());
+    }
+    let reason = format!("{} is not the path of a program, from the root on", program.display());
+    Err(Refusal::new(RefusalKind::Invalid, reason))
 }
 
 /// The first instance of that name that is not there yet.

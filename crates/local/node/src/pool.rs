@@ -1,4 +1,4 @@
-//! Which workload and which service has which address.
+//! Which workload has which address. (Those of services follow from the mesh that is compiled.)
 //!
 //! A name keeps its address for as long as the pool is kept, also while nobody uses it: an address
 //! that changes hands sends the old owner's last callers to a stranger. So names that come back

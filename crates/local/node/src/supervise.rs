@@ -10,27 +10,18 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio as ProcessStdio};
-use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::command::SYSTEM_PATH;
 use crate::launch::{Proxy, Surroundings, User};
 use crate::life::{Action, Event, Exit, Input, Life, Outcome, Process, Times};
+use crate::listens::Listens;
 
-/// How often a proxy is asked whether it is ready: fast enough not to be noticed at a start.
-const READY_POLL: Duration = Duration::from_millis(20);
-
-/// How long one such question may take.
-const READY_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long its connection may take. The first packet to a namespace that has just come up may be
-/// lost, and TCP would repeat it after a second only.
-const READY_CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
+mod ready;
 
 /// Standard input, output and error of an application.
 #[derive(Debug)]
@@ -44,12 +35,23 @@ pub struct Stdio {
 }
 
 /// What somebody outside wants of a workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Order {
     /// End; the second time at once.
     Stop,
     /// Pass a signal on to the application.
     Signal(Signal),
+    /// Put another proxy in the place of the one there is.
+    Upgrade(Upgrade),
+}
+
+/// Another proxy for a workload.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    /// What it runs.
+    pub(crate) program: PathBuf,
+    /// Hears how it went: why the proxy there is goes on.
+    pub(crate) done: oneshot::Sender<Result<(), String>>,
 }
 
 /// Everything that a workload is started from.
@@ -63,6 +65,8 @@ pub(crate) struct Start {
     pub(crate) user: User,
     /// The script that becomes the application.
     pub(crate) script: PathBuf,
+    /// Where the application is to listen.
+    pub(crate) listens: Listens,
     pub(crate) stdio: Stdio,
 }
 
@@ -70,20 +74,37 @@ pub(crate) struct Start {
 pub(crate) enum Note {
     /// Something happened.
     Event(Event),
-    /// A process has begun, or is no more.
-    Process(Process, Option<u32>),
+    /// A process has begun.
+    Started(Process, u32),
+    /// A process is no more.
+    Ended(Process, u32),
 }
 
 type Probe = Pin<Box<dyn Future<Output = ()>>>;
 
+/// A process with its id, which is needed once more when it has ended.
+struct Running {
+    child: Child,
+    id: u32,
+}
+
 /// The processes of one life.
 struct Processes {
     start: StartOnce,
-    proxy: Option<Child>,
-    application: Option<Child>,
+    proxy: Option<Running>,
+    successor: Option<Running>,
+    predecessor: Option<Running>,
+    application: Option<Running>,
     /// The application's process group, which may outlive its first process.
     group: Option<Pid>,
+    /// Whether the proxy is ready.
     probe: Option<Probe>,
+    /// Whether its successor is.
+    successor_probe: Option<Probe>,
+    /// Whether the application listens.
+    listens_probe: Option<Probe>,
+    /// What the successor runs, and who waits for it.
+    upgrade: Option<Upgrade>,
 }
 
 /// What is used up by starting the application is in an option.
@@ -93,6 +114,7 @@ struct StartOnce {
     ready: SocketAddr,
     user: User,
     script: PathBuf,
+    listens: Listens,
     stdio: Option<Stdio>,
 }
 
@@ -107,52 +129,40 @@ pub(crate) async fn supervise(
     mut orders: mpsc::Receiver<Order>,
     mut tell: impl FnMut(Note),
 ) -> Outcome {
-    let Start { times, surroundings, proxy, ready, user, script, stdio } = start;
-    let stdio = Some(stdio);
-    let start = StartOnce { surroundings, proxy, ready, user, script, stdio };
-    let mut processes =
-        Processes { start, proxy: None, application: None, group: None, probe: None };
-    let (mut life, actions) = Life::begin(times, weft_runtime::time::now());
+    let has_ports = !start.listens.ports.is_empty();
+    let (mut life, actions) = Life::begin(start.times, has_ports, weft_runtime::time::now());
+    let mut processes = Processes::new(start);
     let mut actions = VecDeque::from(actions);
     let mut are_orders_open = true;
     loop {
         while let Some(action) = actions.pop_front() {
-            match action {
-                Action::Start(process) => match processes.start(process) {
-                    Ok(pid) => tell(Note::Process(process, pid)),
-                    Err(error) => {
-                        let reason = error.to_string();
-                        let input = Input::NotStarted(process, reason);
-                        actions.extend(life.handle(weft_runtime::time::now(), input));
-                    }
-                },
-                Action::Terminate(process) => processes.signal(process, Signal::TERM),
-                Action::Kill(process) => processes.signal(process, Signal::KILL),
-                Action::Report(event) => tell(Note::Event(event)),
-                Action::Finish(outcome) => {
-                    // What has left the application behind and ignored SIGTERM.
-                    processes.signal(Process::Application, Signal::KILL);
-                    return outcome;
+            match processes.carry_out(action, &mut tell) {
+                Done::Nothing => {}
+                Done::NotStarted(process, reason) => {
+                    let input = Input::NotStarted(process, reason);
+                    actions.extend(life.handle(weft_runtime::time::now(), input));
                 }
+                Done::Over(outcome) => return outcome,
             }
         }
         let wake = life.wake();
         let input = tokio::select! {
-            exit = ended(&mut processes.proxy) => {
-                processes.probe = None;
-                tell(Note::Process(Process::Proxy, None));
-                Input::Ended(Process::Proxy, exit)
-            }
-            exit = ended(&mut processes.application) => {
-                tell(Note::Process(Process::Application, None));
-                Input::Ended(Process::Application, exit)
-            }
-            () = probed(&mut processes.probe) => Input::ProxyReady,
+            input = processes.next(&mut tell) => input,
             order = orders.recv(), if are_orders_open => match order {
                 Some(Order::Signal(signal)) => {
                     processes.pass_on(signal);
                     continue;
                 }
+                Some(Order::Upgrade(upgrade)) => match life.may_upgrade() {
+                    Ok(()) => {
+                        processes.upgrade = Some(upgrade);
+                        Input::Upgrade
+                    }
+                    Err(reason) => {
+                        upgrade.answer(Err(reason.to_owned()));
+                        continue;
+                    }
+                },
                 Some(Order::Stop) => Input::Stop,
                 None => {
                     are_orders_open = false;
@@ -165,34 +175,158 @@ pub(crate) async fn supervise(
     }
 }
 
+/// What came of an action.
+enum Done {
+    Nothing,
+    NotStarted(Process, String),
+    Over(Outcome),
+}
+
+// === impl Upgrade ===
+
+impl Upgrade {
+    fn answer(self, answer: Result<(), String>) {
+        // Whoever has asked may be gone.
+        let _ = self.done.send(answer);
+    }
+}
+
 // === impl Processes ===
 
 impl Processes {
-    fn start(&mut self, process: Process) -> io::Result<Option<u32>> {
+    fn new(start: Start) -> Self {
+        let Start { times: _, surroundings, proxy, ready, user, script, listens, stdio } = start;
+        let stdio = Some(stdio);
+        let start = StartOnce { surroundings, proxy, ready, user, script, listens, stdio };
+        Self {
+            start,
+            proxy: None,
+            successor: None,
+            predecessor: None,
+            application: None,
+            group: None,
+            probe: None,
+            successor_probe: None,
+            listens_probe: None,
+            upgrade: None,
+        }
+    }
+
+    fn carry_out(&mut self, action: Action, tell: &mut impl FnMut(Note)) -> Done {
+        match action {
+            Action::Start(process) => match self.start(process) {
+                Ok(id) => tell(Note::Started(process, id)),
+                Err(error) => return Done::NotStarted(process, error.to_string()),
+            },
+            Action::Succeed => {
+                self.succeed();
+                if let Some(proxy) = &self.proxy {
+                    tell(Note::Started(Process::Proxy, proxy.id));
+                }
+            }
+            Action::Terminate(process) => self.signal(process, Signal::TERM),
+            Action::Kill(process) => self.signal(process, Signal::KILL),
+            Action::Report(event) => {
+                self.answer(&event);
+                tell(Note::Event(event));
+            }
+            Action::Finish(outcome) => {
+                // What has left the application behind and ignored SIGTERM.
+                self.signal(Process::Application, Signal::KILL);
+                return Done::Over(outcome);
+            }
+        }
+        Done::Nothing
+    }
+
+    /// The next thing that happens to a process.
+    ///
+    /// Cancel safe.
+    async fn next(&mut self, tell: &mut impl FnMut(Note)) -> Input {
+        let (process, (id, exit)) = tokio::select! {
+            ended = ended(&mut self.proxy) => (Process::Proxy, ended),
+            ended = ended(&mut self.successor) => (Process::Successor, ended),
+            ended = ended(&mut self.predecessor) => (Process::Predecessor, ended),
+            ended = ended(&mut self.application) => (Process::Application, ended),
+            () = probed(&mut self.probe) => return Input::Ready(Process::Proxy),
+            () = probed(&mut self.successor_probe) => return Input::Ready(Process::Successor),
+            () = probed(&mut self.listens_probe) => return Input::Ready(Process::Application),
+        };
+        match process {
+            Process::Proxy => self.probe = None,
+            Process::Successor => self.successor_probe = None,
+            Process::Application => self.listens_probe = None,
+            Process::Predecessor => {}
+        }
+        tell(Note::Ended(process, id));
+        Input::Ended(process, exit)
+    }
+
+    fn start(&mut self, process: Process) -> io::Result<u32> {
         match process {
             Process::Proxy => {
-                let child = self.start.proxy()?;
-                let pid = child.id();
-                self.proxy = Some(child);
-                self.probe = Some(Box::pin(until_ready(self.start.ready)));
-                Ok(pid)
+                let running = Running::new(self.start.proxy(&self.start.proxy.program)?)?;
+                self.probe = Some(Box::pin(ready::until_ready(self.start.ready, None)));
+                Ok(self.proxy.insert(running).id)
+            }
+            Process::Successor | Process::Predecessor => {
+                let Some(upgrade) = &self.upgrade else {
+                    return Err(io::Error::other("nobody has asked for another proxy"));
+                };
+                let running = Running::new(self.start.proxy(&upgrade.program)?)?;
+                // The one before answers at the same address until this one is ready.
+                let probe = ready::until_ready(self.start.ready, Some(running.id));
+                self.successor_probe = Some(Box::pin(probe));
+                Ok(self.successor.insert(running).id)
             }
             Process::Application => {
-                let child = self.start.application()?;
-                let pid = child.id();
-                self.group = pid.and_then(|pid| Pid::from_raw(pid.cast_signed()));
-                self.application = Some(child);
-                Ok(pid)
+                let running = Running::new(self.start.application()?)?;
+                self.group = Pid::from_raw(running.id.cast_signed());
+                let listens = self.start.listens.clone();
+                let has_ports = !listens.ports.is_empty();
+                let probe: Probe = Box::pin(listens.until_open(running.id));
+                self.listens_probe = has_ports.then_some(probe);
+                Ok(self.application.insert(running).id)
             }
         }
     }
 
-    fn signal(&self, process: Process, signal: Signal) {
-        // Who is gone meanwhile needs no signal.
-        let _ = match process {
-            Process::Proxy => pid(self.proxy.as_ref()).map(|pid| kill_process(pid, signal)),
-            Process::Application => self.group.map(|group| kill_process_group(group, signal)),
+    fn succeed(&mut self) {
+        self.predecessor = self.proxy.take();
+        self.proxy = self.successor.take();
+        // If it is not ready yet, it is the proxy's readiness that is asked for from now on.
+        self.probe = self.successor_probe.take();
+        if let Some(upgrade) = &self.upgrade {
+            // Also for when it dies.
+            self.start.proxy.program.clone_from(&upgrade.program);
+        }
+    }
+
+    /// Tells who has asked for an upgrade how it went.
+    fn answer(&mut self, event: &Event) {
+        let answer = match event {
+            Event::ProxyUpgraded => Ok(()),
+            Event::ProxyNotUpgraded { reason } => Err(reason.clone()),
+            Event::ProxyReady if self.successor.is_none() => Ok(()),
+            _ => return,
         };
+        if let Some(upgrade) = self.upgrade.take() {
+            upgrade.answer(answer);
+        }
+    }
+
+    fn signal(&self, process: Process, signal: Signal) {
+        let running = match process {
+            Process::Proxy => &self.proxy,
+            Process::Successor => &self.successor,
+            Process::Predecessor => &self.predecessor,
+            Process::Application => {
+                // Who is gone meanwhile needs no signal.
+                let _ = self.group.map(|group| kill_process_group(group, signal));
+                return;
+            }
+        };
+        let _ = pid(running.as_ref()).map(|pid| kill_process(pid, signal));
     }
 
     /// What a terminal sends to everything in the foreground goes to the whole group, anything
@@ -204,6 +338,15 @@ impl Processes {
         } else {
             let _ = pid(self.application.as_ref()).map(|pid| kill_process(pid, signal));
         }
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    fn new(child: Child) -> io::Result<Self> {
+        let id = child.id().ok_or_else(|| io::Error::other("it has no process id"))?;
+        Ok(Self { child, id })
     }
 }
 
@@ -219,8 +362,8 @@ impl StartOnce {
         command.process_group(0).stdin(stdin).stdout(stdout).stderr(stderr).spawn()
     }
 
-    fn proxy(&self) -> io::Result<Child> {
-        let Proxy { program, env, log, .. } = &self.proxy;
+    fn proxy(&self, program: &Path) -> io::Result<Child> {
+        let Proxy { program: _, args: _, env, log } = &self.proxy;
         // A program below a home folder cannot be reached by the proxy's user by its path, but can
         // be by a descriptor, which is open just long enough for the child to have it.
         let by_descriptor = (self.surroundings.is_root && !is_reachable(program))
@@ -228,7 +371,7 @@ impl StartOnce {
             .transpose()?;
         let program = match &by_descriptor {
             Some(descriptor) => PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd())),
-            None => program.clone(),
+            None => program.to_path_buf(),
         };
         let argv = self.surroundings.proxy(&self.proxy, &program);
         let mut command = clean(&argv)?;
@@ -260,16 +403,17 @@ fn is_reachable(program: &Path) -> bool {
         .all(|path| path.metadata().is_ok_and(|metadata| metadata.mode() & 0o001 != 0))
 }
 
-fn pid(child: Option<&Child>) -> Option<Pid> {
-    Pid::from_raw(child?.id()?.cast_signed())
+fn pid(running: Option<&Running>) -> Option<Pid> {
+    Pid::from_raw(running?.child.id()?.cast_signed())
 }
 
-async fn ended(child: &mut Option<Child>) -> Exit {
-    let Some(running) = child else { return std::future::pending().await };
-    let status = running.wait().await;
-    *child = None;
+async fn ended(process: &mut Option<Running>) -> (u32, Exit) {
+    let Some(running) = process else { return std::future::pending().await };
+    let id = running.id;
+    let status = running.child.wait().await;
+    *process = None;
     // That a child of ours cannot be waited for does not happen; it counts as a failure.
-    status.map_or(Exit::Code(1), exit)
+    (id, status.map_or(Exit::Code(1), exit))
 }
 
 fn exit(status: ExitStatus) -> Exit {
@@ -292,28 +436,4 @@ async fn due(at: Option<std::time::Instant>) {
         Some(at) => weft_runtime::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-/// Asks until the proxy says that it is ready.
-async fn until_ready(addr: SocketAddr) {
-    loop {
-        let answer = weft_runtime::time::timeout(READY_TIMEOUT, is_ready(addr)).await;
-        if matches!(answer, Ok(Ok(true))) {
-            return;
-        }
-        weft_runtime::time::sleep(READY_POLL).await;
-    }
-}
-
-/// `GET /readyz`, answered with 200.
-async fn is_ready(addr: SocketAddr) -> io::Result<bool> {
-    let connect = tokio::net::TcpStream::connect(addr);
-    let connected = weft_runtime::time::timeout(READY_CONNECT_TIMEOUT, connect).await;
-    let mut stream = connected.map_err(|_| io::ErrorKind::TimedOut)??;
-    let request = format!("GET /readyz HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    // The status line begins `HTTP/1.1 200`.
-    let mut status = [0; 12];
-    stream.read_exact(&mut status).await?;
-    Ok(status.starts_with(b"HTTP/1.") && status.ends_with(b" 200"))
 }

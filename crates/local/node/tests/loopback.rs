@@ -9,9 +9,10 @@ use std::io::Read as _;
 
 use weft_node::Node;
 use weft_node::api::{Phase, Port, RefusalKind};
-use weft_node::attest::Caller;
+use weft_node::attest::{Caller, Side};
 use weft_node::client::{Client, ClientError, Notice};
-use weft_node::life::{Event, Exit, Outcome, Process};
+use weft_node::life::{Event, Exit, Outcome};
+use weft_node::network::PROXY_UID;
 use weft_node::node::{Ground, bind};
 
 fn block_on<F: Future>(test: F) -> F::Output {
@@ -86,11 +87,12 @@ fn a_lost_proxy_is_replaced() {
         let (_, _output) = fixture::until_stays(output).await;
         let proxy = node.registry().borrow()[0].proxy_pid.expect("it runs");
         let application = node.registry().borrow()[0].application_pid.expect("it runs");
-        let uid = fixture::own_user().uid;
-        let who = |pid| node.who(Caller { pid, uid }).map(|found| found.process);
-        assert_eq!(who(proxy), Some(Process::Proxy));
-        assert_eq!(who(application), Some(Process::Application));
-        assert_eq!(who(std::process::id()), None);
+        let own = fixture::own_user().uid;
+        let proxies = if own == 0 { PROXY_UID } else { own };
+        let who = |pid, uid| node.who(Caller { pid, uid }).map(|found| found.process);
+        assert_eq!(who(proxy, proxies), Some(Side::Proxy));
+        assert_eq!(who(application, own), Some(Side::Application));
+        assert_eq!(who(std::process::id(), own), None);
 
         let pid = rustix::process::Pid::from_raw(proxy.cast_signed()).expect("a process");
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is ours");
@@ -245,20 +247,6 @@ fn instances_of_one_name_are_numbered_and_keep_their_addresses() {
     }
 }
 
-#[test]
-fn services_keep_their_addresses() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let first = node(folder.path());
-    let payments = first.service_addrs("shop/payments").expect("there is room");
-    let checkout = first.service_addrs("shop/checkout").expect("there is room");
-    assert_ne!(payments, checkout);
-    assert_eq!(payments.v4.octets()[..2], [10, 78]);
-    drop(first);
-    let second = node(folder.path());
-    assert_eq!(second.service_addrs("shop/checkout"), Ok(checkout));
-    assert_eq!(second.service_addrs("shop/payments"), Ok(payments));
-}
-
 /// A node with its socket, and what the test does as a client of it.
 fn with_socket(test: impl AsyncFnOnce(&Node, &std::path::Path)) {
     let _alone = alone();
@@ -327,8 +315,9 @@ fn signals_reach_the_application() {
         assert_eq!(listed[0].name, running.registered().name);
         assert_eq!(listed[0].phase, Phase::Running);
         let pid = listed[0].application_pid.expect("it runs");
-        let who = other.who(Caller { pid, uid: 0 }).await.expect("it answers");
-        assert_eq!(who.map(|found| found.process), Some(Process::Application));
+        let who =
+            other.who(Caller { pid, uid: fixture::own_user().uid }).await.expect("it answers");
+        assert_eq!(who.map(|found| found.process), Some(Side::Application));
 
         let usr1 = rustix::process::Signal::USR1.as_raw();
         running.signal(usr1).await.expect("it is sent");

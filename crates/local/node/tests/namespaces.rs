@@ -13,10 +13,10 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use weft_node::api::{Phase, Registered, Run};
-use weft_node::attest::Caller;
+use weft_node::attest::{Caller, Side};
 use weft_node::host::{Host, HostError};
 use weft_node::launch::{Proxy, User};
-use weft_node::life::{Event, Exit, Outcome, Process, Times};
+use weft_node::life::{Event, Exit, Outcome, Times};
 use weft_node::network::{Network, Range};
 use weft_node::node::{Ground, Node, Running, Settings};
 use weft_node::plan::Exclusions;
@@ -379,8 +379,8 @@ fn applications_run_as_their_user() {
             assert_eq!(found.workload, web.name);
             Some(found.process)
         };
-        assert_eq!(who(registered.proxy_pid, 2102), Some(Process::Proxy));
-        assert_eq!(who(registered.application_pid, 4711), Some(Process::Application));
+        assert_eq!(who(registered.proxy_pid, 2102), Some(Side::Proxy));
+        assert_eq!(who(registered.application_pid, 4711), Some(Side::Application));
         assert_eq!(who(Some(std::process::id()), 0), None);
         node.close().await.expect("nothing remains");
     });
@@ -435,6 +435,55 @@ fn hosts_beyond_the_machine_are_reached_and_do_not_reach_in() {
     });
 }
 
+/// What a program of that user says, on the machine.
+async fn as_user(uid: u32, commands: String) -> Vec<String> {
+    let uid = uid.to_string();
+    let (program, args) = helper::argv();
+    let run = weft_runtime::task::blocking(move || {
+        Command::new("setpriv")
+            .args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "--"])
+            .arg(program)
+            .args(args)
+            .env(helper::ROLE, commands)
+            .output()
+            .expect("it is installed")
+    });
+    let output = run.await.expect("no panic");
+    helper::said(&String::from_utf8(output.stdout).expect("plain text"))
+}
+
+#[test]
+#[ignore = "needs root, ip and nft"]
+fn an_identity_is_not_for_everybody_to_choose() {
+    let machine = Machine::new();
+    block_on(async {
+        let ground = Ground::Namespaces(machine.host().await);
+        let permits = vec!["4999=guests/visitor".parse().expect("a permit")];
+        let node = fixture::node_with(machine.state.path(), ground, permits);
+        let socket = machine.state.path().join("node.sock");
+        let listener = weft_node::node::bind(&socket).expect("a fresh folder");
+        let (drain, watch) = weft_runtime::drain::drain();
+        let serving = node.clone();
+        let serving =
+            weft_runtime::task::spawn("serve", async move { serving.serve(listener, watch).await });
+        let run = |what: &str| format!("run {} {what}", socket.display());
+
+        let refused = as_user(4999, run("shop/web admin")).await;
+        for part in ["user 4999 may not", "shop/admin", "--allow-user 4999=shop/admin"] {
+            assert!(refused.len() == 1 && refused[0].contains(part), "{part}: {refused:?}");
+        }
+        let refused = as_user(4998, run("guests/web visitor")).await;
+        assert!(refused.len() == 1 && refused[0].contains("user 4998 may not"), "{refused:?}");
+        assert_eq!(as_user(4999, run("guests/web visitor")).await, ["started guests/web"]);
+        assert_eq!(as_user(0, run("shop/web admin")).await, ["started shop/web"]);
+
+        node.close().await.expect("nothing remains");
+        let limit = std::time::Duration::from_secs(30);
+        drain.run(limit, std::future::pending()).await;
+        serving.await.expect("no panic");
+    });
+}
+
 #[test]
 #[ignore = "needs root, ip and nft"]
 fn users_touch_only_what_is_theirs() {
@@ -450,21 +499,6 @@ fn users_touch_only_what_is_theirs() {
         let (web, running, _output) = stays(&node, "web", "").await;
 
         // Programs of another user, of the user, and of root, on the machine.
-        let as_user = async |uid: u32, commands: String| {
-            let uid = uid.to_string();
-            let (program, args) = helper::argv();
-            let run = weft_runtime::task::blocking(move || {
-                Command::new("setpriv")
-                    .args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "--"])
-                    .arg(program)
-                    .args(args)
-                    .env(helper::ROLE, commands)
-                    .output()
-                    .expect("it is installed")
-            });
-            let output = run.await.expect("no panic");
-            helper::said(&String::from_utf8(output.stdout).expect("plain text"))
-        };
         let list = format!("list {}", socket.display());
         let stop = format!("stop {} {}", socket.display(), web.name);
         let said = as_user(4999, format!("{list};{stop}")).await;
@@ -499,6 +533,7 @@ fn a_proxy_may_be_where_its_user_cannot_look() {
         let settings = Settings {
             state: machine.state.path().into(),
             owner: 0,
+            permits: Vec::new(),
             environment: Vec::new(),
             times: Times::DEFAULT,
             proxy: Box::new(proxy),

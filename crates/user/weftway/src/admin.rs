@@ -7,22 +7,26 @@
 //! browser on the same machine can reach it too: requests whose `Host` is a name other than
 //! `localhost` are refused, which keeps a web page from getting at it by rebinding its own name.
 
+mod control;
 mod dump;
 mod host;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{FromRef, Request, State};
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -36,6 +40,8 @@ use weft_runtime::task::Task;
 use weft_runtime::{task, time};
 
 use crate::takeover::{self, Inherited, Named};
+
+pub(crate) use control::{ControlAdmin, serve as serve_control};
 
 /// What the endpoint shows.
 #[derive(Clone)]
@@ -115,7 +121,8 @@ pub(crate) async fn listen(
 ///
 /// Cancel safe: dropping it stops accepting; connections that are open go on.
 pub(crate) async fn serve(listener: TcpListener, state: AdminState) {
-    serve_routes(listener, guarded(all_routes(), state)).await;
+    let routes = index(probes()).route("/config", get(config));
+    serve_routes(listener, guarded(routes, state), Rc::new(|_| {})).await;
 }
 
 /// Serves what others than the operator of the machine may see, metrics and readiness, until the
@@ -123,16 +130,20 @@ pub(crate) async fn serve(listener: TcpListener, state: AdminState) {
 ///
 /// Cancel safe, as [`serve`].
 pub(crate) async fn serve_probes(listener: TcpListener, state: AdminState) {
-    serve_routes(listener, probes().with_state(state)).await;
+    serve_routes(listener, probes().with_state(state), Rc::new(|_| {})).await;
 }
 
-async fn serve_routes(listener: TcpListener, router: Router) {
+/// Looks at a request on the control thread before a handler does, which may not have everything
+/// that lives there.
+type Look = Rc<dyn Fn(&mut hyper::Request<Incoming>)>;
+
+async fn serve_routes(listener: TcpListener, router: Router, look: Look) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let connection = connection(stream, router.clone());
+                let connection = connection(stream, router.clone(), look.clone());
                 task::spawn("admin-connection", async move {
                     let _ = time::timeout(CONNECTION_TIMEOUT, connection).await;
                     drop(place);
@@ -146,31 +157,41 @@ async fn serve_routes(listener: TcpListener, router: Router) {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router) {
+async fn connection(stream: TcpStream, router: Router, look: Look) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut req| {
+        look(&mut req);
+        router.call(req)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
         tracing::debug!(%error, "an admin connection broke");
     }
 }
 
-fn probes() -> Router<AdminState> {
+fn probes<S>() -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Registry: FromRef<S>,
+    Readiness: FromRef<S>,
+{
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
 }
 
-fn all_routes() -> Router<AdminState> {
-    probes()
+/// Adds the list of paths.
+fn index<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes
         .route("/", get(|| async { INDEX }))
-        .route("/config", get(config))
         .fallback(|| async { (StatusCode::NOT_FOUND, "not found; / lists what there is\n") })
 }
 
-fn guarded(routes: Router<AdminState>, state: AdminState) -> Router {
+fn guarded<S: Clone + Send + Sync + 'static>(routes: Router<S>, state: S) -> Router {
     routes.layer(middleware::from_fn(guard)).with_state(state)
 }
 
@@ -191,13 +212,13 @@ async fn guard(req: Request, next: Next) -> Response {
     rsp
 }
 
-async fn metrics(State(state): State<AdminState>) -> Response {
+async fn metrics(State(registry): State<Registry>) -> Response {
     let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (kind, state.registry.render()).into_response()
+    (kind, registry.render()).into_response()
 }
 
-async fn ready(State(state): State<AdminState>) -> Response {
-    let view = ReadinessView::new(state.readiness.pending());
+async fn ready(State(readiness): State<Readiness>) -> Response {
+    let view = ReadinessView::new(readiness.pending(), std::process::id());
     let status = if view.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, axum::Json(view)).into_response()
 }
@@ -211,6 +232,20 @@ async fn config(State(state): State<AdminState>) -> Response {
         }
     };
     axum::Json(dump).into_response()
+}
+
+// === impl AdminState ===
+
+impl FromRef<AdminState> for Registry {
+    fn from_ref(state: &AdminState) -> Self {
+        state.registry.clone()
+    }
+}
+
+impl FromRef<AdminState> for Readiness {
+    fn from_ref(state: &AdminState) -> Self {
+        state.readiness.clone()
+    }
 }
 
 // === impl Listening ===

@@ -1,5 +1,6 @@
 //! What the user typed. Nothing here touches the system.
 
+mod authority;
 mod certs;
 mod mesh;
 
@@ -12,10 +13,14 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use weft_proxy::spool::SpoolArea;
 
+pub(crate) use authority::{AuthorityArgs, SupplyArgs};
 pub(crate) use certs::{
-    AskedArgs, CertsArgs, CertsCommand, ListFormat, ProxiesArgs, TokenArgs, TurnArgs,
+    AskedArgs, CertsArgs, CertsCommand, IntermediateArgs, ListFormat, ProxiesArgs, ProxiesCommand,
+    TokenArgs, TurnArgs, UpgradeArgs,
 };
-pub(crate) use mesh::{ControlArgs, MeshArgs, ProxyArgs, RunArgs, Unknown, UpArgs};
+pub(crate) use mesh::{
+    ControlArgs, LinkArgs, MemberArgs, MeshArgs, ProxyArgs, RunArgs, Unknown, UpArgs,
+};
 
 /// Service mesh and API gateway in one binary.
 #[derive(Debug, Parser)]
@@ -49,7 +54,7 @@ pub(crate) enum Command {
     Control(ControlArgs),
     /// Show every certificate of a mesh, its age and what would break when; rotate the root.
     Certs(CertsArgs),
-    /// Show what each proxy of a mesh has of the configuration.
+    /// Show each proxy of a mesh and what it has of the configuration; upgrade proxies in place.
     Proxies(ProxiesArgs),
     /// Print a completion script for your shell.
     Completion {
@@ -71,6 +76,9 @@ pub(crate) struct GatewayArgs {
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) member: MemberArgs,
 }
 
 /// How a process runs that serves traffic.
@@ -125,32 +133,15 @@ pub(crate) struct ProcessArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DocumentArgs {
     /// Files or folders of documents (YAML or JSON).
-    #[arg(short = 'f', long = "file", value_name = "PATH", required = true, num_args = 1..)]
+    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
     pub(crate) files: Vec<PathBuf>,
 
-    /// Address of the entry point `web`.
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080", value_parser = address)]
-    pub(crate) http: SocketAddr,
-
-    /// Address of the entry point `websecure`.
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443", value_parser = address)]
-    pub(crate) https: SocketAddr,
-
-    /// A further entry point.
-    #[arg(long, value_name = "NAME=ADDR", value_parser = entry_point)]
-    pub(crate) entry_point: Vec<(String, SocketAddr)>,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
 
     /// Addresses of a service.
     #[arg(long, value_name = "NAME:PORT=ADDR[,ADDR]", value_parser = backend)]
     pub(crate) backend: Vec<BackendArg>,
-
-    /// Bind ports of Gateways and Ingresses elsewhere: `80=8080,443=8443`. Port 0 asks the system.
-    #[arg(long, value_name = "FROM=TO", value_delimiter = ',', value_parser = port_pair)]
-    pub(crate) port_map: Vec<(u16, u16)>,
-
-    /// Address that ports of Gateways and Ingresses are bound on.
-    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
-    pub(crate) bind: IpAddr,
 
     /// Certificate chain served when no other fits, PEM. Watched.
     #[arg(long, value_name = "FILE", requires = "key")]
@@ -190,6 +181,30 @@ pub(crate) struct DocumentArgs {
     /// Let routes lead to Services of type ExternalName.
     #[arg(long)]
     pub(crate) allow_external_names: bool,
+}
+
+/// Where a gateway listens.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ListenArgs {
+    /// Address of the entry point `web`.
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080", value_parser = address)]
+    pub(crate) http: SocketAddr,
+
+    /// Address of the entry point `websecure`.
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443", value_parser = address)]
+    pub(crate) https: SocketAddr,
+
+    /// A further entry point.
+    #[arg(long, value_name = "NAME=ADDR", value_parser = entry_point)]
+    pub(crate) entry_point: Vec<(String, SocketAddr)>,
+
+    /// Bind ports of Gateways and Ingresses elsewhere: `80=8080,443=8443`. Port 0 asks the system.
+    #[arg(long, value_name = "FROM=TO", value_delimiter = ',', value_parser = port_pair)]
+    pub(crate) port_map: Vec<(u16, u16)>,
+
+    /// Address that ports of Gateways and Ingresses are bound on.
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
+    pub(crate) bind: IpAddr,
 }
 
 /// Bounds on what peers may send. docs/running.md has the defaults with their reasons.
@@ -441,21 +456,41 @@ impl Args {
     /// What was typed, as far as it belongs together. Ends the process with 2 otherwise.
     pub(crate) fn parse_and_check() -> Self {
         let args = Self::parse();
-        let documents = match &args.command {
-            Command::Gateway(args) => &args.documents,
-            Command::Analyze(args) => &args.documents,
+        let (listen, lacks_documents) = match &args.command {
+            // In a mesh, documents may come later.
+            Command::Gateway(args) => {
+                let lacks = args.documents.files.is_empty() && args.member.control.is_none();
+                (&args.documents.listen, lacks)
+            }
+            Command::Analyze(args) => (&args.documents.listen, args.documents.files.is_empty()),
+            Command::Up(args) => (&args.listen, false),
             _ => return args,
         };
-        if let Err(why) = documents.entry_points() {
+        if lacks_documents {
+            let why = "the following required arguments were not provided:\n  --file <PATH>...";
+            Self::command().error(ErrorKind::MissingRequiredArgument, why).exit();
+        }
+        if let Err(why) = listen.entry_points() {
             Self::command().error(ErrorKind::ArgumentConflict, why).exit();
         }
         args
     }
 }
 
-// === impl DocumentArgs ===
+// === impl ListenArgs ===
 
-impl DocumentArgs {
+impl ListenArgs {
+    /// The same, as they are typed.
+    pub(crate) fn typed(&self) -> Vec<String> {
+        // In full, so that a new argument cannot be forgotten.
+        let Self { http, https, entry_point, port_map, bind } = self;
+        let mut typed =
+            vec![format!("--http={http}"), format!("--https={https}"), format!("--bind={bind}")];
+        typed.extend(entry_point.iter().map(|(name, addr)| format!("--entry-point={name}={addr}")));
+        typed.extend(port_map.iter().map(|(from, to)| format!("--port-map={from}={to}")));
+        typed
+    }
+
     /// The entry points by name. `--entry-point web=ADDR` takes the place of `--http`, and
     /// `websecure` that of `--https`.
     ///

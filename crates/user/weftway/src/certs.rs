@@ -13,7 +13,8 @@ use weft_admin_api::rotation::{HindranceView, PhaseView, StepName};
 use weft_admin_api::{CertificatesView, RotationView, TokenRequest, TokenView};
 use weft_runtime::worker;
 
-use crate::args::{AskedArgs, CertsArgs, CertsCommand, ListFormat, TokenArgs};
+use crate::args::{AskedArgs, CertsArgs, CertsCommand, IntermediateArgs, ListFormat, TokenArgs};
+use crate::authority;
 use crate::print_line;
 use crate::status::{Answer, StatusClient};
 use crate::table::{short, span, table};
@@ -35,11 +36,15 @@ async fn ask(args: &CertsArgs) -> anyhow::Result<ExitCode> {
         Some(CertsCommand::Token(wanted)) => {
             print_as(asked, &token(&client, wanted).await?, |it| it.token.clone())?;
         }
-        Some(CertsCommand::Rotate(turn)) => {
-            return rotate::run(&client, asked, *turn, rotate::Direction::Forward).await;
+        Some(CertsCommand::Intermediate(wanted)) => {
+            print_as(asked, &intermediate(&client, wanted).await?, certificates)?;
+        }
+        Some(CertsCommand::Rotate(wanted)) => {
+            let way = rotate::Way::Forward(authority::supplied(&wanted.supply)?);
+            return rotate::run(&client, asked, wanted.turn, &way).await;
         }
         Some(CertsCommand::Cancel(turn)) => {
-            return rotate::run(&client, asked, *turn, rotate::Direction::Back).await;
+            return rotate::run(&client, asked, *turn, &rotate::Way::Back).await;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -62,6 +67,17 @@ async fn token(client: &StatusClient, wanted: &TokenArgs) -> anyhow::Result<Toke
     let request = TokenRequest { scope: wanted.scope.clone(), lifetime_secs };
     match client.change("/tokens", &request).await? {
         Answer::Done(token) => Ok(token),
+        Answer::Refused(refusal) => bail!(refusal.message),
+    }
+}
+
+async fn intermediate(
+    client: &StatusClient,
+    wanted: &IntermediateArgs,
+) -> anyhow::Result<CertificatesView> {
+    let request = authority::intermediate_of(&wanted.chain, &wanted.key)?;
+    match client.change("/intermediate", &request).await? {
+        Answer::Done(view) => Ok(view),
         Answer::Refused(refusal) => bail!(refusal.message),
     }
 }

@@ -1,36 +1,38 @@
 //! `weftway control`: the control plane by itself, and the part of it that `weftway up` shares.
 
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
-use weft_authority::{Authority, Lifetimes, Secret};
-use weft_compile::{Assigned, MeshOptions, MeshWorld, compile_mesh};
-use weft_controlplane::{Attest, ByUid, ControlPlane, Keeper, Listener, Settings};
+use weft_compile::{Assigned, MeshOptions, MeshWorld, Report, ServiceRange, compile_mesh};
+use weft_controlplane::{Attest, ByUid, ControlPlane, Listener, Settings, Store};
 use weft_distribute::Published;
 use weft_model::Generation;
 use weft_model::identity::{Identity, TrustDomain};
 use weft_model::mesh::{Registered, UnknownDestinations};
 use weft_runtime::drain::{self, Drained, Watch};
+use weft_runtime::metrics::Registry;
+use weft_runtime::ready::Readiness;
 use weft_runtime::signal::Termination;
 use weft_runtime::{log, task, time, worker};
 use weft_source_file::{FileSource, Following};
 
-use crate::args::{ControlArgs, MeshArgs, Unknown};
+use crate::admin::{self, ControlAdmin, Serving};
+use crate::args::{AddressOrOff, ControlArgs, MeshArgs, Unknown};
+use crate::authority;
 use crate::documents::Documents;
+use crate::folder;
 use crate::status;
+use crate::takeover::Inherited;
 
 /// The namespace and service account of the control plane's own identity.
 const OWN_ACCOUNT: (&str, &str) = ("weftway-system", "control");
-
-/// Bytes of a key that seals the authority's file.
-const KEY_BYTES: usize = 32;
 
 /// A control plane, as its control thread sees it.
 pub(crate) struct Control {
@@ -41,6 +43,9 @@ pub(crate) struct Control {
     world: Option<MeshWorld>,
     published: watch::Sender<Published>,
     plane: ControlPlane,
+    /// What still keeps it from being ready.
+    readiness: Readiness,
+    report: watch::Sender<Arc<Report>>,
     /// Where is kept which virtual address a service has.
     addresses_path: PathBuf,
 }
@@ -60,6 +65,8 @@ async fn serve(args: &ControlArgs) -> anyhow::Result<Drained> {
     let uids = [rustix::process::getuid().as_raw(), 0];
     let attest = Rc::new(ByUid::new(uids));
     let mut control = Control::start(&args.state, &args.files, &args.mesh, attest).await?;
+    let _admin = control.serve_admin(args.admin).await?;
+    let starting = control.readiness().block("sockets");
     let mut listeners = Vec::new();
     let socket = args.socket.clone().unwrap_or_else(|| args.state.join("control.sock"));
     listeners.push(Listener::Unix(bind_unix(&socket)?));
@@ -75,6 +82,7 @@ async fn serve(args: &ControlArgs) -> anyhow::Result<Drained> {
     let status = status::bind(&args.state)?;
     let running = task::spawn("control", control.run(listeners, watch));
     let showing = task::spawn("status", status::serve(status, control.plane().clone()));
+    starting.clear();
     loop {
         tokio::select! {
             name = termination.next() => {
@@ -84,6 +92,7 @@ async fn serve(args: &ControlArgs) -> anyhow::Result<Drained> {
             () = control.changed() => control.compile(),
         }
     }
+    let _draining = control.readiness().block("draining");
     let force = async {
         termination.next().await;
     };
@@ -103,14 +112,9 @@ impl Control {
         mesh: &MeshArgs,
         attest: Rc<dyn Attest>,
     ) -> anyhow::Result<Self> {
-        make_private(state)?;
+        folder::make(state)?;
         let trust_domain = TrustDomain::new(&mesh.trust_domain).context("--trust-domain")?;
-        let secret = secret(mesh.key_file.as_deref(), state)?;
-        let lifetimes = Lifetimes { leaf: mesh.certificate_lifetime, ..Lifetimes::default() };
-        // Looked at first, because it is made only when there is no file.
-        let fresh = Authority::generate(trust_domain.clone(), lifetimes, time::wall())
-            .context("--certificate-lifetime")?;
-        let keeper = Keeper::open(&state.join("authority"), &secret, || fresh).await?;
+        let keeper = authority::open(state, &trust_domain, &mesh.authority).await?;
         let addresses_path = state.join("service-addresses");
         let mut options = MeshOptions::new(trust_domain.clone());
         options.domain = mesh.domain.as_str().into();
@@ -139,6 +143,8 @@ impl Control {
             world: None,
             published,
             plane: ControlPlane::new(receiver, keeper, attest, settings).await?,
+            readiness: Readiness::new(),
+            report: watch::Sender::default(),
             addresses_path,
         };
         control.documents.read(control.following.files());
@@ -149,6 +155,29 @@ impl Control {
     /// The control plane itself.
     pub(crate) fn plane(&self) -> &ControlPlane {
         &self.plane
+    }
+
+    /// What keeps it from being ready, to add to.
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// Metrics, health and what is known, as long as the answer is kept.
+    pub(crate) async fn serve_admin(&self, at: AddressOrOff) -> anyhow::Result<Option<Serving>> {
+        let AddressOrOff::Address(addr) = at else { return Ok(None) };
+        let registry = Registry::new();
+        registry.register(self.plane.metrics());
+        let admin = ControlAdmin {
+            registry,
+            readiness: self.readiness.clone(),
+            plane: self.plane.clone(),
+            report: self.report.subscribe(),
+        };
+        let listening = admin::listen("admin", addr, &mut Inherited::default()).await;
+        let listening =
+            listening.with_context(|| format!("cannot listen on {addr} (see --admin)"))?;
+        tracing::info!(addr = %listening.addr(), "admin endpoint");
+        Ok(Some(listening.serve(|socket| admin::serve_control(socket, admin))))
     }
 
     /// Serves proxies until the drain begins.
@@ -169,6 +198,14 @@ impl Control {
         self.documents.read(self.following.files());
     }
 
+    /// Services without an address of their own get one of this range from now on.
+    pub(crate) fn assign_from(&mut self, range: ServiceRange) {
+        if self.options.service_range != range {
+            self.options.service_range = range;
+            self.compile();
+        }
+    }
+
     /// What the node knows of workloads is this now.
     pub(crate) fn register(&mut self, registered: Registered) {
         self.registered = registered;
@@ -177,9 +214,12 @@ impl Control {
 
     /// Compiles what is known, and publishes it.
     pub(crate) fn compile(&mut self) {
+        let metrics = self.plane.metrics();
         for problem in &self.following.files().problems {
+            metrics.failed(Store::Documents);
             tracing::error!("{problem}");
         }
+        let started = time::now();
         let set = self.documents.set();
         let world = compile_mesh(set, &self.registered, &self.options, self.world.as_ref());
         let problems = match &self.world {
@@ -190,13 +230,17 @@ impl Control {
             tracing::warn!("{}", self.documents.render(problem));
         }
         if let Err(error) = self.keep_addresses(&world) {
+            metrics.failed(Store::Addresses);
             tracing::error!("{error:#}");
         }
         let mesh = world.mesh.clone();
         self.published.send_modify(|published| *published = published.next(&mesh));
         let generation = mesh.generation;
         let (services, workloads) = (mesh.services.len(), mesh.workloads.len());
-        tracing::info!(%generation, services, workloads, "published");
+        let took = time::now() - started;
+        metrics.compiled(took, verdicts(&world.report));
+        self.report.send_replace(world.report.clone());
+        tracing::info!(%generation, services, workloads, ?took, "published");
         self.world = Some(world);
     }
 
@@ -212,6 +256,14 @@ impl Control {
             .and_then(|()| fs::rename(&temporary, path))
             .with_context(|| format!("{} cannot be written", path.display()))
     }
+}
+
+/// What became of each document, by kind.
+fn verdicts(report: &Report) -> impl Iterator<Item = (String, &'static str)> {
+    report.resources.iter().map(|resource| {
+        let kind = resource.key().map_or("unreadable", |key| &*key.kind);
+        (kind.to_owned(), resource.verdict.as_str())
+    })
 }
 
 /// A socket for processes of this machine; what an earlier process left there is replaced.
@@ -235,31 +287,6 @@ fn bind_with_mode(path: &Path, mode: u32) -> anyhow::Result<UnixListener> {
     let listener = UnixListener::bind(path).with_context(context)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).with_context(context)?;
     Ok(listener)
-}
-
-/// Makes a folder whose files are nobody else's business; the sockets in it are.
-pub(crate) fn make_private(folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder)
-        .with_context(|| format!("{} cannot be made (see --state)", folder.display()))
-}
-
-/// The key that seals the authority's file; made when none is named and there is none yet.
-fn secret(named: Option<&Path>, state: &Path) -> anyhow::Result<Secret> {
-    let own = state.join("authority.key");
-    let path = named.unwrap_or(&own);
-    if named.is_none() && !own.exists() {
-        let bytes: [u8; KEY_BYTES] = crate::fleet::random()?;
-        fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&own)
-            .and_then(|mut file| file.write_all(&bytes))
-            .with_context(|| format!("{} cannot be written", own.display()))?;
-    }
-    let bytes = fs::read(path)
-        .with_context(|| format!("{} cannot be read (see --key-file)", path.display()))?;
-    Secret::key_file(&bytes).with_context(|| format!("{} (see --key-file)", path.display()))
 }
 
 fn assigned(path: &Path) -> anyhow::Result<Assigned> {

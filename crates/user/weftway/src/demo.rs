@@ -1,9 +1,8 @@
 //! `weftway demo`: everything, on sample services, on a laptop.
 //!
-//! It writes the files of examples/demo and examples/mesh to a folder. Then it starts a gateway as a
-//! process of its own, with sample services in this process, sends requests and shows what came
-//! back; and a mesh, whose sample services are processes beside their proxies, and shows who called
-//! whom.
+//! It writes the files of examples/demo and examples/mesh to a folder, and starts a mesh with them.
+//! To its gateway it sends requests, for sample services in this process, and shows what came back;
+//! then it adds services that are processes beside their proxies, and shows who called whom.
 
 mod client;
 mod gateway;
@@ -26,7 +25,6 @@ use weft_runtime::worker;
 use crate::args::DemoArgs;
 use crate::print_line;
 
-use gateway::Gateway;
 use mesh::Mesh;
 
 pub(crate) use sample::run as run_sample;
@@ -37,7 +35,6 @@ struct Folder(PathBuf);
 /// What was started so far.
 #[derive(Default)]
 struct Running {
-    gateway: Option<Gateway>,
     mesh: Option<Mesh>,
 }
 
@@ -49,10 +46,11 @@ const GATEWAY_FILES: [(&str, &str); 3] = [
 ];
 
 /// The mesh's, as they are in examples/mesh.
-const MESH_FILES: [(&str, &str); 3] = [
+const MESH_FILES: [(&str, &str); 4] = [
     ("strict.yaml", include_str!("../../../../examples/mesh/strict.yaml")),
     ("services.yaml", include_str!("../../../../examples/mesh/services.yaml")),
     ("external.yaml", include_str!("../../../../examples/mesh/external.yaml")),
+    ("route.yaml", include_str!("../../../../examples/mesh/route.yaml")),
 ];
 
 /// Names that are tried for the folder.
@@ -107,18 +105,19 @@ impl Running {
         for service in &services {
             print_line(&format!("  {:<12} {}", service.name, service.addr));
         }
-        let gateway = Gateway::start(args, folder, &services).await?;
-        let Gateway { addresses, .. } = &*self.gateway.insert(gateway);
-        print_line(&format!("A gateway serves the files in {}:", folder.join("gateway").display()));
+        let documents = folder.join("gateway");
+        fs::write(documents.join("services.yaml"), services::documents(&services))
+            .context("the demo's files cannot be written")?;
+        let mesh = self.mesh.insert(Mesh::start(args, folder)?);
+        let addresses = mesh.ready().await?;
+        print_line(&format!("A gateway serves the files in {}:", documents.display()));
         for (name, addr) in &addresses.listeners {
             print_line(&format!("  {name:<24} {addr}"));
         }
-        let mut failed = tour::walk(addresses).await?;
-
-        let mesh = self.mesh.insert(Mesh::start(args, folder)?);
-        failed += mesh.show().await?;
+        let mut failed = tour::walk(&addresses).await?;
+        failed += mesh.show(&addresses).await?;
         if !args.once {
-            tour::what_next(addresses, &folder.join("gateway"));
+            tour::what_next(&addresses, &documents);
             mesh.what_next();
             print_line("Ctrl-C ends it all.");
         }
@@ -127,14 +126,10 @@ impl Running {
 
     /// Ends what was started, in order.
     async fn stop(self) -> anyhow::Result<()> {
-        let mesh = match self.mesh {
+        match self.mesh {
             Some(mesh) => mesh.stop().await,
             None => Ok(()),
-        };
-        if let Some(gateway) = self.gateway {
-            gateway.stop().await?;
         }
-        mesh
     }
 }
 

@@ -67,6 +67,7 @@ impl Engine {
         let secret = [fleet::random()?, fleet::random()?];
         let live = Live::new(epoch, secret.map(u64::from_le_bytes));
         let shared = Shared::new(epoch);
+        let mesh = surroundings.tls.clone();
         let parts = Parts {
             server_name: host_name(),
             registry: registry.clone(),
@@ -81,7 +82,7 @@ impl Engine {
         registry.register(in_force.clone());
         let fleet = Fleet::start(workers, &parts, inherited)?;
         let (backends, watched) = watch::channel(Arc::default());
-        task::spawn("health", Prober::new(shared, registry).run(watched.clone()));
+        task::spawn("health", Prober::new(shared, mesh, registry).run(watched.clone()));
         let (resolver, resolved) = Resolver::start(watched);
         task::spawn("resolver", resolver.run());
         Ok(Self { fleet, snapshot: None, plan: None, backends, resolved, live, in_force })

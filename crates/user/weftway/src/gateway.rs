@@ -1,16 +1,21 @@
-//! `weftway gateway`: the wiring of a standalone gateway.
+//! `weftway gateway`: the wiring of a gateway, by itself or as a part of a mesh.
 //!
 //! The process's first thread is the control thread: it reads documents, compiles, publishes plans
 //! and serves the admin endpoint. Traffic is the workers' alone.
+
+mod member;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::sync::watch;
 use weft_compile::World;
+use weft_model::Snapshot;
+use weft_model::mesh::Index;
 use weft_runtime::drain::{self, Drained, Watch};
 use weft_runtime::metrics::Registry;
 use weft_runtime::ready::{Blocker, Readiness};
@@ -23,11 +28,17 @@ use crate::engine::{Engine, Surroundings};
 use crate::source::Source;
 use crate::takeover::{Inherited, Named, Takeover};
 
+use member::Member;
+
 /// A running gateway, as the control thread sees it.
 pub(crate) struct Gateway {
     source: Source,
     engine: Engine,
+    /// The mesh that it is part of.
+    member: Option<Member>,
     world: Option<World>,
+    /// What is in force.
+    snapshot: Option<Arc<Snapshot>>,
     readiness: Readiness,
     loading: Option<Blocker>,
     config: watch::Sender<Option<AdminConfig>>,
@@ -61,6 +72,9 @@ async fn serve(args: &GatewayArgs) -> anyhow::Result<Drained> {
     for remark in gateway.source.remarks() {
         tracing::warn!("{}", gateway.source.render(&remark));
     }
+    if let Some(member) = &mut gateway.member {
+        member.begin().await;
+    }
     gateway.reload().await;
     let admin = gateway.serve_admin(args).await?;
     if let Some(path) = &args.process.address_file {
@@ -86,6 +100,9 @@ async fn serve(args: &GatewayArgs) -> anyhow::Result<Drained> {
                 Err(error) => tracing::error!("{error:#}; what was in force stays"),
             },
             () = gateway.engine.names_changed() => gateway.engine.refresh().await,
+            () = mesh_changed(gateway.member.as_mut(), gateway.world.as_ref()) => {
+                gateway.follow().await;
+            }
         }
     }
     let draining = gateway.readiness.block("draining");
@@ -96,6 +113,9 @@ async fn serve(args: &GatewayArgs) -> anyhow::Result<Drained> {
     };
     let drained = drain.run(args.process.drain_timeout, force).await;
     gateway.engine.join();
+    if let Some(member) = gateway.member {
+        member.leave().await;
+    }
     drop(draining);
     Ok(drained)
 }
@@ -108,23 +128,36 @@ impl Gateway {
         let readiness = Readiness::new();
         let loading = Some(readiness.block("first configuration"));
         let workers = args.process.workers.map_or_else(worker::cores, usize::from);
+        let member = Member::start(&args.member, &readiness)?;
+        let surroundings = match &member {
+            Some(member) => Surroundings { tls: member.link().tls(), ..Surroundings::default() },
+            None => Surroundings::default(),
+        };
         Ok(Self {
             engine: Engine::start(
                 &args.process,
                 workers,
                 &registry,
-                Surroundings::default(),
+                surroundings,
                 inherited,
                 drain,
             )?,
+            member,
             admin: None,
-            source: Source::new(&args.documents, &args.limits)?,
+            source: Source::new(&args.documents, &args.limits)?.in_domain(&args.member.link.domain),
             world: None,
+            snapshot: None,
             readiness,
             loading,
             config: watch::channel(None).0,
             registry,
         })
+    }
+
+    /// Takes up what is news of the mesh: services, or only where they run.
+    async fn follow(&mut self) {
+        let is_new = self.member.as_mut().is_some_and(|member| member.index().1);
+        if is_new { self.reload().await } else { self.publish().await }
     }
 
     /// Reads what changed, compiles it, and puts it in force.
@@ -134,7 +167,9 @@ impl Gateway {
             tracing::error!("{problem}");
         }
         let (set, options) = (self.source.set(), self.source.options());
-        let world = weft_compile::compile(set, options, self.world.as_ref());
+        let alone = Index::default();
+        let index = self.member.as_mut().map_or(&alone, |member| member.index().0);
+        let world = weft_compile::compile_in_mesh(set, options, index, self.world.as_ref());
         let problems = match &self.world {
             Some(before) => world.report.news(&before.report),
             None => world.report.problems(),
@@ -142,25 +177,41 @@ impl Gateway {
         for problem in &problems {
             tracing::warn!("{}", self.source.render(problem));
         }
-        let generation = world.snapshot.generation;
         let (parsed, compiled) = (set.parsed(), world.compiled());
-        let errors = self.engine.put_in_force(world.snapshot.clone()).await;
+        self.world = Some(world);
+        self.publish().await;
+        let took = time::now() - started;
+        let generation = self.snapshot.as_ref().map(|snapshot| snapshot.generation);
+        let generation = generation.unwrap_or_default();
+        tracing::info!(%generation, parsed, compiled, ?took, "configuration in force");
+    }
+
+    /// Puts in force what was compiled last, with the places where services of the mesh run now.
+    async fn publish(&mut self) {
+        let Some(world) = &self.world else { return };
+        let snapshot = match &mut self.member {
+            Some(member) => member.settle(&world.snapshot, self.snapshot.as_deref()).await,
+            None => world.snapshot.clone(),
+        };
+        let errors = self.engine.put_in_force(snapshot.clone()).await;
         for error in &errors {
             tracing::error!("{error:#}");
         }
         self.config.send_replace(Some(AdminConfig {
-            snapshot: world.snapshot.clone(),
+            snapshot: snapshot.clone(),
             report: world.report.clone(),
             addresses: self.engine.addresses(),
         }));
-        self.world = Some(world);
-        if errors.is_empty()
-            && let Some(loading) = self.loading.take()
-        {
+        self.snapshot = Some(snapshot);
+        if !errors.is_empty() {
+            return;
+        }
+        if let Some(member) = &self.member {
+            member.put_in_force();
+        }
+        if let Some(loading) = self.loading.take() {
             loading.clear();
         }
-        let took = time::now() - started;
-        tracing::info!(%generation, parsed, compiled, ?took, "configuration in force");
     }
 
     async fn serve_admin(&mut self, args: &GatewayArgs) -> anyhow::Result<Option<SocketAddr>> {
@@ -184,6 +235,14 @@ impl Gateway {
     fn sockets(&self) -> Vec<Named> {
         let admin = self.admin.as_ref().and_then(admin::Serving::duplicate);
         self.engine.sockets().into_iter().chain(admin).collect()
+    }
+}
+
+/// Waits for news of the mesh, if there is one.
+async fn mesh_changed(member: Option<&mut Member>, world: Option<&World>) {
+    match member {
+        Some(member) => member.changed(world.map(|world| &*world.snapshot)).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -6,14 +6,18 @@
 mod admin;
 mod analyze;
 mod args;
+mod authority;
 mod bench;
 mod certs;
 mod control;
 mod demo;
+mod descriptors;
 mod documents;
 mod engine;
 mod fleet;
+mod folder;
 mod gateway;
+mod link;
 mod proxies;
 mod proxy;
 mod run;
@@ -47,6 +51,9 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
+    if let Command::Gateway(_) | Command::Proxy(_) | Command::Control(_) = command {
+        descriptors::raise();
+    }
     match command {
         Command::Gateway(args) => gateway::run(&args),
         Command::Analyze(args) => analyze::run(&args),

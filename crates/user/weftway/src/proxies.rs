@@ -1,7 +1,8 @@
-//! `weftway proxies`: what each proxy has of the configuration.
+//! `weftway proxies`: what each proxy has of the configuration, and newer ones in their place.
 
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -10,13 +11,16 @@ use weft_admin_api::ProxiesView;
 use weft_admin_api::proxies::ProxyView;
 use weft_runtime::worker;
 
-use crate::args::{ListFormat, ProxiesArgs};
+use crate::args::{ListFormat, ProxiesArgs, ProxiesCommand};
 use crate::print_line;
 use crate::status::StatusClient;
 use crate::table::{span, table};
 
-/// Prints the list.
+/// Prints the list, or does what is asked for.
 pub(crate) fn run(args: &ProxiesArgs) -> anyhow::Result<ExitCode> {
+    if let Some(ProxiesCommand::Upgrade(upgrade)) = &args.command {
+        return upgrade::run(&args.asked, upgrade);
+    }
     let client = StatusClient::new(args.asked.state.as_deref());
     let view = worker::block_on(client.show::<ProxiesView>("/proxies"))
         .context("the runtime cannot be started")??;

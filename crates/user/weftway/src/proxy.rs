@@ -11,15 +11,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use weft_compile::Report;
 use weft_dns::{DnsMetrics, Names, Server, Sockets, Upstreams, Zone};
 use weft_link::{Link, Mode, ProxyRole, State, assemble};
+use weft_model::Snapshot;
 use weft_model::id::{ServiceName, WorkloadName};
-use weft_model::identity::{Identity, TrustDomain};
-use weft_model::{Snapshot, mesh};
 use weft_proxy::interception::{Interception, Resolve};
 use weft_runtime::drain::{self, Drained, Watch};
 use weft_runtime::metrics::Registry;
@@ -30,6 +29,7 @@ use weft_runtime::{log, task, time, worker};
 use crate::admin::{self, AdminConfig, AdminState};
 use crate::args::{AddressOrOff, ProxyArgs};
 use crate::engine::{Engine, Surroundings};
+use crate::link;
 use crate::takeover::{self, Inherited, Named, Takeover};
 
 /// Services asked for by DNS that nobody has looked at yet.
@@ -87,7 +87,7 @@ async fn serve(args: &ProxyArgs) -> anyhow::Result<Drained> {
     // What is known is not yet served.
     let mut opening = Some(readiness.block("listeners"));
     let (demand, mut demanded) = mpsc::unbounded_channel();
-    let (link, running) = weft_link::start(settings(args)?, &readiness);
+    let (link, running) = weft_link::start(link_settings(args)?, &readiness);
     let linking = task::spawn("link", running);
     let path = args.takeover();
     let inherited = Inherited::ask(path.as_deref()).await?;
@@ -121,10 +121,7 @@ async fn serve(args: &ProxyArgs) -> anyhow::Result<Drained> {
                 }
             }
             () = succeeded(takeover.as_ref()) => {
-                tracing::info!("a newer process serves; draining");
-                // Its answers are the ones that count.
-                proxy.served.clear();
-                proxy.dns = None;
+                proxy.step_down();
                 break;
             }
             () = proxy.engine.names_changed() => proxy.engine.refresh().await,
@@ -163,13 +160,13 @@ impl Proxy {
     ) -> anyhow::Result<Self> {
         let workload = WorkloadName::new(args.workload.as_str());
         let mode = args.explicit.map_or(Mode::Captured, Mode::Explicit);
-        let namespace = namespace(&args.workload)?;
+        let namespace = link::namespace(&args.workload)?;
         let interception = Interception {
             demand: Some(demand),
-            resolve: resolve(link.state(), namespace, &args.domain),
+            resolve: resolve(link.state(), namespace, &args.link.domain),
             ..Interception::default()
         };
-        let zone = Zone::new(&args.domain, namespace)?;
+        let zone = Zone::new(&args.link.domain, namespace)?;
         let workers = args.process.workers.map_or(1, usize::from);
         let surroundings = Surroundings { tls: link.tls(), interception };
         Ok(Self {
@@ -200,9 +197,8 @@ impl Proxy {
         let before = self.before.as_ref().map(|(state, snapshot)| (state, &**snapshot));
         let snapshot = Arc::new(assemble(&state, &self.role, before));
         let generation = state.generation;
-        let index = state.index.values().map(|has| has.value.clone());
         let services = state.services.values().map(|has| has.value.clone());
-        self.names.send_replace(Arc::new(Names::new(&self.zone, index, services)));
+        self.names.send_replace(Arc::new(Names::new(&self.zone, state.index.clone(), services)));
         let errors = self.engine.put_in_force(snapshot.clone()).await;
         for error in &errors {
             tracing::error!("{error:#}");
@@ -306,6 +302,14 @@ impl Proxy {
         Ok(())
     }
 
+    /// A newer process serves; its answers are the ones that count.
+    fn step_down(&mut self) {
+        tracing::info!("a newer process serves; draining");
+        self.link.succeeded();
+        self.served.clear();
+        self.dns = None;
+    }
+
     /// What a newer process is to listen on.
     fn sockets(&self) -> Vec<Named> {
         let served = self.served.iter().filter_map(admin::Serving::duplicate);
@@ -343,68 +347,11 @@ fn resolve(state: watch::Receiver<State>, namespace: &str, domain: &str) -> Reso
     let (namespace, domain) = (namespace.to_owned(), domain.to_owned());
     Resolve::new(move |host| {
         let state = state.borrow();
-        let find = |name: &str| state.index.get(name).map(|has| has.value.clone());
-        let named = mesh::resolve(host, &namespace, &domain, find)?;
-        named.service.addrs.first().or(named.service.endpoint_addrs.first()).copied()
+        let service = state.index.resolve(host, &namespace, &domain)?.service;
+        service.addrs().chain(service.endpoint_addrs()).next()
     })
 }
 
-fn settings(args: &ProxyArgs) -> anyhow::Result<weft_link::Settings> {
-    let trust_domain = TrustDomain::new(&args.trust_domain).context("--trust-domain")?;
-    let namespace = namespace(&args.workload)?;
-    let identity = Identity::new(&trust_domain, namespace, &args.service_account)
-        .context("--workload and --service-account make no identity")?;
-    let workload = WorkloadName::new(args.workload.as_str());
-    let endpoint = endpoint(args)?;
-    let mut settings = weft_link::Settings::new(workload, identity, endpoint);
-    if let Some(folder) = &args.state {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("{} cannot be made (see --state)", folder.display()))?;
-        settings.state_path = Some(folder.join("state"));
-        settings.credentials_path = Some(folder.join("credentials"));
-    }
-    settings.product_version = env!("CARGO_PKG_VERSION").into();
-    Ok(settings)
-}
-
-/// Where the control plane is: a path, or `HOST:PORT` with what proves who it is.
-fn endpoint(args: &ProxyArgs) -> anyhow::Result<weft_link::Endpoint> {
-    if args.control.contains('/') {
-        return Ok(weft_link::Endpoint::unix(&args.control));
-    }
-    let (Some(roots), Some(identity)) = (&args.control_roots, &args.control_identity) else {
-        bail!(
-            "a control plane at {} needs --control-roots FILE and --control-identity SPIFFE-ID, so \
-             that nobody else can take its place",
-            args.control
-        );
-    };
-    let read = |path: &std::path::Path, flag: &str| {
-        std::fs::read(path)
-            .with_context(|| format!("{} cannot be read (see {flag})", path.display()))
-    };
-    let roots = weft_authority::TrustBundle::from_pem(&read(roots, "--control-roots")?)
-        .with_context(|| format!("{} (see --control-roots)", roots.display()))?;
-    let token = match &args.token_file {
-        Some(path) => {
-            let text = String::from_utf8(read(path, "--token-file")?)
-                .with_context(|| format!("{} holds no token", path.display()))?;
-            Some(text.trim().to_owned())
-        }
-        None => None,
-    };
-    let peer = weft_link::ControlPeer {
-        identity: identity.parse().context("--control-identity")?,
-        roots: roots.certificates().map(|root| root.der().clone()).collect(),
-        token,
-    };
-    Ok(weft_link::Endpoint::tcp(&args.control, peer))
-}
-
-/// The namespace of `NAMESPACE/NAME`.
-fn namespace(workload: &str) -> anyhow::Result<&str> {
-    match workload.split_once('/') {
-        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => Ok(namespace),
-        _ => bail!("`{workload}` is not NAMESPACE/NAME (see --workload)"),
-    }
+fn link_settings(args: &ProxyArgs) -> anyhow::Result<weft_link::Settings> {
+    link::settings(&args.workload, &args.service_account, &args.control, &args.link)
 }

@@ -15,7 +15,7 @@ use weft_runtime::signal::Termination;
 use weft_runtime::worker;
 
 use crate::args::RunArgs;
-use crate::up;
+use crate::folder;
 
 /// Runs the application, and ends as it ends.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
@@ -24,7 +24,12 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
 
 async fn follow(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let mut termination = Termination::listen().context("signals cannot be handled")?;
-    let socket = up::folder(args.state.as_deref()).join("node.sock");
+    let folder = folder::path(args.state.as_deref());
+    let socket = folder.join("node.sock");
+    if folder.exists() {
+        // It gets the environment and the terminal.
+        folder::check(&folder)?;
+    }
     let client = Client::connect(&socket).await.with_context(|| {
         format!("there is no node at {}: start one with `weftway up`", socket.display())
     })?;
@@ -99,7 +104,14 @@ fn report(event: &Event) {
             "the proxy is gone ({reason}); connections are refused until it is back, in \
              {restart_in_ms} ms or a little more"
         ),
+        Event::ProxyUpgraded => "a newer proxy serves, the one before finishes".to_owned(),
+        Event::ProxyNotUpgraded { reason } => format!("the proxy goes on as it was: {reason}"),
         Event::ApplicationStarted => "the application is being started".to_owned(),
+        Event::ApplicationListens => "the application listens".to_owned(),
+        Event::ApplicationSilent { after_ms } => format!(
+            "the application does not listen on its port after {after_ms} ms: nobody is led to it \
+             before it does (on 0.0.0.0 or on $WEFTWAY_ADDRESS; see --port)"
+        ),
         Event::Stopping => "stopping".to_owned(),
         Event::ApplicationEnded(_) => "the application has ended, the proxy finishes".to_owned(),
     };

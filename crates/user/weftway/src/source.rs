@@ -51,6 +51,12 @@ impl Source {
         Ok(source)
     }
 
+    /// The same where names of services end in `domain`.
+    pub(crate) fn in_domain(mut self, domain: &str) -> Self {
+        self.options.domain = domain.into();
+        self
+    }
+
     /// Waits until some file is another, and reads what changed.
     ///
     /// Cancel safe: what was noticed is read by the next call.
@@ -165,13 +171,13 @@ fn options(
         Ok(port)
     };
     let mut entry_points = Vec::new();
-    for (name, mut addr) in documents.entry_points().map_err(anyhow::Error::msg)? {
+    for (name, mut addr) in documents.listen.entry_points().map_err(anyhow::Error::msg)? {
         addr.set_port(port(addr.ip(), addr.port())?);
         entry_points.push(EntryPoint { name: name.into(), addr, tls: false });
     }
     let mut port_map = HashMap::new();
-    for (from, to) in &documents.port_map {
-        port_map.insert(*from, port(documents.bind, *to)?);
+    for (from, to) in &documents.listen.port_map {
+        port_map.insert(*from, port(documents.listen.bind, *to)?);
     }
     let (chain, key) = weft_tls::certificate::self_signed(&["localhost"], time::wall());
     let mut options = Options::new(entry_points);
@@ -185,7 +191,7 @@ fn options(
         options.backends.insert(key, backend.addrs.clone());
     }
     options.port_map = port_map;
-    options.bind_address = documents.bind;
+    options.bind_address = documents.listen.bind;
     options.allow_cross_namespace = documents.allow_cross_namespace;
     options.allow_external_name_services = documents.allow_external_names;
     options.slow_start = documents.slow_start;

@@ -7,7 +7,7 @@
 //! What it shows lives on the control thread, and so does all of this.
 
 mod client;
-mod views;
+pub(crate) mod views;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -24,13 +24,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 use weft_admin_api::rotation::{RefusalView, StepName};
-use weft_admin_api::{RotationView, TokenRequest, TokenView};
-use weft_authority::IdentityPattern;
+use weft_admin_api::{IntermediateRequest, IssuerRequest, RotationView, TokenRequest, TokenView};
+use weft_authority::{IdentityPattern, RefusedRotation};
 use weft_controlplane::{CannotChange, ControlPlane};
 use weft_runtime::{task, time};
 
+use crate::authority;
 use crate::control::bind_unix_private;
 
 pub(crate) use client::{Answer, StatusClient};
@@ -38,8 +40,8 @@ pub(crate) use client::{Answer, StatusClient};
 /// The socket's name in the folder of a control plane.
 const SOCKET: &str = "admin.sock";
 
-/// A body that is sent here is a scope and a number.
-const BODY_BYTES_MAX: usize = 16 * 1024;
+/// A body that is sent here is a scope and a number, or an authority with its keys.
+const BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// A head that takes longer, or a connection that idles longer, is closed.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -56,7 +58,8 @@ GET  /certificates         every certificate, its age, what would break when
 GET  /proxies              what each proxy has in force
 GET  /roots                the roots that the mesh trusts, PEM
 GET  /rotation             how far a rotation of the root is, and what it waits for
-POST /rotation/STEP        prepare, switch, retire, cancel or revert
+POST /rotation/STEP        prepare, switch, retire, cancel or revert; prepare takes a root of yours
+POST /intermediate         an intermediate of yours, with its key, signs from now on
 POST /tokens               a join token for {\"scope\": ..., \"lifetime_secs\": ...}
 ";
 
@@ -116,21 +119,21 @@ async fn answer(plane: &ControlPlane, req: Request<Incoming>) -> Response {
     let step = path.strip_prefix("/rotation/");
     let step = step.and_then(|name| StepName::ALL.into_iter().find(|it| it.as_str() == name));
     let is_read = matches!(*req.method(), Method::GET | Method::HEAD);
-    let now = time::wall();
     match (&*path, step) {
         ("/", _) if is_read => INDEX.into_response(),
-        ("/certificates", _) if is_read => {
-            Json(views::certificates(&plane.forecast(), now)).into_response()
-        }
-        ("/proxies", _) if is_read => Json(views::proxies(&plane.status(), now)).into_response(),
+        ("/certificates", _) if is_read => Json(views::certificates_now(plane)).into_response(),
+        ("/proxies", _) if is_read => Json(views::proxies_now(plane)).into_response(),
         ("/roots", _) if is_read => {
             let kind = [(CONTENT_TYPE, "application/x-pem-file")];
             (kind, plane.rotation().bundle().to_pem()).into_response()
         }
-        ("/rotation", _) if is_read => Json(rotation(plane)).into_response(),
+        ("/rotation", _) if is_read => Json(views::rotation_now(plane)).into_response(),
         ("/tokens", _) if req.method() == Method::POST => token(plane, req.into_body()).await,
-        (_, Some(step)) if req.method() == Method::POST => turn(plane, step).await,
-        ("/tokens", _) | (_, Some(_)) => wrong_method("POST"),
+        ("/intermediate", _) if req.method() == Method::POST => {
+            intermediate(plane, req.into_body()).await
+        }
+        (_, Some(step)) if req.method() == Method::POST => turn(plane, step, req.into_body()).await,
+        ("/tokens" | "/intermediate", _) | (_, Some(_)) => wrong_method("POST"),
         ("/" | "/certificates" | "/proxies" | "/roots" | "/rotation", _) => {
             wrong_method("GET, HEAD")
         }
@@ -143,43 +146,78 @@ fn wrong_method(allow: &'static str) -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, allow, "not that method\n").into_response()
 }
 
-fn rotation(plane: &ControlPlane) -> RotationView {
-    let reports = plane.registry().reports();
-    views::rotation(&plane.rotation(), &reports, &plane.status(), time::wall())
-}
-
 /// Makes a step of the rotation. It is made or refused whether the caller waits for it or not.
-async fn turn(plane: &ControlPlane, step: StepName) -> Response {
-    let turning = {
-        let plane = plane.clone();
-        task::spawn("rotation", async move {
-            match step {
-                StepName::Prepare => plane.prepare(None).await,
-                StepName::Switch => plane.switch().await,
-                StepName::Retire => plane.retire().await,
-                StepName::Cancel => plane.cancel().await,
-                StepName::Revert => plane.revert().await,
+async fn turn(plane: &ControlPlane, step: StepName, body: Incoming) -> Response {
+    let next = match (step, read::<IssuerRequest>(body).await) {
+        (StepName::Prepare, Ok(Some(request))) => {
+            let found = plane.authority();
+            match authority::issuer(&request, found.trust_domain(), found.lifetimes()) {
+                Ok(issuer) => Some(issuer),
+                Err(error) => return wrong(&error),
             }
-        })
+        }
+        (_, Ok(None)) => None,
+        (_, Ok(Some(_))) => return wrong(&"only the first step takes a root"),
+        (_, Err(error)) => return wrong(&error),
     };
-    match turning.await {
-        Ok(Ok(())) => Json(rotation(plane)).into_response(),
-        Ok(Err(error)) => refusal(&error, Some(rotation(plane))),
-        Err(task::Ended) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    let made = made(plane, async move |plane| match step {
+        StepName::Prepare => plane.prepare(next).await,
+        StepName::Switch => plane.switch().await,
+        StepName::Retire => plane.retire().await,
+        StepName::Cancel => plane.cancel().await,
+        StepName::Revert => plane.revert().await,
+    });
+    match made.await {
+        Ok(()) => Json(views::rotation_now(plane)).into_response(),
+        Err(refused) => refused,
     }
 }
 
-async fn token(plane: &ControlPlane, body: Incoming) -> Response {
-    let wrong = |error: &dyn std::fmt::Display| {
-        let view = RefusalView { message: error.to_string(), rotation: None };
-        (StatusCode::BAD_REQUEST, Json(view)).into_response()
-    };
-    let bytes = match to_bytes(Body::new(body), BODY_BYTES_MAX).await {
-        Ok(bytes) => bytes,
+/// Lets an intermediate of the operator's sign.
+async fn intermediate(plane: &ControlPlane, body: Incoming) -> Response {
+    let request: Option<IntermediateRequest> = match read(body).await {
+        Ok(request) => request,
         Err(error) => return wrong(&error),
     };
-    let asked: TokenRequest = match serde_json::from_slice(&bytes) {
-        Ok(asked) => asked,
+    let Some(request) = request else { return wrong(&"an intermediate and its key are needed") };
+    let next = match authority::intermediate(&request, &plane.authority()) {
+        Ok(next) => next,
+        Err(error) => return wrong(&error),
+    };
+    match made(plane, async move |plane| plane.replace_intermediate(next).await).await {
+        Ok(()) => Json(views::certificates_now(plane)).into_response(),
+        Err(refused) => refused,
+    }
+}
+
+/// Changes the authority, or says why not. It is done whether the caller waits for it or not.
+async fn made(
+    plane: &ControlPlane,
+    change: impl AsyncFnOnce(ControlPlane) -> Result<(), CannotChange<RefusedRotation>> + 'static,
+) -> Result<(), Response> {
+    let changing = task::spawn("rotation", change(plane.clone()));
+    match changing.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(refusal(&error, Some(views::rotation_now(plane)))),
+        Err(task::Ended) => Err(StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+    }
+}
+
+/// A body of JSON; none stands for `null`.
+async fn read<T: DeserializeOwned>(body: Incoming) -> Result<Option<T>, anyhow::Error> {
+    let bytes = to_bytes(Body::new(body), BODY_BYTES_MAX).await?;
+    Ok(if bytes.is_empty() { None } else { serde_json::from_slice(&bytes)? })
+}
+
+fn wrong(error: &dyn std::fmt::Display) -> Response {
+    let view = RefusalView { message: error.to_string(), rotation: None };
+    (StatusCode::BAD_REQUEST, Json(view)).into_response()
+}
+
+async fn token(plane: &ControlPlane, body: Incoming) -> Response {
+    let asked: TokenRequest = match read(body).await {
+        Ok(Some(asked)) => asked,
+        Ok(None) => return wrong(&"a scope and a lifetime are needed"),
         Err(error) => return wrong(&error),
     };
     let scope: IdentityPattern = match asked.scope.parse() {

@@ -1,4 +1,7 @@
-//! `weftway up`: a mesh on one machine, control plane, authority and node in one process.
+//! `weftway up`: a mesh on one machine, control plane, authority and node in one process, and a
+//! gateway beside it.
+
+mod gateway;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -10,16 +13,18 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::sync::watch;
-use weft_controlplane::{Attest, Attested, Claim, Listener, NotAttested, Process};
+use weft_compile::ServiceRange;
+use weft_controlplane::{Attest, Attested, Claim, Listener, NotAttested, Process, Side};
 use weft_dns::{Names, Server, Upstreams, Zone};
 use weft_model::id::WorkloadName;
 use weft_model::identity::{Identity, TrustDomain};
 use weft_model::mesh::{MESH_PORT, Phase, Registered, RegisteredPort, RegisteredWorkload};
-use weft_node::attest::Caller;
+use weft_node::attest::{self, Caller};
 use weft_node::host::Host;
 use weft_node::launch::Proxy;
-use weft_node::network::{Network, PROXY_UID};
+use weft_node::network::{Network, PROXY_UID, Range};
 use weft_node::node::{Ground, Node};
+use weft_node::permit::Permit;
 use weft_node::{api, life};
 use weft_runtime::drain::{self, Drained};
 use weft_runtime::signal::Termination;
@@ -27,8 +32,11 @@ use weft_runtime::{log, task, worker};
 
 use crate::args::UpArgs;
 use crate::control::{Control, bind_unix};
+use crate::folder;
 use crate::print_line;
 use crate::status;
+
+use gateway::Gateway;
 
 /// Where the control plane listens.
 struct Sockets {
@@ -42,6 +50,8 @@ struct Sockets {
 struct ByNode {
     /// The node, once there is one: it needs to know where the control plane is.
     node: Rc<RefCell<Option<Node>>>,
+    /// The gateway, which no node has started.
+    gateway: gateway::Process,
     trust_domain: TrustDomain,
 }
 
@@ -55,11 +65,14 @@ pub(crate) fn run(args: &UpArgs) -> anyhow::Result<ExitCode> {
 async fn serve(args: &UpArgs) -> anyhow::Result<Drained> {
     let mut termination = Termination::listen().context("signals cannot be handled")?;
     let (drain, watch) = drain::drain();
-    let state = folder(args.state.as_deref());
+    let state = folder::path(args.state.as_deref());
     let known = Rc::new(RefCell::new(None));
     let trust_domain = TrustDomain::new(&args.mesh.trust_domain).context("--trust-domain")?;
-    let attest = ByNode { node: known.clone(), trust_domain };
+    let process = gateway::Process::default();
+    let attest = ByNode { node: known.clone(), gateway: process.clone(), trust_domain };
     let mut control = Control::start(&state, &args.files, &args.mesh, Rc::new(attest)).await?;
+    let _admin = control.serve_admin(args.admin).await?;
+    let starting = control.readiness().block("node");
     let sockets = Sockets {
         control: state.join("control.sock"),
         applications: state.join("workload-api.sock"),
@@ -73,6 +86,10 @@ async fn serve(args: &UpArgs) -> anyhow::Result<Drained> {
     let showing = task::spawn("status", status::serve(status, control.plane().clone()));
 
     let ground = ground(args, &state).await?;
+    if let Ground::Namespaces(host) = &ground {
+        let Range { v4, v6 } = host.network().services;
+        control.assign_from(ServiceRange { v4, v6 });
+    }
     let _names = relay_names(&ground)?;
     let node = open_node(args, &state, &sockets, ground)?;
     *known.borrow_mut() = Some(node.clone());
@@ -83,27 +100,19 @@ async fn serve(args: &UpArgs) -> anyhow::Result<Drained> {
         let node = node.clone();
         task::spawn("node", async move { node.serve(bound, watch).await })
     };
-    greet(&state, &node);
-    let mut registry = node.registry();
-    let mut present: BTreeSet<WorkloadName> = BTreeSet::new();
-    loop {
+    starting.clear();
+    let gateway = match has_gateway(args, &node) {
+        true => Some(Gateway::start(args, &state, &sockets, process)?),
+        false => None,
+    };
+    greet(&state, &node, &sockets, gateway.as_ref()).await;
+    follow(&mut control, &node, &mut termination).await;
+    let _draining = control.readiness().block("draining");
+    // It calls workloads, so it ends before them; at once, if there is another signal.
+    if let Some(gateway) = gateway {
         tokio::select! {
-            name = termination.next() => {
-                tracing::info!(signal = name, "draining");
-                break;
-            }
-            () = control.changed() => control.compile(),
-            Ok(()) = registry.changed() => {
-                let workloads = registry.borrow_and_update().clone();
-                let names: BTreeSet<_> =
-                    workloads.iter().map(|workload| workload.name.workload()).collect();
-                // Also proxies that were killed, and cannot say goodbye themselves.
-                for ended in present.difference(&names) {
-                    control.plane().forget(ended);
-                }
-                present = names;
-                control.register(registered(&workloads));
-            }
+            () = gateway.stop() => {}
+            _ = termination.next() => {}
         }
     }
     let force = async {
@@ -119,6 +128,42 @@ async fn serve(args: &UpArgs) -> anyhow::Result<Drained> {
     Ok(drained)
 }
 
+/// Publishes what documents and the node say, until a signal comes.
+async fn follow(control: &mut Control, node: &Node, termination: &mut Termination) {
+    let mut registry = node.registry();
+    let mut present: BTreeSet<WorkloadName> = BTreeSet::new();
+    loop {
+        tokio::select! {
+            name = termination.next() => {
+                tracing::info!(signal = name, "draining");
+                return;
+            }
+            () = control.changed() => control.compile(),
+            Ok(()) = registry.changed() => {
+                let workloads = registry.borrow_and_update().clone();
+                let names: BTreeSet<_> =
+                    workloads.iter().map(|workload| workload.name.workload()).collect();
+                // Also proxies that were killed, and cannot say goodbye themselves.
+                for ended in present.difference(&names) {
+                    control.plane().forget(ended);
+                }
+                present = names;
+                control.register(registered(&workloads));
+            }
+        }
+    }
+}
+
+/// A permit whose user has a number. The system knows more users than one file has.
+fn known_user(permit: &Permit) -> anyhow::Result<Permit> {
+    let (Some(user), None) = (&permit.user, permit.uid) else { return Ok(permit.clone()) };
+    let found = std::process::Command::new("id").args(["-u", "--", user]).output();
+    let found = found.context("users cannot be looked up")?;
+    let uid = String::from_utf8_lossy(&found.stdout).trim().parse();
+    let uid = uid.with_context(|| format!("there is no user {user} (see --allow-user)"))?;
+    Ok(Permit { uid: Some(uid), ..permit.clone() })
+}
+
 fn open_node(
     args: &UpArgs,
     state: &Path,
@@ -128,6 +173,7 @@ fn open_node(
     let settings = weft_node::node::Settings {
         state: state.to_path_buf(),
         owner: rustix::process::getuid().as_raw(),
+        permits: args.allow_users.iter().map(known_user).collect::<Result<_, _>>()?,
         // Where SPIFFE libraries look for the Workload API.
         environment: vec![(
             "SPIFFE_ENDPOINT_SOCKET".to_owned(),
@@ -137,17 +183,6 @@ fn open_node(
         proxy: launcher(args, state, &sockets.control, &ground)?,
     };
     Node::open(settings, ground).context("the node cannot be started")
-}
-
-/// The folder of a mesh on this machine.
-pub(crate) fn folder(given: Option<&Path>) -> PathBuf {
-    let own = || match rustix::process::getuid().is_root() {
-        true => PathBuf::from("/run/weftway"),
-        false => {
-            std::env::temp_dir().join(format!("weftway-{}", rustix::process::getuid().as_raw()))
-        }
-    };
-    given.map_or_else(own, Path::to_path_buf)
 }
 
 /// Namespaces where they can be had, addresses of the loopback interface elsewhere.
@@ -209,6 +244,8 @@ fn launcher(
         Ground::Loopback { .. } => None,
     };
     let folders = state.join("proxies");
+    // Proxies run as this user unless it is root.
+    let owner = rustix::process::getuid().is_root().then_some(PROXY_UID);
     let (mesh, log) = (args.mesh.clone(), args.log.clone());
     let socket = socket.to_path_buf();
     Ok(Box::new(move |workload| {
@@ -223,7 +260,7 @@ fn launcher(
             format!("--control={}", socket.display()),
             format!("--log={log}"),
         ];
-        match own_folder(&folders.join(&handle)) {
+        match own_folder(&folders.join(&handle), owner) {
             Ok(folder) => arguments.push(format!("--state={}", folder.display())),
             // It serves all the same, as long as the control plane is there when it starts.
             Err(error) => tracing::warn!(workload = name, %error, "a proxy keeps nothing on disk"),
@@ -247,14 +284,12 @@ fn launcher(
     }))
 }
 
-/// A folder that only the proxy may look into: its key is there.
-fn own_folder(path: &Path) -> std::io::Result<PathBuf> {
+/// A folder that only its owner may look into, this user unless another one is named: a key is
+/// there.
+fn own_folder(path: &Path, owner: Option<u32>) -> std::io::Result<PathBuf> {
     std::fs::create_dir_all(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
-    // Proxies run as this user unless it is root.
-    if rustix::process::getuid().is_root() {
-        std::os::unix::fs::chown(path, Some(PROXY_UID), Some(PROXY_UID))?;
-    }
+    std::os::unix::fs::chown(path, owner, None)?;
     Ok(path.to_path_buf())
 }
 
@@ -288,30 +323,65 @@ fn registered(workloads: &[api::Registered]) -> Registered {
     workloads.iter().map(workload).collect()
 }
 
-fn greet(state: &Path, node: &Node) {
+/// Whether there is to be a gateway. Where workloads have no network of their own, one that has
+/// nothing to serve does not take ports from them.
+fn has_gateway(args: &UpArgs, node: &Node) -> bool {
+    let is_alone = matches!(node.ground(), Ground::Namespaces(_));
+    !args.no_gateway && (is_alone || !args.files.is_empty())
+}
+
+/// Says where everything is.
+async fn greet(state: &Path, node: &Node, sockets: &Sockets, gateway: Option<&Gateway>) {
     let how = match node.ground() {
         Ground::Namespaces(_) => "a network namespace",
         Ground::Loopback { .. } => "a loopback address",
     };
+    let gateway = match gateway {
+        Some(gateway) => gateway.place().await,
+        None => "none".to_owned(),
+    };
     print_line(&format!(
-        "The mesh is up; its folder is {}.\n\
+        "The mesh is up; its folder is {}.\n\n\
+         \x20 gateway        {gateway}\n\
+         \x20 control plane  {}\n\
+         \x20 Workload API   {}\n\n\
          Each workload gets {how}, a name and a proxy:\n\n  \
          weftway run payments --port 8080 -- ./payments\n",
-        state.display()
+        state.display(),
+        sockets.control.display(),
+        sockets.applications.display(),
     ));
 }
 
 // === impl ByNode ===
 
 impl Attest for ByNode {
-    fn attest(&self, caller: Process, _claim: &Claim) -> Result<Attested, NotAttested> {
-        let node = self.node.borrow();
-        let node = node.as_ref().ok_or_else(|| NotAttested("the node is not ready yet".into()))?;
+    fn attest(&self, caller: Process, side: Side, _: &Claim) -> Result<Attested, NotAttested> {
         let pid = caller.pid.and_then(|pid| u32::try_from(pid).ok());
         let pid = pid.ok_or_else(|| NotAttested("the system does not say who calls".into()))?;
+        if self.gateway.get() == Some(pid) && side == Side::Proxy {
+            let identity = Identity::new(&self.trust_domain, gateway::NAMESPACE, gateway::NAME);
+            let identity = identity.map_err(|error| NotAttested(error.to_string()))?;
+            return Ok(Attested { workload: gateway::workload(), identity });
+        }
+        let node = self.node.borrow();
+        let node = node.as_ref().ok_or_else(|| NotAttested("the node is not ready yet".into()))?;
         let who = node.who(Caller { pid, uid: caller.uid }).ok_or_else(|| {
             NotAttested(format!("process {pid} belongs to no workload that this node has started"))
         })?;
+        // What an application said there would count as said by its proxy.
+        match (who.process, side) {
+            (attest::Side::Proxy, Side::Proxy) | (attest::Side::Application, Side::Application) => {
+            }
+            (attest::Side::Application, Side::Proxy) => {
+                let name = who.workload;
+                return Err(NotAttested(format!("process {pid} of {name} is not its proxy")));
+            }
+            (attest::Side::Proxy, Side::Application) => {
+                let name = who.workload;
+                return Err(NotAttested(format!("process {pid} is the proxy of {name}")));
+            }
+        }
         let workloads = node.registry().borrow().clone();
         let workload = workloads.iter().find(|workload| workload.name == who.workload);
         let workload =

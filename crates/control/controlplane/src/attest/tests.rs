@@ -1,9 +1,8 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weft_model::Generation;
 use weft_model::identity::TrustDomain;
-use weft_model::mesh::{Index, Mesh, Mtls, UnknownDestinations, Workload};
+use weft_model::mesh::{Mesh, Mtls, UnknownDestinations, Workload};
 
 use super::*;
 
@@ -21,12 +20,12 @@ fn published() -> Published {
         mtls: Mtls::Permissive,
         closed: None,
         unknown: UnknownDestinations::Allow,
+        networks: [].into(),
     };
     Published::default().next(&Mesh {
         generation: Generation(1),
-        index: Index::default(),
-        services: BTreeMap::new(),
         workloads: [(workload.name.clone(), Arc::new(workload))].into(),
+        ..Mesh::default()
     })
 }
 
@@ -57,7 +56,7 @@ fn an_identity_speaks_for_its_own_workloads_alone() {
 #[test]
 fn users_who_are_not_believed_are_nobody() {
     let by_uid = ByUid::new([1000]);
-    let attest = |uid, claim| by_uid.attest(Process { uid, pid: None }, &claim);
+    let attest = |uid, claim| by_uid.attest(Process { uid, pid: None }, Side::Proxy, &claim);
     let attested = attest(1000, claim("shop/one-1", "one")).unwrap();
     assert_eq!((attested.workload.as_str(), attested.identity), ("shop/one-1", identity("one")));
     attest(1001, claim("shop/one-1", "one")).unwrap_err();

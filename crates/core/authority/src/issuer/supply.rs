@@ -5,14 +5,26 @@ use std::time::SystemTime;
 use rustls_pki_types::CertificateDer;
 use weft_model::identity::{Identity, TrustDomain};
 
-use super::{Intermediate, Root, Unusable, check_usable};
+use super::{Intermediate, Issuer, NoRootKey, Root, Unusable, check_usable};
 use crate::bundle::TrustBundle;
 use crate::certificate::{CaCertificate, UnfitCa};
 use crate::csr::{KeyRequest, prove_possession};
 use crate::key::CaKey;
+use crate::lifetimes::Lifetimes;
 use crate::pem::{self, BadPem, Pem};
 use crate::signature::Refused;
 use crate::validity::Validity;
+
+/// What an operator supplies for an authority.
+#[derive(Debug, Clone, Copy)]
+pub struct Supply<'a> {
+    /// The certificate of the root.
+    pub root: Pem<'a>,
+    /// Its key. Without it there must be an intermediate.
+    pub root_key: Option<Pem<'a>>,
+    /// An intermediate, with what leads from it to the root, and its key. Without it one is made.
+    pub intermediate: Option<(Pem<'a>, Pem<'a>)>,
+}
 
 /// A supplied authority that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +41,8 @@ enum Problem {
     Pem(#[from] BadPem),
     #[error("certificate {number} in it, {}", .unfit)]
     Unfit { number: usize, unfit: UnfitCa },
+    #[error(transparent)]
+    NoRootKey(#[from] NoRootKey),
     #[error("{0}; supply one that is valid now")]
     Unusable(#[from] Unusable),
     #[error("its root certificate must be alone in it, but there are {0}")]
@@ -62,6 +76,38 @@ enum Problem {
          policies and extended key usage"
     )]
     Refused(webpki::Error),
+}
+
+// === impl Issuer ===
+
+impl Issuer {
+    /// A root of the operator's, and an intermediate under it: the operator's as well, or one that
+    /// is made here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Root::from_pem`] and [`Intermediate::from_pem`]; and that there is neither a key of the
+    /// root nor an intermediate.
+    ///
+    /// # Panics
+    ///
+    /// When the system has no randomness.
+    pub fn from_pem(
+        supply: &Supply<'_>,
+        trust_domain: &TrustDomain,
+        lifetimes: &Lifetimes,
+        now: SystemTime,
+    ) -> Result<Self, InvalidSupply> {
+        let root = Root::from_pem(supply.root, supply.root_key, now)?;
+        let intermediate = match supply.intermediate {
+            Some((chain, key)) => Intermediate::from_pem(chain, key, &root, trust_domain, now)?,
+            None => Intermediate::generate(&root, trust_domain, lifetimes, now)
+                .map_err(Problem::from)
+                .and_then(|made| made.try_out(&root, trust_domain, now).map(|()| made))
+                .map_err(|problem| at(supply.root, problem))?,
+        };
+        Ok(Self { root, intermediate })
+    }
 }
 
 // === impl Root ===
@@ -185,7 +231,8 @@ fn read_certificates(text: &[u8]) -> Result<Vec<CaCertificate>, Problem> {
 }
 
 fn read_key(text: &[u8], certificate: &CaCertificate) -> Result<CaKey, Problem> {
-    let key = CaKey::from_der(&pem::private_key(text)?).map_err(|_| Problem::Key)?;
+    let key = pem::private_key(text)?;
+    let key = CaKey::from_der(&key).map_err(|_| Problem::Key)?;
     if certificate.public_key().bytes == key.public_key() {
         Ok(key)
     } else {

@@ -11,20 +11,23 @@ use crate::fixtures::{DAY, Foreign, identity, now};
 use crate::pem::{self, Pem};
 
 fn root(certificate: &str, key: Option<&str>) -> Result<Root, String> {
-    let key = key.map(|key| Pem { name: "root.key", text: key.as_bytes() });
-    Root::from_pem(Pem { name: "root.pem", text: certificate.as_bytes() }, key, now())
-        .map_err(|error| error.to_string())
+    let key = key.map(|key| pem("root.key", key));
+    Root::from_pem(pem("root.pem", certificate), key, now()).map_err(|error| error.to_string())
 }
 
 fn intermediate(chain: &str, key: &str, root: &Root) -> Result<Intermediate, String> {
     Intermediate::from_pem(
-        Pem { name: "ca.pem", text: chain.as_bytes() },
-        Pem { name: "ca.key", text: key.as_bytes() },
+        pem("ca.pem", chain),
+        pem("ca.key", key),
         root,
         &TrustDomain::default(),
         now(),
     )
     .map_err(|error| error.to_string())
+}
+
+fn pem<'a>(name: &'a str, text: &'a str) -> Pem<'a> {
+    Pem { name, text: text.as_bytes() }
 }
 
 #[track_caller]
@@ -77,6 +80,39 @@ fn a_supplied_intermediate_signs_under_a_root_whose_key_is_elsewhere() {
             assert!(signs(&Issuer::new(root.clone(), found).unwrap()), "{kind:?}");
         }
     }
+}
+
+#[test]
+fn a_supply_is_a_root_with_its_key_or_with_an_intermediate() {
+    let (made, other) = (Foreign::root("Example"), Foreign::root("Other"));
+    let below = made.under("Workloads", |_| {});
+    let (root, key) = (made.pem(), made.key_pem());
+    let (chain, below_key, foreign) = (below.pem(), below.key_pem(), other.key_pem());
+    let issuer = |root_key: Option<&str>, intermediate: Option<(&str, &str)>| {
+        let supply = Supply {
+            root: pem("root.pem", &root),
+            root_key: root_key.map(|key| pem("root.key", key)),
+            intermediate: intermediate
+                .map(|(chain, key)| (pem("ca.pem", chain), pem("ca.key", key))),
+        };
+        Issuer::from_pem(&supply, &TrustDomain::default(), &Lifetimes::default(), now())
+            .map_err(|error| error.to_string())
+    };
+    let is_theirs =
+        |issuer: &Issuer| issuer.intermediate().certificate().der() == &below.certificate;
+    let with_key = issuer(Some(&key), None).unwrap();
+    assert!(signs(&with_key) && !is_theirs(&with_key));
+    let with_intermediate = issuer(None, Some((&chain, &below_key))).unwrap();
+    assert!(signs(&with_intermediate) && is_theirs(&with_intermediate));
+    let with_both = issuer(Some(&key), Some((&chain, &below_key))).unwrap();
+    assert!(with_both.root().has_key() && is_theirs(&with_both));
+    let told = |found: Result<Issuer, String>, expected: &str| {
+        let error = found.unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    };
+    told(issuer(None, None), "root.pem cannot be used: the key of root");
+    told(issuer(Some(&foreign), None), "root.key cannot be used: its key does not belong");
+    told(issuer(None, Some((&chain, &foreign))), "ca.key cannot be used: its key does not belong");
 }
 
 #[test]

@@ -226,7 +226,7 @@ pub(super) fn addresses(backend: &Backend) -> Vec<String> {
     match &backend.endpoints {
         Endpoints::Static(list) => list.iter().map(|endpoint| endpoint.addr.to_string()).collect(),
         Endpoints::Dns { name, port } => vec![format!("{name}:{port}")],
-        Endpoints::Dialled => Vec::new(),
+        Endpoints::Dialled | Endpoints::DialledThrough(_) | Endpoints::Service { .. } => Vec::new(),
     }
 }
 

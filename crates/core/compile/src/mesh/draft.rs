@@ -29,10 +29,17 @@ pub(super) struct Draft<'a> {
     pub(super) runs: Runs,
     /// The document that it comes from; `None` for one of registered workloads.
     origin: Option<&'a Resource>,
-    /// The service whose place it takes while that one is part of the mesh (ExternalName).
-    alias: Option<ServiceName>,
+    /// The service that it is another name for (ExternalName).
+    alias: Option<Alias>,
     /// Of two that want one address, the lesser one gets it.
     rank: usize,
+}
+
+/// Another name for a service: it runs where that one does, if that one is part of the mesh.
+struct Alias {
+    of: ServiceName,
+    /// It has no ports of its own.
+    takes_ports: bool,
 }
 
 /// The virtual addresses of a service.
@@ -110,7 +117,7 @@ pub(super) fn collect<'a>(
         }
     }
     collector.implicit(out);
-    collector.resolve_aliases();
+    collector.resolve_aliases(out);
     collector.drafts
 }
 
@@ -270,20 +277,32 @@ impl<'a> Collector<'_, 'a> {
         }
     }
 
-    /// Lets services that are another name for one of the mesh run where that one does.
-    fn resolve_aliases(&mut self) {
+    /// Lets services that are another name for one of the mesh run where that one does. Of those that
+    /// are found elsewhere and have no ports, the usual ones are told.
+    fn resolve_aliases(&mut self, out: &mut Output) {
         let target = |draft: &Draft<'_>| {
-            let target = self.drafts.get(draft.alias.as_ref()?)?;
-            target.alias.is_none().then(|| (target.runs.clone(), target.location))
+            let alias = draft.alias.as_ref()?;
+            let target = self.drafts.get(&alias.of)?;
+            let ports = alias.takes_ports.then(|| target.ports.clone());
+            target.alias.is_none().then(|| (target.runs.clone(), target.location, ports))
         };
         let found: Vec<_> = self
             .drafts
             .iter()
             .filter_map(|(name, draft)| Some((name.clone(), target(draft)?)))
             .collect();
-        for (name, (runs, location)) in found {
+        for (name, (runs, location, ports)) in found {
             if let Some(draft) = self.drafts.get_mut(&name) {
-                (draft.runs, draft.location) = (runs, location);
+                (draft.runs, draft.location, draft.alias) = (runs, location, None);
+                draft.ports = ports.unwrap_or_else(|| std::mem::take(&mut draft.ports));
+            }
+        }
+        for draft in self.drafts.values() {
+            if let (Some(Alias { takes_ports: true, .. }), Some(origin)) =
+                (&draft.alias, draft.origin)
+            {
+                let message = "it names no ports: 80 and 443 lead to the host that it names";
+                Place::whole(origin).note(out, message);
             }
         }
     }

@@ -1,24 +1,21 @@
 //! From drafts and rules to the values of the model.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod member;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use weft_model::id::{ServiceName, WorkloadName};
+use weft_model::id::ServiceName;
 use weft_model::mesh::{
-    IndexEntry, Location, Mesh, MeshEndpoint, Mtls, Protocol, Service, ServiceDefaults,
-    ServiceEndpoints, Transport, Workload, WorkloadPort,
+    IndexEntry, Location, Mesh, MeshEndpoint, Mtls, Service, ServiceDefaults, ServiceEndpoints,
+    Transport,
 };
 
-use crate::context::Output;
 use crate::mesh::draft::{Draft, Drafts, Runs, Site, Virtual};
 use crate::mesh::policy::Rules;
-use crate::mesh::population::{Instance, Origin, Population};
-use crate::mesh::protocol::{OpaquePorts, Said};
-use crate::mesh::scene::Scene;
 
-/// What is spoken on ports of workloads, as services say: by workload, then by port.
-type Spoken = HashMap<usize, BTreeMap<u16, Protocol>>;
+pub(super) use member::Members;
 
 /// The services of the model; those that are as before keep their `Arc`.
 pub(super) fn services(
@@ -40,37 +37,6 @@ pub(super) fn services(
         (name.clone(), keep(service, old))
     };
     drafts.iter().map(service).collect()
-}
-
-/// The workloads of the model: those that have a proxy and either run on a node of ours, or are
-/// WorkloadEntries, whose proxies are started by others. Those that are as before keep their `Arc`.
-pub(super) fn workloads(
-    scene: &Scene<'_>,
-    population: &Population<'_>,
-    rules: &[Rules],
-    drafts: &Drafts<'_>,
-    before: Option<&Mesh>,
-) -> BTreeMap<WorkloadName, Arc<Workload>> {
-    let (spoken, unknown) = (spoken(drafts), BTreeMap::new());
-    let mut workloads = BTreeMap::new();
-    for (index, (instance, rules)) in population.instances.iter().zip(rules).enumerate() {
-        let (Origin::Node(_) | Origin::Entry(..), Some(peer)) = (instance.origin, &instance.peer)
-        else {
-            continue;
-        };
-        let workload = Workload {
-            name: instance.name.clone(),
-            identity: peer.identity.clone(),
-            addrs: instance.addrs.iter().copied().collect(),
-            ports: ports(scene, instance, rules, spoken.get(&index).unwrap_or(&unknown)),
-            mtls: rules.mtls,
-            closed: rules.closed.clone(),
-            unknown: rules.unknown,
-        };
-        let old = before.and_then(|before| before.workloads.get(&instance.name));
-        workloads.insert(instance.name.clone(), keep(workload, old));
-    }
-    workloads
 }
 
 /// The old value where the new one is equal to it.
@@ -141,58 +107,4 @@ fn endpoints(sites: &[Site], location: Location, rules: &[Rules]) -> Arc<[MeshEn
     // The order of documents says nothing.
     endpoints.sort_by(|a, b| (&a.workload, a.ip, &a.ports).cmp(&(&b.workload, b.ip, &b.ports)));
     endpoints.into()
-}
-
-/// What services say is spoken on ports of workloads. Where they disagree it is found out.
-fn spoken(drafts: &Drafts<'_>) -> Spoken {
-    let mut spoken = Spoken::new();
-    for draft in drafts.values() {
-        let Runs::Sites(sites) = &draft.runs else { continue };
-        for site in sites {
-            let Some(index) = site.instance else { continue };
-            for (number, target) in &site.ports {
-                let port = draft.ports.iter().find(|port| port.number == *number);
-                let Some(protocol) = port.map(|port| port.protocol) else { continue };
-                let known = spoken.entry(index).or_default().entry(*target).or_insert(protocol);
-                if *known != protocol {
-                    *known = Protocol::Detect;
-                }
-            }
-        }
-    }
-    spoken
-}
-
-/// The ports of a workload that something is known of.
-fn ports(
-    scene: &Scene<'_>,
-    instance: &Instance<'_>,
-    rules: &Rules,
-    spoken: &BTreeMap<u16, Protocol>,
-) -> Box<[WorkloadPort]> {
-    // Reported where services are made.
-    let opaque = OpaquePorts::of(scene, None, instance.namespace, &mut Output::default());
-    let own = instance.ports();
-    let mut numbers: BTreeSet<u16> = own.iter().map(|port| port.number).collect();
-    numbers.extend(rules.ports.keys());
-    numbers.extend(spoken.keys());
-    let port = |number: u16| {
-        let asked = rules.port(number);
-        let own = own.iter().find(|port| port.number == number);
-        let said = Said {
-            opaque: opaque.as_ref(),
-            declared: own.and_then(|port| port.app_protocol),
-            name: own.map_or("", |port| port.name),
-            number,
-        };
-        let known = spoken.get(&number).copied();
-        let protocol = asked.protocol.or_else(|| said.explicit()).or(known);
-        WorkloadPort {
-            number,
-            protocol: protocol.unwrap_or_else(|| said.usual()),
-            mtls: asked.mtls,
-            closed: asked.closed,
-        }
-    };
-    numbers.into_iter().map(port).collect()
 }

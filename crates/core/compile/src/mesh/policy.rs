@@ -6,6 +6,7 @@ mod authorization;
 mod outbound;
 mod peer;
 mod server;
+mod unread;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
@@ -22,6 +23,7 @@ use crate::mesh::policy::authorization::Authorizations;
 use crate::mesh::policy::outbound::Sidecars;
 use crate::mesh::policy::peer::Peers;
 use crate::mesh::policy::server::Servers;
+pub(super) use crate::mesh::policy::unread::Unread;
 use crate::mesh::population::{Instance, Population};
 use crate::mesh::scene::Scene;
 use crate::remark::Place;
@@ -54,6 +56,8 @@ pub(super) struct Policies<'a> {
     authorizations: Authorizations<'a>,
     servers: Servers<'a>,
     sidecars: Sidecars<'a>,
+    /// Why all workloads are closed.
+    closed: Option<Refusal>,
 }
 
 // === impl Rules ===
@@ -81,6 +85,7 @@ impl<'a> Policies<'a> {
         scene: &Scene<'a>,
         population: &'a Population<'a>,
         config: &Config,
+        unread: &Unread,
         out: &mut Output,
     ) -> Self {
         Self {
@@ -89,6 +94,7 @@ impl<'a> Policies<'a> {
             authorizations: Authorizations::new(scene, population, out),
             servers: Servers::new(scene, out),
             sidecars: Sidecars::new(scene, config, out),
+            closed: unread.closed(),
         }
     }
 
@@ -106,7 +112,7 @@ impl<'a> Policies<'a> {
             let asked = server.at(port);
             PortRules {
                 mtls: if asked.is_strict { Mtls::Strict } else { peer.at(port) },
-                closed: authorization.at(port).or(asked.closed),
+                closed: authorization.at(port).or(asked.closed).or_else(|| self.closed.clone()),
                 protocol: asked.protocol,
             }
         };

@@ -2,7 +2,9 @@
 
 mod entry;
 mod incremental;
+mod members;
 mod outbound;
+mod protection;
 mod report;
 mod security;
 mod service;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 
 use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::mesh::{
-    Location, Mtls, Phase, Protocol, Registered, RegisteredPort, RegisteredWorkload,
+    Directory, Location, Mtls, Phase, Protocol, Registered, RegisteredPort, RegisteredWorkload,
     ServiceEndpoints, Transport, Workload,
 };
 use weft_resources::load;
@@ -195,8 +197,9 @@ fn a_registered_workload_alone_is_a_service() {
     let world = clean("", &[payments]);
     const NAME: &str = "payments.default.svc.cluster.local";
     assert_eq!(names(&world), [NAME]);
-    let found = world.mesh.index.resolve("payments", "default", "cluster.local");
-    assert_eq!(found.map(|named| named.service.name.as_str()), Some(NAME));
+    let directory = Directory::new(world.mesh.index.entries.values());
+    let found = directory.resolve("payments", "default", "cluster.local");
+    assert_eq!(found.map(|named| named.service.name()), Some(NAME));
     let entry = &world.mesh.index.entries[NAME];
     assert_eq!(entry.addrs.len(), 2, "one of each family");
     assigned(&world, NAME);

@@ -11,9 +11,19 @@ fn resolve(documents: &[&str]) -> Result<Vec<String>, String> {
 }
 
 fn resolve_port(documents: &[&str], port: &PortRef) -> Result<Vec<String>, String> {
+    resolve_beside(&Index::default(), documents, port)
+}
+
+/// The same for a gateway that is part of this mesh.
+fn resolve_beside(
+    index: &Index,
+    documents: &[&str],
+    port: &PortRef,
+) -> Result<Vec<String>, String> {
+    let mesh = Meshed { index, domain: "cluster.local" };
     let set = load(&[("f", documents.join("---\n"))]);
     assert_eq!(set.problems(), []);
-    let services = Services::new(set.resources(), None);
+    let services = Services::new(set.resources(), mesh, None);
     match services.resolve(&Options::new(Vec::new()), "default", "s", port) {
         Ok(resolved) => Ok(match resolved.endpoints {
             Endpoints::Static(list) => list
@@ -21,7 +31,8 @@ fn resolve_port(documents: &[&str], port: &PortRef) -> Result<Vec<String>, Strin
                 .map(|endpoint| format!("{}*{}", endpoint.addr, endpoint.weight))
                 .collect(),
             Endpoints::Dns { name, port } => vec![format!("{name}:{port}")],
-            Endpoints::Dialled => Vec::new(),
+            Endpoints::Service { name, port } => vec![format!("mesh {name}:{port}")],
+            Endpoints::Dialled | Endpoints::DialledThrough(_) => Vec::new(),
         }),
         Err(error) => Err(error.to_string()),
     }
@@ -113,4 +124,68 @@ fn hosts_are_services() {
     assert_eq!(name("a.b.svc"), "b/a");
     assert_eq!(name("a.b.svc.cluster.local"), "b/a");
     assert_eq!(name("api.shop.example"), "here/api.shop.example");
+}
+
+/// A mesh with one service, at port 80 (named `web`).
+fn mesh(name: &str, location: Location, protocol: Protocol) -> Index {
+    let name = weft_model::id::ServiceName::new(name);
+    let entry = IndexEntry {
+        name: name.clone(),
+        addrs: [[10, 78, 0, 1].into()].into(),
+        endpoint_addrs: [].into(),
+        ports: [ServicePort { number: 80, name: "web".into(), protocol }].into(),
+        location,
+    };
+    Index { entries: [(name, Arc::new(entry))].into() }
+}
+
+#[test]
+fn what_the_mesh_knows_runs_where_the_mesh_says() {
+    const NAME: &str = "s.default.svc.cluster.local";
+    let index = mesh(NAME, Location::Mesh, Protocol::Detect);
+    let check = |documents: &[&str], port: PortRef, expected: Result<&str, &str>| {
+        let resolved = resolve_beside(&index, documents, &port);
+        let expected = expected.map(|text| vec![text.to_owned()]).map_err(str::to_owned);
+        assert_eq!(resolved, expected, "{documents:?} {port}");
+    };
+    let runs = Ok("mesh s.default.svc.cluster.local:80");
+    let a = slice("a", "{port: 8080, name: http}", "{addresses: [10.0.0.2]}");
+    check(&[], PortRef::Number(80), runs);
+    check(&[], PortRef::Name("web".into()), runs);
+    check(&[SERVICE, &a], PortRef::Number(80), runs);
+    // The Service calls its port otherwise.
+    check(&[SERVICE], PortRef::Name("http".into()), runs);
+    let unknown = "service `default/s` has no port `81`; it has 80 (web)";
+    check(&[], PortRef::Number(81), Err(unknown));
+    // A gateway may be told not to follow such a name.
+    let external = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {type: ExternalName, externalName: e.test}\n";
+    let resolved = resolve_beside(&index, &[external], &PortRef::Number(80));
+    assert!(resolved.is_err_and(|error| error.contains("is an ExternalName")));
+}
+
+#[test]
+fn what_the_mesh_says_is_spoken_is_known_of_a_port() {
+    let check = |protocol, expected: Option<&str>| {
+        let index = mesh("s.default.svc.cluster.local", Location::Mesh, protocol);
+        let known = Meshed { index: &index, domain: "cluster.local" };
+        let services = Services::new([], known, None);
+        let options = Options::new(Vec::new());
+        let resolved = services.resolve(&options, "default", "s", &PortRef::Number(80)).unwrap();
+        assert_eq!(resolved.app_protocol.as_deref(), expected, "{protocol:?}");
+    };
+    check(Protocol::Http2, Some("h2c"));
+    check(Protocol::Http, None);
+    check(Protocol::Detect, None);
+}
+
+#[test]
+fn hosts_of_service_entries_are_reached_as_the_mesh_says_if_they_are_part_of_it() {
+    let entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e}\nspec: {hosts: [s], resolution: STATIC, ports: [{number: 80, name: web, protocol: HTTP}], endpoints: [{address: 192.0.2.1}]}\n";
+    let check = |location, expected: &str| {
+        let index = mesh("s", location, Protocol::Http);
+        let resolved = resolve_beside(&index, &[entry], &PortRef::Number(80));
+        assert_eq!(resolved, Ok(vec![expected.to_owned()]), "{location:?}");
+    };
+    check(Location::Mesh, "mesh s:80");
+    check(Location::External, "192.0.2.1:80*1");
 }

@@ -378,3 +378,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_service_that_joins_the_mesh_is_found_and_nothing_else_is_looked_at_again() {
+    use weft_model::id::ServiceName;
+    use weft_model::mesh::{Index as MeshIndex, IndexEntry, Location, Protocol, ServicePort};
+
+    let files = [("r.yaml", route("r", "PathPrefix(`/`)")), ("m.yaml", middleware("/a"))];
+    let set = load(&files);
+    let name = ServiceName::new("s.default.svc.cluster.local");
+    let port = ServicePort { number: 80, name: "".into(), protocol: Protocol::Detect };
+    let entry = IndexEntry {
+        name: name.clone(),
+        addrs: [[10, 78, 0, 1].into()].into(),
+        endpoint_addrs: [].into(),
+        ports: [port].into(),
+        location: Location::Mesh,
+    };
+    let index = MeshIndex { entries: [(name.clone(), Arc::new(entry))].into() };
+    let before = compile(&set, &options(), None);
+    assert_eq!(before.snapshot.backends.len(), 0);
+    let joined = compile_in_mesh(&set, &options(), &index, Some(&before));
+    let endpoints: Vec<_> =
+        joined.snapshot.backends.values().map(|backend| backend.endpoints.clone()).collect();
+    assert_eq!(endpoints, [weft_model::backend::Endpoints::Service { name, port: 80 }]);
+    let same = compile_in_mesh(&set, &options(), &index.clone(), Some(&joined));
+    assert_eq!(same.compiled(), 0);
+    assert_eq!(same.snapshot.backends, joined.snapshot.backends);
+    let left = compile(&set, &options(), Some(&same));
+    assert_eq!(left.snapshot.backends.len(), 0);
+}

@@ -202,6 +202,15 @@ impl Fields {
         Ok(self.end_line(start, name.len(), id))
     }
 
+    /// Adds a line whose parts were checked, and which is no larger than a header section may be.
+    #[inline]
+    pub(crate) fn push_line(&mut self, id: u8, name: &[u8], value: &[u8]) {
+        let start = self.begin_line(name);
+        self.arena.extend_from_slice(value);
+        let entry = self.end_line(start, name.len(), id);
+        self.entries.push(entry);
+    }
+
     pub(crate) fn push_entry(&mut self, entry: Entry) {
         self.entries.push(entry);
     }

@@ -29,12 +29,12 @@ fn index() -> Index {
 
 #[test]
 fn host_names_are_resolved() {
-    let index = index();
+    let directory = Directory::new(index().entries.values());
     let check = |host: &str, namespace: &str, expected: &str| {
-        let found = index.resolve(host, namespace, "cluster.local");
+        let found = directory.resolve(host, namespace, "cluster.local");
         let shown = found.map(|named| match named.hostname {
-            Some(hostname) => format!("{hostname} of {}", named.service.name),
-            None => named.service.name.to_string(),
+            Some(hostname) => format!("{hostname} of {}", named.service.name()),
+            None => named.service.name().to_owned(),
         });
         assert_eq!(shown.unwrap_or_default(), expected, "{host} in {namespace}");
     };
@@ -65,10 +65,10 @@ fn host_names_are_resolved() {
 
 #[test]
 fn connections_find_their_service() {
-    let index = AddressIndex::new(index().entries.values());
+    let directory = Directory::new(index().entries.values());
     let check = |addr: &str, expected: &str| {
-        let found = index.get(addr.parse().unwrap());
-        assert_eq!(found.map_or("", |entry| entry.name.as_str()), expected, "{addr}");
+        let found = directory.holder(addr.parse().unwrap());
+        assert_eq!(found.map_or("", Listed::name), expected, "{addr}");
     };
     check("10.78.0.1:80", "payments.shop.svc.cluster.local");
     check("10.78.0.1:81", "");

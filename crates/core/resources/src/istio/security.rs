@@ -6,6 +6,7 @@
 //!
 //! [`Kind::is_broken`]: crate::Kind::is_broken
 
+use crate::clause::Clause;
 use crate::gateway_api::ObjectRef;
 use crate::kubernetes::Labels;
 use crate::read::{Field, Reader};
@@ -45,7 +46,7 @@ pub struct AuthorizationPolicy {
     pub target: Target,
     /// What becomes of calls that fit.
     pub action: Action,
-    /// The calls that fit, any of these.
+    /// The calls that fit, any of these: one for each operation of each rule.
     pub clauses: Vec<Clause>,
     /// It has errors. It may have asked for anything.
     pub is_broken: bool,
@@ -83,28 +84,6 @@ pub enum Action {
     Audit,
     /// Somebody else is asked.
     Custom,
-}
-
-/// A part of a rule of an AuthorizationPolicy: one operation of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Clause {
-    /// The ports of the workload that it is about; `None` for all.
-    pub ports: Option<Box<[u16]>>,
-    /// Whether every call to these ports fits.
-    pub is_unconditional: bool,
-}
-
-// === impl Clause ===
-
-impl Clause {
-    /// Whether it is about a port; without one, about all ports that no clause names.
-    pub fn covers(&self, port: Option<u16>) -> bool {
-        match (&self.ports, port) {
-            (None, _) => true,
-            (Some(ports), Some(port)) => ports.contains(&port),
-            (Some(_), None) => false,
-        }
-    }
 }
 
 /// Reads a PeerAuthentication.
@@ -196,7 +175,7 @@ fn match_labels(selector: &Reader<'_, '_>) -> Option<Labels> {
     Some(labels.into())
 }
 
-fn target(spec: &Reader<'_, '_>) -> Target {
+pub(super) fn target(spec: &Reader<'_, '_>) -> Target {
     let reference =
         |field: &Field<'_, '_>| field.nested(|object| ObjectRef::take(object, "", "Service"));
     let mut objects = spec.list("targetRefs", reference);

@@ -5,16 +5,13 @@ use std::sync::Arc;
 
 use super::{Item, Placed};
 use crate::key::Key;
-use crate::kind::{self, Kind, KindInfo};
+use crate::kind::{self, Kind, KindInfo, Slip};
 use crate::metadata::{self, Metadata};
-use crate::problem::{Pos, Problem, Severity};
-use crate::read::{Path, Reader, Sink, nearest};
+use crate::problem::{Pos, Severity};
+use crate::read::{Path, Reader, Sink};
 use crate::resource::Resource;
 use crate::traefik;
 use crate::yaml::{self, Chunk, Node};
-
-/// The group that Ingress came from, among others.
-const LEGACY_GROUP: &str = "extensions";
 
 /// The resources of one part of a stream, placed within it.
 pub(super) fn items(file: &Arc<str>, text: &str) -> Vec<Placed> {
@@ -29,7 +26,9 @@ pub(super) fn items(file: &Arc<str>, text: &str) -> Vec<Placed> {
             problem.is_secret = is_secret;
             problem.at = problem.at.within(at.line);
         }
-        items.push(placed(at, broken(file, problems)));
+        let mut item = Item::unread(file, problems);
+        item.may_protect = may_protect(text);
+        items.push(placed(at, item));
     }
     for node in &documents {
         object(file, node, &mut items);
@@ -41,8 +40,25 @@ fn placed(at: Pos, item: Item) -> Placed {
     Placed { at, item: Arc::new(item) }
 }
 
-fn broken(file: &Arc<str>, problems: Vec<Problem>) -> Item {
-    Item { rejected: None, file: Arc::clone(file), resource: None, draft: None, problems }
+/// Whether a text that is no YAML may have been a document that protects workloads.
+fn may_protect(text: &str) -> bool {
+    let (kinds, versions) = (words_after(text, "kind"), words_after(text, "apiVersion"));
+    versions.iter().any(|version| kinds.iter().any(|kind| kind::may_protect(version, kind)))
+}
+
+/// What follows each occurrence of a field, with or without quotes and colon; an empty word where
+/// there is none.
+fn words_after<'t>(text: &'t str, name: &str) -> Vec<&'t str> {
+    let word = |(at, _): (usize, &str)| {
+        let rest = text[at + name.len()..].trim_start_matches([' ', '\t', ':', '"', '\'']);
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "./-".contains(c);
+        rest.split(|c| !is_part(c)).next().unwrap_or_default()
+    };
+    let mut words: Vec<&str> = text.match_indices(name).map(word).collect();
+    if words.is_empty() {
+        words.push("");
+    }
+    words
 }
 
 /// One object, the objects of a list, or a file of Traefik's file provider.
@@ -72,8 +88,12 @@ fn single(file: &Arc<str>, node: &Node) -> Item {
         .and_then(Node::as_scalar)
         .is_some_and(|kind| kind.text.eq_ignore_ascii_case("Secret"));
     problems.iter_mut().for_each(|problem| problem.is_secret = is_secret);
-    let mut item = broken(file, problems);
-    let Some((key, body)) = decoded else { return item };
+    let mut item = Item::unread(file, problems);
+    let Some((key, body)) = decoded else {
+        let text = |name| node.find(name).and_then(Node::as_scalar).map_or("", |text| &text.text);
+        item.may_protect = kind::may_protect(text("apiVersion"), text("kind"));
+        return item;
+    };
     let make = |key: Key, head: Head, body: Kind| {
         Arc::new(Resource {
             key,
@@ -116,43 +136,48 @@ fn decode(node: &Node, sink: &Sink) -> Option<(Key, Option<(Head, Kind)>)> {
         return None;
     };
     reader.skip("status");
-    let Some(info) = kind::find(&api_version, &kind) else {
+    let known = kind::find(&api_version, &kind);
+    // What protects and is written under a wrong name stays, as one that is broken.
+    let Some(info) = known.or_else(|| meant(&reader, &api_version, &kind)) else {
         reader.rest().for_each(drop);
-        return Some(unknown(&reader, api_version, kind, metadata));
+        return Some(unknown(api_version, kind, metadata));
     };
     metadata::check_own_annotations(&reader, info.kind);
     let body = (info.decode)(&reader);
-    let key = key_of(info, &metadata);
+    let group = match known {
+        Some(_) => Cow::Borrowed(info.group),
+        None => Cow::Owned(kind::group(&api_version).to_owned()),
+    };
+    let namespace = if info.namespaced { metadata.namespace.clone() } else { "".into() };
+    let name = metadata.name.clone();
+    let key = Key { group, kind: Cow::Borrowed(info.kind), namespace, name };
     Some((key, body.map(|body| (Head { api_version, metadata }, body))))
 }
 
-fn key_of(info: &KindInfo, metadata: &Metadata) -> Key {
-    let namespace = if info.namespaced { metadata.namespace.clone() } else { "".into() };
-    Key::new(info.group, info.kind, namespace, metadata.name.clone())
+/// Reports what is wrong with the name of a kind that is not known. What was meant is the answer if
+/// it protects workloads.
+fn meant(reader: &Reader<'_, '_>, api_version: &str, kind: &str) -> Option<&'static KindInfo> {
+    let (info, message, fix) = match kind::slip(api_version, kind)? {
+        Slip::ApiVersion(info) => {
+            let fix = format!("use {}", kind::known_api_versions(kind).join(" or "));
+            (info, format!("{kind} is not known under apiVersion `{api_version}`"), fix)
+        }
+        Slip::Kind(info) => {
+            let fix = format!("did you mean `{}`?", info.kind);
+            (info, format!("`{kind}` is not a kind of apiVersion `{api_version}`"), fix)
+        }
+    };
+    reader.sink().report(Severity::Error, reader.at(), Path::Root, message, Some(fix));
+    info.protects().then_some(info)
 }
 
 fn unknown(
-    reader: &Reader<'_, '_>,
     api_version: Box<str>,
     kind: Box<str>,
     metadata: Metadata,
 ) -> (Key, Option<(Head, Kind)>) {
-    let known = kind::known_api_versions(&kind);
-    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group).to_owned();
-    // A kind of ours under a wrong version is a mistake; a kind of others is none of our business.
-    let ours = known.iter().any(|version| version.rsplit_once('/').map_or("", |(g, _)| g) == group);
-    let moved = group == LEGACY_GROUP && !known.is_empty();
-    if ours || moved || nearest(&api_version, known.iter().copied()).is_some() {
-        let message = format!("{kind} is not known under apiVersion `{api_version}`");
-        let fix = format!("use {}", known.join(" or "));
-        reader.sink().report(Severity::Error, reader.at(), Path::Root, message, Some(fix));
-    } else if let Some(meant) = kind::nearest_kind(&api_version, &kind) {
-        let message = format!("`{kind}` is not a kind of apiVersion `{api_version}`");
-        let fix = format!("did you mean `{meant}`?");
-        reader.sink().report(Severity::Error, reader.at(), Path::Root, message, Some(fix));
-    }
     let key = Key {
-        group: Cow::Owned(group),
+        group: Cow::Owned(kind::group(&api_version).to_owned()),
         kind: Cow::Owned(kind.to_string()),
         namespace: metadata.namespace.clone(),
         name: metadata.name.clone(),

@@ -99,6 +99,68 @@ fn unknown_kinds_are_kept_as_such() {
     assert_eq!(resource.key.to_string(), "Deployment default/a");
 }
 
+/// What a document of this kind becomes under that name.
+fn named(api_version: &str, kind: &str) -> ResourceSet {
+    load(&[(
+        "f",
+        format!("apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: a}}\nspec: {{}}\n"),
+    )])
+}
+
+#[test]
+fn what_protects_stays_under_a_wrong_name() {
+    let check = |api_version: &str, kind: &str, meant: &str| {
+        let set = named(api_version, kind);
+        let resource = set.resources().next().expect("it stays");
+        assert!(resource.body.is_broken(), "{api_version} {kind}");
+        assert_eq!(resource.key.to_string().split(' ').next(), Some(meant));
+        assert!(set.problems()[0].is_error());
+    };
+    check("security.istio.io/v1alpha1", "AuthorizationPolicy", "AuthorizationPolicy");
+    check("security.istio.io", "AuthorizationPolicy", "AuthorizationPolicy");
+    check("networking.istio.io/v1", "PeerAuthentication", "PeerAuthentication");
+    check("v1", "RequestAuthentication", "RequestAuthentication");
+    check("security.istio.io/v1", "PeerAuthentification", "PeerAuthentication");
+    check("policy.linkerd.io/v1", "Server", "Server");
+    check("polcy.linkerd.io/v1beta3", "Server", "Server");
+    check("policy.linkerd.io/v1", "HTTPRoute", "HTTPRoute");
+    check("extensions/v1beta1", "NetworkPolicy", "NetworkPolicy");
+    check("projectcalico.org/v3", "NetworkPolicy", "NetworkPolicy");
+    // These are none of ours, or only open.
+    for (api_version, kind) in [
+        ("games.example/v1", "Server"),
+        ("apps/v1", "Deployment"),
+        ("policy.linkerd.io/v9", "MeshTLSAuthentication"),
+        ("traefik.io/v1", "Middleware"),
+    ] {
+        let set = named(api_version, kind);
+        assert!(!set.resources().any(|resource| resource.body.is_broken()), "{kind}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_may_protect() {
+    let check = |text: &str, expected: bool| {
+        let set = load(&[("f", text)]);
+        let found: Vec<bool> = set.items().iter().map(|placed| placed.item.may_protect).collect();
+        assert_eq!(found, [expected], "{text}");
+        assert!(!set.problems().is_empty());
+    };
+    check("kind: AuthorizationPolicy\nmetadata: {\n", true);
+    check("\"kind\": \"NetworkPolicy\", {\n", true);
+    check("kind AuthorizationPolicy\n- a: [\n", true);
+    check("apiVersion: security.istio.io/v1\nkind: [\n", true);
+    check("apiVersion: policy.linkerd.io/v1beta3\nkind: HTTPRoute\nspec: {\n", true);
+    check("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nspec: {\n", false);
+    check("apiVersion: policy.linkerd.io/v1beta1\nkind: AuthorizationPolicy\nspec: {\n", false);
+    check("apiVersion: v1\nkind: Service\nspec: {\n", false);
+    // It can be parsed, and yet nobody knows what it is about.
+    check("kind: AuthorizationPolicy\nmetadata: {name: a}\n", true);
+    check("apiVersion: security.istio.io/v1\nmetadata: {name: a}\n", true);
+    check("apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {}\n", true);
+    check("apiVersion: v1\nkind: Service\nmetadata: {}\n", false);
+}
+
 #[test]
 fn unchanged_documents_keep_their_arc() {
     let text = |prefix: &str| {

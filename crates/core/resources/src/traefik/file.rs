@@ -227,9 +227,7 @@ pub(crate) fn items(file: &Arc<str>, node: &Node) -> Vec<Placed> {
     let problems = sink.into_problems();
     let mut items = items.items;
     if !problems.is_empty() {
-        let item =
-            Item { rejected: None, file: Arc::clone(file), resource: None, draft: None, problems };
-        items.push(Placed { at: node.at, item: Arc::new(item) });
+        items.push(Placed { at: node.at, item: Arc::new(Item::unread(file, problems)) });
     }
     items
 }
@@ -302,7 +300,7 @@ impl Items<'_> {
         let (resource, draft) =
             if failed { (None, read.filter(|_| is_whole)) } else { (read, None) };
         let problems = sink.into_problems();
-        let item = Item { rejected, file: Arc::clone(self.file), resource, draft, problems };
+        let item = Item { rejected, resource, draft, ..Item::unread(self.file, problems) };
         self.items.push(Placed { at, item: Arc::new(item) });
     }
 }

@@ -11,6 +11,7 @@ use weft_model::backend::{Backend, Endpoints, HostHeader, PoolSettings, Upstream
 use weft_model::id::{BackendId, ListenerId, RouteId};
 use weft_model::listener::{Destination, HttpRoutes, Intake, Limits, Listener, Served};
 use weft_model::mesh::{Protocol, ServiceDefaults};
+use weft_model::outcome::Reason;
 use weft_model::route::{
     Matcher, Origin, Rank, Route, Target, TcpMatcher, TcpRoute, TcpTls, Timeouts,
 };
@@ -21,6 +22,19 @@ const PATH_RULES: PathRules = PathRules {
     allow_encoded_backslash: true,
     allow_encoded_nul: true,
     allow_non_utf8: true,
+};
+
+/// What a proxy bears with on a connection of another, which carries the requests and connections of a
+/// whole workload: what some of them do must not end or hold up the others.
+const PEERS: Limits = Limits {
+    // Of its callers' callers who gave up: their proxies have bounds of their own.
+    h2_resets_max: 100_000,
+    // More than all streams have that nobody reads. Half of it is what small frames may take besides
+    // their data: as much as one stream has whose frames are of one byte, 256 for each.
+    h2_connection_window_bytes: 32 << 20,
+    // That, and the same for heads and for what is queued.
+    connection_memory_bytes_max: 96 << 20,
+    ..Limits::DEFAULT
 };
 
 /// The parts of a snapshot while it is put together.
@@ -58,7 +72,9 @@ impl<'a> Parts<'a> {
 
     /// Adds a listener that serves nothing by itself.
     pub(super) fn bound(&mut self, id: &str, addr: SocketAddr, intake: Intake) {
-        self.listener(listener(ListenerId::new(id), addr, intake, None));
+        let limits = if intake == Intake::Mesh { PEERS } else { Limits::DEFAULT };
+        let listener = listener(ListenerId::new(id), addr, intake, None);
+        self.listener(Listener { limits, ..listener });
     }
 
     /// Adds a destination of that name.
@@ -73,8 +89,11 @@ impl<'a> Parts<'a> {
         }
         let Meant { kind, destination, endpoints, defaults } = make();
         let target = match &destination.closed {
-            Some(refusal) => Target::Refuse(refusal.clone()),
-            None => {
+            // Hosts that the mesh knows are open all the same.
+            Some(refusal) if refusal.reason != Reason::UnknownDestination => {
+                Target::Refuse(refusal.clone())
+            }
+            Some(_) | None => {
                 let backend = backend(id, destination.protocol, endpoints, &defaults);
                 Target::Backend(self.backend(backend))
             }
@@ -190,7 +209,7 @@ fn backend(
 ) -> Backend {
     let ServiceDefaults { picker, outlier, connect_timeout } = defaults;
     // An address that was dialled has no other beside it to go to.
-    let outlier = outlier.filter(|_| endpoints != Endpoints::Dialled);
+    let outlier = outlier.filter(|_| !endpoints.is_dialled());
     Backend {
         id: BackendId::new(id),
         endpoints,

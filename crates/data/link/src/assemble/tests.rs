@@ -80,6 +80,7 @@ fn workload() -> Workload {
         mtls: Mtls::Permissive,
         closed: None,
         unknown: UnknownDestinations::Allow,
+        networks: [].into(),
     }
 }
 
@@ -93,13 +94,10 @@ fn state(workload: Workload, services: impl IntoIterator<Item = Service>) -> Sta
         .into_iter()
         .map(|service| (service.entry.name.clone(), versioned(service)))
         .collect();
-    let index = services.iter().map(|(name, has)| {
-        let value = Arc::clone(&has.value.entry);
-        (name.clone(), Versioned { version: "1".into(), value })
-    });
+    let index = Directory::new(services.values().map(|has| &has.value.entry));
     State {
         generation: Generation(1),
-        index: Arc::new(index.collect()),
+        index: Arc::new(index),
         services: Arc::new(services),
         workload: Some(versioned(workload)),
         ..State::default()
@@ -185,6 +183,25 @@ fn connections_arrive_at_three_ports() {
 }
 
 #[test]
+fn streams_of_one_peer_do_not_hold_each_other_up() {
+    let snapshot =
+        assemble(&state(Workload { addrs: ips(&["10.77.0.2"]), ..workload() }, []), &role(), None);
+    let mesh = snapshot.listeners.iter().find(|listener| listener.intake == Intake::Mesh).unwrap();
+    let limits = &mesh.limits;
+    let memory = limits.connection_memory_bytes_max;
+    let window = limits.h2_connection_window_bytes.min(memory / 2);
+    let unread = limits.h2_streams_max * limits.h2_stream_window_bytes;
+    assert!(window >= unread, "streams that nobody reads take the window of the others");
+    let heads = limits.h2_streams_max * limits.head_bytes_max;
+    assert!((memory - window) / 2 >= heads, "large heads keep others out");
+    let overhead = window / 2;
+    assert!(overhead >= 255 * limits.h2_stream_window_bytes, "small frames end the connection");
+    assert!(limits.h2_resets_max > 100 * limits.h2_streams_max, "callers who give up end it");
+    let others = snapshot.listeners.iter().filter(|other| other.intake != Intake::Mesh);
+    assert!(others.count() > 0);
+}
+
+#[test]
 fn a_service_is_called_at_its_virtual_addresses() {
     let both = &[(80, Protocol::Http), (5432, Protocol::Tcp)];
     let endpoints = [
@@ -261,6 +278,57 @@ fn each_address_of_a_headless_service_leads_to_its_endpoint() {
 }
 
 #[test]
+fn an_address_of_a_workload_leads_through_its_proxy_on_every_port() {
+    let list = &[(8080, Protocol::Http), (9000, Protocol::Tcp)];
+    let endpoints = [
+        known("10.77.0.3", &[(8080, 8080)], Transport::Mesh(peer("10.77.0.3"))),
+        known("10.77.0.3", &[(9000, 9000)], Transport::Plain),
+        known("10.77.0.3", &[], Transport::Mesh(peer("10.77.0.3"))),
+    ];
+    let address = |last: MeshEndpoint| {
+        let [first, second, _] = endpoints.clone();
+        Service {
+            endpoints: ServiceEndpoints::Known([first, second, last].into()),
+            ..service("10.77.0.3", &["10.77.0.3"], list)
+        }
+    };
+    let snapshot = assembled(workload(), [address(endpoints[2].clone())]);
+    let whole = "outbound/10.77.0.3:*";
+    let meant = destination(&snapshot, whole);
+    assert_eq!((meant.addrs.clone(), meant.port), (ips(&["10.77.0.3"]), None));
+    assert_eq!((meant.protocol, &*meant.name), (Protocol::Detect, "10.77.0.3"));
+    let through = Endpoints::DialledThrough(Arc::new(peer("10.77.0.3")));
+    assert_eq!(backend_of(&snapshot, whole).endpoints, through);
+    assert!(backend_of(&snapshot, whole).outlier.is_none());
+    let peers = |port: u16| match &backend_of(&snapshot, &format!("outbound/10.77.0.3:{port}"))
+        .endpoints
+    {
+        Endpoints::Static(list) => {
+            list.iter().map(|one| (one.addr.to_string(), one.peer.is_some())).collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(peers(8080), [("10.77.0.3:8080".to_owned(), true)]);
+    assert_eq!(peers(9000), [("10.77.0.3:9000".to_owned(), false)]);
+    // Where mutual TLS is switched off.
+    let plain = known("10.77.0.3", &[], Transport::Plain);
+    let snapshot = assembled(workload(), [address(plain)]);
+    assert_eq!(backend_of(&snapshot, whole).endpoints, Endpoints::Dialled);
+}
+
+#[test]
+fn neighbours_are_those_that_the_control_plane_names() {
+    let networks: Box<[_]> = ["10.77.0.0/24".parse().unwrap()].into();
+    let own = Workload { networks: networks.clone(), ..workload() };
+    let mut state = state(own, []);
+    state.missing = Arc::new([ServiceName::new("10.77.0.1")].into());
+    let neighbours = assemble(&state, &role(), None).neighbours;
+    assert_eq!(neighbours, Neighbours { networks, missing: state.missing.clone() });
+    state.workload = None;
+    assert_eq!(assemble(&state, &role(), None).neighbours.networks, [].into());
+}
+
+#[test]
 fn services_elsewhere_are_resolved_or_called_as_they_were_dialled() {
     let list = &[(443, Protocol::Tls)];
     let dns = Service {
@@ -293,8 +361,8 @@ fn an_address_that_two_services_claim_is_led_where_the_index_says() {
     let snapshot = assembled(workload(), [lesser, greater]);
     let meant = destination(&snapshot, "outbound/b.shop.svc.cluster.local:80");
     assert_eq!(meant.addrs, ips(&["10.78.0.2"]));
-    let holder = snapshot.services.get("10.78.0.1:80".parse().unwrap()).unwrap();
-    assert_eq!(holder.name.as_str(), "a.shop.svc.cluster.local");
+    let holder = snapshot.services.holder("10.78.0.1:80".parse().unwrap()).unwrap();
+    assert_eq!(holder.name(), "a.shop.svc.cluster.local");
 }
 
 #[test]
@@ -303,7 +371,7 @@ fn a_service_that_nobody_dialled_is_known_by_its_address_only() {
     state.services = Arc::default();
     let snapshot = assemble(&state, &role(), None);
     assert!(!ids(&snapshot).iter().any(|id| id.contains(SHOP)));
-    assert!(snapshot.services.get("10.78.0.1:80".parse().unwrap()).is_some());
+    assert!(snapshot.services.holder("10.78.0.1:80".parse().unwrap()).is_some());
 }
 
 #[test]
@@ -316,11 +384,11 @@ fn what_the_mesh_does_not_know_passes_or_is_refused() {
         assert_eq!((&*meant.addrs, meant.port), (&[][..], None));
         let reason = meant.closed.as_ref().map(|refusal| refusal.reason);
         assert_eq!(reason, closed.then_some(Reason::UnknownDestination), "{unknown:?}");
-        let backend = snapshot.backends.get(&BackendId::new("outbound/unknown"));
-        let endpoints = backend.map(|backend| &backend.endpoints);
-        assert_eq!(endpoints, (!closed).then_some(&Endpoints::Dialled));
+        // Closed or not: hosts that the mesh knows by name are open.
+        let backend = &snapshot.backends[&BackendId::new("outbound/unknown")];
+        assert_eq!(backend.endpoints, Endpoints::Dialled);
         // There is no other to go to.
-        assert!(backend.is_none_or(|backend| backend.outlier.is_none()));
+        assert!(backend.outlier.is_none());
     };
     check(Some(UnknownDestinations::Allow), false);
     check(Some(UnknownDestinations::Refuse), true);
@@ -389,7 +457,7 @@ fn what_does_not_change_stays() {
     }
     // And with nothing known of how the states differ, too.
     let mut copy = after.clone();
-    copy.index = Arc::new(BTreeMap::clone(&after.index));
+    copy.index = Arc::new(Directory::clone(&after.index));
     let again = assemble(&copy, &role(), Some((&after, &new)));
     assert!(new.listeners.iter().zip(&again.listeners).all(|(old, new)| Arc::ptr_eq(old, new)));
     assert!(new.backends.iter().all(|(id, old)| Arc::ptr_eq(old, &again.backends[id])));

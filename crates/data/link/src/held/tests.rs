@@ -22,7 +22,7 @@ fn held(authority: &Authority, roots: &TrustBundle) -> Result<Held, Unusable> {
     let issued = authority.sign(&request.csr, &identity("payments"), now()).unwrap();
     let chain = issued.chain.iter().map(|found| found.to_vec()).collect();
     let roots = roots.certificates().map(|found| found.der().to_vec()).collect();
-    Held::new(Pkcs8Key::from(&request.key), chain, roots, &identity("payments"), now())
+    Held::new(Pkcs8Key::from(request.key()), chain, roots, &identity("payments"), now())
 }
 
 #[test]
@@ -45,8 +45,15 @@ fn what_is_of_no_use_is_not_taken() {
     let load = |bytes: &[u8], who: &Identity, now| Held::from_bytes(bytes, who, now).unwrap_err();
     assert_eq!(load(&bytes[1..], &who, now()), Unusable::Format);
     assert_eq!(load(&bytes, &identity("web"), now()), Unusable::Identity(who.clone()));
-    let later = now() + Duration::from_secs(48 * 3600);
-    assert!(matches!(load(&bytes, &who, later), Unusable::Untrusted(_)));
     let foreign = held(&authority, self::authority().bundle()).unwrap_err();
     assert!(matches!(foreign, Unusable::Untrusted(_)));
+}
+
+#[test]
+fn what_has_ended_is_taken_and_known_to_have_ended() {
+    let authority = authority();
+    let bytes = held(&authority, authority.bundle()).unwrap().to_bytes();
+    let later = now() + Duration::from_secs(48 * 3600);
+    let ended = Held::from_bytes(&bytes, &identity("payments"), later).unwrap();
+    assert!(!ended.validity.contains(later));
 }

@@ -44,8 +44,9 @@ pub(super) async fn renew(
     let answer = time::timeout(settings.times.connect, answer).await.map_err(|_| Broken::Late)?;
     let SignResponse { chain, roots, version: _ } = answer.map_err(Broken::Refused)?;
     let now = settings.clock.now();
-    let held = Held::new(Pkcs8Key::from(&key.key), chain, roots, &settings.identity, now);
+    let held = Held::new(Pkcs8Key::from(key.key()), chain, roots, &settings.identity, now);
     shared.put_in_force(held.map_err(unusable)?)?;
+    shared.settle();
     tracing::info!(identity = %settings.identity, "there is a new certificate");
     Ok(())
 }
@@ -55,12 +56,19 @@ pub(super) async fn renew_in_time(shared: &Shared, channel: &Channel) -> Infalli
     let retry_max = shared.settings.times.renew_retry_max;
     let mut backoff = Backoff::new(shared.settings.seed, retry_max);
     let mut jitter = shared.rng.ratio();
+    let mut succeeded = shared.succeeded.subscribe();
     loop {
+        if *succeeded.borrow_and_update() {
+            return pending().await;
+        }
         let Some(held) = shared.held.borrow().clone() else { return pending().await };
         let at = renew_at(held.validity.not_before, held.validity.not_after, jitter);
         let left = until(shared, at);
         if !left.is_zero() {
-            time::sleep(left.min(SLEEP_MAX)).await;
+            tokio::select! {
+                () = time::sleep(left.min(SLEEP_MAX)) => {}
+                _ = succeeded.changed() => {}
+            }
             continue;
         }
         match renew(shared, channel, None).await {
@@ -76,7 +84,7 @@ pub(super) async fn renew_in_time(shared: &Shared, channel: &Channel) -> Infalli
                     left_secs,
                     "the certificate is not renewed"
                 );
-                time::sleep(backoff.next()).await;
+                time::sleep(backoff.next().min(shared.patience())).await;
             }
         }
     }
@@ -103,7 +111,8 @@ pub(super) async fn roots(shared: &Shared, channel: &Channel) -> Result<Done, Br
             tokio::select! {
                 message = responses.message() => {
                     let message = message.map_err(Broken::Refused)?.ok_or(Broken::Ended)?;
-                    if message.renew && renew_at.is_none() {
+                    let is_last = *shared.succeeded.borrow();
+                    if message.renew && renew_at.is_none() && !is_last {
                         // Not all proxies at once.
                         let wait = times.renew_spread.mul_f64(shared.rng.ratio());
                         renew_at = Some(time::now() + wait);

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use weft_runtime::{file, task, time};
+use zeroize::Zeroizing;
 
 use super::Shared;
 use crate::held::Held;
@@ -21,6 +22,7 @@ const CREDENTIALS_MODE: u32 = 0o600;
 pub(super) async fn load(shared: &Shared) -> State {
     let settings = &shared.settings;
     if let Some(bytes) = read(settings.credentials_path.as_deref()).await {
+        let bytes = Zeroizing::new(bytes);
         let held = Held::from_bytes(&bytes, &settings.identity, settings.clock.now());
         let held = held.map_err(|error| super::Broken::Certificate(error.into()));
         if let Err(error) = held.and_then(|held| shared.put_in_force(held)) {

@@ -12,6 +12,7 @@ use weft_message::h1::{BodyFraming, HeadLimits, write_request, write_upgrade_req
 use weft_message::{Known, Method, Version};
 use weft_model::backend::HostHeader;
 use weft_model::outcome::Reason;
+use weft_policy::answer;
 use weft_runtime::drain::Phase;
 use weft_runtime::time;
 use weft_upstream::{Connection, Dialled, Lease, Speaks};
@@ -84,7 +85,7 @@ pub(super) async fn attempt(
             if let Some(idle) = idle.filter(|_| failed.stale) {
                 lease.stale(idle);
             }
-            up.abort(h2::Reason::CANCEL);
+            up.abort(weft_http::h2::Reason::CANCEL);
             Err((lease, failed))
         }
     }
@@ -97,8 +98,14 @@ fn speaks(scope: &Scope<'_>, x: &Exchange) -> Speaks {
         (Some(_), _) => Speaks::Http1,
         // An application that begins with HTTP/2 knows that the other side speaks it.
         (None, Some(meant)) if x.req.version() == Version::Http2 && !meant.carried => Speaks::Http2,
+        // What a proxy passes on for others may be HTTP/1.1 as well, but not this.
+        (None, Some(_)) if is_grpc(x) => Speaks::Http2,
         (None, _) => Speaks::Any,
     }
+}
+
+fn is_grpc(x: &Exchange) -> bool {
+    x.req.fields.get(Known::ContentType).is_some_and(answer::is_grpc)
 }
 
 /// What a response head said.
@@ -263,19 +270,17 @@ impl Drive {
             true => Reason::UpstreamProtocol,
             false => Reason::UpstreamReset,
         };
-        if self.through_proxy && matches!(error, HeadError::H2(error) if is_refused_stream(error)) {
+        if self.through_proxy && matches!(error, HeadError::H2(error) if error.is_refused_stream())
+        {
             let detail = "the proxy beside it could not reach the application".into();
             return Failed { reason: Reason::ConnectFailed, detail, sent: false, stale: false };
         }
         // An HTTP/2 upstream that refused the stream says that it did nothing with it.
-        let refused = matches!(error, HeadError::H2(error) if is_refused(error));
+        let refused = matches!(error, HeadError::H2(error) if error.is_unprocessed());
         let closed = match error {
             HeadError::Closed => true,
             HeadError::H2(error) => refused || error.is_io(),
-            HeadError::Truncated
-            | HeadError::Io(_)
-            | HeadError::Parse(_)
-            | HeadError::Invalid(_) => false,
+            HeadError::Truncated | HeadError::Io(_) | HeadError::Parse(_) => false,
         };
         let mut detail = describe(error);
         if let Some(error) = &self.send_failed {
@@ -295,17 +300,6 @@ impl Failed {
 
 fn failed(reason: Reason, detail: &str) -> Failed {
     Failed { reason, detail: detail.into(), sent: true, stale: false }
-}
-
-/// RFC 9113 section 8.7: a refused stream, or one beyond the last that GOAWAY names, was not
-/// processed.
-fn is_refused(error: &h2::Error) -> bool {
-    is_refused_stream(error)
-        || (error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR))
-}
-
-fn is_refused_stream(error: &h2::Error) -> bool {
-    error.reason() == Some(h2::Reason::REFUSED_STREAM)
 }
 
 /// The next response head; `None` is an interim one.

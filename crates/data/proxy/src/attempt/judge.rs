@@ -53,12 +53,13 @@ impl Attempts {
     pub(super) fn judge_failure(
         &mut self,
         scope: &Scope<'_>,
-        x: &Exchange,
+        x: &mut Exchange,
         lease: &Lease,
         failed: Failed,
     ) -> Judgement {
         let now = scope.conn.worker.now();
         let Failed { reason, detail, sent, stale } = failed;
+        x.record.unsent = !sent;
         let ours = reason.fault() != Fault::Upstream;
         let outcome = AttemptOutcome::Failed { reason, request_bytes_written: sent };
         // Where a retry policy cares about failures like this, it counts this try like any other.

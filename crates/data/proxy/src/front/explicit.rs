@@ -19,7 +19,7 @@ use crate::connection::{Connection, Via};
 use crate::detect;
 use crate::exchange::Exchange;
 use crate::metrics::Refused;
-use crate::request::{self, After, Scope};
+use crate::request::{After, Scope};
 use crate::serve_h1;
 
 /// Port of a target that names none.
@@ -50,30 +50,31 @@ async fn open(conn: Rc<Connection>, stream: TcpStream) -> Result<Opened, accept:
     })
 }
 
-/// Handles a request over HTTP/1.1 whose head has been decoded into `x`.
-pub(crate) async fn handle(
-    scope: Scope<'_>,
+/// The connection that carries the request over HTTP/1.1 whose head has been decoded into `x`. What
+/// becomes of the client's, if there is none: the request was for a tunnel, or was refused.
+pub(crate) async fn lead(
+    scope: &Scope<'_>,
     front: &Front,
     x: &mut Exchange,
     leg: &mut Leg,
-) -> After {
+) -> Result<Rc<Connection>, After> {
     if *x.req.method() == Method::Connect {
-        return tunnel(scope, front, x, leg).await;
+        return Err(Box::pin(tunnel(scope, front, x, leg)).await);
     }
     let inner = match front.destination(scope.conn, x).await {
         Ok(addr) => front.inner(scope.conn, addr, Inside::Requests).await,
         Err(denied) => Err(denied),
     };
     match inner {
-        Ok(inner) => request::handle(Scope { conn: &inner, ..scope }, x, leg).await,
-        Err(denied) => refuse(&scope, x, leg, denied).await,
+        Ok(inner) => Ok(inner),
+        Err(denied) => Err(Box::pin(refuse(scope, x, leg, denied)).await),
     }
 }
 
-async fn tunnel(scope: Scope<'_>, front: &Front, x: &mut Exchange, leg: &mut Leg) -> After {
+async fn tunnel(scope: &Scope<'_>, front: &Front, x: &mut Exchange, leg: &mut Leg) -> After {
     let Passage { conn, upstream } = match front.tunnel(scope.conn, x).await {
         Ok(passage) => passage,
-        Err(denied) => return refuse(&scope, x, leg, denied).await,
+        Err(denied) => return refuse(scope, x, leg, denied).await,
     };
     let Leg::H1(h1) = leg else { return After::Drop };
     h1.begin_message(BodyFraming::None, |out| out.extend_from_slice(ESTABLISHED));
@@ -81,7 +82,7 @@ async fn tunnel(scope: Scope<'_>, front: &Front, x: &mut Exchange, leg: &mut Leg
         return After::Drop;
     }
     let (io, early) = h1.take_parts();
-    captured::at(conn, after(io, &early, &scope), upstream).await;
+    captured::at(conn, after(io, &early, scope), upstream).await;
     After::Drop
 }
 
@@ -122,8 +123,9 @@ pub(super) async fn destination(conn: &Connection, x: &Exchange) -> Result<Socke
     if bare.is_empty() {
         return Err(unknown("no host is named".to_owned()));
     }
-    match tokio::net::lookup_host((bare, port)).await {
-        Ok(mut addrs) => addrs.next().ok_or_else(|| unknown(format!("`{bare}` has no address"))),
+    // A name of the mesh needs no wait, and no room for one.
+    match Box::pin(conn.worker.hosts.addr(bare)).await {
+        Ok(ip) => Ok(SocketAddr::new(ip, port)),
         Err(error) => Err(unknown(format!("`{bare}` cannot be resolved: {error}"))),
     }
 }

@@ -38,6 +38,15 @@ const OUTCOMES: [(Outcome, &str); 6] = [
     (Outcome::Silent, "silent"),
 ];
 
+// === impl Outcome ===
+
+impl Outcome {
+    /// The word in metrics and the log.
+    pub(crate) fn label(self) -> &'static str {
+        OUTCOMES[self as usize].1
+    }
+}
+
 /// Why a connection of the mesh, or a request on it, was not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -60,9 +69,11 @@ pub(crate) enum Refused {
     Unlearned,
     /// Nothing stands for the destination.
     NoDestination,
+    /// A request, among bytes that were taken for another protocol.
+    Disguised,
 }
 
-const REFUSED: [(Refused, &str); 9] = [
+const REFUSED: [(Refused, &str); 10] = [
     (Refused::Plaintext, "plaintext"),
     (Refused::MutualTls, "mutual_tls"),
     (Refused::Closed, "closed"),
@@ -72,6 +83,7 @@ const REFUSED: [(Refused, &str); 9] = [
     (Refused::NoCredentials, "no_credentials"),
     (Refused::Unlearned, "unlearned"),
     (Refused::NoDestination, "no_destination"),
+    (Refused::Disguised, "disguised"),
 ];
 
 /// The cells of one worker.

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use weft_model::id::ServiceName;
 use weft_model::listener::{Destination, Direction, Intake, Listener};
-use weft_model::mesh::{AddressIndex, IndexEntry};
+use weft_model::mesh::{Directory, IndexEntry, Location, Neighbours};
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,8 @@ pub(crate) struct Destinations {
     own: HashSet<IpAddr>,
     /// Where the proxy itself listens.
     bound: HashMap<u16, Vec<IpAddr>>,
-    services: Arc<AddressIndex>,
+    services: Arc<Directory>,
+    neighbours: Neighbours,
 }
 
 /// What stands for an address.
@@ -27,8 +29,11 @@ pub(crate) struct Destinations {
 pub(crate) enum Standing {
     /// The listener at this place of the plan.
     Listener(usize),
-    /// A service that the plan says nothing about yet, because nobody here has dialled it so far.
-    Unlearned(Arc<IndexEntry>),
+    /// A service that the plan says nothing about yet, because nobody here has dialled it so far; or
+    /// the address of what may be a workload, of which nobody has asked whose it is.
+    Unlearned(ServiceName),
+    /// This service, which has no such port.
+    NoPort(Box<IndexEntry>),
     /// Nothing.
     Nothing,
 }
@@ -48,9 +53,10 @@ impl Destinations {
     /// Of several that name one address in the same way, the first has it.
     pub(crate) fn new<'a>(
         listeners: impl IntoIterator<Item = &'a Listener>,
-        services: Arc<AddressIndex>,
+        services: Arc<Directory>,
+        neighbours: Neighbours,
     ) -> Self {
-        let mut made = Self { services, ..Self::default() };
+        let mut made = Self { services, neighbours, ..Self::default() };
         for (place, listener) in listeners.into_iter().enumerate() {
             match &listener.intake {
                 Intake::Destination(destination) => made.add(destination, place),
@@ -64,13 +70,49 @@ impl Destinations {
 
     /// What stands for a connection from the workload to that address.
     pub(crate) fn outbound(&self, addr: SocketAddr) -> Standing {
-        if let Some(place) = self.outbound.named(addr) {
-            return Standing::Listener(place);
+        if let Some(place) = self.outbound.exact.get(&addr) {
+            return Standing::Listener(*place);
         }
-        match self.services.get(addr) {
-            Some(entry) => Standing::Unlearned(entry.clone()),
-            None => self.outbound.unnamed(addr).map_or(Standing::Nothing, Standing::Listener),
+        if let Some(listed) = self.services.holder(addr) {
+            return Standing::Unlearned(ServiceName::new(listed.name()));
         }
+        if let Some(place) = self.outbound.by_ip.get(&addr.ip()) {
+            return Standing::Listener(*place);
+        }
+        match self.neighbours.unlearned(addr.ip()) {
+            Some(name) => Standing::Unlearned(name),
+            None => self.rest(addr),
+        }
+    }
+
+    /// What stands for an address that nobody is known to be called by.
+    fn rest(&self, addr: SocketAddr) -> Standing {
+        if let Some(service) = self.virtual_at(addr.ip()) {
+            return Standing::NoPort(Box::new(service));
+        }
+        self.outbound.unnamed(addr).map_or(Standing::Nothing, Standing::Listener)
+    }
+
+    /// The service of the mesh whose virtual address that is. All are looked at: there is something
+    /// wrong with such a call, so they are rare.
+    fn virtual_at(&self, ip: IpAddr) -> Option<IndexEntry> {
+        let mut services = self.services.iter().filter(|_| may_be_virtual(ip));
+        let found = services.find(|listed| listed.addrs().any(|addr| addr == ip))?.entry();
+        (found.location == Location::Mesh).then_some(found)
+    }
+
+    /// Whether the mesh knows a host by its name alone, at that port: a service elsewhere without
+    /// addresses of its own, which is called at the address that its callers have for it.
+    pub(crate) fn knows_host(&self, host: &str, port: u16) -> bool {
+        // The name is whole.
+        let host = format!("{}.", host.trim_end_matches('.'));
+        let named = self.services.resolve(&host, "", "");
+        named.filter(|named| named.hostname.is_none()).is_some_and(|named| {
+            let entry = named.service.entry();
+            entry.location == Location::External
+                && entry.addrs.is_empty()
+                && entry.port(port).is_some()
+        })
     }
 
     /// What stands for a connection to the workload, at that address of it.
@@ -140,5 +182,17 @@ impl Table {
     /// One that stands for whatever no other names.
     fn unnamed(&self, addr: SocketAddr) -> Option<usize> {
         self.by_port.get(&addr.port()).copied().or(self.rest)
+    }
+}
+
+/// Whether a service may have that address without it being anybody else's: what belongs to hosts
+/// of the internet is not made up.
+fn may_be_virtual(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            ip.is_private() || (first == 100 && second & 0xc0 == 64) || first >= 240
+        }
+        IpAddr::V6(ip) => ip.is_unique_local(),
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -227,7 +228,16 @@ fn what_is_queued_for_an_http2_client_is_bounded() {
                 .handshake::<_, bytes::Bytes>(stream)
                 .await
                 .expect("it speaks HTTP/2");
-            let running = weft_runtime::task::spawn("client", connection);
+            let stalled = Rc::new(Cell::new(false));
+            let is_stalled = stalled.clone();
+            let mut connection = Box::pin(connection);
+            let _running = weft_runtime::task::spawn("client", async move {
+                let _ = poll_fn(|cx| match is_stalled.get() {
+                    true => Poll::Pending,
+                    false => connection.as_mut().poll(cx),
+                })
+                .await;
+            });
             let mut send = send.ready().await.expect("there is room");
             let mut answers = Vec::new();
             for index in 0..50 {
@@ -237,7 +247,7 @@ fn what_is_queued_for_an_http2_client_is_bounded() {
                 send = send.ready().await.expect("there is room");
             }
             until("all requests", || origin.requests().len() == 50).await;
-            running.abort();
+            stalled.set(true);
             until("the bound", || gateway.reached("connection_memory_bytes") > 0.0).await;
             time::sleep(Duration::from_millis(300)).await;
             let before = sent.get();

@@ -226,6 +226,7 @@ impl Setup {
             listeners: vec![Arc::new(listener)],
             lines: Default::default(),
             services: Arc::default(),
+            neighbours: Default::default(),
             backends: backends.collect(),
         }
     }

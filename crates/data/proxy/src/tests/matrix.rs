@@ -6,16 +6,18 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use weft_http::BodyEvent;
 use weft_message::h1::BodyFraming;
-use weft_message::{Fields, Known};
+use weft_message::{Fields, Known, ResponseHead};
 use weft_model::route::StickyCookie;
 use weft_policy::sticky::CookieValue;
 use weft_runtime::time;
 
 use super::harness::{
     Begun, Client, Http, Origin, Setup, begin, finish, make_time_fly, matrix, pattern, reply,
-    response_lines, send_interim, until,
+    response_lines, run_bounded, send_interim, until,
 };
 
 #[test]
@@ -324,6 +326,35 @@ fn a_client_that_leaves_frees_the_upstream() {
 }
 
 #[test]
+fn a_client_that_has_its_whole_answer_may_go() {
+    run_bounded(async {
+        // It keeps back that nothing follows: an empty frame, or trailers.
+        let origin = Origin::start(Http::Two, |begun| async move {
+            let Begun { mut leg, .. } = begun;
+            let mut head = ResponseHead::default();
+            head.set_status(200);
+            begin(&mut leg, &mut head, BodyFraming::Length(5));
+            poll_fn(|cx| leg.poll_send(cx, b"whole")).await.ok()?;
+            poll_fn(|cx| leg.poll_gone(cx)).await;
+            None
+        })
+        .await;
+        let gateway = Setup::new(Http::Two, &[origin.addr]).start().await;
+        let mut stream = TcpStream::connect(gateway.addr).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"whole") {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0);
+        }
+        drop(stream);
+        gateway.until_closed().await;
+        assert_eq!(gateway.failures("client_gone"), 0.0);
+        let ended = "weftway_requests_total{route=\"all\",status=\"2xx\"}";
+        assert_eq!(gateway.metric(ended), 1.0);
+    });
+}
+
+#[test]
 fn an_upstream_that_breaks_off_is_no_whole_answer() {
     matrix(|down, up| async move {
         let origin = Origin::start(up, |begun| async move {
@@ -339,7 +370,7 @@ fn an_upstream_that_breaks_off_is_no_whole_answer() {
             poll_fn(|cx| leg.poll_send(cx, b"part")).await.ok()?;
             poll_fn(|cx| leg.poll_flush(cx)).await.ok()?;
             time::sleep(Duration::from_millis(5)).await;
-            leg.abort(h2::Reason::INTERNAL_ERROR);
+            leg.abort(weft_http::h2::Reason::INTERNAL_ERROR);
             None
         })
         .await;

@@ -6,7 +6,9 @@ mod detection;
 mod explicit;
 mod external;
 mod inbound;
+mod log;
 mod peers;
+mod replays;
 
 use weft_testkit::MeshAuthority;
 

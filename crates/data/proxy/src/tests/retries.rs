@@ -341,7 +341,7 @@ fn an_http2_stream_that_was_refused_is_sent_again() {
                     let Begun { mut leg, head, .. } = begun;
                     if head.path() == "/refuse" && count.get() < 1 {
                         count.set(count.get() + 1);
-                        leg.abort(h2::Reason::REFUSED_STREAM);
+                        leg.abort(weft_http::h2::Reason::REFUSED_STREAM);
                         return None;
                     }
                     let body = read(&mut leg).await?;

@@ -35,5 +35,5 @@ fn sizes_are_what_they_were() {
     // Reused from request to request.
     check("a busy connection", one(serve_h1::serve_busy), 1_000..=2_600);
     check("an exchange", size_of::<Exchange>(), 600..=1_000);
-    check("a stream of HTTP/2", size_of::<h2::Stream>(), 120..=220);
+    check("a stream of HTTP/2", size_of::<h2::Stream>(), 48..=96);
 }

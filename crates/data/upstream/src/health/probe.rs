@@ -18,6 +18,7 @@ use weft_tls::ClientTls;
 use crate::backends::PreparedBackend;
 use crate::connect::{self, Destination, Spoken};
 use crate::error::ConnectError;
+use crate::peer::PeerPool;
 
 /// Interim responses before the answer; more is an endpoint that floods.
 const INTERIM_MAX: u32 = 16;
@@ -37,6 +38,8 @@ const PROXY_V2_LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 pub(super) struct Asked<'a> {
     check: &'a HealthCheck,
     addr: SocketAddr,
+    /// The proxy that leads there.
+    through: Option<&'a PeerPool>,
     tls: Option<&'a ClientTls>,
     protocol: UpstreamProtocol,
     first: &'static [u8],
@@ -84,11 +87,12 @@ pub(super) async fn probe(asked: &Asked<'_>, buffers: &Buffers) -> Result<(), Pr
 // === impl Asked ===
 
 impl<'a> Asked<'a> {
-    /// What `check` asks of the endpoint at `addr`.
+    /// What `check` asks of the endpoint at `addr`, which is reached `through` a proxy or as it is.
     pub(super) fn new(
         backend: &'a PreparedBackend,
         check: &'a HealthCheck,
         mut addr: SocketAddr,
+        through: Option<&'a PeerPool>,
     ) -> Self {
         if let Some(port) = check.port {
             addr.set_port(port);
@@ -96,6 +100,7 @@ impl<'a> Asked<'a> {
         Self {
             check,
             addr,
+            through,
             tls: backend.tls.as_deref(),
             protocol: backend.settings.protocol,
             first: match backend.settings.proxy_protocol {
@@ -104,6 +109,17 @@ impl<'a> Asked<'a> {
                 Some(ProxyVersion::V2) => PROXY_V2_LOCAL,
             },
         }
+    }
+
+    /// Where a connection leads that speaks this TLS, after these bytes.
+    fn destination(
+        &self,
+        tls: Option<&'a ClientTls>,
+        host: &'a str,
+        first: &'a [u8],
+    ) -> Destination<'a> {
+        let through = self.through.map(|peer| (peer, time::now()));
+        Destination { addr: self.addr, through, tls, host, first }
     }
 
     fn scheme(&self) -> Scheme {
@@ -115,9 +131,7 @@ async fn ask(asked: &Asked<'_>, buffers: &Buffers) -> Result<(), ProbeError> {
     match &asked.check.probe {
         Probe::Tcp => {
             // A connection is enough, so TLS is not begun.
-            let to =
-                Destination { addr: asked.addr, through: None, tls: None, host: "", first: &[] };
-            connect::stream(&to, buffers).await?;
+            connect::stream(&asked.destination(None, "", &[]), buffers).await?;
             Ok(())
         }
         Probe::Http { path, method, host, headers, statuses } => {
@@ -189,13 +203,7 @@ async fn exchange(
     body: Option<&[u8]>,
     buffers: &Buffers,
 ) -> Result<Answer, ProbeError> {
-    let to = Destination {
-        addr: asked.addr,
-        through: None,
-        tls: asked.tls,
-        host: req.host(),
-        first: asked.first,
-    };
+    let to = asked.destination(asked.tls, req.host(), asked.first);
     let (io, agreed_h2) = connect::stream(&to, buffers).await?;
     if asked.tls.is_some() && protocol == UpstreamProtocol::Http2 && !agreed_h2 {
         return Err(ProbeError::NoHttp2);

@@ -30,7 +30,10 @@ fn health_follows_the_answers_and_the_configuration() {
     local(async {
         let (registry, shared) = (Registry::new(), Shared::new(time::now()));
         let (sender, receiver) = watch::channel(prepared([checked("shop", &[origin.addr()])]));
-        let prober = task::spawn("health", Prober::new(shared.clone(), &registry).run(receiver));
+        let prober = task::spawn(
+            "health",
+            Prober::new(shared.clone(), MeshTlsCell::new(), &registry).run(receiver),
+        );
         let entry = shared.endpoint(&BackendId::new("shop"), origin.addr(), None);
         assert!(entry.is_healthy());
         until("the failing endpoint", || !entry.is_healthy()).await;
@@ -67,7 +70,23 @@ fn hanging_endpoints_do_not_hold_up_others() {
         let backends = [checked("silent", &[silent_addr]), checked("shop", &[origin.addr()])];
         let (_sender, receiver) = watch::channel(prepared(backends));
         let entry = shared.endpoint(&BackendId::new("shop"), origin.addr(), None);
-        task::spawn("health", Prober::new(shared, &registry).run(receiver));
+        task::spawn("health", Prober::new(shared, MeshTlsCell::new(), &registry).run(receiver));
         until("the failing endpoint", || !entry.is_healthy()).await;
     });
+}
+
+#[test]
+fn no_endpoint_is_blamed_for_our_want_of_a_certificate() {
+    let (registry, shared) = (Registry::new(), Shared::new(time::now()));
+    let addr = SocketAddr::from(([192, 0, 2, 1], 80));
+    let mut prober = Prober::new(shared.clone(), MeshTlsCell::new(), &registry);
+    prober.watched.follow(&prepared([checked("shop", &[addr])]), time::now());
+    let due = prober.watched.take_due(time::now() + Duration::from_secs(1)).expect("it is due");
+    prober.running = 1;
+    let result = Err(ProbeError::Connect(ConnectError::NoCertificate));
+    prober.take_in(Done { key: due.key.clone(), serial: due.serial, result });
+    assert!(shared.endpoint(&due.key.0, addr, None).is_healthy());
+    assert_eq!(registry.render(), "");
+    // It is asked again.
+    assert!(prober.watched.next_due().is_some());
 }

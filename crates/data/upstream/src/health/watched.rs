@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use weft_model::backend::HealthCheck;
+use weft_model::backend::{Endpoint, HealthCheck};
 use weft_model::id::BackendId;
+use weft_model::mesh::Peer;
 use weft_resilience::health::{Active, Change};
 use weft_resilience::rng::Rng;
 
@@ -36,6 +37,8 @@ pub(super) struct Due {
     pub(super) serial: u64,
     pub(super) backend: PreparedBackend,
     pub(super) check: Arc<HealthCheck>,
+    /// The proxy through which it is reached.
+    pub(super) peer: Option<Arc<Peer>>,
 }
 
 /// What a result means.
@@ -52,6 +55,7 @@ struct Entry {
     endpoint: Arc<SharedEndpoint>,
     backend: PreparedBackend,
     check: Arc<HealthCheck>,
+    peer: Option<Arc<Peer>>,
 }
 
 // === impl Watched ===
@@ -71,8 +75,13 @@ impl Watched {
             for endpoint in backend.endpoints.iter() {
                 let key = (id.clone(), endpoint.addr);
                 let entry = match before.remove(&key) {
-                    Some(entry) if is_same_question(&entry, backend, check) => entry,
-                    known => self.enter(&key, known, backend, check, now),
+                    Some(entry)
+                        if entry.peer == endpoint.peer
+                            && is_same_question(&entry, backend, check) =>
+                    {
+                        entry
+                    }
+                    known => self.enter(&key, known, (backend, endpoint), check, now),
                 };
                 self.entries.insert(key, entry);
             }
@@ -102,7 +111,8 @@ impl Watched {
         let key = first.remove();
         let entry = self.entries.get(&key)?;
         let (backend, check) = (entry.backend.clone(), entry.check.clone());
-        Some(Due { key, serial, backend, check })
+        let peer = entry.peer.clone();
+        Some(Due { key, serial, backend, check, peer })
     }
 
     /// Takes in the result of a probe. None when nobody asks any more, or for something else.
@@ -121,6 +131,13 @@ impl Watched {
         Some(Verdict { healthy, change })
     }
 
+    /// Asks at another time: the probe did not come about.
+    pub(super) fn put_off(&mut self, key: &Key, serial: u64, due: Instant) {
+        if self.entries.get(key).is_some_and(|entry| entry.serial == serial) {
+            self.waiting.insert((due, serial), key.clone());
+        }
+    }
+
     /// Whether an endpoint is probed.
     pub(super) fn contains(&self, key: &Key) -> bool {
         self.entries.contains_key(key)
@@ -130,7 +147,7 @@ impl Watched {
         &mut self,
         key: &Key,
         known: Option<Entry>,
-        backend: &PreparedBackend,
+        (backend, listed): (&PreparedBackend, &Endpoint),
         check: &Arc<HealthCheck>,
         now: Instant,
     ) -> Entry {
@@ -145,7 +162,8 @@ impl Watched {
         let active = Active::new(&settings(check), endpoint.is_healthy(), now, &self.rng);
         self.waiting.insert((active.due(), self.serial), key.clone());
         let (backend, check) = (backend.clone(), check.clone());
-        Entry { serial: self.serial, active, endpoint, backend, check }
+        let peer = listed.peer.clone();
+        Entry { serial: self.serial, active, endpoint, backend, check, peer }
     }
 }
 

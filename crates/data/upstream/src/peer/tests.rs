@@ -4,22 +4,25 @@ use std::cell::Cell;
 use std::future::poll_fn;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::watch;
 use weft_http::h2::{OpenError, Stream};
 use weft_message::{Method, RequestHead, ResponseHead};
-use weft_model::backend::{Endpoint, UpstreamProtocol};
+use weft_model::backend::{Endpoint, Endpoints, Probe, UpstreamProtocol};
 use weft_model::id::BackendId;
 use weft_model::mesh::ServiceDefaults;
 use weft_model::outcome::Reason;
 use weft_net::BufferPool;
 use weft_resilience::outlier::Outlier;
 use weft_resilience::rng::Rng;
+use weft_runtime::metrics::Registry;
 use weft_runtime::time;
 use weft_testkit::{MeshAuthority, RawOrigin, TcpOrigin};
 use weft_tls::mesh::IdentityRefused;
 
 use super::*;
+use crate::health::Prober;
 use crate::shared::Shared;
-use crate::testing::{backend, closed_address, local, prepared, until, with};
+use crate::testing::{backend, check, closed_address, local, prepared, until, with};
 use crate::{Backends, Connection, Environment, Lease, PreparedBackend, Report, Speaks, Tried};
 use fake::{CART, FakePeer, HELD, Manners, PAYMENTS, expired, identity, mesh_tls, stranger};
 
@@ -350,7 +353,8 @@ fn without_a_certificate_nobody_is_called_and_nobody_is_blamed() {
         // One that has expired is as good as none.
         caller.cell.set(expired(&caller.authority, CART));
         let error = caller.stream("shop").await.expect_err("nobody would take us");
-        assert!(matches!(error, ConnectError::NoCertificate), "{error:?}");
+        assert!(matches!(error, ConnectError::CertificateExpired(_)), "{error:?}");
+        assert_eq!(error.reason(), Reason::NoCertificate);
         // As soon as there is one, it is used.
         let peer = peer_with(&caller.authority, Manners::default()).await;
         let all = [behind("shop", APPLICATION, &peer.peer())];
@@ -487,6 +491,15 @@ fn new_credentials_are_used_from_then_on_while_old_streams_finish() {
 }
 
 #[test]
+fn what_a_certificate_was_shown_for_is_lent_no_longer_than_it_is_valid() {
+    let tls = Arc::new(mesh_tls(&MeshAuthority::new("root"), CART));
+    let end = tls.not_after();
+    assert!(valid(Some(tls.clone()), end - Duration::from_secs(1)).is_some());
+    assert!(valid(Some(tls), end).is_none());
+    assert!(valid(None, end).is_none());
+}
+
+#[test]
 fn idle_connections_are_let_go_after_a_while() {
     local(async {
         let authority = MeshAuthority::new("root");
@@ -554,13 +567,12 @@ fn endpoints_whose_proxy_refuses_connections_are_set_aside_but_never_all() {
     });
 }
 
-/// What a proxy pays for each other one that it has called. 28 KiB of it are buffers that the HTTP/2
-/// library keeps, 16 of them for writing, of which small requests touch the first page; the rest is
-/// TLS, a session to resume, and the connection's state.
+/// What a proxy pays for each other one that it has called: TLS, a session to resume, and the
+/// connection's state with its tables of fields.
 #[test]
 fn an_idle_connection_takes_little_memory() {
     const PEERS: usize = 20;
-    const BYTES_MAX: i64 = 42 << 10;
+    const BYTES_MAX: i64 = 16 << 10;
     let (tell, told) = std::sync::mpsc::channel();
     let end = Arc::new(tokio::sync::Notify::new());
     let ended = end.clone();
@@ -605,4 +617,63 @@ fn an_idle_connection_takes_little_memory() {
     assert!(each < BYTES_MAX, "{each} bytes for each: {counted:?}");
     end.notify_one();
     peers.expect("a thread can be started").join().expect("no panic").expect("it ran");
+}
+
+/// A backend with one endpoint beside a proxy, asked how it is all the time.
+fn watched(peer: &FakePeer) -> PreparedBackend {
+    with(behind("shop", APPLICATION, &peer.peer()), |settings| {
+        settings.health_check = Some(Arc::new(check(Probe::Tcp)));
+    })
+}
+
+#[test]
+fn health_is_asked_for_through_the_proxy() {
+    local(async {
+        let authority = MeshAuthority::new("root");
+        let manners = Manners { tunnel_status: 503, ..Manners::default() };
+        let peer = peer_with(&authority, manners).await;
+        let (registry, shared, cell) =
+            (Registry::new(), Shared::new(time::now()), MeshTlsCell::new());
+        cell.set(mesh_tls(&authority, CART));
+        let (_sender, receiver) = watch::channel(prepared([watched(&peer)]));
+        task::spawn("health", Prober::new(shared.clone(), cell, &registry).run(receiver));
+        let addr = APPLICATION.parse().expect("it is valid");
+        let entry = shared.endpoint(&BackendId::new("shop"), addr, None);
+        until("the refusing endpoint", || !entry.is_healthy()).await;
+        assert_eq!(peer.requests()[0], format!("CONNECT {APPLICATION}"));
+    });
+}
+
+#[test]
+fn addresses_that_are_dialled_may_be_behind_a_proxy() {
+    local(async {
+        let authority = MeshAuthority::new("root");
+        let peers = [
+            peer_with(&authority, Manners::default()).await,
+            peer_with(&authority, Manners::default()).await,
+        ];
+        let through = |peer: &FakePeer| {
+            with(backend("any", &[]), |settings| {
+                settings.endpoints = Endpoints::DialledThrough(peer.peer());
+                settings.protocol = UpstreamProtocol::AsClient;
+            })
+        };
+        let caller = Caller::of(authority, [through(&peers[0])]);
+        let ask = async || {
+            let any = caller.backends.backend(&BackendId::new("any"), time::now()).unwrap();
+            let lease = any.pick_addr(time::now(), APPLICATION.parse().unwrap());
+            let buffers = &caller.backends.environment().buffers;
+            let dialled = lease.dial(buffers, "shop", Speaks::Any).await.expect("it is reached");
+            let Connection::Mesh(mut client, to) = dialled.connection else { panic!("no proxy") };
+            let mut stream = client.begin_request(&request("/", to), true).expect("it is sent");
+            answer(&mut stream).await.expect("it is answered")
+        };
+        assert_eq!(ask().await, 200);
+        assert_eq!(peers[0].requests(), [format!("{APPLICATION} /")]);
+        // Somebody else is there now.
+        caller.backends.reconcile(prepared([through(&peers[1])]), time::now());
+        assert_eq!(ask().await, 200);
+        assert_eq!(peers[1].requests(), [format!("{APPLICATION} /")]);
+        assert_eq!(peers[0].requests().len(), 1);
+    });
 }

@@ -151,20 +151,18 @@ async fn shared_client() -> (Client, task::Task<()>) {
         head_bytes_max: 1 << 16,
         connection_window_bytes: 1 << 20,
         stream_window_bytes: 1 << 16,
-        queued_bytes_max: 1 << 16,
         resets_max: 100,
         control_frames_max: 1_000,
-        frame_overhead_bytes_max: 1 << 20,
     };
     let serving = task::spawn("server", async move {
-        let server = Server::handshake(Io::Other(Box::new(theirs)), &settings).await;
+        let server = Server::handshake(Io::Other(Box::new(theirs)), &settings, &buffers()).await;
         let mut server = server.expect("the client speaks HTTP/2");
         let mut held = Vec::new();
         while let Ok(accepted) = poll_fn(|cx| server.poll_accept(cx)).await {
             held.push(accepted);
         }
     });
-    let (client, connection) = Client::handshake(Io::Other(Box::new(ours)), 1 << 16)
+    let (client, connection) = Client::handshake(Io::Other(Box::new(ours)), 1 << 16, &buffers())
         .await
         .expect("the server speaks HTTP/2");
     task::spawn("client", async move {

@@ -14,10 +14,10 @@ use super::{Answer, Resolved};
 use crate::backends::Prepared;
 
 /// A TTL of 0 would ask without end.
-const TTL_MIN: Duration = Duration::from_secs(1);
+pub(super) const TTL_MIN: Duration = Duration::from_secs(1);
 
 /// A longer TTL would keep a wrong answer for longer than people wait for a change.
-const TTL_MAX: Duration = Duration::from_secs(300);
+pub(super) const TTL_MAX: Duration = Duration::from_secs(300);
 
 /// How long an answer holds when it cannot be renewed after its TTL.
 pub(super) const STALE_MAX: Duration = Duration::from_secs(3600);
@@ -156,7 +156,7 @@ impl Names {
 }
 
 /// The address that a name is by itself.
-fn literal(name: &str) -> Option<IpAddr> {
+pub(super) fn literal(name: &str) -> Option<IpAddr> {
     let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     if let Ok(addr) = bare.parse() {
         return Some(addr);

@@ -1,12 +1,12 @@
 //! Closed-loop load on every proxy in turn, round after round.
 
-use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::{Bench, table_for};
-use crate::load::Shape;
-use crate::peers::{Kind, Peer, Running};
+use super::Bench;
+use crate::load::{Seen, Shape, Target};
+use crate::process::Process;
 use crate::report::{Finding, Rows, Section, number};
 use crate::stats::{median, median_interval};
 
@@ -21,25 +21,31 @@ pub(super) struct Sample {
     pub(super) failed: u64,
 }
 
-/// A proxy with its rounds.
-pub(super) struct Lane<'a> {
-    pub(super) peer: &'a Peer,
-    pub(super) running: Running,
-    pub(super) addr: SocketAddr,
+/// A proxy, or several one behind the other, with its rounds.
+pub(super) struct Lane {
+    /// In the names of numbers; `weftway` is what is compared with the others.
+    pub(super) name: &'static str,
+    /// For people; holds the version.
+    pub(super) version: String,
+    /// Those whose CPU time and memory count.
+    pub(super) processes: Vec<Process>,
+    pub(super) target: Target,
     pub(super) samples: Vec<Sample>,
 }
 
+/// The name of the product's lane.
+pub(super) const OURS: &str = "weftway";
+
 const WARM_UP_SECS: u64 = 1;
 
-pub(super) fn run(
+/// Adds `rounds` samples to each lane.
+pub(super) fn interleave(
     bench: &Bench,
-    case: &'static str,
-    title: &str,
+    lanes: &mut [Lane],
     shape: Shape,
     rounds: usize,
-) -> anyhow::Result<Section> {
-    let mut lanes = start_all(bench, shape)?;
-    for lane in &lanes {
+) -> anyhow::Result<()> {
+    for lane in &*lanes {
         lane.load(bench, shape, WARM_UP_SECS)?;
     }
     for round in 0..rounds {
@@ -52,64 +58,48 @@ pub(super) fn run(
         }
         eprintln!("    round {} of {rounds}", round + 1);
     }
-    Ok(section(case, title, &lanes, rounds))
-}
-
-/// Starts every proxy that can serve the shape.
-pub(super) fn start_all(bench: &Bench, shape: Shape) -> anyhow::Result<Vec<Lane<'_>>> {
-    let mut lanes = Vec::new();
-    for peer in &bench.peers {
-        let running = peer.start(&bench.lab, table_for(shape))?;
-        if let Some(addr) = running.addr(shape) {
-            lanes.push(Lane { peer, running, addr, samples: Vec::new() });
-        }
-    }
-    if lanes.is_empty() {
-        bail!("no proxy to measure");
-    }
-    Ok(lanes)
-}
-
-// === impl Running ===
-
-impl Running {
-    fn addr(&self, shape: Shape) -> Option<SocketAddr> {
-        if shape.is_tls {
-            self.tls
-        } else if shape.is_h2() {
-            self.h2c
-        } else {
-            Some(self.plain)
-        }
-    }
+    Ok(())
 }
 
 // === impl Lane ===
 
-impl Lane<'_> {
+impl Lane {
     pub(super) fn load(&self, bench: &Bench, shape: Shape, secs: u64) -> anyhow::Result<Sample> {
-        let process = &self.running.process;
-        let before = process.cpu_secs();
+        let before = self.cpu_secs();
         let seen = bench
             .generators
-            .closed(&bench.lab, shape, table_for(shape), self.addr, secs)
-            .with_context(|| self.peer.kind.name())?;
-        let cpu_secs = process.cpu_secs() - before;
+            .closed(&bench.lab, shape, &self.target, secs)
+            .with_context(|| self.name)?;
+        let cpu_secs = self.cpu_secs() - before;
         if seen.requests == 0 {
-            bail!("{} answered nothing", self.peer.kind.name());
+            bail!("{} answered nothing", self.name);
         }
         Ok(Sample {
             cpu_micros: cpu_secs * 1e6 / seen.requests as f64,
             per_sec: seen.per_sec,
             p50_micros: seen.p50_micros,
             p99_micros: seen.p99_micros,
-            rss_kib: process.rss_kib() as f64,
+            rss_kib: self.processes.iter().map(Process::rss_kib).sum::<u64>() as f64,
             failed: seen.failed,
         })
     }
 
+    /// Open-loop load; what could not be sent counts as failed.
+    pub(super) fn at_rate(&self, shape: Shape, rate: f64, secs: u64) -> anyhow::Result<Seen> {
+        let mut options = shape.options(&self.target);
+        options.rate_per_sec = Some(rate);
+        options.duration = Some(Duration::from_secs(secs));
+        let report = weft_load::run(&options, |_| {})?;
+        let seen = Seen::from_report(&report);
+        Ok(Seen { failed: seen.failed + report.missed, ..seen })
+    }
+
     pub(super) fn values(&self, of: impl Fn(&Sample) -> f64) -> Vec<f64> {
         self.samples.iter().map(of).collect()
+    }
+
+    fn cpu_secs(&self) -> f64 {
+        self.processes.iter().map(Process::cpu_secs).sum()
     }
 
     fn failed(&self) -> u64 {
@@ -122,7 +112,8 @@ pub(super) fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
     ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
 }
 
-fn section(case: &'static str, title: &str, lanes: &[Lane<'_>], rounds: usize) -> Section {
+/// A table with a row for each lane, and our numbers and ratios.
+pub(super) fn section(case: &'static str, title: &str, lanes: &[Lane], rounds: usize) -> Section {
     let mut rows = Rows::new(&[
         "Proxy",
         "CPU µs a request",
@@ -132,7 +123,7 @@ fn section(case: &'static str, title: &str, lanes: &[Lane<'_>], rounds: usize) -
         "RSS MiB",
         "Weftway's CPU to its CPU (95 %)",
     ]);
-    let ours = lanes.iter().find(|lane| lane.peer.kind == Kind::Weftway);
+    let ours = lanes.iter().find(|lane| lane.name == OURS);
     let mut findings = Vec::new();
     if let Some(ours) = ours {
         let values = ours.values(|sample| sample.cpu_micros);
@@ -146,11 +137,11 @@ fn section(case: &'static str, title: &str, lanes: &[Lane<'_>], rounds: usize) -
         });
     }
     for lane in lanes {
-        let name = lane.peer.kind.name();
+        let name = lane.name;
         let mid = |of: fn(&Sample) -> f64| number(median(&lane.values(of)), "");
         let mut ratio = "–".to_owned();
         if let Some(ours) = ours
-            && lane.peer.kind != Kind::Weftway
+            && lane.name != OURS
         {
             let of = |sample: &Sample| sample.cpu_micros;
             let pairs = ratios(&ours.values(of), &lane.values(of));
@@ -164,8 +155,8 @@ fn section(case: &'static str, title: &str, lanes: &[Lane<'_>], rounds: usize) -
             findings.extend(latency_ratios(case, ours, lane));
         }
         let label = match lane.failed() {
-            0 => lane.peer.version.clone(),
-            failed => format!("{} (**{failed} requests failed**)", lane.peer.version),
+            0 => lane.version.clone(),
+            failed => format!("{} (**{failed} requests failed**)", lane.version),
         };
         rows.add(&[
             label,
@@ -182,8 +173,8 @@ fn section(case: &'static str, title: &str, lanes: &[Lane<'_>], rounds: usize) -
 }
 
 /// Our latencies to another's, round by round.
-fn latency_ratios(case: &'static str, ours: &Lane<'_>, other: &Lane<'_>) -> Vec<Finding> {
-    let name = other.peer.kind.name();
+fn latency_ratios(case: &'static str, ours: &Lane, other: &Lane) -> Vec<Finding> {
+    let name = other.name;
     ["p50", "p99"]
         .into_iter()
         .map(|quantile| {

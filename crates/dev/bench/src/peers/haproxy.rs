@@ -1,9 +1,13 @@
 //! HAProxy.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::{Ports, which};
-use crate::lab::{Lab, PROXY_CPU};
+use anyhow::Context;
+
+use super::{Peer, Ports, local, which};
+use crate::client;
+use crate::lab::{Lab, PROXY_CPU, free_port};
 use crate::machine;
 use crate::process::{Process, pinned};
 
@@ -21,6 +25,39 @@ pub(super) fn start(program: &Path, lab: &Lab, ports: &Ports) -> anyhow::Result<
     let mut command = pinned(PROXY_CPU, program);
     command.args(["-db", "-f"]).arg(&config);
     Process::start(&mut command, &lab.path("haproxy.log"))
+}
+
+/// Starts one that ends TLS and passes the bytes to `origin`; gives where.
+pub(crate) fn start_tls_relay(
+    peer: &Peer,
+    lab: &Lab,
+    origin: SocketAddr,
+) -> anyhow::Result<(Process, SocketAddr)> {
+    let addr = local(free_port()?);
+    let config = lab.path("haproxy-tcp.cfg");
+    let text = format!(
+        "global
+  nbthread 1
+  maxconn 9900
+  tune.bufsize 16384
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+listen relay
+  bind {addr} ssl crt {pem} ssl-min-ver TLSv1.3
+  server s {origin}
+",
+        pem = lab.cert().pem.display(),
+    );
+    std::fs::write(&config, text)?;
+    let mut command = pinned(PROXY_CPU, peer.program());
+    command.args(["-db", "-f"]).arg(&config);
+    let mut process = Process::start(&mut command, &lab.path("haproxy-tcp.log"))?;
+    let trust = client::tls_config(lab.authority.pem().as_bytes())?;
+    client::wait_ready_tls(addr, &trust, "localhost", "/", &mut process).context("haproxy")?;
+    Ok((process, addr))
 }
 
 fn config_text(lab: &Lab, ports: &Ports) -> String {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::bars::Limit;
 
 fn finding(value: f64) -> Finding {
     Finding {
@@ -12,8 +13,11 @@ fn finding(value: f64) -> Finding {
 
 #[test]
 fn bars_are_met_or_missed() {
-    let bar =
-        Bar { case: "h1-c64".to_owned(), measure: "CPU ratio to haproxy".to_owned(), at_most: 0.8 };
+    let bar = Bar {
+        case: "h1-c64".to_owned(),
+        measure: "CPU ratio to haproxy".to_owned(),
+        limit: Limit::AtMost(0.8),
+    };
     let section = |value| Section {
         title: "Small".to_owned(),
         body: "text\n".to_owned(),
@@ -28,6 +32,11 @@ fn bars_are_met_or_missed() {
     assert!(good.contains("### Small\n\ntext\n"), "{good}");
     let bad = document(&[], &[], &[section(0.9)], std::slice::from_ref(&bar));
     assert!(bad.contains("| **missed** |"), "{bad}");
+    let least = Bar { limit: Limit::AtLeast(0.8), ..bar.clone() };
+    let good = document(&[], &[], &[section(0.9)], std::slice::from_ref(&least));
+    assert!(good.contains("| ≥ 0.80 x | met |"), "{good}");
+    let bad = document(&[], &[], &[section(0.7)], &[least]);
+    assert!(bad.contains("| **missed** |"), "{bad}");
     let none = document(&[], &[], &[section(0.9)], &[]);
     assert!(none.contains("| none | – |"), "{none}");
     let absent = document(&[], &["h1-c64"], &[], std::slice::from_ref(&bar));
@@ -38,13 +47,15 @@ fn bars_are_met_or_missed() {
 
 #[test]
 fn only_what_stands_between_the_marks_changes() {
-    let text = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
+    let [begin, end] = marks("mesh");
+    let text = format!("before\n{begin}\nold\n{end}\nafter\n");
     assert_eq!(
-        replaced(&text, "new\n").expect("the marks are there"),
-        format!("before\n{BEGIN}\nnew\n{END}\nafter\n"),
+        replaced(&text, "mesh", "new\n").expect("the marks are there"),
+        format!("before\n{begin}\nnew\n{end}\nafter\n"),
     );
-    assert!(replaced("no marks", "new").is_err());
-    assert!(replaced(BEGIN, "new").is_err());
+    assert!(replaced(&text, "gateway", "new").is_err());
+    assert!(replaced("no marks", "mesh", "new").is_err());
+    assert!(replaced(&begin, "mesh", "new").is_err());
 }
 
 #[test]

@@ -109,6 +109,7 @@ pub(crate) fn mesh(generation: u64, services: &[(&str, u16)]) -> Mesh {
             mtls: Mtls::Permissive,
             closed: None,
             unknown: UnknownDestinations::Allow,
+            networks: [].into(),
         };
         (workload.name.clone(), Arc::new(workload))
     };
@@ -117,6 +118,7 @@ pub(crate) fn mesh(generation: u64, services: &[(&str, u16)]) -> Mesh {
         services: entries.iter().map(|(name, entry)| (name.clone(), service(entry))).collect(),
         index: Index { entries },
         workloads: ["one", "two"].map(workload).into(),
+        ..Mesh::default()
     }
 }
 
@@ -208,11 +210,22 @@ impl Harness {
         })
     }
 
-    /// A way there, with TLS, and with that token.
+    /// A way there on which the control plane knows by TLS who comes.
     pub(crate) fn way(self: &Rc<Self>) -> Rc<Way> {
+        self.way_of(None)
+    }
+
+    /// A way there on which it knows so, as on a Unix socket.
+    pub(crate) fn socket_of(self: &Rc<Self>, name: &str) -> Rc<Way> {
+        self.way_of(Some(attested(name)))
+    }
+
+    fn way_of(self: &Rc<Self>, who: Option<Attested>) -> Rc<Way> {
         Rc::new(Way {
             harness: self.clone(),
+            who,
             is_open: Cell::new(true),
+            hangs: Cell::new(false),
             pipes: RefCell::default(),
             received_bytes: Rc::default(),
         })
@@ -246,6 +259,25 @@ impl Harness {
     pub(crate) async fn proxy(self: &Rc<Self>, name: &str) -> Proxy {
         let (settings, way) = self.settings(name).await;
         Proxy::start(settings, way)
+    }
+
+    /// A proxy that has kept on disk what it knows, and what it was started with.
+    pub(crate) async fn kept_proxy(
+        self: &Rc<Self>,
+        name: &str,
+        folder: &Path,
+    ) -> (Proxy, weft_link::Settings) {
+        let (settings, way) = self.settings(name).await;
+        let settings = weft_link::Settings {
+            state_path: Some(folder.join("state")),
+            credentials_path: Some(folder.join("credentials")),
+            ..settings
+        };
+        let proxy = Proxy::start(settings.clone(), way);
+        proxy.has(1).await;
+        until("kept", || folder.join("state").exists()).await;
+        until("kept", || folder.join("credentials").exists()).await;
+        (proxy, settings)
     }
 
     /// Waits until what is known of the proxies is so.
@@ -328,7 +360,9 @@ impl Proxy {
 /// A way to the control plane that can be cut, and that counts bytes.
 pub(crate) struct Way {
     harness: Rc<Harness>,
+    who: Option<Attested>,
     is_open: Cell<bool>,
+    hangs: Cell<bool>,
     pipes: RefCell<Vec<Task<()>>>,
     pub(crate) received_bytes: Rc<Cell<usize>>,
 }
@@ -350,6 +384,11 @@ impl Way {
     pub(crate) fn open(&self) {
         self.is_open.set(true);
     }
+
+    /// Who connects from now on hears nothing.
+    pub(crate) fn hang(&self) {
+        self.hangs.set(true);
+    }
 }
 
 impl std::fmt::Debug for Way {
@@ -364,8 +403,16 @@ impl Connect for Way {
             if !self.is_open.get() {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
-            let theirs = self.harness.pipe(None)?;
+            let theirs = self.harness.pipe(self.who.clone())?;
             let (ours, end) = tokio::io::duplex(64 * 1024);
+            if self.hangs.get() {
+                let silence = task::spawn("silence", async move {
+                    let _open = (theirs, end);
+                    std::future::pending().await
+                });
+                self.pipes.borrow_mut().push(silence);
+                return Ok(Box::new(ours) as Box<dyn Transport>);
+            }
             let counter = self.received_bytes.clone();
             let task = task::spawn("way", carry(theirs, end, counter));
             self.pipes.borrow_mut().push(task);

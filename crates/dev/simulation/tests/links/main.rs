@@ -6,6 +6,7 @@
 mod bounds;
 mod certificates;
 mod harness;
+mod metrics;
 mod rotation;
 mod sockets;
 mod stream;

@@ -1,5 +1,6 @@
 //! The same over sockets of the system, on the clock of the system.
 
+use std::cell::RefCell;
 use std::future::pending;
 use std::os::unix::fs::MetadataExt as _;
 use std::rc::Rc;
@@ -7,28 +8,29 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
-use tonic::Code;
+use tonic::{Code, Streaming};
 use weft_authority::{Authority, Lifetimes, TrustBundle};
 use weft_controlplane::{
     Attest, Attested, ByUid, Claim, ControlPlane, Keeper, Limits, Listener, NotAttested, Process,
-    Settings,
+    Settings, Side,
 };
 use weft_distribute::Published;
 use weft_link::{ControlPeer, Endpoint, Link};
 use weft_model::Generation;
 use weft_model::id::WorkloadName;
 use weft_model::identity::TrustDomain;
-use weft_runtime::drain::drain;
+use weft_runtime::drain::{Drain, drain};
 use weft_runtime::ready::Readiness;
-use weft_runtime::{task, time, worker};
+use weft_runtime::task::{self, Task};
+use weft_runtime::{time, worker};
 use weft_tls::Clock;
 use weft_wire::certificate::{ROOTS_PATH, RootsRequest, RootsResponse};
 use weft_wire::workload_api::{
-    FETCH_BUNDLES_PATH, FETCH_SVID_PATH, X509BundlesRequest, X509BundlesResponse, X509SvidRequest,
-    X509SvidResponse,
+    FETCH_BUNDLES_PATH, FETCH_SVID_PATH, JWT_PATHS, X509BundlesRequest, X509BundlesResponse,
+    X509SvidRequest, X509SvidResponse,
 };
 
-use crate::harness::{Raw, attested, control_identity, identity, mesh};
+use crate::harness::{Raw, attested, control_identity, identity, mesh, until};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -125,13 +127,116 @@ fn a_proxy_joins_by_tcp_with_a_token_and_stays_by_its_certificate() {
     .unwrap();
 }
 
-/// What the node does: it knows the processes it has started.
-struct Everybody(Attested);
+/// What the node does: it knows the processes it has started, and which are applications.
+struct Everybody {
+    who: RefCell<Attested>,
+    side: Side,
+}
 
 impl Attest for Everybody {
-    fn attest(&self, _: Process, _: &Claim) -> Result<Attested, NotAttested> {
-        Ok(self.0.clone())
+    fn attest(&self, _: Process, side: Side, _: &Claim) -> Result<Attested, NotAttested> {
+        match self.side == side {
+            true => Ok(self.who.borrow().clone()),
+            false => Err(NotAttested("that is another socket's business".into())),
+        }
     }
+}
+
+fn everybody(name: &str, side: Side) -> Rc<Everybody> {
+    Rc::new(Everybody { who: RefCell::new(attested(name)), side })
+}
+
+/// A control plane with one socket, and somebody who has connected to it.
+async fn connected(
+    attest: Rc<Everybody>,
+    socket: impl FnOnce(UnixListener) -> Listener,
+) -> (ControlPlane, Raw, Drain, Task<()>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sock");
+    let plane = plane_with(attest).await;
+    let listener = socket(UnixListener::bind(&path).unwrap());
+    let (drain, watch) = drain();
+    let running = plane.clone();
+    let running = task::spawn("plane", async move { running.run(vec![listener], watch).await });
+    let raw = Raw::over(UnixStream::connect(&path).await.unwrap()).await;
+    (plane, raw, drain, running)
+}
+
+async fn svids(raw: &Raw) -> Streaming<X509SvidResponse> {
+    raw.fetch(FETCH_SVID_PATH, X509SvidRequest {}, true).await.unwrap()
+}
+
+#[test]
+fn each_socket_is_for_its_side_of_a_workload() {
+    worker::block_on(async {
+        // An application could say goodbye for its proxy.
+        let application = everybody("one", Side::Application);
+        let (_, raw, drain, running) = connected(application, Listener::Unix).await;
+        let (requests, mut roots) =
+            raw.stream::<RootsRequest, RootsResponse>(ROOTS_PATH).await.unwrap();
+        requests.send(RootsRequest { goodbye: true, ..Default::default() }).await.unwrap();
+        let refused = roots.message().await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        drop((raw, requests, roots));
+        drain.run(Duration::from_secs(10), pending()).await;
+        running.await.unwrap();
+
+        let proxy = everybody("one", Side::Proxy);
+        let (_, raw, drain, running) = connected(proxy, Listener::Applications).await;
+        let refused = svids(&raw).await.message().await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        drop(raw);
+        drain.run(Duration::from_secs(10), pending()).await;
+        running.await.unwrap();
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_svid_is_waited_for_as_long_as_its_stream_is_open() {
+    worker::block_on(async {
+        let application = everybody("one", Side::Application);
+        let (plane, raw, drain, running) = connected(application, Listener::Applications).await;
+        let (mut one, mut two) = (svids(&raw).await, svids(&raw).await);
+        one.message().await.unwrap().unwrap();
+        two.message().await.unwrap().unwrap();
+        assert_eq!(plane.registry().reports().len(), 2);
+        drop(one);
+        until("one is waited for", || plane.registry().reports().len() == 1).await;
+        drop(two);
+        until("nobody is waited for", || plane.registry().reports().is_empty()).await;
+        drop(raw);
+        drain.run(Duration::from_secs(10), pending()).await;
+        running.await.unwrap();
+    })
+    .unwrap();
+}
+
+#[test]
+fn who_is_no_longer_of_its_workload_gets_no_other_svid() {
+    worker::block_on(async {
+        let application = everybody("one", Side::Application);
+        let (plane, raw, drain, running) =
+            connected(application.clone(), Listener::Applications).await;
+        let mut stream = svids(&raw).await;
+        stream.message().await.unwrap().unwrap();
+        // Its process has ended with its workload, and another has its number now.
+        application.who.replace(attested("two"));
+        plane.prepare(None).await.unwrap();
+        let refused = stream.message().await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+
+        let mut stream = svids(&raw).await;
+        stream.message().await.unwrap().unwrap();
+        application.who.replace(attested("one"));
+        plane.forget(&attested("two").workload);
+        let refused = stream.message().await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied, "at once, not when it is due");
+        drop((stream, raw));
+        drain.run(Duration::from_secs(10), pending()).await;
+        running.await.unwrap();
+    })
+    .unwrap();
 }
 
 #[test]
@@ -139,7 +244,7 @@ fn applications_get_identities_of_their_own_by_the_workload_api() {
     worker::block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("workload.sock");
-        let plane = plane_with(Rc::new(Everybody(attested("one")))).await;
+        let plane = plane_with(everybody("one", Side::Application)).await;
         let listener = Listener::Applications(UnixListener::bind(&path).unwrap());
         let (drain, watch) = drain();
         let running = plane.clone();
@@ -151,6 +256,12 @@ fn applications_get_identities_of_their_own_by_the_workload_api() {
         assert_eq!(refused.code(), Code::InvalidArgument);
         let refused = raw.stream::<RootsRequest, RootsResponse>(ROOTS_PATH).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unimplemented, "applications are no proxies");
+        for path in JWT_PATHS {
+            let refused = raw.fetch::<_, X509SvidResponse>(path, X509SvidRequest {}, true);
+            let refused = refused.await.unwrap_err();
+            assert_eq!(refused.code(), Code::Unimplemented);
+            assert!(refused.message().contains("no JWT-SVIDs"), "{path}: {refused}");
+        }
 
         let svids = raw.fetch::<_, X509SvidResponse>(FETCH_SVID_PATH, X509SvidRequest {}, true);
         let mut svids = svids.await.unwrap();

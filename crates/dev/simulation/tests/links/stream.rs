@@ -53,7 +53,7 @@ fn a_proxy_gets_what_there_is_and_what_changes() {
         harness.publish(2, &[("a.shop.svc.cluster.local", 81)]);
         assert_eq!(harness.plane().status().in_force(), (0, 1));
         proxy.has(2).await;
-        let entry = states.borrow().index[&name("a")].value.clone();
+        let entry = states.borrow().index.get(name("a").as_str()).unwrap().entry();
         assert_eq!((states.borrow().index.len(), entry.ports[0].number), (1, 81));
         harness.until("in force", |plane| plane.status().in_force() == (1, 1)).await;
     });
@@ -100,8 +100,8 @@ fn nothing_is_sent_again_after_a_restart_that_the_proxy_has() {
         proxy.has(2).await;
         let again = proxy.way.received_bytes.get();
         assert!(first > 30_000 && again < 5_000, "{first} bytes at first, {again} later");
-        let entry = proxy.link.state().borrow().index[&ServiceName::new(services[7].0)].clone();
-        assert_eq!(entry.value.ports[0].number, 81);
+        let entry = proxy.link.state().borrow().index.get(services[7].0).unwrap().entry();
+        assert_eq!(entry.ports[0].number, 81);
     });
 }
 
@@ -228,22 +228,13 @@ fn a_proxy_starts_without_a_control_plane_from_what_was_kept() {
     run(async || {
         let harness = Harness::new(TWO).await;
         let folder = tempfile::tempdir().unwrap();
-        let (settings, way) = harness.settings("one").await;
-        let settings = weft_link::Settings {
-            state_path: Some(folder.path().join("state")),
-            credentials_path: Some(folder.path().join("credentials")),
-            ..settings
-        };
-        let proxy = crate::harness::Proxy::start(settings.clone(), way);
-        proxy.has(1).await;
-        until("kept", || folder.path().join("state").exists()).await;
-        until("kept", || folder.path().join("credentials").exists()).await;
+        let (proxy, settings) = harness.kept_proxy("one", folder.path()).await;
         proxy.kill();
         harness.stop().await;
 
         let proxy = crate::harness::Proxy::start(settings, harness.way());
         proxy.has(1).await;
-        assert!(proxy.readiness.is_ready());
+        until("ready", || proxy.readiness.is_ready()).await;
         assert!(proxy.link.tls().current().is_some());
         assert_eq!(proxy.link.state().borrow().index.len(), 2);
     });

@@ -89,7 +89,7 @@ fn run(stage: &Stage, report: &mut Report, group: &str, script: &str, target: Ta
 }
 
 /// Lines `ok<TAB>name` and `FAIL<TAB>name<TAB>what`; others are not for us.
-fn outcomes(text: &str) -> Vec<(&str, Result<(), String>)> {
+pub(super) fn outcomes(text: &str) -> Vec<(&str, Result<(), String>)> {
     let outcome = |line| {
         let line: &str = line;
         let mut parts = line.splitn(3, '\t');

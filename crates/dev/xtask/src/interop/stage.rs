@@ -36,6 +36,7 @@ pub(super) struct Stage {
     addresses: Addresses,
     folder: TempDir,
     file: Vec<u8>,
+    binary: PathBuf,
 }
 
 /// What `--address-file` says.
@@ -85,7 +86,8 @@ impl Stage {
             (grpc, grpc_addr) = (Some(server), addr);
         }
         let (gateway, addresses) = gateway(binary, path, &origin_addr, &grpc_addr)?;
-        Ok(Self { gateway, _origin: origin, _grpc: grpc, addresses, folder, file })
+        let binary = binary.to_path_buf();
+        Ok(Self { gateway, _origin: origin, _grpc: grpc, addresses, folder, file, binary })
     }
 
     /// Where a listener is bound.
@@ -102,6 +104,11 @@ impl Stage {
         self.folder.path().join(name)
     }
 
+    /// The program that is checked.
+    pub(super) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// The certificate of the authority that signed all others, PEM.
     pub(super) fn authority(&self) -> PathBuf {
         self.path("authority.pem")
@@ -114,7 +121,7 @@ impl Stage {
 
     /// Ends the gateway as an operator would, and checks that. Returns the end of its log.
     pub(super) fn end(self, report: &mut Report) -> String {
-        let Self { gateway, _origin, _grpc, addresses: _, folder, file: _ } = self;
+        let Self { gateway, _origin, _grpc, addresses: _, folder, file: _, binary: _ } = self;
         let log = folder.path().join("gateway.log");
         report.check("gateway: SIGTERM ends it in order", || {
             let status = gateway.terminate()?;

@@ -18,6 +18,7 @@ pub(super) struct Tools {
     pub(super) python: Option<String>,
     /// The version of the wheel grpcio.
     pub(super) grpcio: Option<String>,
+    pub(super) go: Option<String>,
 }
 
 // === impl Tools ===
@@ -39,6 +40,7 @@ impl Tools {
                 "python3",
                 &["-c", "import grpc; print('grpcio', grpc.__version__)"],
             ),
+            go: first_line("go", &["version"]),
         }
     }
 
@@ -55,8 +57,8 @@ impl Tools {
     }
 
     pub(super) fn print_versions(&self) {
-        let Self { curl, nghttp, h2load, openssl, python, grpcio, .. } = self;
-        for version in [curl, nghttp, h2load, openssl, python, grpcio].into_iter().flatten() {
+        let Self { curl, nghttp, h2load, openssl, python, grpcio, go, .. } = self;
+        for version in [curl, nghttp, h2load, openssl, python, grpcio, go].into_iter().flatten() {
             println!("with {version}");
         }
     }

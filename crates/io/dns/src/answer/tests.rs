@@ -3,7 +3,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{DB, entries, message, names, query, read, shown, with_edns, zone};
+use crate::testing::{DB, entries, index, message, names, query, read, shown, with_edns, zone};
 
 fn answered(host: &str, query_type: RecordType) -> String {
     match answer(&query(host, query_type), Transport::Udp, &names()) {
@@ -205,7 +205,7 @@ fn an_answer_has_a_bounded_number_of_addresses() {
     let addrs: Vec<String> = (0..2000).map(|n| format!("10.7.{}.{}", n / 250, n % 250)).collect();
     let addrs: Vec<&str> = addrs.iter().map(String::as_str).collect();
     let entry = crate::testing::entry("many.shop.svc.cluster.local", &[], &addrs);
-    let names = Names::new(&zone(), [entry], []);
+    let names = Names::new(&zone(), index(&[entry]), []);
     match answer(&query("many", RecordType::A), Transport::Tcp, &names) {
         Answer::Reply(reply) => {
             let reply = read(&reply.bytes);

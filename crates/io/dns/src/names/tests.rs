@@ -59,6 +59,6 @@ fn services_with_addresses_are_not_kept_in_full() {
         let entry = entry("payments.shop.svc.cluster.local", addrs, &[]);
         Arc::new(Service { entry, ..Service::clone(&db()) })
     };
-    assert!(Names::new(&zone(), [], [whole(&["10.78.0.1"])]).headless.is_empty());
-    assert_eq!(Names::new(&zone(), [], [whole(&[])]).headless.len(), 1);
+    assert!(Names::new(&zone(), Arc::default(), [whole(&["10.78.0.1"])]).headless.is_empty());
+    assert_eq!(Names::new(&zone(), Arc::default(), [whole(&[])]).headless.len(), 1);
 }

@@ -8,7 +8,9 @@ use weft_runtime::metrics::Registry;
 
 use super::*;
 use crate::names::Names;
-use crate::testing::{block_on, db, entries, message, names, query, read, shown, with_edns, zone};
+use crate::testing::{
+    block_on, db, entries, index, message, names, query, read, shown, with_edns, zone,
+};
 
 /// Long enough for a test that waits for something else.
 const LONG: Duration = Duration::from_secs(30);
@@ -301,7 +303,7 @@ fn what_does_not_fit_is_asked_for_again_over_tcp() {
         let addrs: Vec<String> = (0..100).map(|n| format!("10.7.0.{n}")).collect();
         let addrs: Vec<&str> = addrs.iter().map(String::as_str).collect();
         let entry = crate::testing::entry("many.shop.svc.cluster.local", &[], &addrs);
-        bench.names.send_replace(Arc::new(Names::new(&zone(), [entry], [])));
+        bench.names.send_replace(Arc::new(Names::new(&zone(), index(&[entry]), [])));
         let asked = query("many", RecordType::A);
         let cut = read(&bench.udp(&asked).await);
         assert!(cut.metadata.truncation && !cut.answers.is_empty());

@@ -1,128 +1,142 @@
 //! The calling side.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use h2::client::SendRequest;
 use weft_message::RequestHead;
+use weft_message::h2::{Config, Failure, Reason, Session};
+use weft_runtime::time;
 
+use crate::buffers::Buffers;
 use crate::error::WriteError;
-use crate::h2::budget::{Budget, Payload};
-use crate::h2::convert;
+use crate::h2::conn::Conn;
+use crate::h2::error::Error;
+use crate::h2::link::Link;
 use crate::h2::stream::Stream;
 use crate::io::Io;
 
 /// Window of one response stream: one bulk buffer, as on HTTP/1.1.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 
-/// Window of all response streams of a connection together.
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// Window of all response streams of a connection together: of 256 that nobody reads. With less, some
+/// that pause would keep all others of their connection from going on.
+const CONNECTION_WINDOW_BYTES: u32 = 256 * STREAM_WINDOW_BYTES;
 
-/// What DATA frames that nobody has read may take besides their data: one stream may fill its window
-/// with single bytes, or a slow reader would end the connection for all of its streams.
-const FRAME_OVERHEAD_BYTES_MAX: usize = 256 * STREAM_WINDOW_BYTES as usize;
-
-/// Request data queued for one stream: enough to keep the socket busy while others take their turn.
-const SEND_BUFFER_BYTES: usize = 128 << 10;
-
-/// Request data queued for all streams of a connection together.
-const QUEUED_BYTES_MAX: usize = 1 << 20;
+/// Control frames that an upstream may send within ten seconds, besides those that its answers and
+/// our requests account for. It was chosen by whoever runs this, so only madness is caught.
+const CONTROL_FRAMES_MAX: u32 = 100_000;
 
 /// A handle for sending requests on one connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Client {
-    send: SendRequest<Payload>,
-    open: Rc<Cell<usize>>,
-    budget: Budget,
+    link: Link,
 }
 
-/// A stream that is open; counts until it is dropped.
-#[derive(Debug)]
-pub(super) struct OpenStream(Rc<Cell<usize>>);
-
 /// The connection itself, a future that ends with it. Has to be polled (spawned) for anything to
-/// move.
-pub struct ClientConnection(h2::client::Connection<Io, Payload>);
+/// move. It ends when all handles and streams are gone, too.
+#[derive(Debug)]
+pub struct ClientConnection(Conn);
 
 // === impl Client ===
 
 impl Client {
-    /// Exchanges settings. `head_bytes_max` bounds response heads.
+    /// Sends our settings. `head_bytes_max` bounds response heads.
+    ///
+    /// Not cancel safe: dropping it closes the connection.
     ///
     /// # Errors
     ///
-    /// When the connection breaks or the peer does not speak HTTP/2.
+    /// When the connection breaks.
     pub async fn handshake(
         io: Io,
         head_bytes_max: u32,
-    ) -> Result<(Self, ClientConnection), h2::Error> {
-        let (send, connection) = h2::client::Builder::new()
-            .enable_push(false)
-            .max_header_list_size(head_bytes_max)
-            .initial_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_send_buffer_size(SEND_BUFFER_BYTES)
-            .data_frame_budget(FRAME_OVERHEAD_BYTES_MAX)
-            .handshake(io)
-            .await?;
-        let budget = Budget::new(QUEUED_BYTES_MAX);
-        Ok((Self { send, open: Rc::default(), budget }, ClientConnection(connection)))
+        buffers: &Buffers,
+    ) -> Result<(Self, ClientConnection), Error> {
+        let config = Config {
+            streams_max: 0,
+            head_bytes_max,
+            connection_window_bytes: CONNECTION_WINDOW_BYTES,
+            stream_window_bytes: STREAM_WINDOW_BYTES,
+            resets_max: u32::MAX,
+            control_frames_max: CONTROL_FRAMES_MAX,
+        };
+        let session = Session::client(config, buffers.spares().clone(), time::now());
+        let mut conn = Conn::new(io, session, buffers, false);
+        let client = Self::new(&conn.link);
+        poll_fn(|cx| match conn.poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(ended.and(Err(Error::Failed(Failure::Closed)))),
+            Poll::Pending if conn.link.get().session.has_output() => Poll::Pending,
+            Poll::Pending => Poll::Ready(Ok(())),
+        })
+        .await?;
+        Ok((client, ClientConnection(conn)))
+    }
+
+    fn new(link: &Link) -> Self {
+        link.get().clients += 1;
+        Self { link: link.clone() }
     }
 
     /// Whether the connection has ended or refuses new streams.
-    pub fn is_closed(&mut self) -> bool {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        matches!(self.send.poll_ready(&mut cx), Poll::Ready(Err(_)))
+    pub fn is_closed(&self) -> bool {
+        self.link.get().session.is_closing()
     }
 
     /// Whether one more stream may be opened at once.
     pub fn has_room(&self) -> bool {
-        self.open.get() < self.send.current_max_send_streams()
+        self.link.get().session.has_room()
     }
 
     /// Streams that are open.
     pub fn open_streams(&self) -> usize {
-        self.open.get()
+        self.link.get().session.open_streams() as usize
     }
 
     /// Waits until one more stream may be opened.
-    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
-        self.send.poll_ready(cx)
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut inner = self.link.get();
+        if inner.session.has_room() {
+            return Poll::Ready(Ok(()));
+        }
+        if inner.session.is_closing() {
+            return Poll::Ready(Err(inner.error(Failure::Closed)));
+        }
+        inner.wait_to_open(cx);
+        Poll::Pending
     }
 
     /// Opens a stream. With `end`, there is no body. Call only when [`Client::poll_ready`] said so.
     ///
     /// # Errors
     ///
-    /// When the connection is gone or a field cannot be sent.
+    /// When the connection is gone.
     pub fn begin_request(
         &mut self,
         head: &RequestHead,
         end: bool,
     ) -> Result<Box<Stream>, WriteError> {
-        let request = convert::to_request(head)?;
-        let (response, send) = self.send.send_request(request, end).map_err(WriteError::H2)?;
-        let send = if end { None } else { Some(send) };
-        let open = OpenStream::new(&self.open);
-        Ok(Box::new(Stream::client(response, send, open, self.budget.clone())))
+        let mut inner = self.link.get();
+        let opened = inner.session.open(head, end);
+        let key = opened.map_err(|failure| WriteError::H2(inner.error(failure)))?;
+        inner.spread();
+        Ok(Box::new(Stream::client(self.link.clone(), key, end)))
     }
 }
 
-// === impl OpenStream ===
-
-impl OpenStream {
-    fn new(open: &Rc<Cell<usize>>) -> Self {
-        open.set(open.get() + 1);
-        Self(open.clone())
+impl Clone for Client {
+    fn clone(&self) -> Self {
+        Self::new(&self.link)
     }
 }
 
-impl Drop for OpenStream {
+impl Drop for Client {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        let mut inner = self.link.get();
+        inner.clients -= 1;
+        if inner.clients == 0 {
+            inner.wake_task();
+        }
     }
 }
 
@@ -138,29 +152,28 @@ impl ClientConnection {
     /// # Errors
     ///
     /// When the connection ends instead.
-    pub async fn confirm(&mut self) -> Result<(), h2::Error> {
-        let Some(mut pings) = self.0.ping_pong() else { return Ok(()) };
-        pings.send_ping(h2::Ping::opaque())?;
+    pub async fn confirm(&mut self) -> Result<(), Error> {
+        self.0.link.get().session.ping();
         poll_fn(|cx| {
-            if let Poll::Ready(ended) = Pin::new(&mut self.0).poll(cx) {
-                return Poll::Ready(ended.and(Err(h2::Reason::NO_ERROR.into())));
+            if let Poll::Ready(ended) = self.0.poll(cx) {
+                return Poll::Ready(ended.and(Err(Error::Failed(Failure::Closed))));
             }
-            pings.poll_pong(cx).map_ok(drop)
+            if self.0.link.get().session.pongs() > 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
     }
 }
 
 impl Future for ClientConnection {
-    type Output = Result<(), h2::Error>;
+    type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx)
-    }
-}
-
-impl std::fmt::Debug for ClientConnection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientConnection").finish_non_exhaustive()
+        {
+            let mut inner = self.0.link.get();
+            if inner.clients == 0 && inner.session.open_streams() == 0 {
+                inner.session.close(Reason::NO_ERROR);
+            }
+        }
+        self.0.poll(cx)
     }
 }

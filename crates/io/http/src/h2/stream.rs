@@ -1,42 +1,36 @@
 //! One stream, either side.
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::{Buf as _, Bytes};
-use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
+use weft_message::h2::{Body, Key, Reason, Section};
 use weft_message::{Fields, HeadLimits, ResponseHead};
 
 use crate::error::{HeadError, ReadError, WriteError};
-use crate::h2::budget::{Budget, Payload};
-use crate::h2::client::OpenStream;
-use crate::h2::convert;
+use crate::h2::link::Link;
 use crate::leg::BodyEvent;
-
-/// At most this much is copied into one DATA frame's buffer at a time; also the largest frame that
-/// peers accept unless they say otherwise.
-const FRAME_BYTES_MAX: usize = 16 << 10;
 
 /// One stream: a request received and answered, or one sent and its response awaited.
 pub struct Stream {
+    link: Link,
+    key: Key,
+    /// Data that was taken off the connection, from `start` on not consumed.
+    chunk: Vec<u8>,
+    start: usize,
+    trailers: Option<Box<Fields>>,
     state: State,
-    recv: Option<RecvStream>,
-    send: Option<SendStream<Payload>>,
-    budget: Budget,
-    chunk: Bytes,
-    data_ended: bool,
+    /// Data may be sent.
+    sends: bool,
     received: bool,
-    trailers: Option<Fields>,
-    /// The last data did not fit the peer's window, or the connection's budget.
+    /// The last data did not fit the peer's window, or the connection's output.
     blocked: bool,
-    _open: Option<OpenStream>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// A server stream that has not been answered.
-    Respond(SendResponse<Payload>),
+    Respond,
     /// A client stream that waits for its response.
-    Await(h2::client::ResponseFuture),
+    Await,
     /// Heads have been exchanged.
     Open,
 }
@@ -45,40 +39,28 @@ enum State {
 
 impl Stream {
     /// A request that was received.
-    pub(super) fn server(recv: RecvStream, respond: SendResponse<Payload>, budget: Budget) -> Self {
-        let received = recv.is_end_stream();
-        Self {
-            state: State::Respond(respond),
-            recv: Some(recv),
-            send: None,
-            budget,
-            chunk: Bytes::new(),
-            data_ended: received,
-            received,
-            trailers: None,
-            blocked: false,
-            _open: None,
-        }
+    pub(super) fn server(link: Link, key: Key) -> Self {
+        let mut stream = Self::new(link, key, State::Respond, false);
+        stream.note_received();
+        stream
     }
 
-    /// A request that was sent.
-    pub(super) fn client(
-        response: h2::client::ResponseFuture,
-        send: Option<SendStream<Payload>>,
-        open: OpenStream,
-        budget: Budget,
-    ) -> Self {
+    /// A request that was sent; with `end`, whole.
+    pub(super) fn client(link: Link, key: Key, end: bool) -> Self {
+        Self::new(link, key, State::Await, !end)
+    }
+
+    fn new(link: Link, key: Key, state: State, sends: bool) -> Self {
         Self {
-            state: State::Await(response),
-            recv: None,
-            send,
-            budget,
-            chunk: Bytes::new(),
-            data_ended: false,
-            received: false,
+            link,
+            key,
+            chunk: Vec::new(),
+            start: 0,
             trailers: None,
+            state,
+            sends,
+            received: false,
             blocked: false,
-            _open: Some(open),
         }
     }
 
@@ -86,14 +68,10 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// When the stream is gone, was answered before, or a field cannot be sent.
+    /// When the stream is gone or was answered before.
     pub fn begin_response(&mut self, head: &ResponseHead, end: bool) -> Result<(), WriteError> {
-        let State::Respond(respond) = &mut self.state else {
-            return Err(WriteError::Length);
-        };
-        let response = convert::to_response(head)?;
-        let send = respond.send_response(response, end).map_err(WriteError::H2)?;
-        self.send = if end { None } else { Some(send) };
+        self.respond(head, end)?;
+        self.sends = !end;
         self.state = State::Open;
         Ok(())
     }
@@ -102,12 +80,19 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// When the stream is gone, was answered, or a field cannot be sent.
+    /// When the stream is gone or was answered.
     pub fn send_interim(&mut self, head: &ResponseHead) -> Result<(), WriteError> {
-        let State::Respond(respond) = &mut self.state else {
+        self.respond(head, false)
+    }
+
+    fn respond(&mut self, head: &ResponseHead, end: bool) -> Result<(), WriteError> {
+        if self.state != State::Respond {
             return Err(WriteError::Length);
-        };
-        respond.send_informational(convert::to_response(head)?).map_err(WriteError::H2)
+        }
+        let mut inner = self.link.get();
+        let sent = inner.session.respond(self.key, head, end);
+        inner.spread();
+        sent.map_err(|failure| WriteError::H2(inner.error(failure)))
     }
 
     /// Looks for an interim response (1xx) to a request that was sent; ready with `None` when there
@@ -118,19 +103,20 @@ impl Stream {
         limits: &HeadLimits,
         head: &mut ResponseHead,
     ) -> Poll<Option<Result<(), HeadError>>> {
-        let State::Await(response) = &mut self.state else {
+        if self.state != State::Await {
             return Poll::Ready(None);
-        };
-        let Some(interim) = ready!(response.poll_informational(cx)) else {
+        }
+        let mut inner = self.link.get();
+        if let Some(mut section) = inner.session.take_interim(self.key) {
+            let read = section.read_response(limits, head).map_err(HeadError::Parse);
+            inner.session.spares().give_section(section);
+            return Poll::Ready(Some(read));
+        }
+        if inner.session.has_response(self.key) {
             return Poll::Ready(None);
-        };
-        Poll::Ready(Some(interim.map_err(HeadError::H2).and_then(|interim| {
-            let (parts, ()) = interim.into_parts();
-            if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
-                return Err(HeadError::Invalid("101 has no place in HTTP/2"));
-            }
-            convert::response(&parts, limits, head)
-        })))
+        }
+        inner.wait_to_read(self.key, cx);
+        Poll::Pending
     }
 
     /// Waits for the response to a request that was sent.
@@ -140,63 +126,82 @@ impl Stream {
         limits: &HeadLimits,
         head: &mut ResponseHead,
     ) -> Poll<Result<(), HeadError>> {
-        let State::Await(response) = &mut self.state else {
+        if self.state != State::Await {
             return Poll::Ready(Err(HeadError::Closed));
+        }
+        let mut inner = self.link.get();
+        while let Some(section) = inner.session.take_interim(self.key) {
+            inner.session.spares().give_section(section);
+        }
+        let mut section = match inner.session.take_response(self.key) {
+            Ok(Some(section)) => section,
+            Ok(None) => {
+                inner.wait_to_read(self.key, cx);
+                return Poll::Pending;
+            }
+            Err(failure) => return Poll::Ready(Err(HeadError::H2(inner.error(failure)))),
         };
-        let response = ready!(std::pin::Pin::new(response).poll(cx)).map_err(HeadError::H2)?;
-        let (parts, recv) = response.into_parts();
-        convert::response(&parts, limits, head)?;
-        self.received = recv.is_end_stream();
-        self.data_ended = self.received;
-        self.recv = Some(recv);
+        let read = section.read_response(limits, head).map_err(HeadError::Parse);
+        inner.session.spares().give_section(section);
+        drop(inner);
         self.state = State::Open;
-        Poll::Ready(Ok(()))
+        self.note_received();
+        Poll::Ready(read)
     }
 
     /// See [`crate::Leg::poll_body`].
     pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, ReadError>> {
-        loop {
-            if !self.chunk.is_empty() {
-                return Poll::Ready(Ok(BodyEvent::Data));
-            }
-            if self.received {
-                return Poll::Ready(Ok(BodyEvent::End));
-            }
-            let Some(recv) = &mut self.recv else {
-                return Poll::Ready(Err(ReadError::Truncated));
-            };
-            if self.data_ended {
-                let trailers = ready!(recv.poll_trailers(cx)).map_err(ReadError::H2)?;
-                self.trailers = trailers.as_ref().map(convert::trailers);
-                self.received = true;
-                continue;
-            }
-            match ready!(recv.poll_data(cx)) {
-                Some(Ok(bytes)) => self.chunk = bytes,
-                Some(Err(error)) => return Poll::Ready(Err(ReadError::H2(error))),
-                None => self.data_ended = true,
-            }
+        if self.start < self.chunk.len() {
+            return Poll::Ready(Ok(BodyEvent::Data));
         }
+        if self.received {
+            return Poll::Ready(Ok(BodyEvent::End));
+        }
+        if self.state == State::Await {
+            return Poll::Ready(Err(ReadError::Truncated));
+        }
+        let mut inner = self.link.get();
+        let taken = inner.session.take_data(self.key, &mut self.chunk);
+        Poll::Ready(match taken {
+            Ok(Body::Data) => {
+                self.start = 0;
+                Ok(BodyEvent::Data)
+            }
+            Ok(Body::Nothing) => {
+                inner.wait_to_read(self.key, cx);
+                return Poll::Pending;
+            }
+            Ok(Body::End) => {
+                self.received = true;
+                self.trailers = inner.session.take_trailers(self.key).map(Box::new);
+                Ok(BodyEvent::End)
+            }
+            Err(failure) => Err(ReadError::H2(inner.error(failure))),
+        })
     }
 
     /// See [`crate::Leg::chunk`].
     pub fn chunk(&self) -> &[u8] {
-        &self.chunk
+        &self.chunk[self.start..]
     }
 
     /// See [`crate::Leg::consume`]. The peer's window grows by what was consumed, so that a slow
     /// receiver slows the sender.
     pub fn consume(&mut self, count: usize) {
-        self.chunk.advance(count);
-        if let Some(recv) = &mut self.recv {
-            // Fails only when the stream is gone, which the next poll says.
-            let _ = recv.flow_control().release_capacity(count);
+        let count = count.min(self.chunk.len() - self.start);
+        self.start += count;
+        let mut inner = self.link.get();
+        inner.session.consume(self.key, count);
+        if self.start == self.chunk.len() {
+            self.start = 0;
+            inner.session.spares().give_bytes(std::mem::take(&mut self.chunk));
         }
+        inner.spread();
     }
 
     /// See [`crate::Leg::trailers`].
     pub fn trailers(&self) -> Option<&Fields> {
-        self.trailers.as_ref()
+        self.trailers.as_deref()
     }
 
     /// See [`crate::Leg::is_body_complete`].
@@ -204,49 +209,44 @@ impl Stream {
         self.received && self.chunk.is_empty()
     }
 
-    /// See [`crate::Leg::poll_send`]. The window is asked for first, so that no more is buffered
-    /// than the peer is ready to take; but before it the connection's budget, because a window that
-    /// was assigned to one stream is lost to the others until it is used.
+    /// See [`crate::Leg::poll_send`].
     pub fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<Result<usize, WriteError>> {
-        let Some(send) = &mut self.send else {
+        if !self.sends {
             return Poll::Ready(Err(WriteError::Length));
-        };
+        }
         if data.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.blocked = true;
-        let affordable = ready!(self.budget.poll_room(cx));
-        let wanted = data.len().min(FRAME_BYTES_MAX).min(affordable);
-        send.reserve_capacity(wanted);
-        let mut room = send.capacity();
-        if room == 0 {
-            room = match ready!(send.poll_capacity(cx)) {
-                Some(Ok(room)) => room,
-                Some(Err(error)) => return Poll::Ready(Err(WriteError::H2(error))),
-                None => return Poll::Ready(Err(WriteError::H2(Reason::CANCEL.into()))),
-            };
+        let mut inner = self.link.get();
+        match inner.session.send(self.key, data) {
+            Ok(0) => {
+                self.blocked = true;
+                inner.wait_to_write(self.key, cx);
+                inner.spread();
+                Poll::Pending
+            }
+            Ok(count) => {
+                self.blocked = false;
+                inner.spread();
+                Poll::Ready(Ok(count))
+            }
+            Err(failure) => Poll::Ready(Err(WriteError::H2(inner.error(failure)))),
         }
-        self.blocked = false;
-        let count = wanted.min(room);
-        let payload = self.budget.payload(&data[..count]);
-        send.send_data(payload, false).map_err(WriteError::H2)?;
-        Poll::Ready(Ok(count))
     }
 
     /// See [`crate::Leg::poll_finish`].
     pub fn poll_finish(&mut self, trailers: Option<&Fields>) -> Poll<Result<(), WriteError>> {
-        if let Some(mut send) = self.send.take() {
-            match trailers.filter(|fields| !fields.is_empty()) {
-                Some(fields) => send.send_trailers(convert::to_map(fields)?),
-                None => send.send_data(Payload::empty(), true),
-            }
-            .map_err(WriteError::H2)?;
+        if !std::mem::take(&mut self.sends) {
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        let mut inner = self.link.get();
+        let finished = inner.session.finish(self.key, trailers);
+        inner.spread();
+        Poll::Ready(finished.map_err(|failure| WriteError::H2(inner.error(failure))))
     }
 
     /// See [`crate::Leg::has_unsent`].
@@ -256,30 +256,55 @@ impl Stream {
 
     /// See [`crate::Leg::poll_gone`].
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let reset = match (&mut self.state, &mut self.send) {
-            (State::Respond(respond), _) => respond.poll_reset(cx),
-            (_, Some(send)) => send.poll_reset(cx),
-            _ => return Poll::Pending,
-        };
-        reset.map(|_| ())
+        if self.state != State::Respond && !self.sends {
+            return Poll::Pending;
+        }
+        let mut inner = self.link.get();
+        if inner.session.failure(self.key).is_some() {
+            return Poll::Ready(());
+        }
+        inner.wait_to_read(self.key, cx);
+        Poll::Pending
     }
 
-    /// Resets the stream.
+    /// Resets the stream, unless it has ended.
     pub fn reset(&mut self, code: Reason) {
-        match (&mut self.state, &mut self.send) {
-            (State::Respond(respond), _) => respond.send_reset(code),
-            (_, Some(send)) => send.send_reset(code),
-            _ => {}
+        self.sends = false;
+        let mut inner = self.link.get();
+        inner.session.reset(self.key, code);
+        inner.spread();
+    }
+
+    /// Gives the memory of a head back.
+    pub(super) fn give_section(&self, section: Box<Section>) {
+        self.link.get().session.spares().give_section(section);
+    }
+
+    /// Looks whether the peer's message has ended with its head.
+    fn note_received(&mut self) {
+        self.received = self.link.get().session.is_received(self.key);
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut inner = self.link.get();
+        inner.session.spares().give_bytes(std::mem::take(&mut self.chunk));
+        inner.session.release(self.key);
+        inner.forget(self.key);
+        inner.spread();
+        if inner.clients == 0 {
+            // The last of them ends the connection.
+            inner.wake_task();
         }
-        // Without a sending side, dropping the receiving one resets.
-        self.recv = None;
     }
 }
 
 impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stream")
-            .field("unread", &self.chunk.len())
+            .field("key", &self.key)
+            .field("unread", &(self.chunk.len() - self.start))
             .field("received", &self.received)
             .finish_non_exhaustive()
     }

@@ -26,16 +26,14 @@ const SETTINGS: ServerSettings = ServerSettings {
     head_bytes_max: 64 << 10,
     connection_window_bytes: 1 << 20,
     stream_window_bytes: 64 << 10,
-    queued_bytes_max: 64 << 10,
     resets_max: 10,
     control_frames_max: 100,
-    frame_overhead_bytes_max: 512 << 10,
 };
 
 /// A client of ours, its connection running.
 async fn client(stream: DuplexStream) -> (Client, Task<()>) {
     let (client, connection) =
-        Client::handshake(io(stream), 64 << 10).await.expect("the peer speaks HTTP/2");
+        Client::handshake(io(stream), 64 << 10, &buffers()).await.expect("the peer speaks HTTP/2");
     let running = task::spawn("client", async move {
         let _ = connection.await;
     });
@@ -49,7 +47,7 @@ where
     S: Fn(RequestHead, Leg) -> F + 'static,
 {
     task::spawn("server", async move {
-        let mut server = match Server::handshake(io(stream), &settings).await {
+        let mut server = match Server::handshake(io(stream), &settings, &buffers()).await {
             Ok(server) => server,
             Err(error) => return Ended::Failed(error),
         };
@@ -232,7 +230,7 @@ fn a_peer_that_gives_up_is_noticed_on_both_sides() {
                     stream(&mut leg).begin_response(&response(200), false).expect("it is sent");
                     // A reset that comes at once takes the head with it.
                     weft_runtime::time::sleep(std::time::Duration::from_millis(1)).await;
-                    leg.abort(h2::Reason::INTERNAL_ERROR);
+                    leg.abort(Reason::INTERNAL_ERROR);
                 } else {
                     poll_fn(|cx| leg.poll_gone(cx)).await;
                     told.set(true);
@@ -245,7 +243,7 @@ fn a_peer_that_gives_up_is_noticed_on_both_sides() {
         let Err(ReadError::H2(error)) = read_body(&mut leg, 1).await else {
             panic!("the body looks complete")
         };
-        assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR));
+        assert_eq!(error.reason(), Some(Reason::INTERNAL_ERROR));
         let leg = begin(&mut client, &request(Method::Get, "/wait"), true).await;
         weft_runtime::time::sleep(std::time::Duration::from_millis(1)).await;
         assert!(!noticed.get());
@@ -333,8 +331,7 @@ fn what_is_queued_for_a_client_that_does_not_read_is_bounded() {
         let (ours, theirs) = duplex(1 << 10);
         let queued = Rc::new(Cell::new(0));
         let count = queued.clone();
-        let settings = ServerSettings { queued_bytes_max: 256 << 10, ..SETTINGS };
-        let _server = server(theirs, settings, move |_, mut leg| {
+        let _server = server(theirs, SETTINGS, move |_, mut leg| {
             let count = count.clone();
             async move {
                 stream(&mut leg).begin_response(&response(200), false).expect("it is sent");
@@ -356,8 +353,8 @@ fn what_is_queued_for_a_client_that_does_not_read_is_bounded() {
         running.abort();
         weft_runtime::time::sleep(std::time::Duration::from_secs(1)).await;
         // The wire itself and what is in the writer's hands come on top.
-        let bound = (256 << 10) + (64 << 10);
-        assert!(queued.get() > 100_000 && queued.get() < bound, "{} are queued", queued.get());
+        let bound = (64 << 10) + (2 << 10);
+        assert!(queued.get() > 60_000 && queued.get() < bound, "{} are queued", queued.get());
         drop((first, answers));
     });
 }
@@ -367,7 +364,7 @@ fn too_many_resets_end_the_connection() {
     run(async {
         let (ours, theirs) = duplex(1 << 16);
         let serving = task::spawn("server", async move {
-            let server = Server::handshake(io(theirs), &SETTINGS).await;
+            let server = Server::handshake(io(theirs), &SETTINGS, &buffers()).await;
             let mut server = server.expect("the peer speaks HTTP/2");
             let now = weft_runtime::time::now();
             let mut accepted = 0;
@@ -398,11 +395,59 @@ fn too_many_resets_end_the_connection() {
 }
 
 #[test]
+fn a_connection_that_waits_owns_no_buffer() {
+    run(async {
+        let (ours, theirs) = duplex(1 << 16);
+        let _server = server(theirs, SETTINGS, echo);
+        let buffers = buffers();
+        let made = Client::handshake(io(ours), 64 << 10, &buffers).await;
+        let (mut client, connection) = made.expect("the peer speaks HTTP/2");
+        let _running = task::spawn("client", connection);
+        let mut leg = begin(&mut client, &request(Method::Post, "/"), false).await;
+        send_body(&mut leg, &pattern(20_000), 9_000, None).await.expect("it is sent");
+        read_head(&mut leg).await.expect("there is an answer");
+        poll_fn(|cx| leg.poll_body(cx)).await.expect("it is read");
+        assert_eq!(buffers.pool().lent(), 0, "a stream keeps none of the connection's");
+        assert_eq!(read_body(&mut leg, 7_000).await.expect("it is read").len(), 20_000);
+        assert!(leg.chunk().is_empty());
+    });
+}
+
+#[test]
+fn answers_of_many_streams_leave_in_one_write() {
+    run(async {
+        let (ours, theirs) = duplex(1 << 20);
+        let (mut reader, mut writer) = tokio::io::split(ours);
+        let _server = server(theirs, SETTINGS, |_, mut leg| async move {
+            stream(&mut leg).begin_response(&response(200), false).expect("it is sent");
+            send_body(&mut leg, b"small", 5, None).await.expect("it is sent");
+        });
+        // Twenty requests at once, without compression.
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+        for index in 0..20_u8 {
+            let block = b"\x82\x86\x84\x41\x01a";
+            bytes.extend([0, 0, block.len() as u8, 1, 5, 0, 0, 0, 2 * index + 1]);
+            bytes.extend(block);
+        }
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        writer.write_all(&bytes).await.expect("it is sent");
+        let mut answers = Vec::with_capacity(1 << 16);
+        let mut reads = 0;
+        let ends = |answers: &[u8]| answers.windows(5).filter(|part| *part == b"small").count();
+        while ends(&answers) < 20 {
+            reader.read_buf(&mut answers).await.expect("there are answers");
+            reads += 1;
+        }
+        assert!(reads <= 3, "settings, and all answers: {reads}");
+    });
+}
+
+#[test]
 fn a_drained_connection_finishes_what_runs() {
     run(async {
         let (ours, theirs) = duplex(1 << 16);
         let serving = task::spawn("server", async move {
-            let server = Server::handshake(io(theirs), &SETTINGS).await;
+            let server = Server::handshake(io(theirs), &SETTINGS, &buffers()).await;
             let mut server = server.expect("the peer speaks HTTP/2");
             loop {
                 match poll_fn(|cx| server.poll_accept(cx)).await {

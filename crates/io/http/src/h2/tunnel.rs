@@ -13,12 +13,13 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use weft_message::h2::Reason;
 use weft_message::{Fields, HeadLimits, Method, RequestHead, ResponseHead};
 
 use crate::error::{HeadError, ReadError, WriteError};
 use crate::h2::client::Client;
+use crate::h2::error::Error;
 use crate::h2::stream::Stream;
 use crate::leg::BodyEvent;
 
@@ -63,7 +64,7 @@ impl Tunnel {
         let mut request = RequestHead::new();
         request.set_method(Method::Connect);
         let named = request.set_authority(&destination.to_string());
-        named.map_err(|_| OpenError::Send(WriteError::Field))?;
+        debug_assert!(named.is_ok(), "an address is an authority");
         request.fields = fields;
         let room = poll_fn(|cx| client.poll_ready(cx)).await;
         room.map_err(|error| OpenError::Send(WriteError::H2(error)))?;
@@ -165,9 +166,7 @@ fn read_failed(error: ReadError) -> io::Error {
         ReadError::H2(error) => failed(error),
         ReadError::Io(error) => error,
         ReadError::Truncated => io::ErrorKind::ConnectionReset.into(),
-        error @ (ReadError::Malformed(_) | ReadError::Trailers(_)) => {
-            io::Error::new(io::ErrorKind::InvalidData, error)
-        }
+        error @ ReadError::Malformed(_) => io::Error::new(io::ErrorKind::InvalidData, error),
     }
 }
 
@@ -177,12 +176,10 @@ fn write_failed(error: WriteError) -> io::Error {
         WriteError::Io(error) => error,
         // Our direction has ended.
         WriteError::Length => io::ErrorKind::BrokenPipe.into(),
-        error @ WriteError::Field => io::Error::new(io::ErrorKind::InvalidInput, error),
     }
 }
 
 /// A reset, of the stream or of all of the connection, or the connection's own failure.
-fn failed(error: h2::Error) -> io::Error {
-    let kind = error.get_io().map_or(io::ErrorKind::ConnectionReset, io::Error::kind);
-    io::Error::new(kind, error)
+fn failed(error: Error) -> io::Error {
+    io::Error::new(error.io_kind(), error)
 }

@@ -1,6 +1,10 @@
-//! TLS towards an authority: clients that have no certificate yet come in, too.
+//! TLS towards an authority: clients that have no certificate yet come in, too, and those whose
+//! certificate has ended not long ago.
 //!
 //! Who shows none has to prove itself by other means, inside. Everything else is as between proxies.
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +28,7 @@ use crate::signatures::verify_tls13_signatures;
 /// The server's side of TLS for an authority, with one set of credentials.
 pub struct AuthorityTls {
     server: Arc<ServerConfig>,
-    callers: Arc<Verifier>,
+    callers: Arc<Callers>,
     clock: Arc<dyn TimeProvider>,
 }
 
@@ -35,11 +39,17 @@ pub struct Caller {
     pub identity: PeerIdentity,
     /// Until when its certificate is valid.
     pub not_after: SystemTime,
+    /// That is in the past. It has proved who it was.
+    pub has_ended: bool,
 }
 
-/// Takes clients with a valid certificate, and those without any.
+/// Takes clients with a certificate that is valid or has ended not long ago, and those without any.
 #[derive(Debug)]
-struct Optional(Arc<Verifier>);
+struct Callers {
+    verifier: Verifier,
+    /// How long a certificate may have ended ago.
+    returning: Duration,
+}
 
 /// The client's side for who has no certificate yet, and knows by other means whom to trust.
 ///
@@ -68,7 +78,8 @@ pub fn joining_config(
 // === impl AuthorityTls ===
 
 impl AuthorityTls {
-    /// Makes the configuration. `clock` says what is valid when.
+    /// Makes the configuration. `clock` says what is valid when; a certificate may have ended as long
+    /// ago as `returning`, see [`Caller::has_ended`].
     ///
     /// # Errors
     ///
@@ -76,16 +87,18 @@ impl AuthorityTls {
     pub fn build(
         credentials: &Credentials,
         clock: Arc<dyn TimeProvider>,
+        returning: Duration,
     ) -> Result<Self, InvalidCredentials> {
         let provider = Arc::new(provider());
         let trust_domain = credentials.identity.trust_domain();
         let roots = Arc::new(Roots::new(&credentials.bundle, trust_domain, &provider)?);
-        let callers = Arc::new(Verifier::new(roots, Expected::Anybody));
+        let verifier = Verifier::new(roots, Expected::Anybody);
+        let callers = Arc::new(Callers { verifier, returning });
         let key = Arc::new(certified_key(credentials)?);
         let mut server = ServerConfig::builder_with_details(provider, clock.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(refused)?
-            .with_client_cert_verifier(Arc::new(Optional(callers.clone())))
+            .with_client_cert_verifier(callers.clone())
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
         server.alpn_protocols = Offer::Tunnels.names();
         // A proxy connects once in hours: there is nothing to resume.
@@ -114,9 +127,10 @@ impl AuthorityTls {
         };
         let now = self.clock.current_time();
         let now = now.unwrap_or(UnixTime::since_unix_epoch(Duration::ZERO));
-        let identity = PeerIdentity(self.callers.check(leaf, now)?);
+        let then = self.callers.moment(leaf, now);
+        let identity = PeerIdentity(self.callers.verifier.check(leaf, then)?);
         let not_after = UNIX_EPOCH + Duration::from_secs(verifier::not_after_secs(leaf)?);
-        Ok(Some(Caller { identity, not_after }))
+        Ok(Some(Caller { identity, not_after, has_ended: then != now }))
     }
 }
 
@@ -126,15 +140,24 @@ impl fmt::Debug for AuthorityTls {
     }
 }
 
-// === impl Optional ===
+// === impl Callers ===
 
-impl ClientCertVerifier for Optional {
+impl Callers {
+    /// The moment for which a certificate is verified: now, or the last one at which it was valid.
+    fn moment(&self, leaf: &CertificateDer<'_>, now: UnixTime) -> UnixTime {
+        let ended = verifier::not_after_secs(leaf).ok().filter(|end| *end < now.as_secs());
+        let recently = ended.filter(|end| now.as_secs() - end <= self.returning.as_secs());
+        recently.map_or(now, |end| UnixTime::since_unix_epoch(Duration::from_secs(end)))
+    }
+}
+
+impl ClientCertVerifier for Callers {
     fn client_auth_mandatory(&self) -> bool {
         false
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
+        self.verifier.root_hint_subjects()
     }
 
     fn verify_client_cert(
@@ -143,8 +166,8 @@ impl ClientCertVerifier for Optional {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.0.verify_client_cert(leaf, intermediates, now)
+        self.verifier.verify_client_cert(leaf, intermediates, self.moment(leaf, now))
     }
 
-    verify_tls13_signatures!(self, self.0.algorithms());
+    verify_tls13_signatures!(self, self.verifier.algorithms());
 }

@@ -68,6 +68,40 @@ struct Received {
     message: serde_json::Value,
 }
 
+/// The message that `bytes` begin with, and how many of them it has; `None` when it is not whole.
+///
+/// # Errors
+///
+/// When no message begins like that.
+pub fn read_message<T: DeserializeOwned>(bytes: &[u8]) -> Result<Option<(T, usize)>, ChannelError> {
+    let Some((length, rest)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
+    let length = u32::from_be_bytes(*length) as usize;
+    if length > MESSAGE_BYTES_MAX {
+        return Err(ChannelError::Length(length));
+    }
+    let Some(body) = rest.get(..length) else { return Ok(None) };
+    let Received { version, message } = serde_json::from_slice(body).map_err(ChannelError::Form)?;
+    if version != VERSION {
+        return Err(ChannelError::Version(version));
+    }
+    let message = serde_json::from_value(message).map_err(ChannelError::Form)?;
+    Ok(Some((message, 4 + length)))
+}
+
+/// A message as it is sent.
+///
+/// # Errors
+///
+/// [`ChannelError::Length`], or what cannot be written as JSON.
+pub fn write_message<T: Serialize>(message: &T) -> Result<Vec<u8>, ChannelError> {
+    let body = serde_json::to_vec(&Sent { version: VERSION, message });
+    let body = body.map_err(ChannelError::Form)?;
+    if body.len() > MESSAGE_BYTES_MAX {
+        return Err(ChannelError::Length(body.len()));
+    }
+    Ok([&(body.len() as u32).to_be_bytes()[..], &body].concat())
+}
+
 // === impl Channel ===
 
 impl Channel {
@@ -102,13 +136,7 @@ impl Channel {
         message: &T,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), ChannelError> {
-        let sent = Sent { version: VERSION, message };
-        let body = serde_json::to_vec(&sent).map_err(ChannelError::Form)?;
-        if body.len() > MESSAGE_BYTES_MAX {
-            return Err(ChannelError::Length(body.len()));
-        }
-        let mut bytes = (body.len() as u32).to_be_bytes().to_vec();
-        bytes.extend(body);
+        let bytes = write_message(message)?;
         let mut written = 0;
         while written < bytes.len() {
             let descriptors = if written == 0 { descriptors } else { &[] };
@@ -128,19 +156,8 @@ impl Channel {
     }
 
     fn next_message<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ChannelError> {
-        let Some((length, rest)) = self.received.split_first_chunk::<4>() else { return Ok(None) };
-        let length = u32::from_be_bytes(*length) as usize;
-        if length > MESSAGE_BYTES_MAX {
-            return Err(ChannelError::Length(length));
-        }
-        let Some(body) = rest.get(..length) else { return Ok(None) };
-        let Received { version, message } =
-            serde_json::from_slice(body).map_err(ChannelError::Form)?;
-        if version != VERSION {
-            return Err(ChannelError::Version(version));
-        }
-        let message = serde_json::from_value(message).map_err(ChannelError::Form)?;
-        self.received.drain(..4 + length);
+        let Some((message, bytes)) = read_message(&self.received)? else { return Ok(None) };
+        self.received.drain(..bytes);
         Ok(Some(message))
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use Process::{Application, Proxy as ProxyProcess};
+use Process::{Application, Predecessor, Proxy as ProxyProcess, Successor};
 
 /// A life with a clock that the test moves.
 struct Test {
@@ -10,15 +10,35 @@ struct Test {
 impl Test {
     fn begin() -> Self {
         let now = weft_runtime::time::now();
-        let (life, first) = Life::begin(Times::DEFAULT, now);
+        let (life, first) = Life::begin(Times::DEFAULT, true, now);
         assert_eq!(first, [Action::Start(ProxyProcess)]);
         Self { life, now }
     }
 
-    /// A life whose application runs.
+    /// A life whose application runs, and listens.
     fn running() -> Self {
         let mut test = Self::begin();
-        test.input(Input::ProxyReady);
+        test.input(Input::Ready(ProxyProcess));
+        assert_eq!(
+            test.input(Input::Ready(Application)),
+            [Action::Report(Event::ApplicationListens)]
+        );
+        test
+    }
+
+    /// One whose proxy is to have a successor.
+    fn upgrading() -> Self {
+        let mut test = Self::running();
+        assert_eq!(test.life.may_upgrade(), Ok(()));
+        assert_eq!(test.input(Input::Upgrade), [Action::Start(Successor)]);
+        test
+    }
+
+    /// One whose proxy has a predecessor.
+    fn upgraded() -> Self {
+        let mut test = Self::upgrading();
+        let upgraded = [Action::Succeed, Action::Report(Event::ProxyUpgraded)];
+        assert_eq!(test.input(Input::Ready(Successor)), upgraded);
         test
     }
 
@@ -52,9 +72,116 @@ fn the_application_waits_for_its_proxy() {
         Action::Start(Application),
         Action::Report(Event::ApplicationStarted),
     ];
-    assert_eq!(test.input(Input::ProxyReady), started);
+    assert_eq!(test.input(Input::Ready(ProxyProcess)), started);
     assert!(test.life.runs());
+}
+
+#[test]
+fn an_application_that_does_not_listen_is_worth_a_word_and_no_more() {
+    let mut test = Test::begin();
+    test.input(Input::Ready(ProxyProcess));
+    let silent = Action::Report(Event::ApplicationSilent { after_ms: 5_000 });
+    assert_eq!(test.tick(), (5_000, vec![silent]));
     assert_eq!(test.life.wake(), None);
+    let listens = [Action::Report(Event::ApplicationListens)];
+    assert_eq!(test.input(Input::Ready(Application)), listens);
+}
+
+#[test]
+fn nobody_is_led_to_an_application_that_is_asked_to_end() {
+    let mut test = Test::begin();
+    test.input(Input::Ready(ProxyProcess));
+    test.input(Input::Stop);
+    assert_eq!(test.input(Input::Ready(Application)), []);
+}
+
+#[test]
+fn the_end_of_a_predecessor_is_no_news() {
+    let mut test = Test::upgraded();
+    assert_eq!(test.input(Input::Ended(Predecessor, Exit::Code(0))), []);
+    assert_eq!(test.life.wake(), None);
+    assert_eq!(test.life.may_upgrade(), Ok(()));
+    // The successor is the proxy now, with all that follows.
+    assert_eq!(test.lose_proxy(), [lost(200)]);
+}
+
+#[test]
+fn a_predecessor_has_the_time_of_a_drain_and_is_killed_then() {
+    let mut test = Test::upgraded();
+    assert_eq!(test.tick(), (32_000, vec![Action::Kill(Predecessor)]));
+    assert_eq!(test.input(Input::Ended(Predecessor, Exit::Signal(9))), []);
+    assert_eq!(test.life.wake(), None);
+}
+
+#[test]
+fn a_successor_that_fails_changes_nothing() {
+    let lost = |reason: &str| {
+        let reason = format!("the newer proxy does not start: {reason}");
+        [Action::Report(Event::ProxyNotUpgraded { reason })]
+    };
+    let mut test = Test::upgrading();
+    let ended = Input::Ended(Successor, Exit::Code(1));
+    assert_eq!(test.input(ended), lost("it ended with exit code 1"));
+    assert_eq!(test.life.wake(), None);
+    test.input(Input::Upgrade);
+    let not_started = Input::NotStarted(Successor, "no such program".into());
+    assert_eq!(test.input(not_started), lost("no such program"));
+    // One that is never ready is killed.
+    test.input(Input::Upgrade);
+    assert_eq!(test.tick(), (30_000, vec![Action::Kill(Successor)]));
+    let ended = Input::Ended(Successor, Exit::Signal(9));
+    assert_eq!(test.input(ended), lost("it ended with signal 9"));
+    assert_eq!(test.life.may_upgrade(), Ok(()));
+}
+
+#[test]
+fn a_successor_takes_the_place_of_a_proxy_that_dies() {
+    let mut test = Test::upgrading();
+    assert_eq!(test.lose_proxy(), [Action::Succeed, lost(0)]);
+    assert_eq!(test.life.wake(), None);
+    assert_eq!(test.input(Input::Ready(ProxyProcess)), [Action::Report(Event::ProxyReady)]);
+}
+
+#[test]
+fn one_upgrade_at_a_time_and_none_without_a_proxy() {
+    let refused = |test: &mut Test| {
+        let reason = test.life.may_upgrade().unwrap_err();
+        assert_eq!(test.input(Input::Upgrade), []);
+        reason
+    };
+    assert_eq!(refused(&mut Test::begin()), "its proxy is not ready");
+    let mut test = Test::running();
+    test.lose_proxy();
+    assert_eq!(refused(&mut test), "its proxy is not ready");
+    assert_eq!(refused(&mut Test::upgrading()), "it is being upgraded already");
+    let finishing = "the proxy of the last upgrade has not finished yet what it had";
+    assert_eq!(refused(&mut Test::upgraded()), finishing);
+    let mut test = Test::running();
+    test.input(Input::Stop);
+    assert_eq!(refused(&mut test), "the workload is about to end");
+}
+
+#[test]
+fn a_life_is_over_when_all_proxies_are_gone() {
+    let over = [Action::Finish(Outcome::Exited(Exit::Code(0)))];
+    let mut test = Test::upgraded();
+    test.input(Input::Ended(Application, Exit::Code(0)));
+    assert_eq!(test.lose_proxy(), []);
+    assert_eq!(test.tick(), (30_000, vec![Action::Kill(Predecessor), Action::Kill(ProxyProcess)]));
+    assert_eq!(test.input(Input::Ended(Predecessor, Exit::Signal(9))), over);
+
+    let mut test = Test::upgrading();
+    let ended = test.input(Input::Ended(Application, Exit::Code(0)));
+    assert_eq!(ended[2..], [Action::Terminate(ProxyProcess), Action::Kill(Successor)]);
+    assert_eq!(test.lose_proxy(), []);
+    let last = test.input(Input::Ended(Successor, Exit::Signal(9)));
+    assert_eq!(last.last(), over.last());
+
+    // Who asks twice has both killed.
+    let mut test = Test::upgraded();
+    test.input(Input::Ended(Application, Exit::Code(0)));
+    let kill = [Action::Kill(ProxyProcess), Action::Kill(Predecessor)];
+    assert_eq!(test.input(Input::Stop), kill);
 }
 
 #[test]
@@ -88,7 +215,7 @@ fn stop_asks_the_application_and_leaves_it_its_proxy() {
     // The proxy dies while the application still finishes: it is needed, so it comes back.
     assert_eq!(test.lose_proxy(), [lost(200)]);
     assert_eq!(test.tick(), (200, vec![Action::Start(ProxyProcess)]));
-    assert_eq!(test.input(Input::ProxyReady), [Action::Report(Event::ProxyReady)]);
+    assert_eq!(test.input(Input::Ready(ProxyProcess)), [Action::Report(Event::ProxyReady)]);
     let ended = test.input(Input::Ended(Application, Exit::Signal(15)));
     assert_eq!(ended.last(), Some(&Action::Terminate(ProxyProcess)));
     // What is left of the one deadline is the proxy's.
@@ -120,7 +247,7 @@ fn stopping_before_the_start_starts_nothing() {
     let mut test = Test::begin();
     let stop = [Action::Report(Event::Stopping), Action::Terminate(ProxyProcess)];
     assert_eq!(test.input(Input::Stop), stop);
-    assert_eq!(test.input(Input::ProxyReady), []);
+    assert_eq!(test.input(Input::Ready(ProxyProcess)), []);
     assert_eq!(test.lose_proxy(), [Action::Finish(Outcome::Stopped)]);
 }
 
@@ -130,7 +257,7 @@ fn a_lost_proxy_comes_back_more_and_more_slowly() {
     for pause in [200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000] {
         assert_eq!(test.lose_proxy(), [lost(pause)]);
         assert_eq!(test.tick(), (u128::from(pause), vec![Action::Start(ProxyProcess)]));
-        test.input(Input::ProxyReady);
+        test.input(Input::Ready(ProxyProcess));
     }
     test.now += Times::DEFAULT.settled;
     assert_eq!(test.lose_proxy(), [lost(200)], "a settled proxy begins anew");

@@ -47,8 +47,7 @@ struct Workload {
 }
 
 /// Binds the node's socket, in place of one that a crash has left. Every user may call: what a
-/// caller may do depends on who it is. So a node of root runs workloads of every user, each with the
-/// name and service account that it asks for; close the folder above to keep users out.
+/// caller may do depends on who it is.
 ///
 /// # Errors
 ///
@@ -149,10 +148,16 @@ impl Session {
                 .may_touch(&workload)
                 .and_then(|()| self.node.signal(&workload, signal))
                 .map(|()| Answer::Done),
-            Request::Who { pid, uid } if self.is_master() => {
-                Ok(Answer::Who(self.node.who(Caller { pid, uid })))
+            Request::Upgrade { .. } | Request::Program { .. } | Request::Who { .. }
+                if !self.is_master() =>
+            {
+                Err(forbidden("only root and the node's owner may ask that"))
             }
-            Request::Who { .. } => Err(forbidden("only root and the node's owner may ask that")),
+            Request::Upgrade { workload, program } => {
+                self.node.upgrade(&workload, &program).await.map(|()| Answer::Done)
+            }
+            Request::Program { program } => self.node.set_program(&program).map(|()| Answer::Done),
+            Request::Who { pid, uid } => Ok(Answer::Who(self.node.who(Caller { pid, uid }))),
         };
         answered.unwrap_or_else(Answer::Refused)
     }
@@ -170,6 +175,7 @@ impl Session {
             Some(user) if self.peer.uid == 0 || *user == self.peer.user() => user.clone(),
             Some(_) => return Err(forbidden("only root may run programs of others")),
         };
+        self.may_be(&run)?;
         let is_detached = run.detach;
         let running = self.node.run(run, Stdio { stdin, stdout, stderr }, user).await?;
         let Running { registered, events, outcome } = running;
@@ -192,6 +198,21 @@ impl Session {
             return Ok(());
         }
         Err(forbidden(&format!("{workload} is another user's; only root and the node's owner may")))
+    }
+
+    /// An identity is what others let in, so it is not for everybody to choose.
+    fn may_be(&self, run: &Run) -> Result<(), Refusal> {
+        let (uid, namespace, account) =
+            (self.peer.uid, run.name.namespace(), run.service_account());
+        let permits = &self.node.0.settings.permits;
+        if self.is_master() || permits.iter().any(|it| it.allows(uid, namespace, account)) {
+            return Ok(());
+        }
+        let what = format!("{namespace}/{account}");
+        Err(forbidden(&format!(
+            "user {uid} may not run workloads as {what}: root and the owner of this node may, and \
+             who has a permit (`weftway up --allow-user {uid}={what}`)"
+        )))
     }
 
     fn is_master(&self) -> bool {

@@ -12,9 +12,16 @@ use std::fmt::Write as _;
 use ipnet::IpNet;
 
 use crate::network::{
-    ADMIN_PORT, DNS_PORT, INBOUND_PORT, Network, OUTBOUND_PORT, PROXY_PORTS, PROXY_UID,
+    ADMIN_PORT, DNS_PORT, INBOUND_PORT, MESH_PORT, METRICS_PORT, Network, OUTBOUND_PORT, PROXY_UID,
+    READY_PORT,
 };
 use crate::plan::Placement;
+
+/// Where the proxy itself is served to others.
+const PUBLIC: [u16; 3] = [MESH_PORT, METRICS_PORT, READY_PORT];
+
+/// Where the proxy listens for what was captured, and for its own workload.
+const PRIVATE: [u16; 4] = [ADMIN_PORT, OUTBOUND_PORT, INBOUND_PORT, DNS_PORT];
 
 /// The rules as `nft -f` reads them. They replace what was there under the same name.
 pub(super) fn ruleset(network: &Network, placement: &Placement) -> String {
@@ -56,10 +63,12 @@ fn outbound(placement: &Placement) -> Vec<String> {
     rules
 }
 
-/// What others call goes to the proxy, except what is meant for the proxy itself.
+/// What others call goes to the proxy, except what is meant for the proxy itself: its very ports and
+/// no others near them, or an application that listened there would be past all policy.
 fn inbound(placement: &Placement) -> Vec<String> {
     let mut rules = vec!["iifname \"lo\" return".to_owned()];
-    rules.extend(set(&PROXY_PORTS).map(|ports| format!("tcp dport {ports} return")));
+    let own: Vec<_> = PUBLIC.into_iter().chain(PRIVATE).map(|port| (port, port)).collect();
+    rules.extend(set(&own).map(|ports| format!("tcp dport {ports} return")));
     let excluded = set(placement.exclusions.inbound.ranges());
     rules.extend(excluded.map(|ports| format!("tcp dport {ports} return")));
     rules.push(format!("meta l4proto tcp redirect to :{INBOUND_PORT}"));
@@ -92,7 +101,7 @@ fn leave(network: &Network, placement: &Placement) -> Vec<String> {
 /// The ports that captured connections go to take nothing else from outside, or a neighbour could
 /// use them as its own way out.
 fn enter() -> Vec<String> {
-    let ports = [ADMIN_PORT, OUTBOUND_PORT, INBOUND_PORT, DNS_PORT].map(|port| (port, port));
+    let ports = PRIVATE.map(|port| (port, port));
     let mut rules = vec!["iifname \"lo\" accept".into(), "ct status dnat accept".into()];
     rules.extend(set(&ports).map(|ports| format!("tcp dport {ports} reject with tcp reset")));
     rules.push(format!("udp dport {DNS_PORT} reject"));

@@ -9,17 +9,24 @@ use weft_node::api::{Registered, Run};
 use weft_node::launch::{Application, Proxy, User};
 use weft_node::life::{Outcome, Times};
 use weft_node::node::{Ground, Node, Running, Settings, Stdio};
+use weft_node::permit::Permit;
 use weft_node::plan::Exclusions;
 
 use crate::helper;
 
 /// A node whose proxies are helpers.
 pub(crate) fn node(state: &Path, ground: Ground) -> Node {
+    node_with(state, ground, Vec::new())
+}
+
+/// One on which others than root and its owner may run something.
+pub(crate) fn node_with(state: &Path, ground: Ground, permits: Vec<Permit>) -> Node {
     let owner = rustix::process::geteuid().as_raw();
     let proxy = Box::new(|workload: &Registered| helper_proxy(workload.addrs.v4));
     let settings = Settings {
         state: state.into(),
         owner,
+        permits,
         times: Times::DEFAULT,
         environment: Vec::new(),
         proxy,

@@ -111,6 +111,11 @@ fn command(line: &str) {
             Ok(all) => all.iter().map(|one| one.name.to_string()).collect::<Vec<_>>().join(" "),
             Err(error) => error.to_string(),
         })),
+        "run" => {
+            let (socket, rest) = rest.split_once(' ').expect("a socket");
+            let (name, account) = rest.split_once(' ').expect("a name and a service account");
+            say(&run_on_node(socket, name, account));
+        }
         "stop" => {
             let (socket, name) = rest.split_once(' ').expect("a socket and a name");
             say(&ask_node(socket, async |client| {
@@ -143,6 +148,23 @@ fn ask_node(socket: &str, ask: impl AsyncFnOnce(&mut Client) -> String) -> Strin
     let asked = async {
         let mut client = Client::connect(socket.as_ref()).await.expect("it listens");
         ask(&mut client).await
+    };
+    weft_runtime::worker::block_on(asked).expect("a runtime")
+}
+
+/// Runs a program that does nothing, as this process' user and that service account.
+fn run_on_node(socket: &str, name: &str, account: &str) -> String {
+    let asked = async {
+        let client = Client::connect(socket.as_ref()).await.expect("it listens");
+        let mut run = crate::fixture::run(name, "");
+        run.service_account = Some(account.to_owned());
+        run.application.argv = vec!["/bin/true".to_owned()];
+        let null = std::fs::File::options().read(true).write(true).open("/dev/null");
+        let null = null.expect("there is one");
+        match client.run(run, &null, &null, &null).await {
+            Ok(running) => format!("started {}", running.registered().name),
+            Err(error) => error.to_string(),
+        }
     };
     weft_runtime::worker::block_on(asked).expect("a runtime")
 }

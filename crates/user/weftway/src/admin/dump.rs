@@ -8,6 +8,7 @@ use weft_admin_api::config::{
     BackendView, CertificateView, ChoiceView, EndpointView, HealthCheckView, ListenerView,
     MirrorView, OriginView, ProblemView, ResourceView, RouteView, StepView, TargetView,
 };
+use weft_compile::{Report, ResourceReport};
 use weft_model::Snapshot;
 use weft_model::backend::{Backend, Endpoints, HealthCheck, Probe, UpstreamProtocol};
 use weft_model::listener::{Listener, Served, TlsTable};
@@ -31,17 +32,24 @@ pub(super) fn dump(config: &AdminConfig) -> ConfigDump {
             .collect(),
         backends: snapshot.backends.values().map(|backend| backend_view(backend)).collect(),
         certificates: certificates(tables.map(|tls| &*tls.terminate)),
-        resources: report
-            .resources
-            .iter()
-            .map(|resource| ResourceView {
-                name: resource.key().map(ToString::to_string).unwrap_or_default(),
-                place: place(resource.file(), resource.at().line, 0),
-                verdict: resource.verdict.to_string(),
-            })
-            .collect(),
-        problems: report.problems().iter().map(problem_view).collect(),
+        resources: resources(report),
+        problems: problems(report),
     }
+}
+
+/// What became of each document.
+pub(super) fn resources(report: &Report) -> Vec<ResourceView> {
+    let view = |resource: &ResourceReport| ResourceView {
+        name: resource.key().map(ToString::to_string).unwrap_or_default(),
+        place: place(resource.file(), resource.at().line, 0),
+        verdict: resource.verdict.to_string(),
+    };
+    report.resources.iter().map(view).collect()
+}
+
+/// Everything to say about the documents.
+pub(super) fn problems(report: &Report) -> Vec<ProblemView> {
+    report.problems().iter().map(problem_view).collect()
 }
 
 fn listener_view(
@@ -189,7 +197,9 @@ fn backend_view(backend: &Backend) -> BackendView {
             (None, endpoints.iter().map(view).collect())
         }
         Endpoints::Dns { name, port } => (Some(format!("{name}:{port}")), Vec::new()),
-        Endpoints::Dialled => (None, Vec::new()),
+        Endpoints::Dialled | Endpoints::DialledThrough(_) | Endpoints::Service { .. } => {
+            (None, Vec::new())
+        }
     };
     BackendView {
         id: backend.id.to_string(),

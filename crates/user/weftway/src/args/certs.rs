@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 
-use super::duration;
+use super::{SupplyArgs, duration};
 
 /// Arguments of `weftway certs`.
 #[derive(Debug, Clone, clap::Args)]
@@ -22,6 +22,29 @@ pub(crate) struct CertsArgs {
 pub(crate) struct ProxiesArgs {
     #[command(flatten)]
     pub(crate) asked: AskedArgs,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<ProxiesCommand>,
+}
+
+/// What to do with proxies; without, each is shown with its version and what is in force on it.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub(crate) enum ProxiesCommand {
+    /// Put this program in the place of the proxies that `weftway up` has started: it takes their
+    /// sockets over and refuses no connection; each older proxy finishes what it has and ends.
+    Upgrade(UpgradeArgs),
+}
+
+/// Arguments of `weftway proxies upgrade`.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub(crate) struct UpgradeArgs {
+    /// Workloads whose proxies are upgraded; without, all of them, and those that are started later.
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+
+    /// What the proxies are to run; the program of this very command by default.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) program: Option<PathBuf>,
 }
 
 /// Which control plane is asked, and how its answer is printed.
@@ -43,15 +66,40 @@ pub(crate) enum CertsCommand {
     /// Replace the root by a new one: it is trusted everywhere before it signs, and the old one goes
     /// when nothing chains to it any more. Waits for the proxies between the steps; once
     /// interrupted, the same command goes on.
-    Rotate(TurnArgs),
+    Rotate(RotateArgs),
     /// Say how far a rotation is, and what it waits for.
     Status,
     /// Take back a rotation that is under way: the old root signs again, and the new one goes.
     Cancel(TurnArgs),
+    /// Let an intermediate of yours sign, under the root that signs now.
+    Intermediate(IntermediateArgs),
     /// Print a token that admits one workload of SCOPE, once: a SPIFFE id, or one that ends in `*`.
     Token(TokenArgs),
     /// Print the roots that the mesh trusts, PEM; what `weftway proxy --control-roots` takes.
     Roots,
+}
+
+/// Arguments of `weftway certs rotate`.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub(crate) struct RotateArgs {
+    #[command(flatten)]
+    pub(crate) turn: TurnArgs,
+
+    /// A root of yours takes over, in the place of one that is made.
+    #[command(flatten)]
+    pub(crate) supply: SupplyArgs,
+}
+
+/// Arguments of `weftway certs intermediate`.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub(crate) struct IntermediateArgs {
+    /// Its certificate, then whatever leads from it to the root; PEM.
+    #[arg(value_name = "CERTIFICATE")]
+    pub(crate) chain: PathBuf,
+
+    /// Its key.
+    #[arg(value_name = "KEY")]
+    pub(crate) key: PathBuf,
 }
 
 /// How a rotation goes on.

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::ValueEnum;
+use weft_node::permit::Permit;
 
-use super::{AddressOrOff, ProcessArgs, address, address_or_off, duration};
+use super::{AddressOrOff, AuthorityArgs, ListenArgs, ProcessArgs, address, address_or_off};
 
 /// Arguments of `weftway proxy`.
 #[derive(Debug, Clone, clap::Args)]
@@ -19,34 +19,12 @@ pub(crate) struct ProxyArgs {
     #[arg(long, value_name = "NAME", env = "WEFTWAY_SERVICE_ACCOUNT", default_value = "default")]
     pub(crate) service_account: String,
 
-    /// The trust domain of the mesh.
-    #[arg(long, value_name = "DOMAIN", env = "WEFTWAY_TRUST_DOMAIN")]
-    #[arg(default_value = "cluster.local")]
-    pub(crate) trust_domain: String,
-
-    /// The domain below which services have names.
-    #[arg(long, value_name = "DOMAIN", env = "WEFTWAY_DOMAIN", default_value = "cluster.local")]
-    pub(crate) domain: String,
-
     /// The control plane: the path of its socket, or HOST:PORT.
     #[arg(long, value_name = "PATH|ADDR", env = "WEFTWAY_CONTROL")]
     pub(crate) control: String,
 
-    /// Roots that the control plane's certificate must chain to, PEM; for HOST:PORT.
-    #[arg(long, value_name = "FILE", env = "WEFTWAY_CONTROL_ROOTS")]
-    pub(crate) control_roots: Option<PathBuf>,
-
-    /// Who the control plane must prove to be; for HOST:PORT.
-    #[arg(long, value_name = "SPIFFE-ID", env = "WEFTWAY_CONTROL_IDENTITY")]
-    pub(crate) control_identity: Option<String>,
-
-    /// A join token for the first certificate; for HOST:PORT.
-    #[arg(long, value_name = "FILE", env = "WEFTWAY_TOKEN_FILE")]
-    pub(crate) token_file: Option<PathBuf>,
-
-    /// Folder for what has to outlive this process: the last configuration and the certificate.
-    #[arg(long, value_name = "PATH", env = "WEFTWAY_STATE")]
-    pub(crate) state: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
 
     /// Capture nothing: be a forward proxy on this address, for applications that have it in
     /// `HTTP_PROXY`.
@@ -74,6 +52,58 @@ pub(crate) struct ProxyArgs {
 
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
+}
+
+/// Arguments with which a gateway becomes part of a mesh.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Mesh")]
+pub(crate) struct MemberArgs {
+    /// Be part of the mesh of this control plane: the path of its socket, or HOST:PORT. Services of
+    /// the mesh are then reached with mutual TLS.
+    #[arg(long, value_name = "PATH|ADDR", env = "WEFTWAY_CONTROL")]
+    pub(crate) control: Option<String>,
+
+    /// What this gateway is called in the mesh.
+    #[arg(long, value_name = "NAMESPACE/NAME", env = "WEFTWAY_WORKLOAD")]
+    #[arg(default_value = "weftway-system/weftway-gateway")]
+    pub(crate) workload: String,
+
+    /// Its service account.
+    #[arg(long, value_name = "NAME", env = "WEFTWAY_SERVICE_ACCOUNT")]
+    #[arg(default_value = "weftway-gateway")]
+    pub(crate) service_account: String,
+
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+}
+
+/// How a member of a mesh finds its control plane, and what it keeps.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LinkArgs {
+    /// The trust domain of the mesh.
+    #[arg(long, value_name = "DOMAIN", env = "WEFTWAY_TRUST_DOMAIN")]
+    #[arg(default_value = "cluster.local")]
+    pub(crate) trust_domain: String,
+
+    /// The domain below which services have names.
+    #[arg(long, value_name = "DOMAIN", env = "WEFTWAY_DOMAIN", default_value = "cluster.local")]
+    pub(crate) domain: String,
+
+    /// Roots that the control plane's certificate must chain to, PEM; for HOST:PORT.
+    #[arg(long, value_name = "FILE", env = "WEFTWAY_CONTROL_ROOTS")]
+    pub(crate) control_roots: Option<PathBuf>,
+
+    /// Who the control plane must prove to be; for HOST:PORT.
+    #[arg(long, value_name = "SPIFFE-ID", env = "WEFTWAY_CONTROL_IDENTITY")]
+    pub(crate) control_identity: Option<String>,
+
+    /// A join token for the first certificate; for HOST:PORT.
+    #[arg(long, value_name = "FILE", env = "WEFTWAY_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// Folder for what has to outlive this process: the last configuration and the certificate.
+    #[arg(long, value_name = "PATH", env = "WEFTWAY_STATE")]
+    pub(crate) state: Option<PathBuf>,
 }
 
 /// Arguments of `weftway control`.
@@ -124,18 +154,12 @@ pub(crate) struct MeshArgs {
     #[arg(long, value_name = "DOMAIN", env = "WEFTWAY_DOMAIN", default_value = "cluster.local")]
     pub(crate) domain: String,
 
-    /// What seals the authority's file: a file with 32 bytes or more. Made in the state folder when
-    /// there is none.
-    #[arg(long, value_name = "FILE", env = "WEFTWAY_KEY_FILE")]
-    pub(crate) key_file: Option<PathBuf>,
-
     /// Calls to what the mesh does not know: `allow` or `refuse` (Istio's REGISTRY_ONLY).
     #[arg(long, value_name = "WHAT", default_value = "allow")]
     pub(crate) unknown: Unknown,
 
-    /// How long certificates of workloads hold.
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
-    pub(crate) certificate_lifetime: Duration,
+    #[command(flatten)]
+    pub(crate) authority: AuthorityArgs,
 }
 
 /// Calls to what the mesh does not know.
@@ -162,8 +186,30 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     pub(crate) loopback: bool,
 
+    /// Start no gateway.
+    #[arg(long)]
+    pub(crate) no_gateway: bool,
+
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+
+    /// Address of the gateway's admin endpoint; `off` for none.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000")]
+    #[arg(value_parser = address_or_off)]
+    pub(crate) gateway_admin: AddressOrOff,
+
+    /// A user who may run workloads in a namespace, as any or one of its service accounts: `alice=shop`,
+    /// `1000=shop/cart`, `*=guests`. Root and who starts this may run all; others nothing.
+    #[arg(long = "allow-user", value_name = "USER=NAMESPACE[/ACCOUNT]")]
+    pub(crate) allow_users: Vec<Permit>,
+
     #[command(flatten)]
     pub(crate) mesh: MeshArgs,
+
+    /// Address of the control plane's admin endpoint; `off` for none.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15014")]
+    #[arg(value_parser = address_or_off)]
+    pub(crate) admin: AddressOrOff,
 
     /// How much the process log says.
     #[arg(long, value_name = "FILTER", default_value = "info")]
@@ -212,7 +258,7 @@ pub(crate) struct RunArgs {
 impl ProxyArgs {
     /// Where a newer process asks for the sockets: in the state folder unless said otherwise.
     pub(crate) fn takeover(&self) -> Option<PathBuf> {
-        let own = || self.state.as_ref().map(|state| state.join("takeover.sock"));
+        let own = || self.link.state.as_ref().map(|state| state.join("takeover.sock"));
         self.process.takeover.clone().or_else(own)
     }
 }

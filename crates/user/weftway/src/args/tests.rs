@@ -51,7 +51,7 @@ fn entry_points_have_names_and_addresses_of_their_own() {
     let check = |arguments: &[&str]| {
         let args = Args::try_parse_from([&["weftway", "analyze", "-f", "."], arguments].concat());
         let Ok(Args { command: Command::Analyze(args) }) = args else { panic!("{arguments:?}") };
-        let names = args.documents.entry_points();
+        let names = args.documents.listen.entry_points();
         names.map(|all| all.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" "))
     };
     for (arguments, names) in [
@@ -71,6 +71,28 @@ fn entry_points_have_names_and_addresses_of_their_own() {
         let error = check(arguments).expect_err("they are in conflict");
         assert!(error.contains(said), "{error}");
     }
+}
+
+#[test]
+fn where_a_gateway_listens_can_be_typed_again() {
+    let parse = |arguments: &[String]| {
+        let typed = ["weftway", "analyze", "-f", "."].map(str::to_owned);
+        let args = Args::try_parse_from(typed.iter().chain(arguments));
+        let Ok(Args { command: Command::Analyze(args) }) = args else { panic!("{arguments:?}") };
+        args.documents.listen
+    };
+    let arguments = [
+        "--http=127.0.0.1:0",
+        "--https=[::1]:8443",
+        "--bind=127.0.0.2",
+        "--entry-point=admin=:9000",
+        "--entry-point=tcp=:9001",
+        "--port-map=80=8080",
+        "--port-map=443=0",
+    ];
+    let listen = parse(&arguments.map(str::to_owned));
+    assert_eq!((listen.entry_point.len(), listen.port_map.len()), (2, 2));
+    assert_eq!(format!("{:?}", parse(&listen.typed())), format!("{listen:?}"));
 }
 
 #[test]

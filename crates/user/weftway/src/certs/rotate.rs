@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use weft_admin_api::RotationView;
 use weft_admin_api::rotation::{HindranceView, PhaseView, RefusalView, StepName};
+use weft_admin_api::{IssuerRequest, RotationView};
 use weft_runtime::signal::Termination;
 use weft_runtime::time;
 
 use super::{done, listed, rotation};
 use crate::args::{AskedArgs, ListFormat, TurnArgs};
+use crate::authority;
 use crate::status::{Answer, StatusClient};
 use crate::{print_error, print_line};
 
@@ -24,10 +25,10 @@ use crate::{print_error, print_line};
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Where a rotation goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
-    /// To the new root; begins one when none is under way.
-    Forward,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To a new root: the operator's, or one that is made. Begins a rotation when none is under way.
+    Forward(Option<IssuerRequest>),
     /// To the root that there was before.
     Back,
 }
@@ -37,12 +38,12 @@ pub(super) async fn run(
     client: &StatusClient,
     asked: &AskedArgs,
     turn: TurnArgs,
-    direction: Direction,
+    way: &Way,
 ) -> anyhow::Result<ExitCode> {
     let mut termination = Termination::listen().context("signals cannot be handled")?;
     let mut progress = Progress::new(asked.output)?;
     let turned = tokio::select! {
-        turned = go(client, turn, direction, &mut progress) => turned,
+        turned = go(client, turn, way, &mut progress) => turned,
         _ = termination.next() => Err(anyhow!(
             "interrupted: the rotation stays where it is; {GOES_ON}"
         )),
@@ -69,18 +70,21 @@ const GOES_ON: &str =
 async fn go(
     client: &StatusClient,
     turn: TurnArgs,
-    direction: Direction,
+    way: &Way,
     progress: &mut Progress,
 ) -> anyhow::Result<RotationView> {
     let mut view: RotationView = client.show("/rotation").await?;
+    if let Way::Forward(Some(supplied)) = way {
+        check_root(&view, supplied)?;
+    }
     let mut is_begun = false;
     let mut waiting = Waiting::new(time::now());
     loop {
-        let Some(step) = next(view.phase, direction, is_begun) else {
+        let Some(step) = next(view.phase, way, is_begun) else {
             ensure!(is_begun, "no rotation is under way");
             return Ok(view);
         };
-        match make(client, step, view).await? {
+        match make(client, step, way, view).await? {
             Made::Done(after) => {
                 progress.say(done(step));
                 if turn.step {
@@ -102,8 +106,29 @@ async fn go(
     }
 }
 
+/// Whether a rotation that is under way leads to the root that the operator names.
+fn check_root(view: &RotationView, supplied: &IssuerRequest) -> anyhow::Result<()> {
+    let leads_to = match view.phase {
+        PhaseView::Steady => return Ok(()),
+        PhaseView::Prepared => view.other.as_deref(),
+        PhaseView::Switched => Some(&*view.signing),
+    };
+    let named = authority::root_of(supplied)?.certificate().fingerprint().to_string();
+    ensure!(
+        leads_to == Some(&*named),
+        "a rotation to another root than {} is under way: {GOES_ON}",
+        supplied.root.name
+    );
+    Ok(())
+}
+
 /// Makes a step unless something is in its way.
-async fn make(client: &StatusClient, step: StepName, view: RotationView) -> anyhow::Result<Made> {
+async fn make(
+    client: &StatusClient,
+    step: StepName,
+    way: &Way,
+    view: RotationView,
+) -> anyhow::Result<Made> {
     let hindrances = |view: &RotationView| {
         let found = view.hindrances(step).unwrap_or_default();
         (!found.is_empty()).then(|| Made::Hindered(found.to_vec()))
@@ -111,7 +136,11 @@ async fn make(client: &StatusClient, step: StepName, view: RotationView) -> anyh
     if let Some(hindered) = hindrances(&view) {
         return Ok(hindered);
     }
-    match client.change(&format!("/rotation/{}", step.as_str()), &()).await? {
+    let supplied = match (step, way) {
+        (StepName::Prepare, Way::Forward(supplied)) => supplied.as_ref(),
+        _ => None,
+    };
+    match client.change(&format!("/rotation/{}", step.as_str()), &supplied).await? {
         Answer::Done(after) => Ok(Made::Done(after)),
         // A proxy may have come since the view was made.
         Answer::Refused(RefusalView { message, rotation }) => {
@@ -121,14 +150,14 @@ async fn make(client: &StatusClient, step: StepName, view: RotationView) -> anyh
 }
 
 /// The step that leads on; none at the end.
-fn next(phase: PhaseView, direction: Direction, is_begun: bool) -> Option<StepName> {
-    match (phase, direction) {
-        (PhaseView::Steady, Direction::Forward) if !is_begun => Some(StepName::Prepare),
+fn next(phase: PhaseView, way: &Way, is_begun: bool) -> Option<StepName> {
+    match (phase, way) {
+        (PhaseView::Steady, Way::Forward(_)) if !is_begun => Some(StepName::Prepare),
         (PhaseView::Steady, _) => None,
-        (PhaseView::Prepared, Direction::Forward) => Some(StepName::Switch),
-        (PhaseView::Prepared, Direction::Back) => Some(StepName::Cancel),
-        (PhaseView::Switched, Direction::Forward) => Some(StepName::Retire),
-        (PhaseView::Switched, Direction::Back) => Some(StepName::Revert),
+        (PhaseView::Prepared, Way::Forward(_)) => Some(StepName::Switch),
+        (PhaseView::Prepared, Way::Back) => Some(StepName::Cancel),
+        (PhaseView::Switched, Way::Forward(_)) => Some(StepName::Retire),
+        (PhaseView::Switched, Way::Back) => Some(StepName::Revert),
     }
 }
 

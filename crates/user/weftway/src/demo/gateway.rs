@@ -1,21 +1,8 @@
-//! The demo's gateway: how it is started, and where it listens.
+//! The demo's gateway: where it is to listen, and where it does.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context as _;
-
-use super::process::{Plan, Process};
-use super::services::Service;
-use crate::args::DemoArgs;
-
-/// A running gateway.
-pub(super) struct Gateway {
-    process: Process,
-    pub(super) addresses: Addresses,
-}
 
 /// Where things are.
 pub(super) struct Addresses {
@@ -23,55 +10,23 @@ pub(super) struct Addresses {
     pub(super) admin: SocketAddr,
 }
 
-/// A gateway that is not ready by then has failed.
-const READY_TIMEOUT: Duration = Duration::from_secs(20);
-
-// === impl Gateway ===
-
-impl Gateway {
-    /// Starts one on the files of `folder`, and waits until it is ready.
-    pub(super) async fn start(
-        args: &DemoArgs,
-        folder: &Path,
-        services: &[Service],
-    ) -> anyhow::Result<Self> {
-        let address_file = folder.join("addresses.json");
-        let [http, https, gateway, admin] = if args.once {
-            ["127.0.0.1:0", "127.0.0.1:0", "80=0", "127.0.0.1:0"].map(String::from)
-        } else {
-            let port = |wanted: u16| if is_free(wanted) { wanted } else { 0 };
-            [
-                format!("127.0.0.1:{}", port(8080)),
-                format!("127.0.0.1:{}", port(8443)),
-                format!("80={}", port(8081)),
-                format!("127.0.0.1:{}", port(15000)),
-            ]
-        };
-        let mut plan = Plan::new("gateway")?
-            .args(["--log", "warn", "--access-log", "off", "-f"])
-            .arg(folder.join("gateway"))
-            .arg("--address-file")
-            .arg(&address_file)
-            .args(["--http", &http, "--https", &https, "--bind", "127.0.0.1"])
-            .args(["--port-map", &gateway, "--admin", &admin]);
-        for service in services {
-            plan = plan.arg("--backend").arg(format!("{}:8080={}", service.name, service.addr));
-        }
-        let mut process = plan.start(&folder.join("gateway.log"))?;
-        let written = async || fs::read_to_string(&address_file).ok();
-        let text = process.until(READY_TIMEOUT, written).await?;
-        Ok(Self { process, addresses: parse_addresses(&text)? })
-    }
-
-    /// Ends it in order.
-    pub(super) async fn stop(self) -> anyhow::Result<()> {
-        self.process.stop().await
-    }
-}
-
 // === impl Addresses ===
 
 impl Addresses {
+    /// Reads what a gateway has written.
+    pub(super) fn read(text: &str) -> anyhow::Result<Self> {
+        let value: serde_json::Value = serde_json::from_str(text)?;
+        let parse = |value: &serde_json::Value| -> anyhow::Result<SocketAddr> {
+            Ok(value.as_str().context("an address is missing")?.parse()?)
+        };
+        let listeners = value["listeners"].as_object().context("the listeners are missing")?;
+        let listeners = listeners
+            .iter()
+            .map(|(name, addr)| Ok((name.clone(), parse(addr)?)))
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self { listeners, admin: parse(&value["admin"])? })
+    }
+
     /// A listener's address, by the beginning of its name.
     pub(super) fn listener(&self, name: &str) -> anyhow::Result<SocketAddr> {
         self.listeners
@@ -82,19 +37,19 @@ impl Addresses {
     }
 }
 
-fn is_free(port: u16) -> bool {
-    std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
+/// What `weftway up` is told of it: the usual ports, unless it is to check itself beside whatever
+/// has them.
+pub(super) fn arguments(is_check: bool) -> Vec<String> {
+    let port = |wanted: u16| if !is_check && is_free(wanted) { wanted } else { 0 };
+    vec![
+        format!("--http=127.0.0.1:{}", port(8080)),
+        format!("--https=127.0.0.1:{}", port(8443)),
+        "--bind=127.0.0.1".to_owned(),
+        format!("--port-map=80={}", port(8090)),
+        format!("--gateway-admin=127.0.0.1:{}", port(15000)),
+    ]
 }
 
-fn parse_addresses(text: &str) -> anyhow::Result<Addresses> {
-    let value: serde_json::Value = serde_json::from_str(text)?;
-    let parse = |value: &serde_json::Value| -> anyhow::Result<SocketAddr> {
-        Ok(value.as_str().context("an address is missing")?.parse()?)
-    };
-    let listeners = value["listeners"].as_object().context("the listeners are missing")?;
-    let listeners = listeners
-        .iter()
-        .map(|(name, addr)| Ok((name.clone(), parse(addr)?)))
-        .collect::<anyhow::Result<_>>()?;
-    Ok(Addresses { listeners, admin: parse(&value["admin"])? })
+fn is_free(port: u16) -> bool {
+    std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
 }

@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use weft_admin_api::ProxiesView;
 use weft_node::client::Client;
 use weft_node::host::Host;
 use weft_runtime::time;
 
+use super::gateway::{self, Addresses};
 use super::process::{Plan, Process};
 use crate::args::{DemoArgs, SampleProtocol};
 use crate::print_line;
+use crate::status::StatusClient;
 
 use service::Service;
 
@@ -23,6 +26,7 @@ pub(super) struct Mesh {
     folder: PathBuf,
     services: Vec<Service>,
     is_loopback: bool,
+    is_check: bool,
 }
 
 /// A service of the mesh, as it is started.
@@ -49,6 +53,9 @@ const READY_TIMEOUT: Duration = Duration::from_secs(10);
 /// All that is shown takes less, or something hangs.
 const SHOW_TIMEOUT: Duration = Duration::from_secs(40);
 
+/// Between two looks at what the proxies know.
+const LOOK: Duration = Duration::from_millis(100);
+
 // === impl Mesh ===
 
 impl Mesh {
@@ -60,17 +67,31 @@ impl Mesh {
             print_line("\nThe mesh has no network namespaces, because this needs");
             missing.iter().for_each(|missing| print_line(&format!("  {missing}")));
         }
-        let process = start(folder, is_loopback)?;
+        let is_check = args.once;
+        let process = start(folder, is_loopback, is_check)?;
         let services = Vec::new();
-        Ok(Self { process, folder: folder.to_owned(), services, is_loopback })
+        Ok(Self { process, folder: folder.to_owned(), services, is_loopback, is_check })
     }
 
-    /// Adds the services and shows what they do; gives how many answers were wrong.
-    pub(super) async fn show(&mut self) -> anyhow::Result<u32> {
+    /// Waits until it is up; gives where its gateway listens.
+    pub(super) async fn ready(&mut self) -> anyhow::Result<Addresses> {
+        match wait(&mut self.process, &self.folder).await {
+            Err(error) if !self.is_loopback => {
+                print_line(&format!("\nThe mesh has no network namespaces: {error:#}"));
+                self.is_loopback = true;
+                self.process = start(&self.folder, true, self.is_check)?;
+                wait(&mut self.process, &self.folder).await
+            }
+            ready => ready,
+        }
+    }
+
+    /// Adds the services and shows what they do, and what `gateway` does with them; gives how many
+    /// answers were wrong.
+    pub(super) async fn show(&mut self, gateway: &Addresses) -> anyhow::Result<u32> {
         let shown = async {
-            self.ready().await?;
             self.populate().await?;
-            tour::walk(self).await
+            tour::walk(self, gateway).await
         };
         let shown = time::timeout(SHOW_TIMEOUT, shown).await;
         shown.map_err(|time::Elapsed| anyhow::anyhow!("the mesh takes too long"))?
@@ -107,18 +128,6 @@ impl Mesh {
         state(&self.folder)
     }
 
-    async fn ready(&mut self) -> anyhow::Result<()> {
-        let started = wait(&mut self.process, &self.folder).await;
-        let Err(error) = started else { return Ok(()) };
-        if self.is_loopback {
-            return Err(error);
-        }
-        print_line(&format!("\nThe mesh has no network namespaces: {error:#}"));
-        self.is_loopback = true;
-        self.process = start(&self.folder, true)?;
-        wait(&mut self.process, &self.folder).await
-    }
-
     async fn populate(&mut self) -> anyhow::Result<()> {
         print_line(if self.is_loopback {
             "\nA mesh on loopback addresses; calls go through explicit proxies:"
@@ -128,7 +137,20 @@ impl Mesh {
         for sample in &SAMPLES {
             self.add(sample, sample.port).await?;
         }
-        Ok(())
+        self.known().await
+    }
+
+    /// Waits until every proxy knows of every service.
+    async fn known(&self) -> anyhow::Result<()> {
+        let control = StatusClient::new(Some(&self.state()));
+        loop {
+            // What the node has said last may not be published yet.
+            time::sleep(LOOK).await;
+            let view: ProxiesView = control.show("/proxies").await?;
+            if view.in_force == view.connected {
+                return Ok(());
+            }
+        }
     }
 
     /// Starts an instance of a service that listens on `port`, beside those that there are.
@@ -165,9 +187,11 @@ impl Sample {
     }
 }
 
-fn start(folder: &Path, is_loopback: bool) -> anyhow::Result<Process> {
-    let plan = Plan::new("up")?.args(["--log", "warn", "--state"]).arg(state(folder));
-    let plan = plan.arg("-f").arg(folder.join("mesh"));
+fn start(folder: &Path, is_loopback: bool, is_check: bool) -> anyhow::Result<Process> {
+    let plan =
+        Plan::new("up")?.args(["--log", "warn", "--admin", "off", "--state"]).arg(state(folder));
+    let plan = plan.arg("-f").arg(folder.join("mesh")).arg(folder.join("gateway"));
+    let plan = plan.args(gateway::arguments(is_check));
     let plan = if is_loopback { plan.arg("--loopback") } else { plan };
     plan.start(&folder.join("mesh.log"))
 }
@@ -180,8 +204,11 @@ fn socket(folder: &Path) -> PathBuf {
     state(folder).join("node.sock")
 }
 
-async fn wait(process: &mut Process, folder: &Path) -> anyhow::Result<()> {
-    let socket = socket(folder);
-    let connect = async || Client::connect(&socket).await.ok().map(drop);
-    process.until(READY_TIMEOUT, connect).await
+async fn wait(process: &mut Process, folder: &Path) -> anyhow::Result<Addresses> {
+    let (socket, addresses) = (socket(folder), state(folder).join("gateway/addresses.json"));
+    let ready = async || {
+        Client::connect(&socket).await.ok()?;
+        std::fs::read_to_string(&addresses).ok()
+    };
+    Addresses::read(&process.until(READY_TIMEOUT, ready).await?)
 }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use weft_node::host::Host;
 use weft_runtime::time;
 
 /// A role that is about to be started.
@@ -37,7 +38,15 @@ const LOG_LINES: usize = 8;
 impl Plan {
     pub(super) fn new(role: &'static str) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("this program's own file is not known")?;
-        let mut command = Command::new(program);
+        let mut command = match Host::has_program("setpriv") {
+            // The kernel ends it when the demo is killed, and cannot.
+            true => {
+                let mut command = Command::new("setpriv");
+                command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+                command
+            }
+            false => Command::new(program),
+        };
         // Ctrl-C is for the demo, which then ends its processes in order.
         command.arg(role).stdin(Stdio::null()).process_group(0);
         Ok(Self { role, command })

@@ -15,6 +15,9 @@ pub(super) struct Service {
     pub(super) addr: SocketAddr,
 }
 
+/// The port by which routes know all of them.
+const PORT: u16 = 8080;
+
 /// Starts them all, on ports that the system chooses.
 pub(super) async fn start() -> anyhow::Result<Vec<Service>> {
     let mut services = Vec::new();
@@ -30,6 +33,27 @@ pub(super) async fn start() -> anyhow::Result<Vec<Service>> {
         });
     }
     Ok(services)
+}
+
+/// The documents that lead to them: what a cluster would know of its own accord.
+pub(super) fn documents(services: &[Service]) -> String {
+    let document = |Service { name, addr }: &Service| {
+        let (ip, port) = (addr.ip(), addr.port());
+        format!(
+            "apiVersion: v1\n\
+             kind: Service\n\
+             metadata: {{name: {name}}}\n\
+             spec: {{ports: [{{port: {PORT}, targetPort: {port}}}]}}\n\
+             ---\n\
+             apiVersion: discovery.k8s.io/v1\n\
+             kind: EndpointSlice\n\
+             metadata: {{name: {name}, labels: {{kubernetes.io/service-name: {name}}}}}\n\
+             addressType: IPv4\n\
+             ports: [{{port: {port}}}]\n\
+             endpoints: [{{addresses: [{ip}]}}]\n"
+        )
+    };
+    services.iter().map(document).collect::<Vec<_>>().join("---\n")
 }
 
 async fn answer(name: &'static str, request: Request) -> impl IntoResponse {

@@ -18,7 +18,7 @@ use weft_admin_api::rotation::RefusalView;
 use weft_runtime::{task, time};
 
 use super::SOCKET;
-use crate::up;
+use crate::folder;
 
 /// The largest answer: a thousand proxies and their certificates take one or two MB.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
@@ -50,7 +50,7 @@ impl StatusClient {
     /// Of the control plane with that folder; of the one that has a socket at the usual places when
     /// none is given.
     pub(crate) fn new(state: Option<&Path>) -> Self {
-        let usual = up::folder(state).join(SOCKET);
+        let usual = folder::path(state).join(SOCKET);
         let other = Path::new(CONTROL_FOLDER).join(SOCKET);
         let is_other = state.is_none() && !usual.exists() && other.exists();
         Self { socket: if is_other { other } else { usual } }
@@ -107,6 +107,7 @@ impl StatusClient {
         let broken = || format!("the control plane at {} broke off", self.socket.display());
         let stream = UnixStream::connect(&self.socket).await;
         let stream = stream.map_err(|error| self.unreachable(error))?;
+        self.is_trusted(&stream)?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.with_context(broken)?;
         let connection = task::spawn("status-client", connection);
@@ -116,6 +117,17 @@ impl StatusClient {
         let bytes = to_bytes(Body::new(rsp.into_body()), ANSWER_BYTES_MAX).await;
         connection.abort();
         Ok((status, bytes.with_context(broken)?.to_vec()))
+    }
+
+    /// What is told here is believed: whom to trust, and tokens.
+    fn is_trusted(&self, stream: &UnixStream) -> anyhow::Result<()> {
+        let own = rustix::process::getuid();
+        let socket = self.socket.display();
+        let peer = stream.peer_cred().with_context(|| format!("nobody knows who has {socket}"))?;
+        if own.is_root() || [0, own.as_raw()].contains(&peer.uid()) {
+            return Ok(());
+        }
+        bail!("user {} listens at {socket}, and neither you nor root", peer.uid())
     }
 
     fn unreachable(&self, error: io::Error) -> anyhow::Error {

@@ -13,10 +13,27 @@ use weft_admin_api::{CertificatesView, ProxiesView, RotationView};
 use weft_authority::{
     Duty, Entry, Forecast, Holder, Issuer, Phase, ProxyReport, RefusedRotation, Rotation, Span,
 };
-use weft_controlplane::{FleetStatus, ProxyEntry, ProxyPhase};
+use weft_controlplane::{ControlPlane, FleetStatus, ProxyEntry, ProxyPhase};
 use weft_model::id::WorkloadName;
+use weft_runtime::time;
 
-pub(super) fn certificates(forecast: &Forecast, now: SystemTime) -> CertificatesView {
+/// Every certificate that the control plane knows of.
+pub(crate) fn certificates_now(plane: &ControlPlane) -> CertificatesView {
+    certificates(&plane.forecast(), time::wall())
+}
+
+/// What each proxy has in force.
+pub(crate) fn proxies_now(plane: &ControlPlane) -> ProxiesView {
+    proxies(&plane.status(), time::wall())
+}
+
+/// How far a rotation of the root is.
+pub(crate) fn rotation_now(plane: &ControlPlane) -> RotationView {
+    let reports = plane.registry().reports();
+    rotation(&plane.rotation(), &reports, &plane.status(), time::wall())
+}
+
+fn certificates(forecast: &Forecast, now: SystemTime) -> CertificatesView {
     CertificatesView {
         outage_in_secs: forecast.time_to_outage(now).as_secs(),
         certificates: forecast.entries.iter().map(|entry| certificate(entry, now)).collect(),
@@ -46,7 +63,7 @@ fn certificate(entry: &Entry, now: SystemTime) -> HeldCertificateView {
     }
 }
 
-pub(super) fn proxies(status: &FleetStatus, now: SystemTime) -> ProxiesView {
+fn proxies(status: &FleetStatus, now: SystemTime) -> ProxiesView {
     let (in_force, connected) = status.in_force();
     ProxiesView {
         generation: status.generation.0,
@@ -58,7 +75,7 @@ pub(super) fn proxies(status: &FleetStatus, now: SystemTime) -> ProxiesView {
 
 fn proxy(entry: &ProxyEntry, now: SystemTime) -> ProxyView {
     let rejected = entry.rejected.iter().map(|(kind, name, reason)| RejectedView {
-        kind: format!("{kind:?}").to_lowercase(),
+        kind: kind.as_str().to_owned(),
         name: name.to_string(),
         reason: reason.clone(),
     });
@@ -79,7 +96,7 @@ fn proxy(entry: &ProxyEntry, now: SystemTime) -> ProxyView {
 }
 
 /// Each step that can follow is tried on a copy, so that what is in its way is known before.
-pub(super) fn rotation(
+fn rotation(
     rotation: &Rotation,
     reports: &[ProxyReport],
     status: &FleetStatus,
@@ -137,7 +154,8 @@ impl Fleet {
             *longest = leaf.validity.left(now).max(*longest);
         }
         let connected = status.proxies.iter().filter(|it| it.phase == ProxyPhase::Connected);
-        Self { left, connected: connected.map(|it| it.workload.clone()).collect() }
+        let connected = connected.map(|it| &it.workload).chain(&status.applications);
+        Self { left, connected: connected.cloned().collect() }
     }
 
     /// A rotation that is begun while a live proxy is out of reach would have to wait for it.

@@ -3,11 +3,11 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use weft_testkit::documents::{ingress_route, middleware};
-use weft_testkit::program;
+use weft_testkit::{program, wait};
 
 use crate::common::BINARY;
 
@@ -285,23 +285,38 @@ fn demo_once_checks_itself() {
 fn a_demo_that_is_interrupted_leaves_nothing() {
     let _alone = one_demo();
     let folder = tempfile::tempdir().unwrap();
+    let mut demo = busy_demo(folder.path());
+    Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap();
+    assert!(demo.wait().unwrap().success());
+    assert_eq!(commands_with(folder.path().to_str().unwrap()), [""; 0]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_demo_that_is_killed_takes_its_processes_with_it() {
+    let _alone = one_demo();
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = busy_demo(folder.path());
+    demo.kill().unwrap();
+    demo.wait().unwrap();
     let path = folder.path().to_str().unwrap();
+    wait::until_true("the end of its processes", || commands_with(path).is_empty());
+}
+
+/// A demo whose files are in `folder`, and whose services call each other.
+fn busy_demo(folder: &Path) -> Child {
     let mut demo = Command::new(BINARY)
         .args(["demo", "--loopback"])
-        .env("TMPDIR", path)
+        .env("TMPDIR", folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let lines = BufReader::new(demo.stdout.take().unwrap()).lines();
-    // Services are running by now, and calls are under way.
     let called = lines.map(Result::unwrap).find(|line| line.contains("shop calls payments"));
     assert!(called.is_some(), "it ended by itself");
-    assert!(!commands_with(path).is_empty());
-    Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap();
-    assert!(demo.wait().unwrap().success());
-    assert_eq!(commands_with(path), [""; 0]);
-    assert_eq!(std::fs::read_dir(path).unwrap().count(), 0);
+    assert!(!commands_with(folder.to_str().unwrap()).is_empty());
+    demo
 }
 
 /// Demos without namespaces share the machine's loopback addresses.

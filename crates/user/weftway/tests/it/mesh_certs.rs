@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use weft_testkit::wait;
+use weft_testkit::{Certificates, wait};
 
 use crate::cli::{Ran, weftway};
 use crate::common::BINARY;
@@ -61,6 +61,93 @@ fn the_root_is_rotated_by_one_command_while_a_proxy_is_live() {
     let table = mesh.certs(&[]).stdout;
     for part in ["HOLDER", "shop/cart", "connections of shop/cart", "the mesh stands still in"] {
         assert!(table.contains(part), "{part:?} is missing in\n{table}");
+    }
+}
+
+/// The operator's own authorities.
+#[test]
+fn authorities_are_supplied_at_the_start_and_take_over_by_the_same_command() {
+    let supplied = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = supplied.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (first, second) = (Certificates::new("First"), Certificates::new("Second"));
+    let first_root = file("first.pem", first.pem());
+    let below = |name: &str, root: &Certificates| {
+        let made = root.under(name);
+        (file(&format!("{name}.pem"), made.pem()), file(&format!("{name}.key"), &made.key()))
+    };
+    let (one, one_key) = below("one", &first);
+    let passphrase = file("passphrase", "correct horse battery\n");
+    // The root's key is kept elsewhere.
+    let root = ["--root", &first_root, "--intermediate", &one, "--intermediate-key", &one_key];
+    let seal = ["--passphrase-file", &passphrase];
+    let mut mesh = Mesh::start(&[&root[..], &seal].concat());
+    assert!(!mesh.folder.path().join("authority.key").exists());
+    let _cart = mesh.proxy("shop/cart");
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines(&mesh.certs(&["roots"]).stdout), lines(first.pem()));
+    let subjects = |mesh: &Mesh| {
+        let shown = mesh.json(&["certs"])["certificates"].to_string();
+        ["First", "Second", "one", "two", "three"]
+            .map(|name| shown.contains(&format!("CN={name}\"")))
+    };
+    assert_eq!(subjects(&mesh), [true, false, true, false, false]);
+    // An intermediate is replaced under the same root, by a command or at a start.
+    let (two, two_key) = below("two", &first);
+    let refused = mesh.certs(&["intermediate", &two, &one_key]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("one.key cannot be used"), "{}", refused.stderr);
+    assert_eq!(mesh.certs(&["intermediate", &two, &two_key]).code, 0);
+    assert_eq!(subjects(&mesh), [true, false, false, true, false]);
+    let (three, three_key) = below("three", &first);
+    let root = ["--root", &first_root, "--intermediate", &three, "--intermediate-key", &three_key];
+    mesh.restart(&[&root[..], &seal].concat());
+    mesh.wait_connected("shop/cart");
+    assert_eq!(subjects(&mesh), [true, false, false, false, true]);
+    // A root takes over.
+    let (root, key) = (file("second.pem", second.pem()), file("second.key", &second.key()));
+    let ran = mesh.certs(&["rotate", "--root", &root, "--root-key", &one_key]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("one.key cannot be used"), "{}", ran.stderr);
+    assert_eq!(mesh.certs(&["rotate", "--step", "--root", &root, "--root-key", &key]).code, 0);
+    let other = mesh.certs(&["rotate", "--root", &first_root]);
+    assert_eq!(other.code, 1);
+    assert!(other.stderr.contains("to another root"), "{}", other.stderr);
+    let ran = mesh.certs(&["rotate", "--root", &root, "--root-key", &key]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(subjects(&mesh)[..2], [false, true]);
+    // Whoever names the old root at a start is told.
+    let (code, said) = mesh.start_in_vain(&[&["--root", &*first_root][..], &seal].concat());
+    assert_eq!(code, 1);
+    assert!(said.contains("first.pem is not the root of this mesh"), "{said}");
+    assert!(said.contains("certs rotate --root"), "{said}");
+}
+
+#[test]
+fn what_the_authority_is_told_at_a_start_holds() {
+    let mut mesh = Mesh::start(&[]);
+    let lives = |mesh: &Mesh| {
+        let _cart = mesh.proxy("shop/cart");
+        let shown = mesh.json(&["certs"]);
+        let held = shown["certificates"].as_array().unwrap();
+        let own = held.iter().find(|held| held["holder"]["kind"] == "proxy").unwrap();
+        own["left_secs"].as_u64().unwrap().div_ceil(3600)
+    };
+    assert_eq!(lives(&mesh), 24);
+    mesh.restart(&["--certificate-lifetime", "2h"]);
+    assert_eq!(lives(&mesh), 2);
+    for (arguments, part) in [
+        (&["--certificate-lifetime", "1s"][..], "--certificate-lifetime"),
+        (&["--trust-domain", "other.example"], "for the trust domain cluster.local"),
+        (&["--passphrase-file", "/dev/null"], "take at least 12"),
+        (&["--root-key", "/dev/null"], "--root"),
+        (&["--root", "/dev/null", "--intermediate", "/dev/null"], "--intermediate-key"),
+    ] {
+        let (code, said) = mesh.start_in_vain(arguments);
+        assert!(code != 0 && said.contains(part), "{arguments:?}: {said}");
     }
 }
 
@@ -232,17 +319,80 @@ fn the_status_socket_speaks_http() {
     assert_eq!(mesh.rotation()["phase"], "steady");
 }
 
+#[test]
+fn the_control_plane_shows_what_it_does() {
+    let mesh = Mesh::start(&["--admin", "127.0.0.1:0"]);
+    let log = &mesh.control.as_ref().unwrap();
+    log.wait_logged("admin endpoint");
+    let text = log.log();
+    let line = text.lines().find(|line| line.contains("admin endpoint")).unwrap();
+    let addr = line.split("addr=").nth(1).unwrap().trim().to_owned();
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(&addr).unwrap();
+        let head = "Host: localhost\r\nConnection: close";
+        write!(stream, "GET {path} HTTP/1.1\r\n{head}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+        body.to_owned()
+    };
+    assert_eq!(get("/healthz"), "ok\n");
+    wait::until_true("it is ready", || get("/readyz").contains("\"ready\":true"));
+    let _cart = mesh.proxy("shop/cart");
+    let is_current = || get("/metrics").contains("weftway_control_proxies{state=\"current\"} 1\n");
+    wait::until_true("what was published is in force", is_current);
+    let metrics = get("/metrics");
+    for part in [
+        "weftway_control_compile_seconds_count 1\n",
+        "weftway_control_certificates_total{to=\"proxy\",outcome=\"issued\"} 1\n",
+        "weftway_control_time_to_outage_seconds ",
+    ] {
+        assert!(metrics.contains(part), "{part:?} is missing in\n{metrics}");
+    }
+    let dump: Value = serde_json::from_str(&get("/config")).expect("it is JSON");
+    assert_eq!(dump["proxies"]["proxies"][0]["workload"], "shop/cart");
+    assert_eq!(dump["proxies"]["in_force"], 1);
+    assert_eq!(dump["rotation"]["phase"], "steady");
+    let holders = dump["certificates"]["certificates"].as_array().unwrap();
+    assert!(holders.iter().any(|held| held["holder"]["workload"] == "shop/cart"), "{dump}");
+}
+
 // === impl Mesh ===
 
 impl Mesh {
     fn start(arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let state = folder.path().to_str().unwrap();
-        let usual = ["control", "--state", state, "--admin", "off"];
-        let control = Running::start(&[&usual, arguments].concat(), folder.path().join("log"));
-        let socket = folder.path().join("admin.sock");
-        wait::until_true("the control plane listens", || socket.exists());
-        Self { control: Some(control), folder }
+        let mut mesh = Self { control: None, folder: tempfile::tempdir().unwrap() };
+        mesh.restart(arguments);
+        mesh
+    }
+
+    /// A control plane in the place of the one before.
+    fn restart(&mut self, arguments: &[&str]) {
+        self.end();
+        self.control = Some(self.start_control(arguments));
+        let socket = self.folder.path().join("admin.sock");
+        wait::until_true("the control plane listens", || UnixStream::connect(&socket).is_ok());
+    }
+
+    /// The exit code of a control plane that does not start, and what it says. There is none then.
+    fn start_in_vain(&mut self, arguments: &[&str]) -> (i32, String) {
+        self.end();
+        self.start_control(arguments).wait()
+    }
+
+    fn end(&mut self) {
+        if let Some(control) = self.control.take() {
+            control.end();
+        }
+    }
+
+    fn start_control(&self, arguments: &[&str]) -> Running {
+        let state = self.folder.path().to_str().unwrap();
+        let usual = ["control", "--state", state];
+        let has_admin = arguments.contains(&"--admin");
+        let admin: &[&str] = if has_admin { &[] } else { &["--admin", "off"] };
+        Running::start(&[&usual, admin, arguments].concat(), self.folder.path().join("log"))
     }
 
     fn run(&self, arguments: &[&str]) -> Ran {
@@ -342,8 +492,13 @@ impl Running {
     }
 
     /// How it ends by a signal, and what it has said.
-    fn signal(mut self, signal: Signal) -> (i32, String) {
+    fn signal(self, signal: Signal) -> (i32, String) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+        self.wait()
+    }
+
+    /// How it ends by itself, and what it has said.
+    fn wait(mut self) -> (i32, String) {
         let ended = wait::until("its end", || self.child.try_wait().unwrap());
         (ended.code().expect("it ends by itself"), self.log())
     }

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import select
 import socket
 import sys
 import time
@@ -33,6 +34,48 @@ def echo(host, port, count):
                 got += sock.recv(65536) or sys.exit("the connection ended early")
         sock.shutdown(socket.SHUT_WR)
         return {"same": bytes(got) == sent, "ended": sock.recv(1) == b""}
+
+
+def stalled(host, port, count):
+    """Fills so many connections with what nobody reads; then has something echoed on another one."""
+    held = []
+    for _ in range(int(count)):
+        sock = socket.create_connection((host, int(port)), TIMEOUT)
+        held.append(sock)
+        sock.setblocking(False)
+    # Until none takes any more.
+    idle = 0
+    while idle < 3:
+        _, ready, _ = select.select([], held, [], 0.5)
+        idle = 0 if ready else idle + 1
+        for sock in ready:
+            try:
+                sock.send(bytes(262144))
+            except BlockingIOError:
+                pass
+    return echo(host, port, 100000)
+
+
+def held(host, port, to, seconds):
+    """Has lines echoed on one connection for so many seconds, through a proxy that tunnels."""
+    with socket.create_connection((host, int(port)), TIMEOUT) as sock, sock.makefile("rwb") as stream:
+        stream.write(f"CONNECT {to} HTTP/1.1\r\nhost: {to}\r\n\r\n".encode())
+        stream.flush()
+        status = stream.readline().split()[1]
+        while stream.readline().strip():
+            pass
+        greeting = stream.readline()
+        end, count = time.monotonic() + float(seconds), 0
+        while time.monotonic() < end:
+            stream.write(b"ping\r\n")
+            stream.flush()
+            if stream.readline() != b"ping\r\n":
+                sys.exit(f"the connection ended after {count} lines")
+            count += 1
+            if count == 1:
+                print("echoed", flush=True)
+            time.sleep(0.05)
+        return {"status": int(status), "greeting": greeting.decode(), "count": count}
 
 
 def upgrade(host, port):
@@ -76,5 +119,5 @@ def load(host, port, seconds, new_each_time):
 
 
 if __name__ == "__main__":
-    kinds = {"greeting": greeting, "echo": echo, "upgrade": upgrade, "load": load}
+    kinds = {"greeting": greeting, "echo": echo, "held": held, "stalled": stalled, "upgrade": upgrade, "load": load}
     print(json.dumps(kinds[sys.argv[1]](*sys.argv[2:])))

@@ -1,5 +1,9 @@
 //! HTTP between workloads.
 
+use std::net::IpAddr;
+
+use weft_testkit::wait;
+
 use crate::machine::Machine;
 use crate::mesh::{BINARY, Mesh, PYTHON, script};
 
@@ -96,21 +100,37 @@ fn between_two_workloads_nothing_is_readable() {
     mesh.serve("cache", "echo", 6379, &[]);
     mesh.caller("shop", &[]);
     let wire = Wire::tap(&mesh.machine);
+    let addrs = [mesh.addr("payments"), mesh.addr("cache")];
     let body = format!("-d{SECRET}");
     let answer = mesh.get("shop", &[&body, "http://payments:8080/"]);
     assert_eq!(answer.json()["body"], SECRET);
     let said = mesh.client("shop", &["echo", "cache", "6379", "100000"]);
     assert_eq!(said["same"], true);
-    // What shows that the tap is one: a call from outside of the mesh is readable.
-    let addr = mesh.addr("payments");
+    // What was said has passed here.
+    for addr in addrs {
+        wait::until_true("frames to a proxy", || wire.has_frames_to(addr, 15008));
+    }
     assert!(!wire.has(SECRET.as_bytes()), "plaintext of HTTP is on the wire");
     let pattern: Vec<u8> = (0..64_u32).map(|index| (index * 31 % 251) as u8).collect();
     assert!(!wire.has(&pattern), "plaintext of TCP is on the wire");
-    mesh.plainly(&format!("http://{addr}:8080/{SECRET}")).unwrap();
-    weft_testkit::wait::until_true("the plain call", || wire.has(SECRET.as_bytes()));
+
+    // The same two, and the same calls: without mutual TLS they are readable.
+    mesh.change(DISABLED);
+    wait::until_true("readable calls", || {
+        mesh.get("shop", &[&body, "http://payments:8080/"]);
+        mesh.client("shop", &["echo", "cache", "6379", "100000"]);
+        wire.has(SECRET.as_bytes()) && wire.has(&pattern)
+    });
 }
 
-/// Everything that passes the bridge.
+const DISABLED: &str = "\
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: default}
+spec: {mtls: {mode: DISABLE}}
+";
+
+/// Everything that passes the links of the machine, those of workloads among them.
 struct Wire {
     frames: std::path::PathBuf,
     _sniffer: crate::machine::Process,
@@ -120,10 +140,19 @@ impl Wire {
     fn tap(machine: &Machine) -> Self {
         let frames = machine.folder().join("frames");
         let script = script("sniff.py");
-        let argv = [PYTHON, &script, "weft0", frames.to_str().unwrap()];
+        let argv = [PYTHON, &script, frames.to_str().unwrap()];
         let sniffer = machine.spawn("sniffer", &argv);
         sniffer.until_printed("listening");
         Self { frames, _sniffer: sniffer }
+    }
+
+    /// Whether something was sent to that port of that address.
+    fn has_frames_to(&self, addr: IpAddr, port: u16) -> bool {
+        let IpAddr::V4(addr) = addr else { panic!("{addr} is of IPv6") };
+        let (addr, port) = (addr.octets(), port.to_be_bytes());
+        let frames = std::fs::read(&self.frames).unwrap();
+        // The end of the header of IP, and the beginning of that of TCP with the port it comes from.
+        frames.windows(8).any(|bytes| bytes[..4] == addr && bytes[6..] == port)
     }
 
     fn has(&self, bytes: &[u8]) -> bool {

@@ -2,7 +2,16 @@
 
 use weft_testkit::wait;
 
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, PYTHON, script};
+
+const SERVICE: &str = "\
+apiVersion: v1
+kind: Service
+metadata: {name: payments, namespace: default}
+spec:
+  selector: {app: payments}
+  ports: [{name: http, port: 8080}]
+";
 
 #[test]
 #[ignore = "needs root, ip and nft: cargo xtask mesh"]
@@ -18,6 +27,36 @@ fn a_job_ends_with_its_exit_code_and_its_proxy_with_it() {
         !mesh.machine.output(&["ls", "/run/netns"]).contains("wf-job")
     });
     assert!(!mesh.machine.output(&["ps", "-e", "-o", "args"]).contains("default/job"));
+}
+
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn nobody_is_led_to_an_instance_before_it_listens() {
+    let mut mesh = Mesh::with(SERVICE, &[]);
+    let label = ["--label", "app=payments"];
+    mesh.serve("payments-a", "http", 8080, &label);
+    mesh.caller("shop", &[]);
+    let open = mesh.machine.folder().join("open");
+    let (script, open_path) = (script("service.py"), open.display());
+    let serve = format!(
+        "until [ -e {open_path} ]; do sleep 0.05; done; exec {PYTHON} {script} http 8080 payments-b"
+    );
+    let arguments = ["--port", "8080", label[0], label[1]];
+    let late = mesh.spawn("payments-b", &arguments, &["sh", "-c", &serve]);
+    late.until_printed("the application is being started");
+    let called = |mesh: &Mesh| {
+        let answer = mesh.get("shop", &["http://payments:8080/"]);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["name"].as_str().unwrap().to_owned()
+    };
+    mesh.until_in_force();
+    for _ in 0..10 {
+        assert_eq!(called(&mesh), "payments-a");
+    }
+    late.until_printed("the application does not listen");
+    std::fs::write(&open, "").unwrap();
+    late.until_printed("the application listens");
+    wait::until_true("calls of the instance that listens now", || called(&mesh) == "payments-b");
 }
 
 #[test]

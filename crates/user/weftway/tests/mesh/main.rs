@@ -12,13 +12,20 @@
     reason = "a test that cannot go on fails, and shows what its processes have logged"
 )]
 
+mod calls;
 mod control;
+mod demo;
 mod external;
 mod failure;
+mod gateway;
 mod http;
+mod identity;
 mod life;
 mod loopback;
 mod machine;
 mod mesh;
 mod policy;
+mod rotation;
 mod tcp;
+mod traffic;
+mod upgrade;

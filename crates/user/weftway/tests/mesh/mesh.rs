@@ -49,12 +49,24 @@ impl Mesh {
         Self::with("", &[])
     }
 
-    /// A mesh with these documents, whose `up` has these arguments as well.
+    /// A mesh with these documents, whose `up` has these arguments as well, without a gateway.
     pub(crate) fn with(documents: &str, arguments: &[&str]) -> Self {
+        Self::up(&[], documents, &[&["--no-gateway"], arguments].concat())
+    }
+
+    /// A mesh with these documents, whose gateway has the entry point `web` at 127.0.0.1:8000. Who
+    /// starts it has typed `sudo`.
+    pub(crate) fn with_gateway(documents: &str) -> Self {
+        let sudo = ["env", "SUDO_UID=65534", "SUDO_GID=65534"];
+        Self::up(&sudo, documents, &["--http", "127.0.0.1:8000"])
+    }
+
+    fn up(before: &[&str], documents: &str, arguments: &[&str]) -> Self {
         let machine = Machine::start();
         let documents = machine.write("mesh.yaml", documents);
         let state = machine.folder().join("state");
-        let mut argv = vec![BINARY, "up", "--state", state.to_str().unwrap()];
+        let mut argv = before.to_vec();
+        argv.extend([BINARY, "up", "--state", state.to_str().unwrap()]);
         argv.extend(["-f", documents.to_str().unwrap()]);
         argv.extend(arguments);
         let up = machine.spawn("up", &argv);
@@ -81,7 +93,21 @@ impl Mesh {
     pub(crate) fn run(&mut self, name: &str, arguments: &[&str], application: &[&str]) {
         let process = self.spawn(name, arguments, application);
         process.until_printed("the application is being started");
+        if arguments.contains(&"--port") {
+            process.until_printed("the application listens");
+            self.until_in_force();
+        }
         self.workloads.push((name.to_owned(), process));
+    }
+
+    /// Waits until every proxy has what the control plane has published last.
+    pub(crate) fn until_in_force(&self) {
+        let state = self.state();
+        let argv = [BINARY, "proxies", "-o", "json", "--state", state.to_str().unwrap()];
+        wait::until_true("the newest configuration in force", || {
+            let view: Value = serde_json::from_str(&self.machine.output(&argv)).unwrap();
+            view["in_force"] == view["connected"]
+        });
     }
 
     /// Adds a workload, whatever becomes of it.

@@ -1,6 +1,6 @@
 //! Who may call whom.
 
-use crate::mesh::{Mesh, PROBLEMS};
+use crate::mesh::{Mesh, PROBLEMS, PYTHON, script};
 use weft_testkit::wait;
 
 const STRICT: &str = "\
@@ -47,6 +47,22 @@ fn strict_refuses_plaintext_and_permissive_serves_it() {
     mesh.change(PERMISSIVE);
     wait::until_true("plaintext to be served", || {
         mesh.plainly(&plain).is_some_and(|answer| answer.status == 200)
+    });
+}
+
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn no_port_is_past_the_policy_because_it_is_near_the_proxys() {
+    let mut mesh = Mesh::with(PERMISSIVE, &[]);
+    let script = script("service.py");
+    // It does not say so: the proxy would say that it may not.
+    mesh.run("sly", &[], &[PYTHON, &script, "http", "15010", "sly"]);
+    mesh.process("sly").until_printed("http ");
+    let plain = format!("http://{}:15010/", mesh.addr("sly"));
+    assert_eq!(mesh.plainly(&plain).expect("it is served").status, 200);
+    mesh.change(STRICT);
+    wait::until_true("plaintext to be refused", || {
+        mesh.plainly(&plain).is_none_or(|answer| answer.status != 200)
     });
 }
 

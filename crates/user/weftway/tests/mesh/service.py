@@ -1,4 +1,4 @@
-"""Services of the mesh's tests: python3 service.py KIND PORT [NAME]."""
+"""Services of the mesh's tests: python3 service.py KIND PORT [NAME]; with a 6 after the kind over IPv6, too."""
 
 import http.server
 import json
@@ -106,6 +106,12 @@ class Server(socketserver.ThreadingTCPServer):
     request_queue_size = 128
 
 
+class Server6(Server):
+    """Takes connections of either family."""
+
+    address_family = socket.AF_INET6
+
+
 class TlsServer(Server):
     """Terminates TLS with the certificate and key of a file."""
 
@@ -120,12 +126,14 @@ class TlsServer(Server):
 
 def main(kind, port, name=None):
     handlers = {"http": Http, "tls": Http, "greeter": Greeter, "echo": Echo}
-    server = Server
+    server, addr = Server, "0.0.0.0"
+    if kind.endswith("6"):
+        server, addr = Server6, "::"
     if kind == "tls":
         server, TlsServer.pem = TlsServer, name
     elif name:
         Http.name = name
-    with server(("0.0.0.0", int(port)), handlers[kind]) as running:
+    with server((addr, int(port)), handlers[kind.rstrip("6")]) as running:
 
         def drain(*_):
             Drain.asked.set()

@@ -1,4 +1,8 @@
-"""Writes every frame that passes a link to a file: python3 sniff.py LINK FILE. Ends by a signal."""
+"""Writes every frame that passes a link of the machine to a file: python3 sniff.py FILE.
+
+A bridge hands frames from port to port: they pass the links of both, and not the bridge's own. Ends by
+a signal.
+"""
 
 import socket
 import sys
@@ -6,9 +10,8 @@ import sys
 ALL_PROTOCOLS = 3
 
 
-def main(link, path):
+def main(path):
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL_PROTOCOLS))
-    sock.bind((link, 0))
     with open(path, "wb", buffering=0) as out:
         print("listening", flush=True)
         while True:

@@ -32,6 +32,21 @@ fn addresses_of_both_families_belong_together() {
     assert!(assigned.addrs(&name(2), &range).is_empty());
 }
 
+#[test]
+fn without_ipv6_a_service_keeps_its_address_of_ipv4() {
+    let both = ServiceRange::default();
+    let only = ServiceRange { v6: None, ..both };
+    let wanted = names([1]);
+    let update = |assigned: &Assigned, range: &ServiceRange| {
+        assigned.update(&wanted, &HashSet::new(), range, Generation(1))
+    };
+    let before = update(&Assigned::default(), &both);
+    let kept = Assigned::decode(&before.encode()).unwrap();
+    let after = update(&kept, &only);
+    assert_eq!(*after.addrs(&name(1), &only), before.addrs(&name(1), &both)[..1]);
+    assert_eq!(after, before);
+}
+
 /// What was given out once must come out of every later version.
 #[test]
 fn an_address_follows_from_the_name() {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use weft_model::id::WorkloadName;
-use weft_model::mesh::{Location, ServicePort};
+use weft_model::mesh::{Location, Protocol, ServicePort};
 use weft_resources::istio::entry::Location as Written;
 use weft_resources::istio::{Resolution, ServiceEntry, WorkloadEntry};
 use weft_resources::{Pos, Resource};
@@ -34,6 +34,7 @@ impl<'a> Collector<'_, 'a> {
             Written::External => Location::External,
         };
         let sites = self.entry_sites(resource, entry);
+        self.note_unopened(resource, entry, &ports, out);
         for host in &entry.hosts {
             let runs = runs(resource, entry, host, &sites, out);
             let addrs = match &*entry.addresses {
@@ -52,6 +53,33 @@ impl<'a> Collector<'_, 'a> {
                 rank: 0,
             };
             self.add(name, draft, out);
+        }
+    }
+
+    /// Says what calls a document does not open where only what the mesh knows may be called: where
+    /// there are no addresses to know them by, the host has to be asked for by TLS or HTTP.
+    fn note_unopened(
+        &self,
+        resource: &Resource,
+        entry: &ServiceEntry,
+        ports: &[ServicePort],
+        out: &mut Output,
+    ) {
+        if entry.resolution != Resolution::None || !entry.addresses.is_empty() {
+            return;
+        }
+        let place = Place::new(resource, Pos::default(), "spec.addresses");
+        let unknown = "where only what the mesh knows may be called; list its `addresses`";
+        if entry.location == Written::Internal {
+            place.note(out, format!("without addresses it opens nothing {unknown}"));
+            return;
+        }
+        for port in ports.iter().filter(|port| port.protocol == Protocol::Tcp) {
+            let number = port.number;
+            place.note(
+                out,
+                format!("calls to port {number} name no host, and stay closed {unknown}"),
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use weft_model::id::WorkloadName;
-use weft_model::mesh::{Location, Phase, ServicePort};
+use weft_model::mesh::{Location, Phase, Protocol, ServicePort};
 use weft_resources::kubernetes::Service;
 use weft_resources::kubernetes::endpoints::{EndpointSlice, SERVICE_NAME_LABEL, SliceEndpoint};
 use weft_resources::kubernetes::service::{
@@ -13,7 +13,7 @@ use weft_resources::kubernetes::service::{
 };
 use weft_resources::{Kind, Resource};
 
-use super::{Collector, Draft, Runs, Site, Virtual};
+use super::{Alias, Collector, Draft, Runs, Site, Virtual};
 use crate::context::Output;
 use crate::mesh::population::{Instance, Origin};
 use crate::mesh::protocol::{OpaquePorts, Said, declared};
@@ -70,6 +70,12 @@ impl<'a> Slices<'a> {
     }
 }
 
+/// What hosts elsewhere are called at, where a document says nothing of it.
+fn usual_ports() -> Vec<ServicePort> {
+    let port = |number, name: &str, protocol| ServicePort { number, name: name.into(), protocol };
+    vec![port(80, "http", Protocol::Http), port(443, "https", Protocol::Tls)]
+}
+
 // === impl Collector ===
 
 impl<'a> Collector<'_, 'a> {
@@ -97,16 +103,18 @@ impl<'a> Collector<'_, 'a> {
         };
         match &service.kind {
             ServiceType::ExternalName(target) => {
-                if ports.is_empty() {
-                    let message = "without ports nobody in the mesh can call it";
-                    Place::whole(resource).warn_with(out, message, "list its ports");
-                    return;
+                let mut pairs: Vec<(u16, u16)> =
+                    service.ports.iter().filter(|port| is_tcp(port)).map(numbers).collect();
+                let takes_ports = service.ports.is_empty();
+                if takes_ports {
+                    ports = usual_ports();
+                    pairs = ports.iter().map(|port| (port.number, port.number)).collect();
                 }
-                let pairs = service.ports.iter().filter(|port| is_tcp(port)).map(numbers).collect();
                 draft.addrs = Virtual::Wanted;
                 draft.location = Location::External;
-                draft.alias = Some(self.scene.host(target, resource.namespace()));
-                draft.runs = Runs::Dns(target.clone(), pairs);
+                let of = self.scene.host(target, resource.namespace());
+                draft.alias = Some(Alias { of, takes_ports });
+                draft.runs = Runs::Dns(target.clone(), pairs.into());
             }
             ServiceType::Cluster => {
                 let sites = self.sites(resource, service, out);

@@ -1,4 +1,4 @@
-//! Istio's AuthorizationPolicy and RequestAuthentication.
+//! Istio's AuthorizationPolicy and RequestAuthentication, and Kubernetes' NetworkPolicy.
 //!
 //! Who calls is not looked at here, so a rule with conditions closes what it is about. Rules without
 //! conditions are obeyed: they speak of ports, and let in everybody or nobody.
@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use weft_model::policy::Refusal;
 use weft_resources::gateway_api::ObjectRef;
-use weft_resources::istio::security::{Action, AuthorizationPolicy, Clause, Target};
+use weft_resources::istio::security::{Action, AuthorizationPolicy, Target};
 use weft_resources::istio::{NETWORKING, ServiceEntry};
-use weft_resources::{Kind, Resource};
+use weft_resources::kubernetes::{LabelSelector, NetworkPolicy};
+use weft_resources::{Clause, Kind, Resource};
 
 use super::{forbidden, unenforceable};
 use crate::context::Output;
@@ -34,8 +35,18 @@ struct Guard<'a> {
 enum Reach<'a> {
     /// Those with these labels, in one namespace or in all.
     Labels(Option<&'a str>, &'a Labels),
+    /// Those of a namespace that a selector of Kubernetes fits.
+    Selector(&'a str, &'a LabelSelector),
     /// These.
     Instances(HashSet<usize>),
+}
+
+/// How it says which workloads it is about.
+enum Aim<'a> {
+    /// As documents of Istio do.
+    Target(&'a Target),
+    /// As documents of Kubernetes do.
+    Selector(&'a LabelSelector),
 }
 
 /// What it asks for.
@@ -43,10 +54,22 @@ enum Reach<'a> {
 enum Asks<'a> {
     /// Calls of some kind.
     Calls(&'a AuthorizationPolicy),
+    /// Calls from some networks.
+    Networks(&'a NetworkPolicy),
     /// Tokens.
     Tokens,
     /// What cannot be read.
     Unreadable,
+}
+
+/// Documents that say together which calls are taken: where there is one of these, all others are
+/// not. Each has to take a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Allowing {
+    /// AuthorizationPolicies.
+    Callers,
+    /// NetworkPolicies.
+    Networks,
 }
 
 /// Who may call one workload.
@@ -60,28 +83,17 @@ impl<'a> Authorizations<'a> {
     pub(super) fn new(scene: &Scene<'a>, population: &Population<'_>, out: &mut Output) -> Self {
         let mut guards = Vec::new();
         for resource in scene.resources.iter().copied() {
-            let (target, asks) = match &resource.body {
-                Kind::AuthorizationPolicy(policy) if policy.is_broken => {
-                    (&policy.target, Asks::Unreadable)
-                }
-                Kind::AuthorizationPolicy(policy) => (&policy.target, Asks::Calls(policy)),
-                Kind::RequestAuthentication(request) if request.is_broken => {
-                    (&request.target, Asks::Unreadable)
-                }
-                Kind::RequestAuthentication(request) if request.has_rules => {
-                    (&request.target, Asks::Tokens)
-                }
-                _ => continue,
-            };
+            let Some((target, asks)) = asked(resource) else { continue };
             remark(resource, asks, out);
             let reach = match target {
-                Target::Labels(labels) => {
+                Aim::Target(Target::Labels(labels)) => {
                     let is_root = resource.namespace() == &*scene.options.root_namespace;
                     Reach::Labels((!is_root).then(|| resource.namespace()), labels)
                 }
-                Target::Objects(objects) => {
+                Aim::Target(Target::Objects(objects)) => {
                     Reach::Instances(behind(scene, population, resource, objects, out))
                 }
+                Aim::Selector(selector) => Reach::Selector(resource.namespace(), selector),
             };
             guards.push(Guard { resource, reach, asks });
         }
@@ -95,6 +107,9 @@ impl<'a> Authorizations<'a> {
                 namespace.is_none_or(|namespace| namespace == instance.namespace)
                     && fits(labels, &instance.labels)
             }
+            Reach::Selector(namespace, selector) => {
+                *namespace == instance.namespace && selector.is_match(&instance.labels)
+            }
             Reach::Instances(instances) => instances.contains(&index),
         };
         Asked { guards: self.guards.iter().filter(is_meant).collect() }
@@ -107,7 +122,10 @@ impl Asked<'_, '_> {
     /// Why nobody may call a port, or those that no document names.
     pub(super) fn at(&self, port: Option<u16>) -> Option<Refusal> {
         let refused = self.guards.iter().find_map(|guard| guard.refuses(port));
-        refused.or_else(|| self.not_allowed(port))
+        let not_allowed = |by| self.not_allowed(port, by);
+        refused
+            .or_else(|| not_allowed(Allowing::Callers))
+            .or_else(|| not_allowed(Allowing::Networks))
     }
 
     /// The ports that documents name.
@@ -117,8 +135,8 @@ impl Asked<'_, '_> {
     }
 
     /// Where any document allows something, all else is not allowed.
-    fn not_allowed(&self, port: Option<u16>) -> Option<Refusal> {
-        let allowing = || self.guards.iter().filter(|guard| guard.action() == Some(Action::Allow));
+    fn not_allowed(&self, port: Option<u16>, by: Allowing) -> Option<Refusal> {
+        let allowing = || self.guards.iter().filter(|guard| guard.allows() == Some(by));
         let first = allowing().next()?;
         let covering = || {
             let clauses = allowing()
@@ -140,6 +158,7 @@ impl Guard<'_> {
     fn refuses(&self, port: Option<u16>) -> Option<Refusal> {
         let policy = match self.asks {
             Asks::Calls(policy) => policy,
+            Asks::Networks(_) => return None,
             Asks::Tokens | Asks::Unreadable => return Some(unenforceable(self.resource)),
         };
         let covering = || policy.clauses.iter().filter(|clause| clause.covers(port));
@@ -154,19 +173,44 @@ impl Guard<'_> {
         }
     }
 
-    fn action(&self) -> Option<Action> {
+    /// With which others it says what is taken, if it says so.
+    fn allows(&self) -> Option<Allowing> {
         match self.asks {
-            Asks::Calls(policy) => Some(policy.action),
-            Asks::Tokens | Asks::Unreadable => None,
+            Asks::Calls(policy) if policy.action == Action::Allow => Some(Allowing::Callers),
+            Asks::Networks(policy) if policy.has_ingress => Some(Allowing::Networks),
+            Asks::Calls(_) | Asks::Networks(_) | Asks::Tokens | Asks::Unreadable => None,
         }
     }
 
     fn clauses(&self) -> &[Clause] {
         match self.asks {
             Asks::Calls(policy) => &policy.clauses,
+            Asks::Networks(policy) => &policy.clauses,
             Asks::Tokens | Asks::Unreadable => &[],
         }
     }
+}
+
+/// What a document asks for, and of whom, if it says who may call.
+fn asked(resource: &Resource) -> Option<(Aim<'_>, Asks<'_>)> {
+    let asked = match &resource.body {
+        Kind::AuthorizationPolicy(policy) => {
+            let asks = if policy.is_broken { Asks::Unreadable } else { Asks::Calls(policy) };
+            (Aim::Target(&policy.target), asks)
+        }
+        Kind::RequestAuthentication(request) if request.is_broken => {
+            (Aim::Target(&request.target), Asks::Unreadable)
+        }
+        Kind::RequestAuthentication(request) if request.has_rules => {
+            (Aim::Target(&request.target), Asks::Tokens)
+        }
+        Kind::NetworkPolicy(policy) if policy.is_broken => {
+            (Aim::Selector(&policy.selector), Asks::Unreadable)
+        }
+        Kind::NetworkPolicy(policy) => (Aim::Selector(&policy.selector), Asks::Networks(policy)),
+        _ => return None,
+    };
+    Some(asked)
 }
 
 /// Says what becomes of a document that is not enforced as written.
@@ -180,6 +224,17 @@ fn remark(resource: &Resource, asks: Asks<'_>, out: &mut Output) {
             let message = "tokens are not checked by this version: the workloads that it is about \
                            refuse all calls";
             place.error(out, message);
+        }
+        Asks::Networks(policy) => {
+            if policy.has_egress {
+                place.error(out, "whom workloads call is not limited by this version");
+            }
+            if policy.clauses.iter().any(|clause| !clause.is_unconditional) {
+                let message = "networks, named ports and ranges of ports are not looked at by this \
+                               version: the workloads that it is about refuse all calls to the \
+                               ports in question";
+                place.error(out, message);
+            }
         }
         Asks::Calls(policy) => {
             let is_obeyed = policy.clauses.iter().all(|clause| clause.is_unconditional);

@@ -240,3 +240,21 @@ fn what_is_not_meant_so_is_said() {
     let both = "hosts: [a.example], resolution: STATIC, workloadSelector: {labels: {a: b}}, endpoints: [{address: 10.0.0.1}]";
     check(both, "exclude each other");
 }
+
+#[test]
+fn what_is_known_by_name_alone_and_names_no_host_is_told() {
+    let check = |spec: &str, expected: &str| {
+        let world = world(&service_entry(&format!("hosts: [api.example.com], {spec}")), &[]);
+        match expected {
+            "" => assert_eq!(problems(&world), [""; 0], "{spec}"),
+            expected => says(&world, expected),
+        }
+    };
+    let tcp = "ports: [{number: 5432, name: sql, protocol: TCP}]";
+    check(HTTP, "");
+    check("ports: [{number: 443, name: tls, protocol: TLS}]", "");
+    check(tcp, "calls to port 5432 name no host, and stay closed");
+    check(&format!("{tcp}, addresses: [10.9.0.1]"), "");
+    check(&format!("{tcp}, resolution: DNS"), "");
+    check(&format!("{HTTP}, location: MESH_INTERNAL"), "without addresses it opens nothing");
+}

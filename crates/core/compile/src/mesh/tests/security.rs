@@ -300,3 +300,107 @@ fn annotations_close_ports_without_a_server() {
     let world = check(&annotation("all-authenticated"), ["open"; 3]);
     assert_eq!(asked(&world, "default/payments", 7), "Strict");
 }
+
+#[test]
+fn what_protects_under_a_wrong_name_closes() {
+    let text = |api: &str, kind: &str| document(api, kind, "name: a", "");
+    let closed = |text: &str, expected: &str| {
+        let world = check(text, ["closed"; 3]);
+        let problems = problems(&world);
+        assert!(problems[0].starts_with("a.yaml:1:1: error: "), "{problems:?}");
+        assert!(problems[0].contains(expected), "{problems:?}");
+    };
+    let wrong = "is not known under apiVersion `security.istio.io/v1alpha1`";
+    closed(&text("security.istio.io/v1alpha1", "AuthorizationPolicy"), wrong);
+    closed(
+        &text("security.istio.io/v1", "AuthorisationPolicy"),
+        "`AuthorisationPolicy` is not a kind",
+    );
+    closed(&text("policy.linkerd.io/v1", "Server"), "under apiVersion `policy.linkerd.io/v1`");
+    let peer = text("security.istio.io/v1alpha1", "PeerAuthentication");
+    let world = world(&peer, &[workload("payments", 2)]);
+    assert_eq!(of(&world, "default/payments").mtls, Mtls::Strict);
+}
+
+#[test]
+fn what_cannot_be_read_closes_a_mesh_that_begins_with_it() {
+    let broken = "kind: AuthorizationPolicy\nmetadata: {name: a\nspec: [\n";
+    let good = service_document("other", "ports: [{port: 80}]");
+    let step = |text: &str, previous: Option<&MeshWorld>| {
+        let registered = registered(&[workload("payments", 2)]);
+        compile_mesh(&load(&[("a.yaml", text)]), &registered, &options(), previous)
+    };
+    let is_open = |world: &MeshWorld| asked(world, "default/payments", 8080) == "Permissive";
+    let says = |world: &MeshWorld, expected: &str| {
+        let problems = problems(world);
+        assert!(problems.iter().any(|problem| problem.contains(expected)), "{problems:?}");
+    };
+    let first = step(broken, None);
+    let detail =
+        "policy_unenforceable: closed: a.yaml:3 cannot be read, and may protect any workload";
+    assert_eq!(asked(&first, "default/payments", 8080), detail);
+    says(&first, "all workloads refuse all calls until it can be read");
+    // Whatever else changes, it stays closed until it can be read.
+    let second = step(&format!("{good}{broken}"), Some(&first));
+    assert!(!is_open(&second));
+    let third = step(&good, Some(&second));
+    assert!(is_open(&third));
+    // A mesh that is at work is not closed by it.
+    let fourth = step(&format!("{good}{broken}"), Some(&third));
+    assert!(is_open(&fourth));
+    says(&fourth, "what was in force before stays");
+    assert!(is_open(&step("kind: Service\nmetadata: {\n", None)));
+}
+
+#[test]
+fn network_policies_close_what_they_do_not_open() {
+    let one = |spec: &str| document("networking.k8s.io/v1", "NetworkPolicy", "name: a", spec);
+    const ALL: &str = "podSelector: {}";
+    let silent = |spec: &str, expected: [&str; 3]| {
+        assert_eq!(problems(&check(&one(spec), expected)), Vec::<String>::new(), "{spec}");
+    };
+    let told = |spec: &str, expected: [&str; 3], message: &str| {
+        says(&check(&one(spec), expected), message)
+    };
+    // What asks for nobody or everybody is obeyed.
+    silent(ALL, ["denied"; 3]);
+    silent("", ["denied"; 3]);
+    silent("podSelector: {matchLabels: {app: payments}}, policyTypes: [Ingress]", ["denied"; 3]);
+    silent("podSelector: {matchLabels: {app: other}}", ["open"; 3]);
+    silent(&format!("{ALL}, ingress: [{{}}]"), ["open"; 3]);
+    silent(&format!("{ALL}, ingress: [{{ports: [{{port: 8080}}]}}]"), ["open", "denied", "denied"]);
+    silent(&format!("{ALL}, ingress: [{{ports: [{{port: 8080, protocol: UDP}}]}}]"), ["denied"; 3]);
+    silent(&format!("{ALL}, ingress: [{{ports: [{{protocol: TCP}}]}}]"), ["open"; 3]);
+    // What asks who calls, or is not looked at, closes.
+    const FROM: &str = "from: [{podSelector: {}}]";
+    const NETWORKS: &str = "networks, named ports and ranges of ports are not looked at";
+    told(&format!("{ALL}, ingress: [{{{FROM}}}]"), ["closed"; 3], NETWORKS);
+    told(
+        &format!("{ALL}, ingress: [{{{FROM}, ports: [{{port: 8080}}]}}]"),
+        ["closed", "denied", "denied"],
+        NETWORKS,
+    );
+    told(&format!("{ALL}, ingress: [{{ports: [{{port: http}}]}}]"), ["closed"; 3], NETWORKS);
+    told(
+        &format!("{ALL}, ingress: [{{ports: [{{port: 80, endPort: 90}}]}}]"),
+        ["closed"; 3],
+        NETWORKS,
+    );
+    // It says nothing of who may call.
+    told(&format!("{ALL}, policyTypes: [Egress]"), ["open"; 3], "whom workloads call");
+    check(&one("podSelector: 5, ingress: [{}]"), ["closed"; 3]);
+}
+
+#[test]
+fn callers_and_networks_have_to_agree() {
+    let networks = document(
+        "networking.k8s.io/v1",
+        "NetworkPolicy",
+        "name: a",
+        "podSelector: {}, ingress: [{ports: [{port: 8080}]}]",
+    );
+    let callers = authorization("name: a", "rules: [{to: [{operation: {ports: ['9090']}}]}]");
+    check(&networks, ["open", "denied", "denied"]);
+    check(&callers, ["denied", "open", "denied"]);
+    check(&(networks + &callers), ["denied"; 3]);
+}

@@ -165,9 +165,9 @@ fn headless_services_are_their_endpoints() {
     assert_eq!(at("10.77.0.2:80").as_deref(), Some("10.77.0.2"));
     assert_eq!(at("[fd77::2]:8080").as_deref(), Some("fd77::2"));
     assert_eq!(at("10.77.0.2:81"), None);
-    let index = &world.mesh.index;
-    let named = index.resolve("db-1.db", "default", "cluster.local").expect("it has that name");
-    assert_eq!((named.service.name.as_str(), named.hostname.as_deref()), (name, Some("db-1")));
+    let directory = Directory::new(world.mesh.index.entries.values());
+    let named = directory.resolve("db-1.db", "default", "cluster.local").expect("it has that name");
+    assert_eq!((named.service.name(), named.hostname.as_deref()), (name, Some("db-1")));
     world = clean(&text.replace("subdomain: db", "subdomain: other"), &[]);
     assert!(world.mesh.services[name].endpoints.known()[0].hostname.is_none());
 }
@@ -313,9 +313,20 @@ fn external_names_are_resolved_where_they_are_called() {
     let world = clean(&alias, &[workload("greeter", 2)]);
     assert_eq!(runs(&world, PAYMENTS), ["default/greeter 10.77.0.2 8080>8080 default/default"]);
     assert!(entry(&world, PAYMENTS).ends_with(" 8080//Detect"));
-    let world = super::world(&payments("type: ExternalName, externalName: a.example"), &[]);
-    says(&world, "without ports nobody in the mesh can call it");
-    assert_eq!(names(&world), [""; 0]);
+}
+
+#[test]
+fn external_names_without_ports_are_found_all_the_same() {
+    let world = world(&payments("type: ExternalName, externalName: a.example"), &[]);
+    assert!(entry(&world, PAYMENTS).ends_with(" 80/http/Http,443/https/Tls external"));
+    assigned(&world, PAYMENTS);
+    assert_eq!(runs(&world, PAYMENTS), ["dns a.example 80>80,443>443"]);
+    says(&world, "it names no ports: 80 and 443 lead to the host that it names");
+    // Of a service of the mesh it has the ports.
+    let alias = "type: ExternalName, externalName: greeter.default.svc.cluster.local";
+    let world = clean(&payments(alias), &[workload("greeter", 2)]);
+    assert_eq!(runs(&world, PAYMENTS), ["default/greeter 10.77.0.2 8080>8080 default/default"]);
+    assert!(entry(&world, PAYMENTS).ends_with(" 8080//Detect"));
 }
 
 #[test]

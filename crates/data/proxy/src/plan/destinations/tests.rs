@@ -1,7 +1,7 @@
 use weft_message::PathRules;
-use weft_model::id::{ListenerId, ServiceName};
+use weft_model::id::ListenerId;
 use weft_model::listener::Limits;
-use weft_model::mesh::{Location, Mtls, Protocol, ServicePort};
+use weft_model::mesh::{IndexEntry, Location, Mtls, Protocol, ServicePort};
 
 use super::*;
 
@@ -32,14 +32,14 @@ fn destination(direction: Direction, addrs: &[&str], port: Option<u16>) -> Liste
     listener("", "0.0.0.0:0", Intake::Destination(destination))
 }
 
-fn entry(addr: &str, port: u16) -> Arc<IndexEntry> {
-    Arc::new(IndexEntry {
+fn entry(addr: &str, port: u16) -> IndexEntry {
+    IndexEntry {
         name: ServiceName::new("cart.shop"),
         addrs: [addr.parse().unwrap()].into(),
         endpoint_addrs: [].into(),
         ports: [ServicePort { number: port, name: "".into(), protocol: Protocol::Detect }].into(),
         location: Location::Mesh,
-    })
+    }
 }
 
 #[test]
@@ -54,8 +54,8 @@ fn the_closest_destination_stands_for_an_address() {
         destination(Inbound, &["10.77.0.2"], None),
         destination(Inbound, &["10.77.0.2"], Some(8080)),
     ];
-    let services = AddressIndex::new([&entry("10.78.0.9", 80)]);
-    let destinations = Destinations::new(&listeners, Arc::new(services));
+    let services = Directory::new([entry("10.78.0.9", 80)]);
+    let destinations = Destinations::new(&listeners, Arc::new(services), Neighbours::default());
     let check = |addr: &str, outbound, inbound| {
         let addr = addr.parse().unwrap();
         assert_eq!(destinations.outbound(addr), outbound, "{addr}");
@@ -70,8 +70,65 @@ fn the_closest_destination_stands_for_an_address() {
     check("10.77.0.2:8080", at(0), at(6));
     check("10.77.0.2:8081", at(0), at(5));
     // In use nowhere yet; of no port that is the service's, nothing is to be learned.
-    check("10.78.0.9:80", Standing::Unlearned(entry("10.78.0.9", 80)), Standing::Nothing);
-    check("10.78.0.9:81", at(0), Standing::Nothing);
+    check("10.78.0.9:80", Standing::Unlearned(ServiceName::new("cart.shop")), Standing::Nothing);
+    check("10.78.0.9:81", Standing::NoPort(Box::new(entry("10.78.0.9", 80))), Standing::Nothing);
+}
+
+#[test]
+fn only_services_of_the_mesh_have_no_other_ports() {
+    let listeners = [destination(Direction::Outbound, &[], None)];
+    let check = |addr: &str, location, is_closed: bool| {
+        let known = IndexEntry { location, ..entry(addr, 80) };
+        let services = Arc::new(Directory::new([known]));
+        let destinations = Destinations::new(&listeners, services, Neighbours::default());
+        let addr = SocketAddr::new(addr.parse().unwrap(), 81);
+        let expected = match is_closed {
+            true => Standing::NoPort(Box::new(entry(&addr.ip().to_string(), 80))),
+            false => Standing::Listener(0),
+        };
+        assert_eq!(destinations.outbound(addr), expected, "{addr}");
+    };
+    for addr in ["10.78.0.9", "172.20.0.9", "192.168.0.9", "100.64.0.9", "240.0.0.9", "fd78::9"] {
+        check(addr, Location::Mesh, true);
+        // A host that a document gives a name to may have others.
+        check(addr, Location::External, false);
+    }
+    check("192.0.2.9", Location::Mesh, false);
+    check("2001:db8::9", Location::Mesh, false);
+}
+
+#[test]
+fn an_address_that_may_be_a_workloads_is_asked_about_once() {
+    use Direction::Outbound;
+    let listeners = [
+        destination(Outbound, &[], None),
+        destination(Outbound, &["10.77.0.2"], Some(8080)),
+        destination(Outbound, &["10.77.0.2"], None),
+    ];
+    // 10.77.0.2 is the endpoint of a headless service as well.
+    let headless = IndexEntry {
+        addrs: [].into(),
+        endpoint_addrs: ["10.77.0.2".parse().unwrap()].into(),
+        ..entry("10.77.0.2", 5432)
+    };
+    let neighbours = Neighbours {
+        networks: ["10.77.0.0/24", "fd77::/64"].map(|text| text.parse().unwrap()).into(),
+        missing: Arc::new([ServiceName::new("10.77.0.1")].into()),
+    };
+    let services = Arc::new(Directory::new([headless]));
+    let destinations = Destinations::new(&listeners, services, neighbours);
+    let check = |addr: &str, expected: Standing| {
+        assert_eq!(destinations.outbound(addr.parse().unwrap()), expected, "{addr}");
+    };
+    let ask = |name: &str| Standing::Unlearned(ServiceName::new(name));
+    check("10.77.0.2:8080", Standing::Listener(1));
+    check("10.77.0.2:9000", Standing::Listener(2));
+    check("10.77.0.2:5432", ask("cart.shop"));
+    check("10.77.0.3:8080", ask("10.77.0.3"));
+    check("[fd77::3]:8080", ask("fd77::3"));
+    // Nobody's, and nobody's business.
+    check("10.77.0.1:53", Standing::Listener(0));
+    check("10.77.1.3:8080", Standing::Listener(0));
 }
 
 #[test]
@@ -81,7 +138,7 @@ fn the_proxy_knows_itself() {
         listener("mesh", "10.77.0.2:15008", Intake::Mesh),
         destination(Direction::Inbound, &["10.77.0.2"], None),
     ];
-    let destinations = Destinations::new(&listeners, Arc::default());
+    let destinations = Destinations::new(&listeners, Arc::default(), Neighbours::default());
     let local = "127.0.0.1:15001".parse().unwrap();
     for (addr, expected) in [
         ("127.0.0.1:15001", true),

@@ -63,7 +63,8 @@ impl Client {
                 Self::One(Some(Box::new(Conn::new(io, buffers))))
             }
             Http::Two => {
-                let handshake = h2::Client::handshake(io, 1 << 20).await;
+                let buffers = Buffers::new(BufferPool::default());
+                let handshake = h2::Client::handshake(io, 1 << 20, &buffers).await;
                 let (client, connection) = handshake.expect("it speaks HTTP/2");
                 task::spawn("client", async move {
                     let _ = connection.await;

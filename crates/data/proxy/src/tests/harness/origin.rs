@@ -153,12 +153,12 @@ async fn two(stream: TcpStream, log: Rc<Log>, handler: Handler) {
         head_bytes_max: 64 << 10,
         connection_window_bytes: 1 << 20,
         stream_window_bytes: 64 << 10,
-        queued_bytes_max: 1 << 20,
         resets_max: 1_000,
         control_frames_max: 1_000,
-        frame_overhead_bytes_max: 1 << 20,
     };
-    let Ok(mut server) = Server::handshake(Io::Tcp(stream), &settings).await else { return };
+    let buffers = Buffers::new(BufferPool::default());
+    let served = Server::handshake(Io::Tcp(stream), &settings, &buffers).await;
+    let Ok(mut server) = served else { return };
     while let Ok(accepted) = poll_fn(|cx| server.poll_accept(cx)).await {
         let mut head = RequestHead::new();
         let (limits, rules) = (HeadLimits::DEFAULT, PathRules::default());

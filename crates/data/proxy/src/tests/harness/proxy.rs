@@ -1,7 +1,9 @@
 //! The proxy beside a workload, whose captured connections a test makes.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use weft_model::backend::{Backend, Endpoint, Endpoints, UpstreamProtocol};
 use weft_model::id::{ListenerId, ServiceName};
 use weft_model::identity::Identity;
 use weft_model::listener::{Destination, Direction, HttpRoutes, Intake, Limits, Listener, Served};
-use weft_model::mesh::{AddressIndex, IndexEntry, Location, Mtls, Peer, Protocol, ServicePort};
+use weft_model::mesh::{Directory, IndexEntry, Location, Mtls, Peer, Protocol, ServicePort};
 use weft_model::route::{TcpMatcher, TcpRoute, TcpTls};
 use weft_model::{Generation, Snapshot};
 use weft_net::original::OriginalDst;
@@ -26,6 +28,7 @@ use weft_tls::{MeshTls, MeshTlsCell};
 use weft_upstream::shared::Shared;
 
 use super::{Http, SPOOL_BYTES_MAX, backend, backend_target, route};
+use crate::access_log::{AccessLog, Format};
 use crate::interception::{Interception, OriginalDestination, Resolve};
 use crate::live::Live;
 use crate::plan::SharedPlan;
@@ -43,7 +46,15 @@ pub(in crate::tests) struct Proxy {
     registry: Registry,
     originals: Arc<Mutex<HashMap<SocketAddr, SocketAddr>>>,
     plan: Arc<SharedPlan>,
+    log: RefCell<Log>,
     _drain: Drain,
+}
+
+/// The access log.
+struct Log {
+    receiver: Receiver<Vec<u8>>,
+    /// Lines that nobody has asked for yet.
+    lines: Vec<String>,
 }
 
 /// A destination with where it leads.
@@ -242,6 +253,7 @@ impl Proxy {
         let resolve = Resolve::new(|host| {
             (host == "payments").then(|| "10.78.0.1".parse().expect("an address"))
         });
+        let (access_log, lines) = AccessLog::new(Format::Text, &registry);
         let start = Start {
             index: 0,
             seed: 1,
@@ -255,7 +267,7 @@ impl Proxy {
             mesh: cell,
             interception: Interception { demand: Some(demand), original, resolve },
             spool: SpoolArea::new(std::env::temp_dir(), SPOOL_BYTES_MAX),
-            access_log: None,
+            access_log: Some(access_log),
         };
         task::spawn("worker", worker::run(start));
         let sockets = BOUND.map(|(id, _)| {
@@ -272,6 +284,7 @@ impl Proxy {
             registry,
             originals,
             plan: Arc::default(),
+            log: RefCell::new(Log { receiver: lines, lines: Vec::new() }),
             _drain: drain,
         };
         proxy.apply(1, destinations, services).await;
@@ -298,7 +311,7 @@ impl Proxy {
             generation: Generation(generation),
             listeners: bound.into_iter().chain(virtual_ones).map(Arc::new).collect(),
             backends: backends.collect(),
-            services: Arc::new(AddressIndex::new(services)),
+            services: Arc::new(Directory::new(services)),
             ..Snapshot::default()
         };
         let (plan, problems) = SharedPlan::build(&snapshot, Some(&self.plan));
@@ -346,6 +359,24 @@ impl Proxy {
     /// How many connections and requests were refused for that.
     pub(in crate::tests) fn refused(&self, reason: &str) -> f64 {
         self.metric(&format!("weftway_mesh_refused_total{{reason=\"{reason}\"}}"))
+    }
+
+    /// The first line of the access log with that in it that was not given yet, once it is written.
+    pub(in crate::tests) async fn logged(&self, part: &str) -> String {
+        let mut found = None;
+        let what = format!("a line with {part}");
+        super::until(&what, || {
+            let Log { receiver, lines } = &mut *self.log.borrow_mut();
+            for bytes in receiver.try_iter() {
+                let text = String::from_utf8(bytes).expect("text");
+                lines.extend(text.lines().map(str::to_owned));
+            }
+            let place = lines.iter().position(|line| line.contains(part));
+            found = place.map(|place| lines.remove(place));
+            found.is_some()
+        })
+        .await;
+        found.expect("it was waited for")
     }
 
     /// For how long a service was not used.

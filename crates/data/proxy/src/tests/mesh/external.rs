@@ -1,11 +1,14 @@
 //! What is outside of the mesh.
 
+use std::sync::Arc;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use weft_model::mesh::{IndexEntry, Location};
 use weft_model::outcome::Reason;
 use weft_model::policy::Refusal;
 
 use super::super::harness::{
-    Client, Http, Origin, Proxy, TcpApp, is_reset, read_exactly, run_bounded, unknown, until,
+    Client, Http, Origin, Proxy, TcpApp, entry, is_reset, read_exactly, run_bounded, unknown, until,
 };
 use super::authority;
 
@@ -113,6 +116,77 @@ fn what_the_mesh_does_not_know_may_be_closed() {
         assert!(is_reset(&mut stream).await);
         assert_eq!(app.connections(), 0);
         assert_eq!(ours.refused("closed"), 2.0);
+    });
+}
+
+/// A proxy that refuses what the mesh does not know, of which it knows some hosts by name.
+async fn refusing(services: &[(&str, u16)]) -> Proxy {
+    let known = |(name, port): &(&str, u16)| {
+        let inside = entry(name, &format!("10.78.0.1:{port}"));
+        let elsewhere = IndexEntry { addrs: [].into(), ..IndexEntry::clone(&inside) };
+        Arc::new(IndexEntry { location: Location::External, ..elsewhere })
+    };
+    let services: Vec<_> = services.iter().map(known).collect();
+    let refusal = Refusal { reason: Reason::UnknownDestination, detail: "REGISTRY_ONLY".into() };
+    let closed = unknown().change(|unknown| unknown.closed = Some(refusal));
+    Proxy::start(&authority(), "front", &[closed], &services).await
+}
+
+#[test]
+fn tls_to_a_host_that_the_mesh_knows_by_name_is_open_where_others_are_not() {
+    for (name, is_same_port, is_open) in [
+        ("a.example", true, true),
+        ("*.example", true, true),
+        ("a.example", false, false),
+        ("b.example", true, false),
+    ] {
+        run_bounded(async {
+            let app = TcpApp::start("").await;
+            let port = if is_same_port { app.addr.port() } else { app.addr.port() ^ 1 };
+            let ours = refusing(&[(name, port)]).await;
+            let mut stream = ours.dial(&app.addr.to_string()).await;
+            let hello = hello();
+            stream.write_all(&hello).await.unwrap();
+            if is_open {
+                let mut echoed = vec![0; hello.len()];
+                stream.read_exact(&mut echoed).await.unwrap();
+                assert_eq!(echoed, hello);
+                let series = "weftway_external_connections_total{host=\"a.example\"}";
+                assert_eq!(ours.metric(series), 1.0);
+            } else {
+                assert!(is_reset(&mut stream).await, "{name}");
+            }
+        });
+    }
+}
+
+#[test]
+fn requests_to_hosts_that_the_mesh_knows_by_name_are_open_where_others_are_not() {
+    run_bounded(async {
+        let web = Origin::echo(Http::One).await;
+        let (addr, port) = (web.addr.to_string(), web.addr.port());
+        let ours = refusing(&[("a.example", port), ("*.wild.example", port)]).await;
+        let request = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        for (host, status) in [
+            ("a.example", "200"),
+            ("A.Example:80", "200"),
+            ("b.wild.example", "200"),
+            ("wild.example", "502"),
+            ("b.example", "502"),
+        ] {
+            let mut stream = ours.dial(&addr).await;
+            stream.write_all(request(host).as_bytes()).await.unwrap();
+            let line = read_exactly(&mut stream, 12).await;
+            assert_eq!(line, format!("HTTP/1.1 {status}"), "{host}");
+        }
+        // Each request of a connection is looked at.
+        let mut stream = ours.dial(&addr).await;
+        let both = request("a.example") + &request("b.example");
+        stream.write_all(both.as_bytes()).await.unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).await.unwrap();
+        let found = ["HTTP/1.1 200", "HTTP/1.1 502"].map(|line| answers.matches(line).count());
+        assert_eq!(found, [1, 1], "{answers}");
     });
 }
 

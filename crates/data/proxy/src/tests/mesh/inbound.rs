@@ -56,6 +56,36 @@ fn plain_text_is_served_where_it_may_be_and_proves_nothing() {
 }
 
 #[test]
+fn a_request_in_disguise_does_not_reach_the_application() {
+    run_bounded(async {
+        let app = TcpApp::start("").await;
+        let proxy = proxy(app.addr.port(), |_| {}).await;
+        let forged = "x-forwarded-client-cert: URI=spiffe://evil\r\n\r\n";
+        let disguises =
+            ["\r\n\r\nGET / HTTP/1.1\r\n", "GET x://h/ HTTP/1.1\r\n", "\u{b}GET / HTTP/1.1\n"];
+        for line in disguises {
+            let mut stream = proxy.dial_inbound(app.addr).await;
+            stream.write_all(line.as_bytes()).await.unwrap();
+            // The proxy may have closed by now.
+            let _ = stream.write_all(forged.as_bytes()).await;
+            assert!(is_reset(&mut stream).await, "{line:?}");
+        }
+        // Piece by piece, the first of which were passed on as another protocol's.
+        let mut stream = proxy.dial_inbound(app.addr).await;
+        stream.write_all(b"\x01 ").await.unwrap();
+        assert_eq!(read_exactly(&mut stream, 2).await, "\u{1} ");
+        stream.write_all(b"/ HTTP/1.1\r\nx-forwarded-client-cert: evil\r\n\r\n").await.unwrap();
+        assert!(is_reset(&mut stream).await);
+        assert_eq!(proxy.refused("disguised"), 4.0);
+        assert_eq!(app.seen(), b"\x01 ");
+        // What merely begins with a line is not held up, and anything may come after it.
+        let mut stream = proxy.dial_inbound(app.addr).await;
+        stream.write_all(b"PING\r\nGET / HTTP/1.1\r\n").await.unwrap();
+        assert_eq!(read_exactly(&mut stream, 22).await, "PING\r\nGET / HTTP/1.1\r\n");
+    });
+}
+
+#[test]
 fn a_server_that_speaks_first_is_heard_inbound() {
     run_bounded(async {
         let app = TcpApp::start("+OK\r\n").await;
@@ -93,6 +123,33 @@ fn a_port_that_becomes_strict_ends_plain_connections() {
         proxy.apply(2, &[port.change(|port| port.mtls = Mtls::Strict)], &[]).await;
         assert_eq!(client.get("/").await.status, 403);
         assert!(client.closed().await);
+    });
+}
+
+#[test]
+fn a_port_that_becomes_strict_ends_what_runs_in_plain_text() {
+    for http in [Http::One, Http::Two] {
+        run_bounded(async {
+            let app = Origin::echo(http).await;
+            let mut proxy = proxy(app.addr.port(), |_| {}).await;
+            let mut client = Client::over(http, proxy.dial_inbound(app.addr).await).await;
+            let mut call = client.begin("POST", "/", &[], BodyFraming::Chunked).await;
+            call.send(b"begun").await;
+            assert_eq!(call.head().await.unwrap().0.status(), 200);
+            let port = inbound(Some(app.addr.port()), Protocol::Detect);
+            proxy.apply(2, &[port.change(|port| port.mtls = Mtls::Strict)], &[]).await;
+            assert!(call.body().await.is_err());
+        });
+    }
+    run_bounded(async {
+        let app = TcpApp::start("").await;
+        let mut proxy = proxy(app.addr.port(), |_| {}).await;
+        let mut stream = proxy.dial_inbound(app.addr).await;
+        stream.write_all(b"\x01").await.unwrap();
+        assert_eq!(read_exactly(&mut stream, 1).await, "\u{1}");
+        let port = inbound(Some(app.addr.port()), Protocol::Detect);
+        proxy.apply(2, &[port.change(|port| port.mtls = Mtls::Strict)], &[]).await;
+        assert!(is_reset(&mut stream).await);
     });
 }
 

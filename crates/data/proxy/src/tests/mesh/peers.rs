@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
+use weft_http::buffers::Buffers;
 use weft_http::h2::{self, OpenError, Tunnel};
 use weft_http::io::Io;
 use weft_message::Fields;
@@ -39,7 +40,8 @@ async fn peer(from: &Proxy, proxy: &Proxy, offer: Offer) -> h2::Client {
     let pool = BufferPool::default();
     let made = connect(Io::Tcp(stream), &from.tls, &target, &pool).await.unwrap();
     let io = Io::Other(Box::new(made.stream));
-    let (client, connection) = h2::Client::handshake(io, 1 << 20).await.unwrap();
+    let (client, connection) =
+        h2::Client::handshake(io, 1 << 20, &Buffers::new(pool)).await.unwrap();
     task::spawn("peer", async move {
         let _ = connection.await;
     });

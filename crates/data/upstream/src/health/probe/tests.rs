@@ -17,7 +17,7 @@ fn ask(backend: &PreparedBackend, check: &HealthCheck) -> Result<(), ProbeError>
 
 async fn ask_here(backend: &PreparedBackend, check: &HealthCheck) -> Result<(), ProbeError> {
     let buffers = Buffers::new(BufferPool::default());
-    probe(&Asked::new(backend, check, backend.endpoints[0].addr), &buffers).await
+    probe(&Asked::new(backend, check, backend.endpoints[0].addr, None), &buffers).await
 }
 
 fn get(statuses: &[(u16, u16)]) -> HealthCheck {

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use weft_http::buffers::Buffers;
 use weft_http::h2::{Accepted, Server, ServerSettings, Stream, Tunnel};
 use weft_http::io::Io;
 use weft_message::{Fields, HeadLimits, Method, PathRules, RequestHead, ResponseHead, Scheme};
@@ -168,12 +169,11 @@ impl State {
             head_bytes_max: 1 << 16,
             connection_window_bytes: 1 << 20,
             stream_window_bytes: 1 << 16,
-            queued_bytes_max: 1 << 16,
             resets_max: 100,
             control_frames_max: 1_000,
-            frame_overhead_bytes_max: 64 << 10,
         };
-        if let Ok(mut server) = Server::handshake(io, &settings).await {
+        let buffers = Buffers::new(weft_net::BufferPool::default());
+        if let Ok(mut server) = Server::handshake(io, &settings, &buffers).await {
             self.accept(&mut server).await;
         }
         is_open.set(false);

@@ -11,22 +11,23 @@ fn hindrance(workload: &str, is_connected: bool) -> HindranceView {
 
 #[test]
 fn each_phase_leads_to_an_end_in_either_direction() {
-    use Direction::{Back, Forward};
+    use Way::Back;
+    const FORWARD: Way = Way::Forward(None);
     use PhaseView::{Prepared, Steady, Switched};
-    for (phase, direction, is_begun, step) in [
-        (Steady, Forward, false, Some(StepName::Prepare)),
-        (Prepared, Forward, true, Some(StepName::Switch)),
-        (Switched, Forward, true, Some(StepName::Retire)),
-        (Steady, Forward, true, None),
+    for (phase, way, is_begun, step) in [
+        (Steady, FORWARD, false, Some(StepName::Prepare)),
+        (Prepared, FORWARD, true, Some(StepName::Switch)),
+        (Switched, FORWARD, true, Some(StepName::Retire)),
+        (Steady, FORWARD, true, None),
         // Where somebody has left it.
-        (Prepared, Forward, false, Some(StepName::Switch)),
-        (Switched, Forward, false, Some(StepName::Retire)),
+        (Prepared, FORWARD, false, Some(StepName::Switch)),
+        (Switched, FORWARD, false, Some(StepName::Retire)),
         (Switched, Back, false, Some(StepName::Revert)),
         (Prepared, Back, true, Some(StepName::Cancel)),
         (Steady, Back, true, None),
         (Steady, Back, false, None),
     ] {
-        assert_eq!(next(phase, direction, is_begun), step, "{phase:?} {direction:?} {is_begun}");
+        assert_eq!(next(phase, &way, is_begun), step, "{phase:?} {way:?} {is_begun}");
     }
 }
 

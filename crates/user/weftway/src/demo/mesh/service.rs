@@ -12,8 +12,9 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufStream};
 use tokio::net::UnixStream;
 use weft_node::api::{Port, Registered, Run};
-use weft_node::client::{Client, Running};
+use weft_node::client::{Client, Notice, Running};
 use weft_node::launch::Application;
+use weft_node::life::Event;
 use weft_node::plan::Exclusions;
 use weft_runtime::time;
 
@@ -64,7 +65,20 @@ impl Service {
         let orders = BufStream::new(UnixStream::from_std(ours)?);
         let mut service = Self { sample: sample.name, running, orders };
         service.answer().await?;
+        let listening = time::timeout(ANSWER_TIMEOUT, service.listening()).await;
+        listening.map_err(|time::Elapsed| anyhow::anyhow!("nobody is led to it"))??;
         Ok(service)
+    }
+
+    /// Waits until the node has seen that it listens, from when on others are led to it.
+    async fn listening(&mut self) -> anyhow::Result<()> {
+        loop {
+            match self.running.next().await? {
+                Notice::Event(Event::ApplicationListens) => return Ok(()),
+                Notice::Event(_) => {}
+                Notice::Ended(_) => bail!("it has ended"),
+            }
+        }
     }
 
     pub(super) fn registered(&self) -> &Registered {

@@ -49,12 +49,27 @@ fn status(connected: &[&str]) -> FleetStatus {
         trusts: Vec::new(),
         leaf: None,
     };
-    FleetStatus { generation: Generation(7), proxies: connected.iter().map(entry).collect() }
+    let proxies = connected.iter().map(entry).collect();
+    FleetStatus { generation: Generation(7), proxies, applications: Vec::new() }
 }
 
 fn in_the_way(view: &RotationView, step: StepName) -> Vec<(&str, bool)> {
     let hindrances = view.hindrances(step).expect("it can follow");
     hindrances.iter().map(|it| (&*it.workload, it.is_connected)).collect()
+}
+
+#[test]
+fn an_application_with_an_svid_is_in_reach() {
+    let authority = authority();
+    let root = signing(authority.rotation());
+    let names = ["shop/cart", "shop/cart (process 7 of user 1000)"];
+    let reports = names.map(|name| report(name, &[root], root));
+    let mut status = status(&["shop/cart"]);
+    let before = rotation(authority.rotation(), &reports, &status, now());
+    assert_eq!(in_the_way(&before, StepName::Prepare), [(names[1], false)]);
+    status.applications = vec![WorkloadName::new(names[1])];
+    let view = rotation(authority.rotation(), &reports, &status, now());
+    assert_eq!(in_the_way(&view, StepName::Prepare), []);
 }
 
 #[test]
