@@ -38,17 +38,18 @@ impl Session {
             let output = std::mem::take(&mut self.output);
             self.spares.give_bytes(output);
             self.unblock();
-        } else if self.written >= OUTPUT_BYTES_MAX / 2 {
-            // What a slow peer has left is moved, or the buffer would only grow.
-            self.output.drain(..self.written);
-            self.written = 0;
-            self.tail = None;
         }
     }
 
     /// The peer takes nothing at the moment.
     pub fn stall(&mut self) {
         self.is_stalled = true;
+        if self.written >= OUTPUT_BYTES_MAX / 2 {
+            // What is left is moved, or the buffer would only grow.
+            self.output.drain(..self.written);
+            self.written = 0;
+            self.tail = None;
+        }
         self.note_exhausted();
     }
 
