@@ -31,6 +31,12 @@ struct Bridge<Said, Rsp> {
     replies: Option<mpsc::Receiver<Result<Rsp, Status>>>,
 }
 
+/// The side of a [`Bridge`] that the task is on.
+struct OtherSide<Said, Rsp> {
+    received: oneshot::Receiver<Said>,
+    replies: Replies<Rsp>,
+}
+
 /// A call of one message each way.
 struct Call<F>(Option<F>);
 
@@ -46,15 +52,9 @@ where
     Rsp: prost::Message + Default + Send + 'static,
     F: Future<Output = ()> + 'static,
 {
-    let (said, received) = oneshot::channel();
-    let (replies, taken) = mpsc::channel(WAITING);
-    let bridge = Bridge { said: Some(said), replies: Some(taken) };
-    let mut grpc =
-        Grpc::new(ProstCodec::<Rsp, Req>::new()).max_decoding_message_size(message_bytes);
-    let response = grpc.streaming(bridge, request).await;
-    if let Ok(requests) = received.await {
-        task::spawn(name, serve(requests, replies));
-    }
+    let (bridge, other_side) = Bridge::new();
+    let response = grpc(message_bytes).streaming(bridge, request).await;
+    other_side.run(name, serve).await;
     response
 }
 
@@ -70,15 +70,9 @@ where
     Rsp: prost::Message + Default + Send + 'static,
     F: Future<Output = ()> + 'static,
 {
-    let (said, received) = oneshot::channel();
-    let (replies, taken) = mpsc::channel(WAITING);
-    let bridge = Bridge { said: Some(said), replies: Some(taken) };
-    let mut grpc =
-        Grpc::new(ProstCodec::<Rsp, Req>::new()).max_decoding_message_size(message_bytes);
-    let response = grpc.server_streaming(bridge, request).await;
-    if let Ok(request) = received.await {
-        task::spawn(name, serve(request, replies));
-    }
+    let (bridge, other_side) = Bridge::new();
+    let response = grpc(message_bytes).server_streaming(bridge, request).await;
+    other_side.run(name, serve).await;
     response
 }
 
@@ -93,13 +87,19 @@ where
     Rsp: prost::Message + Default + Send + 'static,
     F: Future<Output = Result<Rsp, Status>>,
 {
-    let mut grpc =
-        Grpc::new(ProstCodec::<Rsp, Req>::new()).max_decoding_message_size(message_bytes);
     let serve = move |request| {
         let served = serve(request);
         async move { served.await.map(Response::new) }
     };
-    grpc.unary(Call(Some(serve)), request).await
+    grpc(message_bytes).unary(Call(Some(serve)), request).await
+}
+
+fn grpc<Req, Rsp>(message_bytes: usize) -> Grpc<ProstCodec<Rsp, Req>>
+where
+    Req: prost::Message + Default + Send + 'static,
+    Rsp: prost::Message + Default + Send + 'static,
+{
+    Grpc::new(ProstCodec::new()).max_decoding_message_size(message_bytes)
 }
 
 // === impl LocalExecutor ===
@@ -117,6 +117,12 @@ where
 // === impl Bridge ===
 
 impl<Said, Rsp> Bridge<Said, Rsp> {
+    fn new() -> (Self, OtherSide<Said, Rsp>) {
+        let (said, received) = oneshot::channel();
+        let (replies, taken) = mpsc::channel(WAITING);
+        (Self { said: Some(said), replies: Some(taken) }, OtherSide { received, replies })
+    }
+
     fn cross(
         &mut self,
         said: Said,
@@ -147,6 +153,20 @@ impl<Req, Rsp> ServerStreamingService<Req> for Bridge<Request<Req>, Rsp> {
 
     fn call(&mut self, request: Request<Req>) -> Self::Future {
         ready(self.cross(request))
+    }
+}
+
+// === impl OtherSide ===
+
+impl<Said, Rsp> OtherSide<Said, Rsp> {
+    /// Runs `serve` as a task, if the call got so far as to say anything.
+    async fn run<F>(self, name: &'static str, serve: impl FnOnce(Said, Replies<Rsp>) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        if let Ok(said) = self.received.await {
+            task::spawn(name, serve(said, self.replies));
+        }
     }
 }
 

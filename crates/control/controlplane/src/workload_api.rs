@@ -32,11 +32,8 @@ pub(crate) async fn fetch_svids(
     replies: Replies<X509SvidResponse>,
     drain: Watch,
 ) {
-    if let Err(status) = svids(&plane, &peer, request.metadata(), &replies, drain).await {
-        tracing::info!(%peer, error = %status.message(), "a stream of SVIDs ends");
-        // Fails when the caller is gone, who then need not be told.
-        let _ = replies.send(Err(status)).await;
-    }
+    let end = svids(&plane, &peer, request.metadata(), &replies, drain).await;
+    tell("SVIDs", end, &peer, &replies).await;
 }
 
 /// Streams trust bundles: one now, and one whenever the roots have changed.
@@ -47,9 +44,15 @@ pub(crate) async fn fetch_bundles(
     replies: Replies<X509BundlesResponse>,
     drain: Watch,
 ) {
-    if let Err(status) = bundles(&plane, &peer, request.metadata(), &replies, drain).await {
-        tracing::info!(%peer, error = %status.message(), "a stream of trust bundles ends");
-        // As above.
+    let end = bundles(&plane, &peer, request.metadata(), &replies, drain).await;
+    tell("trust bundles", end, &peer, &replies).await;
+}
+
+/// Tells the caller why its stream has ended.
+async fn tell<T>(what: &str, end: Result<(), Status>, peer: &Peer, replies: &Replies<T>) {
+    if let Err(status) = end {
+        tracing::info!(%peer, error = %status.message(), "a stream of {what} ends");
+        // Fails when the caller is gone, who then need not be told.
         let _ = replies.send(Err(status)).await;
     }
 }

@@ -5,8 +5,7 @@ use weft_model::Generation;
 use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::identity::{Identity, TrustDomain};
 use weft_model::mesh::{
-    Index, IndexEntry, Location, Mesh, Mtls, Service, ServiceDefaults, ServiceEndpoints,
-    ServicePort, UnknownDestinations, Workload,
+    Index, IndexEntry, Location, Mesh, Mtls, Service, ServiceEndpoints, ServicePort, Workload,
 };
 use weft_wire::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node, Rejected};
 
@@ -24,15 +23,11 @@ fn entry(name: &str, port: u16) -> Arc<IndexEntry> {
 }
 
 fn workload(name: &str, mtls: Mtls) -> Arc<Workload> {
+    let identity = Identity::new(&TrustDomain::default(), "shop", "payments").unwrap();
     Arc::new(Workload {
-        name: WorkloadName::new(name),
-        identity: Identity::new(&TrustDomain::default(), "shop", "payments").unwrap(),
         addrs: ["10.77.0.1".parse().unwrap()].into(),
-        ports: [].into(),
         mtls,
-        closed: None,
-        unknown: UnknownDestinations::Allow,
-        networks: [].into(),
+        ..Workload::new(WorkloadName::new(name), identity)
     })
 }
 
@@ -44,7 +39,7 @@ fn mesh(generation: u64, services: &[(&str, u16)]) -> Mesh {
         Arc::new(Service {
             entry: entry.clone(),
             endpoints: ServiceEndpoints::Known([].into()),
-            defaults: ServiceDefaults::DEFAULT,
+            traffic: Arc::default(),
         })
     };
     let workloads = ["shop/one", "shop/two"];

@@ -210,11 +210,12 @@ pub(crate) fn check_roots(origin: &str, pem: &[u8]) -> Result<(), InvalidCertifi
 
 fn of_secret(resource: &Resource, secret: &Secret) -> Result<Certificate, InvalidCertificate> {
     let name = format!("{}/{}", resource.namespace(), resource.name());
-    let value = |value: &'static str| {
+    let value = |value: &'static str, other: &str| {
         let missing = || InvalidCertificate::NoValue { name: name.clone(), value };
-        secret.value(value).ok_or_else(missing)
+        secret.value(value).or_else(|| secret.value(other)).ok_or_else(missing)
     };
-    from_pem(&format!("secret {name}"), value("tls.crt")?, value("tls.key")?)
+    // The second is what Istio calls them besides.
+    from_pem(&format!("secret {name}"), value("tls.crt", "cert")?, value("tls.key", "key")?)
 }
 
 /// DNS names of a certificate, lower case; its common name when it has no other.

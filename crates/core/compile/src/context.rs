@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use weft_model::backend::Backend;
+use weft_model::calling::Labels;
 use weft_model::id::{BackendId, RouteId};
 use weft_model::listener::Certificate;
 use weft_resources::kubernetes::service::PortRef;
 use weft_resources::set::{Index, Item};
 use weft_resources::{Key, Kind, Pos, Problem, Resource};
 
+use crate::calling::gateway::Said;
 use crate::certificates::{self, InvalidCertificate};
 use crate::listeners::Drafts;
 use crate::options::Options;
@@ -66,6 +68,8 @@ pub(crate) struct Output {
     pub(crate) drafts: Drafts,
     /// Destinations.
     pub(crate) backends: BTreeMap<BackendId, Arc<Backend>>,
+    /// What documents about their services say besides how destinations are called.
+    pub(crate) said: HashMap<BackendId, Said>,
     /// The lines of the files at which the rules of routes stand.
     pub(crate) lines: HashMap<RouteId, u32>,
     /// What to say about resources that were decoded well. Places are those in the resource.
@@ -199,6 +203,28 @@ impl<'a> Scope<'a> {
         self.context.resolve(namespace, name, port)
     }
 
+    /// The addresses of those endpoints of a service that have `labels`.
+    pub(crate) fn resolve_part(
+        &self,
+        (namespace, name): (&str, &str),
+        port: &PortRef,
+        labels: &Labels,
+    ) -> Result<Resolved, Unresolved> {
+        self.note_service(namespace, name);
+        self.context.services.resolve_part(self.context.options, namespace, name, port, labels)
+    }
+
+    /// All that speaks of a service.
+    pub(crate) fn sources(&self, namespace: &str, name: &str) -> Option<&'a Arc<Sources>> {
+        self.note_service(namespace, name);
+        self.context.services.sources(namespace, name)
+    }
+
+    /// The line of its file at which a resource begins; 0 when unknown.
+    pub(crate) fn first_line(&self, resource: &Resource) -> u32 {
+        self.line(resource, Pos::FIRST)
+    }
+
     /// The ports of a service.
     pub(crate) fn ports(&self, namespace: &str, name: &str) -> Vec<PortRef> {
         self.note_service(namespace, name);
@@ -262,9 +288,23 @@ impl Output {
         id
     }
 
+    /// The same with what documents about its service say besides.
+    pub(crate) fn called(&mut self, backend: Arc<Backend>, said: Said) -> BackendId {
+        let id = self.backend(backend);
+        self.said.entry(id.clone()).or_insert(said);
+        id
+    }
+
     /// Says something about a resource.
     pub(crate) fn problem(&mut self, key: &Key, problem: Problem) {
         self.problems.entry(key.clone()).or_default().push(problem);
+    }
+
+    /// The same, unless it is said already.
+    pub(crate) fn problem_once(&mut self, key: &Key, problem: &Problem) {
+        if !self.problems.get(key).is_some_and(|said| said.contains(problem)) {
+            self.problem(key, problem.clone());
+        }
     }
 
     /// Sets a verdict that does not follow from the problems.

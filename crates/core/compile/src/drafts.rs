@@ -13,7 +13,7 @@ use weft_resources::set::{Index, Item};
 use weft_resources::{Kind, Problem, Resource, ResourceSet};
 
 use crate::context::{Context, Output};
-use crate::{gateway_api, ingress, traefik};
+use crate::{gateway_api, ingress, istio, traefik};
 
 /// Judges all documents that are rejected and could be read.
 pub(crate) fn judge(
@@ -31,7 +31,7 @@ pub(crate) fn judge(
         return;
     }
     let mut said = Output::default();
-    of_gateway_api(&drafts, context, traefik, &mut said);
+    of_gateways(&drafts, context, traefik, &mut said);
     for (item, draft) in drafts {
         let mut problems = match &draft.body {
             Kind::Ingress(_) => {
@@ -49,9 +49,9 @@ pub(crate) fn judge(
     }
 }
 
-/// Routes of Gateway API are judged by what they attach to, so they are compiled beside all Gateways
-/// and without other routes.
-fn of_gateway_api(
+/// Routes of Gateway API and of Istio are judged by what they attach to, so they are compiled beside
+/// all Gateways and without other routes.
+fn of_gateways(
     drafts: &[(&Arc<Item>, &Arc<Resource>)],
     context: &Context<'_>,
     traefik: &traefik::Memo,
@@ -65,11 +65,20 @@ fn of_gateway_api(
     let others = context.resources.iter().filter(|other| !is_gateway_route(&other.body));
     let resources: Vec<Arc<Resource>> = others.cloned().chain(routes).collect();
     let index: &Index = context.index;
-    gateway_api::compile(&Context { resources: &resources, index, ..*context }, traefik, said);
+    let context = Context { resources: &resources, index, ..*context };
+    gateway_api::compile(&context, traefik, said);
+    istio::gateway::compile(&context, said);
 }
 
 fn is_gateway_route(body: &Kind) -> bool {
-    matches!(body, Kind::HttpRoute(_) | Kind::GrpcRoute(_) | Kind::TlsRoute(_) | Kind::TcpRoute(_))
+    matches!(
+        body,
+        Kind::HttpRoute(_)
+            | Kind::GrpcRoute(_)
+            | Kind::TlsRoute(_)
+            | Kind::TcpRoute(_)
+            | Kind::VirtualService(_)
+    )
 }
 
 /// Whether a problem is about the same field as a known one, about a part of it or about what it

@@ -7,6 +7,7 @@
 //!
 //! Each dialect is a module that reads from a `Context` and adds to an `Output`.
 
+mod calling;
 mod certificates;
 mod context;
 mod dialect;
@@ -14,6 +15,8 @@ mod drafts;
 mod expression;
 mod gateway_api;
 mod ingress;
+mod istio;
+mod limits;
 mod listeners;
 mod literal;
 mod mesh;

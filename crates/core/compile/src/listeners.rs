@@ -61,6 +61,12 @@ impl Drafts {
         self.by_addr.iter().flat_map(|(addr, draft)| [(*addr, &draft.plain), (*addr, &draft.tls)])
     }
 
+    /// All routes of HTTP.
+    pub(crate) fn routes_mut(&mut self) -> impl Iterator<Item = &mut Arc<Route>> {
+        let sides = self.by_addr.values_mut().flat_map(|draft| [&mut draft.plain, &mut draft.tls]);
+        sides.flat_map(|side| &mut side.http)
+    }
+
     /// The listeners; what equals the one before keeps its `Arc`.
     pub(crate) fn finish(self, options: &Options, before: &[Arc<Listener>]) -> Vec<Arc<Listener>> {
         self.by_addr

@@ -5,13 +5,16 @@
 //! model's services and workloads of them ([`emit`]).
 
 mod address;
+mod calling;
 mod config;
 mod draft;
 mod emit;
 mod networks;
+mod place;
 mod policy;
 mod population;
 mod protocol;
+mod routing;
 mod scene;
 #[cfg(test)]
 mod tests;
@@ -26,9 +29,12 @@ use weft_resources::set::Index as ResourceIndex;
 use weft_resources::{Kind, Resource, ResourceSet};
 
 use crate::context::Output;
+use crate::gateway_api;
+use crate::mesh::calling::Callings;
 use crate::mesh::config::Config;
 use crate::mesh::policy::{Policies, Unread};
 use crate::mesh::population::Population;
+use crate::mesh::routing::Routing;
 use crate::mesh::scene::Scene;
 use crate::report::Report;
 use crate::world::{self, Effect, Effective};
@@ -74,6 +80,8 @@ struct Memory {
     assigned: Assigned,
     /// What closes all workloads.
     unread: Unread,
+    /// What holds for calls.
+    routing: Routing,
 }
 
 /// Compiles the mesh of `set` and of the workloads that are registered. Services and workloads that
@@ -103,8 +111,20 @@ pub fn compile_mesh(
     let generation = previous.map_or(options.first_generation, next);
     let assigned = draft::assign(&mut drafts, assigned, options, generation, &mut out);
     let before = previous.map(|world| &*world.mesh);
-    let services = emit::services(&drafts, &rules, before);
-    let members = emit::Members::new(&scene, &population, &rules, &drafts);
+    let known = memory.map(|memory| &memory.routing);
+    let routing = Routing::new(&scene, &drafts, &config, known, &mut out);
+    let callings = Callings::new(&scene, &drafts, &config, &mut out);
+    let material = emit::Material {
+        scene: &scene,
+        population: &population,
+        drafts: &drafts,
+        rules: &rules,
+        routing: &routing,
+        callings: &callings,
+    };
+    let services = emit::services(&material, before, &mut out);
+    let limits = policy::of_services(&scene, &drafts, &mut out);
+    let members = emit::Members::new(&scene, &population, &rules, &drafts, &limits);
     let addresses = members.addresses(before);
     let workloads = members.workloads(&networks::cover(addresses.keys().copied()), before);
     let entries: BTreeMap<_, _> =
@@ -114,7 +134,7 @@ pub fn compile_mesh(
     MeshWorld {
         mesh: Arc::new(mesh),
         report: Arc::new(report),
-        memory: Arc::new(Memory { good: effective.index, assigned, unread }),
+        memory: Arc::new(Memory { good: effective.index, assigned, unread, routing }),
     }
 }
 
@@ -151,11 +171,27 @@ impl MeshWorld {
     pub fn assigned(&self) -> &Assigned {
         &self.memory.assigned
     }
+
+    /// Of how many services the rules were compiled to make this world of the one before.
+    pub fn compiled(&self) -> usize {
+        self.memory.routing.made()
+    }
 }
 
 /// Whether a resource has an effect on a mesh.
 fn effect(resource: &Resource, options: &MeshOptions) -> Effect {
     match &resource.body {
+        Kind::WorkloadGroup(_) | Kind::ExternalWorkload(_) => world::effect(resource),
+        Kind::VirtualService(_)
+        | Kind::DestinationRule(_)
+        | Kind::BackendTrafficPolicy(_)
+        | Kind::TrafficPolicy(_)
+        | Kind::ReferenceGrant(_) => Effect::Has,
+        body if gateway_api::parents(body)
+            .is_some_and(|parents| parents.iter().any(|parent| parent.object.is_service())) =>
+        {
+            Effect::Has
+        }
         body if body.is_for_mesh() => Effect::Has,
         Kind::Service(_)
         | Kind::Endpoints(_)

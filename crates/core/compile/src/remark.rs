@@ -110,10 +110,6 @@ impl<'a> Place<'a> {
             fix.apply(&mut problem);
         }
         // Several routes and listeners may find the same fault of what they share.
-        let said = out.problems.get(&self.resource.key);
-        if said.is_some_and(|problems| problems.contains(&problem)) {
-            return;
-        }
-        out.problem(&self.resource.key, problem);
+        out.problem_once(&self.resource.key, &problem);
     }
 }

@@ -4,6 +4,7 @@
 //! gateway is part of one, the Service with its EndpointSlices (or the older Endpoints),
 //! EndpointSlices without a Service, a ServiceEntry for one of the service's host names.
 
+mod part;
 #[cfg(test)]
 mod tests;
 
@@ -14,17 +15,19 @@ use std::time::Duration;
 
 use rapidhash::fast::SeedableState;
 use weft_model::backend::{Endpoint, Endpoints};
+use weft_model::calling::Labels;
 use weft_model::mesh::{Index, IndexEntry, Location, Protocol, ServicePort};
 use weft_resources::duration::parse_duration;
 use weft_resources::istio::{Resolution, ServiceEntry};
-use weft_resources::kubernetes::endpoints::{EndpointSlice, SERVICE_NAME_LABEL};
+use weft_resources::kubernetes::endpoints::EndpointSlice;
 use weft_resources::kubernetes::service::{PortRef, ServiceType};
 use weft_resources::kubernetes::{Service, endpoints::SliceEndpoint};
-use weft_resources::{Key, Kind, Pos, Resource, Spanned};
+use weft_resources::{Kind, Pos, Resource, Spanned};
 
 use crate::context::{Context, Output};
 use crate::options::Options;
 use crate::remark::Place;
+use crate::services::part::{Found, Part};
 
 /// What a reference to a port of a service leads to.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +44,8 @@ pub(crate) struct Resolved {
     pub(crate) external_name: Option<Box<str>>,
     /// How long the share of a new endpoint grows.
     pub(crate) slow_start: Duration,
+    /// Endpoints were left out of which it is not known whether they have the labels asked for.
+    pub(crate) is_unsure: bool,
 }
 
 /// Why a reference leads nowhere.
@@ -86,6 +91,12 @@ pub(crate) struct Sources {
     slices: Vec<Arc<Resource>>,
     endpoints: Option<Arc<Resource>>,
     entries: Vec<Arc<Resource>>,
+    /// What speaks of calls of it, oldest first.
+    pub(crate) policies: Vec<Arc<Resource>>,
+    /// The Pods at its endpoints, where it matters which labels these have.
+    pods: Vec<Arc<Resource>>,
+    /// The WorkloadEntries that its ServiceEntries select.
+    workloads: Vec<Arc<Resource>>,
     /// The service of the mesh that it is.
     meshed: Option<Arc<IndexEntry>>,
 }
@@ -107,12 +118,22 @@ pub(crate) fn check(context: &Context<'_>, out: &mut Output) {
             let sources = context.services.sources(&namespace, &name);
             sources.is_some_and(|sources| sources.meshed.is_some())
         };
+        let has_workload = |host: &str| {
+            let (namespace, name) = context.services.of_host(host, resource.namespace());
+            let sources = context.services.sources(&namespace, &name);
+            sources.is_some_and(|sources| !sources.workloads.is_empty())
+        };
         if let Kind::ServiceEntry(entry) = &resource.body
             && !entry.selector.is_empty()
-            && !entry.hosts.iter().any(|host| is_meshed(host))
+            && !entry.hosts.iter().any(|host| is_meshed(host) || has_workload(host))
         {
             let place = Place::new(resource, Pos::default(), "spec.workloadSelector");
-            place.warn(out, "only a mesh knows workloads: a gateway finds no endpoint");
+            place.warn_with(
+                out,
+                "no WorkloadEntry of the namespace has these labels, and Pods are known to a mesh \
+                 alone: a gateway finds no endpoint",
+                "add WorkloadEntries, or write `endpoints`",
+            );
         }
         let Some(written) = written_slow_start(resource) else { continue };
         if parse_duration(written).is_err() {
@@ -133,6 +154,9 @@ type Map<T> = HashMap<Box<str>, T, SeedableState<'static>>;
 #[derive(Debug, Default)]
 pub(crate) struct Services {
     by_namespace: Map<Map<Arc<Sources>>>,
+    /// The namespaces of the ServiceEntries for a host.
+    homes: Map<Vec<Box<str>>>,
+    has_mesh: bool,
 }
 
 // === impl Unresolved ===
@@ -168,6 +192,17 @@ impl Sources {
             && same(&self.endpoints, &other.endpoints)
             && all(&self.slices, &other.slices)
             && all(&self.entries, &other.entries)
+            && all(&self.policies, &other.policies)
+            && all(&self.pods, &other.pods)
+            && all(&self.workloads, &other.workloads)
+    }
+
+    /// Whether the mesh that the gateway is part of knows it.
+    pub(crate) fn is_meshed(&self) -> bool {
+        let service = self.service();
+        let is_elsewhere =
+            service.is_some_and(|service| matches!(service.kind, ServiceType::ExternalName(_)));
+        self.meshed.is_some() && !is_elsewhere
     }
 
     /// What the annotation of the Service says of slow start, or that of a ServiceEntry.
@@ -237,53 +272,19 @@ impl Services {
         mesh: Meshed<'_>,
         before: Option<&Self>,
     ) -> Self {
-        let mut found = Map::<Map<Sources>>::default();
-        let mut sources = |namespace: &str, name: &str, add: &dyn Fn(&mut Sources)| {
-            let services = match found.get_mut(namespace) {
-                Some(services) => services,
-                None => found.entry(namespace.into()).or_default(),
-            };
-            add(services.entry(name.into()).or_default());
-        };
+        let mut found = Found::default();
+        let mut others = Vec::new();
         for resource in resources {
-            let Key { namespace, name, .. } = &resource.key;
-            match &resource.body {
-                Kind::Service(_) => sources(namespace, name, &|sources| {
-                    sources.service = Some(Arc::clone(resource));
-                }),
-                Kind::Endpoints(_) => sources(namespace, name, &|sources| {
-                    sources.endpoints = Some(Arc::clone(resource));
-                }),
-                Kind::EndpointSlice(_) => {
-                    let Some(service) = resource.label(SERVICE_NAME_LABEL) else { continue };
-                    sources(namespace, service, &|sources| {
-                        sources.slices.push(Arc::clone(resource));
-                    });
-                }
-                Kind::ServiceEntry(entry) => {
-                    for host in &entry.hosts {
-                        let named = service_of_host(host, namespace);
-                        let whole = (host.clone(), namespace.clone());
-                        // `a.b` may be a service of a namespace or a name elsewhere.
-                        let mut names = vec![named];
-                        names.extend(Some(whole).filter(|whole| *whole != names[0]));
-                        let meshed = mesh.index.entries.get(&**host).filter(|it| is_inside(it));
-                        for (service, namespace) in names {
-                            sources(&namespace, &service, &|sources| {
-                                sources.entries.push(Arc::clone(resource));
-                                sources.meshed = meshed.cloned();
-                            });
-                        }
-                    }
-                }
-                _ => {}
+            if !found.add(resource, mesh) {
+                others.push(resource);
             }
         }
         for (name, namespace, entry) in mesh.services() {
-            sources(namespace, name, &|sources| sources.meshed = Some(Arc::clone(entry)));
+            found.sources(namespace, name, |sources| sources.meshed = Some(Arc::clone(entry)));
         }
+        part::attach(&mut found, &others, mesh.domain);
         let mut by_namespace = Map::default();
-        for (namespace, services) in found {
+        for (namespace, services) in found.services {
             let mut here = Map::default();
             for (name, mut sources) in services {
                 let old = before.and_then(|before| before.sources(&namespace, &name));
@@ -299,7 +300,46 @@ impl Services {
             }
             by_namespace.insert(namespace, here);
         }
-        Self { by_namespace }
+        let has_mesh = !mesh.index.entries.is_empty();
+        Self { by_namespace, homes: found.homes, has_mesh }
+    }
+
+    /// Whether the gateway is part of a mesh, whose control plane looks at the documents too.
+    pub(crate) fn has_mesh(&self) -> bool {
+        self.has_mesh
+    }
+
+    /// Whether some service runs in a Pod whose labels matter, or at a WorkloadEntry.
+    pub(crate) fn knows_workload(&self, workload: &Resource) -> bool {
+        let home = self.by_namespace.get(workload.namespace());
+        let here = home.into_iter().flat_map(HashMap::values);
+        here.flat_map(|sources| sources.pods.iter().chain(&sources.workloads))
+            .any(|known| std::ptr::eq(&**known, workload))
+    }
+
+    /// All services, by namespace and name in order.
+    pub(crate) fn all(&self) -> Vec<&Arc<Sources>> {
+        let mut all: Vec<_> = self.by_namespace.values().flat_map(HashMap::values).collect();
+        all.sort_by_key(|sources| (&sources.namespace, &sources.name));
+        all
+    }
+
+    /// The namespace and name under which the service is known that Istio means by `host` in
+    /// documents of `namespace`.
+    pub(crate) fn of_host(&self, host: &str, namespace: &str) -> (Box<str>, Box<str>) {
+        match self.homes.get(host).map(Vec::as_slice) {
+            Some([first, rest @ ..]) if **first == *namespace || rest.is_empty() => {
+                (first.clone(), host.into())
+            }
+            Some(homes) if homes.iter().any(|home| **home == *namespace) => {
+                (namespace.into(), host.into())
+            }
+            Some([first, ..]) => (first.clone(), host.into()),
+            Some([]) | None => {
+                let (name, namespace) = service_of_host(host, namespace);
+                (namespace, name)
+            }
+        }
     }
 
     /// The resources that speak of a service.
@@ -319,9 +359,28 @@ impl Services {
         name: &str,
         port: &PortRef,
     ) -> Result<Resolved, Unresolved> {
-        let mut resolved = self.find(options, namespace, name, port)?;
+        self.resolve_part(options, namespace, name, port, &[])
+    }
+
+    /// The addresses of those endpoints that have `labels`. Of what the mesh knows all are given:
+    /// there it is not decided here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Services::resolve`].
+    pub(crate) fn resolve_part(
+        &self,
+        options: &Options,
+        namespace: &str,
+        name: &str,
+        port: &PortRef,
+        labels: &Labels,
+    ) -> Result<Resolved, Unresolved> {
+        let part = Part::new(labels);
+        let mut resolved = self.find(options, namespace, name, port, &part)?;
         let annotated = self.sources(namespace, name).and_then(|sources| sources.slow_start());
         resolved.slow_start = annotated.unwrap_or(options.slow_start);
+        resolved.is_unsure = part.is_unsure();
         Ok(resolved)
     }
 
@@ -331,10 +390,10 @@ impl Services {
         namespace: &str,
         name: &str,
         port: &PortRef,
+        part: &Part<'_>,
     ) -> Result<Resolved, Unresolved> {
         let sources = self.sources(namespace, name);
-        let service = sources.and_then(|sources| sources.service());
-        if let Some(resolved) = given(options, namespace, name, port, service) {
+        if let Some(resolved) = given(options, (namespace, name), port, sources, part) {
             return Ok(resolved);
         }
         let Some(sources) = sources else {
@@ -345,26 +404,34 @@ impl Services {
             });
         };
         let label = || format!("{namespace}/{name}").into_boxed_str();
-        let is_elsewhere =
-            service.is_some_and(|service| matches!(service.kind, ServiceType::ExternalName(_)));
-        if let Some(entry) = sources.meshed.as_ref().filter(|_| !is_elsewhere) {
+        let service = sources.service();
+        if let Some(entry) = sources.meshed.as_ref().filter(|_| sources.is_meshed()) {
             return of_mesh(entry, service, port, label);
         }
         match service {
-            Some(service) => of_service(options, sources, service, port, label),
-            None => of_slices(sources, port, label),
+            Some(service) => of_service(options, sources, (service, port), part, label),
+            None => of_slices(sources, port, part, label),
         }
     }
 
     /// The ports of a service that exists, TCP only.
     pub(crate) fn ports(&self, namespace: &str, name: &str) -> Vec<PortRef> {
         let Some(sources) = self.sources(namespace, name) else { return Vec::new() };
-        let Some(service) = sources.service() else {
-            let meshed = sources.meshed.iter().flat_map(|entry| &entry.ports);
-            return meshed.map(|port| PortRef::Number(port.number)).collect();
-        };
-        let tcp = service.ports.iter().filter(|port| is_tcp(port.transport));
-        tcp.map(|port| PortRef::Number(port.port)).collect()
+        if let Some(service) = sources.service() {
+            let tcp = service.ports.iter().filter(|port| is_tcp(port.transport));
+            return tcp.map(|port| PortRef::Number(port.port)).collect();
+        }
+        let meshed = sources.meshed.iter().flat_map(|entry| &entry.ports).map(|port| port.number);
+        let slices = sources.slices.iter().flat_map(|resource| match &resource.body {
+            Kind::EndpointSlice(slice) => &*slice.ports,
+            _ => &[],
+        });
+        let sliced = slices.filter(|port| is_tcp(port.transport)).filter_map(|port| port.port);
+        let written = sources.entries().flat_map(|entry| &entry.ports).map(|port| port.number);
+        let mut ports: Vec<u16> = meshed.chain(sliced).chain(written).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports.into_iter().map(PortRef::Number).collect()
     }
 }
 
@@ -379,24 +446,28 @@ fn written_slow_start(resource: &Resource) -> Option<&Spanned<Box<str>>> {
 /// Addresses from the command line.
 fn given(
     options: &Options,
-    namespace: &str,
-    name: &str,
+    (namespace, name): (&str, &str),
     port: &PortRef,
-    service: Option<&Service>,
+    sources: Option<&Arc<Sources>>,
+    part: &Part<'_>,
 ) -> Option<Resolved> {
+    let service = sources.and_then(|sources| sources.service());
     let known = service.and_then(|service| service.port(port));
     let number = match port {
         PortRef::Number(number) => *number,
         PortRef::Name(_) => known?.port,
     };
     let addrs = options.backend(namespace, name, number)?;
+    let labels = |addr: &SocketAddr| sources?.pod_labels(addr.ip());
+    let taken = addrs.iter().filter(|addr| part.takes(labels(addr)));
     Some(Resolved {
         port: number,
         port_name: known.map(|port| port.name.clone()).unwrap_or_default(),
         app_protocol: known.and_then(|port| port.app_protocol.clone()),
-        endpoints: statics(addrs.iter().map(|addr| (*addr, None, 1))),
+        endpoints: statics(taken.map(|addr| (*addr, None, 1))),
         external_name: None,
         slow_start: Duration::ZERO,
+        is_unsure: false,
     })
 }
 
@@ -425,17 +496,22 @@ fn of_mesh(
             Protocol::Http2 => Some("h2c".into()),
             Protocol::Detect | Protocol::Http | Protocol::Tls | Protocol::Tcp => None,
         }),
-        endpoints: Endpoints::Service { name: entry.name.clone(), port: known.number },
+        endpoints: Endpoints::Service {
+            name: entry.name.clone(),
+            port: known.number,
+            subset: None,
+        },
         external_name: None,
         slow_start: Duration::ZERO,
+        is_unsure: false,
     })
 }
 
 fn of_service(
     options: &Options,
     sources: &Sources,
-    service: &Service,
-    port: &PortRef,
+    (service, port): (&Service, &PortRef),
+    part: &Part<'_>,
     label: impl Fn() -> Box<str>,
 ) -> Result<Resolved, Unresolved> {
     let known = service.port(port);
@@ -456,16 +532,17 @@ fn of_service(
             endpoints: Endpoints::Dns { name: name.clone(), port: number },
             external_name: Some(name.clone()),
             slow_start: Duration::ZERO,
+            is_unsure: false,
         });
     }
     let Some(known) = known else { return Err(no_such_port_of(service, port, label())) };
     let mut addrs = Vec::new();
     for slice in sources.slices() {
         let Some(target) = slice_port(slice, service, known) else { continue };
-        addrs.extend(usable(&slice.endpoints, target));
+        addrs.extend(usable(sources, &slice.endpoints, target, part));
     }
     let endpoints = if addrs.is_empty() {
-        entry_endpoints(sources, known.port).unwrap_or_else(|| statics(std::iter::empty()))
+        entry_endpoints(sources, known.port, part).unwrap_or_else(|| statics(std::iter::empty()))
     } else {
         only_ready(addrs)
     };
@@ -476,6 +553,7 @@ fn of_service(
         endpoints,
         external_name: None,
         slow_start: Duration::ZERO,
+        is_unsure: false,
     })
 }
 
@@ -483,6 +561,7 @@ fn of_service(
 fn of_slices(
     sources: &Sources,
     port: &PortRef,
+    part: &Part<'_>,
     label: impl Fn() -> Box<str>,
 ) -> Result<Resolved, Unresolved> {
     let mut addrs = Vec::new();
@@ -497,7 +576,7 @@ fn of_slices(
                 PortRef::Name(wanted) => *wanted == candidate.name,
             };
             if is_wanted {
-                addrs.extend(usable(&slice.endpoints, number));
+                addrs.extend(usable(sources, &slice.endpoints, number, part));
                 found = Some((number, candidate));
             }
         }
@@ -510,6 +589,7 @@ fn of_slices(
             endpoints: only_ready(addrs),
             external_name: None,
             slow_start: Duration::ZERO,
+            is_unsure: false,
         });
     }
     for entry in sources.entries() {
@@ -522,7 +602,7 @@ fn of_slices(
             if !is_wanted {
                 continue;
             }
-            let endpoints = entry_endpoints(sources, candidate.number);
+            let endpoints = entry_endpoints(sources, candidate.number, part);
             return Ok(Resolved {
                 port: candidate.number,
                 port_name: candidate.name.clone(),
@@ -531,6 +611,7 @@ fn of_slices(
                 endpoints: endpoints.unwrap_or_else(|| statics(std::iter::empty())),
                 external_name: None,
                 slow_start: Duration::ZERO,
+                is_unsure: false,
             });
         }
     }
@@ -543,16 +624,19 @@ fn of_slices(
 type Candidate = (SocketAddr, Option<Box<str>>, bool);
 
 /// Endpoints that answer: ready ones, and those that are going away but still serve.
-fn usable(endpoints: &[SliceEndpoint], port: u16) -> impl Iterator<Item = Candidate> {
+fn usable(
+    sources: &Sources,
+    endpoints: &[SliceEndpoint],
+    port: u16,
+    part: &Part<'_>,
+) -> impl Iterator<Item = Candidate> {
     endpoints
         .iter()
         .filter(|endpoint| endpoint.ready || (endpoint.serving && endpoint.terminating))
         .flat_map(move |endpoint| {
             let ready = endpoint.ready && !endpoint.terminating;
-            endpoint
-                .addresses
-                .iter()
-                .map(move |ip| (SocketAddr::new(*ip, port), endpoint.zone.clone(), ready))
+            let taken = endpoint.addresses.iter().filter(|ip| part.takes(sources.pod_labels(**ip)));
+            taken.map(move |ip| (SocketAddr::new(*ip, port), endpoint.zone.clone(), ready))
         })
 }
 
@@ -565,8 +649,9 @@ fn only_ready(candidates: Vec<Candidate>) -> Endpoints {
 }
 
 fn statics(addrs: impl Iterator<Item = (SocketAddr, Option<Box<str>>, u32)>) -> Endpoints {
-    let mut endpoints: Vec<Endpoint> =
-        addrs.map(|(addr, zone, weight)| Endpoint { addr, weight, zone, peer: None }).collect();
+    let mut endpoints: Vec<Endpoint> = addrs
+        .map(|(addr, locality, weight)| Endpoint { weight, locality, ..Endpoint::new(addr) })
+        .collect();
     // The order of documents says nothing, and duplicates would get a double share.
     endpoints.sort_by_key(|endpoint| endpoint.addr);
     endpoints.dedup_by_key(|endpoint| endpoint.addr);
@@ -595,11 +680,16 @@ pub(crate) fn slice_port(
 }
 
 /// What the service's ServiceEntries say of a port.
-fn entry_endpoints(sources: &Sources, number: u16) -> Option<Endpoints> {
+fn entry_endpoints(sources: &Sources, number: u16, part: &Part<'_>) -> Option<Endpoints> {
     let (entry, port) = sources.entries().find_map(|entry| Some((entry, entry.port(number)?)))?;
-    let addrs: Vec<_> = entry
-        .endpoints
-        .iter()
+    let selected = sources.workloads.iter().filter_map(|resource| match &resource.body {
+        Kind::WorkloadEntry(workload) => Some(&**workload),
+        _ => None,
+    });
+    let all = entry.endpoints.iter().chain(selected);
+    let mut taken = all.filter(|one| part.takes(Some(&one.labels)));
+    let addrs: Vec<_> = taken
+        .clone()
         .filter_map(|endpoint| {
             let ip: IpAddr = endpoint.address.parse().ok()?;
             Some((SocketAddr::new(ip, endpoint.port(port)), endpoint.zone.clone(), endpoint.weight))
@@ -609,10 +699,13 @@ fn entry_endpoints(sources: &Sources, number: u16) -> Option<Endpoints> {
         return Some(statics(addrs.into_iter()));
     }
     match entry.resolution {
-        Resolution::Static => None,
-        Resolution::Dns | Resolution::None => {
-            let (name, port) = match entry.endpoints.first() {
+        // The name is in the request, and no backend is made for each.
+        Resolution::Static | Resolution::DynamicDns => None,
+        Resolution::Dns | Resolution::DnsRoundRobin | Resolution::None => {
+            let (name, port) = match taken.next() {
                 Some(endpoint) => (endpoint.address.clone(), endpoint.port(port)),
+                // No label is known of what DNS says.
+                None if !part.takes(None) => return None,
                 None => (entry.hosts.first()?.clone(), port.target),
             };
             Some(Endpoints::Dns { name, port })

@@ -228,7 +228,7 @@ fn keep_first<'a>(known: &mut &'a Arc<Route>, route: &'a Arc<Route>) {
 }
 
 /// Whether a condition holds for every request.
-fn is_always(matcher: &Matcher) -> bool {
+pub(crate) fn is_always(matcher: &Matcher) -> bool {
     match matcher {
         Matcher::All(all) => all.iter().all(is_always),
         Matcher::Any(any) => any.iter().any(is_always),

@@ -25,10 +25,11 @@ use std::sync::Arc;
 
 use rapidhash::fast::SeedableState;
 use weft_model::backend::Backend;
-use weft_model::id::{ListenerId, RouteId};
+use weft_model::id::{BackendId, ListenerId, RouteId};
 use weft_model::route::{Route, TcpRoute};
-use weft_resources::{Kind, Pos, Problem, Resource};
+use weft_resources::{Key, Kind, Pos, Problem, Resource};
 
+use crate::calling::gateway::Said;
 use crate::context::{Context, Dependency, Output};
 use crate::listeners::Draft;
 use crate::options::EntryPoint;
@@ -59,8 +60,11 @@ struct Piece {
     /// Where in the resource the rule of each route stands.
     places: Vec<(RouteId, Pos)>,
     backends: Vec<Arc<Backend>>,
+    said: Vec<(BackendId, Said)>,
     tls: Option<Box<tls::Use>>,
     problems: Vec<Problem>,
+    /// What is to say about documents that speak of services behind backends.
+    told: Vec<(Key, Problem)>,
     dependencies: Box<[Dependency]>,
 }
 
@@ -200,8 +204,14 @@ fn place(context: &Context<'_>, pieces: &[(Arc<Resource>, Arc<Piece>)], output: 
         for backend in &piece.backends {
             output.backend(Arc::clone(backend));
         }
+        for (id, said) in &piece.said {
+            output.said.entry(id.clone()).or_insert_with(|| said.clone());
+        }
         for problem in &piece.problems {
             output.problem(&resource.key, problem.clone());
+        }
+        for (key, problem) in &piece.told {
+            output.problem_once(key, problem);
         }
     }
 }

@@ -13,11 +13,14 @@ use weft_model::{Generation, Snapshot};
 use weft_resources::set::{Index, Item, Placed};
 use weft_resources::{Key, Kind, Pos, Problem, Resource, ResourceSet, Severity};
 
+use crate::calling;
 use crate::certificates;
 use crate::context::{Context, Output, Place};
 use crate::drafts;
 use crate::gateway_api;
 use crate::ingress;
+use crate::istio;
+use crate::limits;
 use crate::options::Options;
 use crate::report::{Report, ResourceReport, Verdict};
 use crate::services::{self, Meshed, Services};
@@ -97,18 +100,26 @@ pub fn compile_in_mesh(
         certificates: &certificates,
     };
     services::check(&context, &mut output);
+    calling::gateway::check(&context, &mut output);
     gateway_api::compile(&context, &prepared, &mut output);
+    istio::gateway::compile(&context, &mut output);
     let traefik = traefik::compile(&context, prepared, memo, &mut output);
     ingress::compile(&context, &traefik, &mut output);
+    calling::gateway::extend(&mut output);
+    limits::close(&context, &mut output);
     shadow::report(&context, &mut output);
     drafts::judge(set, &context, &traefik, &mut output);
     suggest::complete(&context, set, &mut output);
 
     let snapshot = snapshot(&mut output, options, previous);
-    let report = report(set, &effective, output, |resource| match resource.body.is_for_mesh() {
-        // The control plane says what is to say of it.
-        true if !mesh.entries.is_empty() => Effect::None(None),
-        _ => effect(resource),
+    let report = report(set, &effective, output, |resource| {
+        let body = &resource.body;
+        match body.is_for_mesh() || gateway_api::is_for_services(body) {
+            // The control plane says what is to say of it.
+            true if !mesh.entries.is_empty() => Effect::None(None),
+            true if services.knows_workload(resource) => Effect::Has,
+            _ => effect(resource),
+        }
     });
     let memory = Memory {
         options: options.clone(),
@@ -123,8 +134,12 @@ pub fn compile_in_mesh(
 /// The files that resources of Traefik's file provider name, for the caller to read into
 /// [`Options::files`].
 pub fn referenced_files(set: &ResourceSet) -> Vec<Box<str>> {
-    let mut files: Vec<Box<str>> =
-        set.resources().flat_map(|resource| traefik::referenced_files(resource)).collect();
+    let named = |resource: &Arc<Resource>| match &resource.body {
+        Kind::DestinationRule(rule) => calling::gateway::referenced_files(rule),
+        Kind::IstioGateway(gateway) => istio::gateway::referenced_files(gateway),
+        _ => traefik::referenced_files(resource),
+    };
+    let mut files: Vec<Box<str>> = set.resources().flat_map(named).collect();
     files.sort();
     files.dedup();
     files
@@ -324,7 +339,10 @@ fn snapshot(output: &mut Output, options: &Options, previous: Option<&World>) ->
     // Even if nothing came out different: the number says that this change has been looked at.
     let generation = Generation(before.map_or(1, |snapshot| snapshot.generation.0 + 1));
     let lines = std::mem::take(&mut output.lines);
-    Arc::new(Snapshot { generation, listeners, backends, lines, ..Snapshot::default() })
+    let said = std::mem::take(&mut output.said).into_iter();
+    let sources = said.map(|(id, said)| (id, said.sources)).filter(|(_, all)| !all.is_empty());
+    let sources = sources.collect();
+    Arc::new(Snapshot { generation, listeners, backends, lines, sources, ..Snapshot::default() })
 }
 
 fn reuse(
@@ -410,6 +428,13 @@ pub(crate) fn effect(resource: &Resource) -> Effect {
     let (severity, message) = match &resource.body {
         Kind::Unsupported { why } => {
             (Severity::Warning, format!("{} is not served: {why}", resource.key))
+        }
+        Kind::WorkloadGroup(_) => {
+            let why = "workloads are registered by the node that runs them";
+            (Severity::Warning, format!("{} is not served: {why}", resource.key))
+        }
+        Kind::ExternalWorkload(_) => {
+            (Severity::Warning, format!("{} is not served: it is not supported yet", resource.key))
         }
         Kind::Unknown { api_version, kind } => {
             // What runs in a cluster beside the gateway is none of its business.

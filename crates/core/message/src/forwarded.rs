@@ -43,6 +43,7 @@ const FORWARDING: &[Known] = &[
     Known::L5dClientId,
     Known::Via,
     Known::WeftwayDestination,
+    Known::XEnvoyAttemptCount,
     Known::XForwardedClientCert,
     Known::XForwardedFor,
     Known::XForwardedHost,

@@ -30,7 +30,7 @@ pub const TABLE_BYTES_DEFAULT: u32 = 4096;
 
 /// What an entry of the table and a field of a list count beside their text, so that many tiny ones
 /// count for the memory they take (RFC 7541 section 4.1, RFC 9113 section 6.5.2).
-const FIELD_OVERHEAD: usize = 32;
+pub(crate) const FIELD_OVERHEAD: usize = 32;
 
 /// `tchar` without upper case (RFC 9113 section 8.2).
 const LOWER_TOKEN: ByteSet = ByteSet::of(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz");

@@ -13,6 +13,7 @@ pub mod h1;
 pub mod h2;
 pub mod hpack;
 pub mod peer;
+pub mod secret;
 
 mod authority;
 mod bytes;

@@ -5,6 +5,12 @@
 //! application. Towards the application the proxy says who called, in the fields of Envoy
 //! (`x-forwarded-client-cert`) and Linkerd (`l5d-client-id`), so that programs written for either
 //! mesh need no change.
+//!
+//! So that retries do not multiply from hop to hop, a request says how often it was sent
+//! (`x-envoy-attempt-count`, which an application may pass on), and the proxy beside an application
+//! says of a failure that it comes from further down, where retries were spent already
+//! (`weftway-retried`, between proxies, and from an application that retries by itself to the proxy
+//! beside it).
 
 use std::fmt;
 use std::io::Write;
@@ -19,6 +25,16 @@ mod tests;
 
 /// Where a request between two proxies goes: `IP:PORT`, IPv6 in brackets.
 pub const DESTINATION: Known = Known::WeftwayDestination;
+
+/// Says of an answer that it fails because of a call further down, for which that call's own retries
+/// were spent.
+pub const RETRIED: Known = Known::WeftwayRetried;
+
+/// How often a request was sent, this time included.
+pub const ATTEMPT: Known = Known::XEnvoyAttemptCount;
+
+/// How often a client of gRPC has sent a request before (gRFC A6).
+const GRPC_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 
 /// Who is at the other end of a connection of the mesh, for the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +124,38 @@ pub fn set_caller(fields: &mut Fields, caller: &Caller<'_>) {
         let kind = "serviceaccount.identity.linkerd";
         push(format_args!("{service_account}.{namespace}.{kind}.{trust_domain}"), out);
     });
+}
+
+/// Says of an answer that retries were spent on it further down.
+pub fn set_retried(fields: &mut Fields) {
+    fields.set_with(RETRIED, |out| out.push(b'1'));
+}
+
+/// Takes out what says that retries were spent; whether it was there. Call it for each answer, and
+/// believe it of peers of the mesh and of the own application only.
+pub fn take_retried(fields: &mut Fields) -> bool {
+    fields.remove(RETRIED) > 0
+}
+
+/// How often a request was sent already, before it came here: 0 for a first try. Clients of gRPC
+/// that try again by themselves have a field of their own for it (gRFC A6).
+pub fn attempts_before(fields: &Fields) -> u32 {
+    let said = |count: Option<&str>| count.and_then(|count| count.parse::<u32>().ok());
+    let tries = said(fields.get_str(ATTEMPT)).unwrap_or(1).saturating_sub(1);
+    tries.max(said(fields.get_str(GRPC_ATTEMPTS)).unwrap_or(0))
+}
+
+/// Says how often a request was sent.
+pub fn set_attempt(fields: &mut Fields, count: u32) {
+    fields.set_with(ATTEMPT, |out| push(count, out));
+}
+
+/// Removes what claims to tell how often a request was sent, and every name that folds to it; how
+/// many there were.
+pub fn remove_attempt(fields: &mut Fields) -> usize {
+    let before = fields.len();
+    fields.retain_entries(|id, name, _| id != ATTEMPT as u8 && !is_alias(id, name, ATTEMPT));
+    before - fields.len()
 }
 
 fn parse(value: &[u8]) -> Result<SocketAddr, InvalidDestination> {

@@ -4,11 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weft_resilience::settings::{BudgetSettings, OutlierSettings, PickerKind};
-
+use crate::calling::Calling;
 use crate::id::{BackendId, ServiceName};
 use crate::mesh::Peer;
-use crate::route::StickyCookie;
 
 /// A destination.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,28 +17,14 @@ pub struct Backend {
     pub endpoints: Endpoints,
     /// What is spoken to it.
     pub protocol: UpstreamProtocol,
-    /// TLS towards it; `None` is plain.
-    pub tls: Option<Arc<UpstreamTls>>,
-    /// How an endpoint is chosen.
-    pub picker: PickerKind,
-    /// Keeps a client on its endpoint.
-    pub sticky: Option<StickyCookie>,
     /// Active health checks.
     pub health_check: Option<Arc<HealthCheck>>,
-    /// Passive health: endpoints that fail are set aside.
-    pub outlier: Option<OutlierSettings>,
-    /// A new endpoint's share grows to its full weight over this time; zero is at once.
-    pub slow_start: Duration,
-    /// Bounds retries as a share of requests, in each worker by itself; `None` is no bound.
-    pub retry_budget: Option<BudgetSettings>,
-    /// Connections.
-    pub pool: PoolSettings,
     /// The `Host` sent.
     pub host: HostHeader,
-    /// PROXY protocol sent in front of each connection (TCP) or none.
-    pub proxy_protocol: Option<ProxyVersion>,
     /// After one side of a TCP connection ended, how long the other may go on; `None` is for ever.
     pub termination_delay: Option<Duration>,
+    /// How it is called.
+    pub calling: Arc<Calling>,
 }
 
 /// Where addresses come from.
@@ -66,6 +50,8 @@ pub enum Endpoints {
         name: ServiceName,
         /// The port of the service.
         port: u16,
+        /// A part of its endpoints, or all.
+        subset: Option<Box<str>>,
     },
 }
 
@@ -76,8 +62,10 @@ pub struct Endpoint {
     pub addr: SocketAddr,
     /// Share among its siblings, at least 1.
     pub weight: u32,
-    /// Zone it runs in, if that is known.
-    pub zone: Option<Box<str>>,
+    /// Where it runs, if that is known: `region/zone/subzone`.
+    pub locality: Option<Box<str>>,
+    /// Endpoints of a greater number are used when those of lesser ones cannot take the load.
+    pub tier: u8,
     /// The proxy beside it, through which it is reached with mutual TLS; `None` reaches it as it is.
     pub peer: Option<Arc<Peer>>,
 }
@@ -164,17 +152,11 @@ pub enum Probe {
     },
 }
 
-/// Connections of one backend in one worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolSettings {
-    /// Time to establish one, TLS included.
-    pub connect_timeout: Duration,
-    /// Idle connections kept per endpoint and worker; 0 never reuses.
-    pub idle_per_endpoint_max: u32,
-    /// An idle connection is closed after this.
-    pub idle_timeout: Duration,
-    /// Time to the response head; `None` is no bound.
-    pub response_head_timeout: Option<Duration>,
+impl Endpoint {
+    /// One that is reached as it is, with the share 1.
+    pub fn new(addr: SocketAddr) -> Self {
+        Self { addr, weight: 1, locality: None, tier: 0, peer: None }
+    }
 }
 
 impl Endpoints {
@@ -182,16 +164,6 @@ impl Endpoints {
     pub fn is_dialled(&self) -> bool {
         matches!(self, Self::Dialled | Self::DialledThrough(_))
     }
-}
-
-impl PoolSettings {
-    /// Connect 5 s, 512 idle, 60 s: below the 75 s and 120 s that usual servers keep.
-    pub const DEFAULT: Self = Self {
-        connect_timeout: Duration::from_secs(5),
-        idle_per_endpoint_max: 512,
-        idle_timeout: Duration::from_secs(60),
-        response_head_timeout: None,
-    };
 }
 
 /// The `Host` that an upstream sees.
@@ -203,13 +175,4 @@ pub enum HostHeader {
     Endpoint,
     /// This one.
     Set(Box<str>),
-}
-
-/// PROXY protocol versions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProxyVersion {
-    /// Text.
-    V1,
-    /// Binary.
-    V2,
 }

@@ -9,6 +9,7 @@
 //! snapshot, keyed by the ids of [`id`], and survives a change of generation.
 
 pub mod backend;
+pub mod calling;
 pub mod id;
 pub mod identity;
 pub mod listener;

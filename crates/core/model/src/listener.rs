@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use weft_message::PathRules;
 
+use crate::backend::SubjectAltName;
 use crate::id::ListenerId;
 use crate::mesh::{Mtls, Protocol};
 use crate::policy::Refusal;
@@ -212,6 +213,24 @@ pub enum ClientAuth {
     VerifyIfGiven(Arc<[u8]>),
     /// Required and verified against these authorities (PEM).
     RequireAndVerify(Arc<[u8]>),
+    /// Verified, and one of a few.
+    Pinned(Arc<PinnedClients>),
+}
+
+/// Client certificates that are more than valid: those that a server of Istio's names by
+/// `subjectAltNames`, `verifyCertificateHash` and `verifyCertificateSpki`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinnedClients {
+    /// The authorities (PEM) that they are verified against.
+    pub authorities: Arc<[u8]>,
+    /// Whether a client has to give one.
+    pub is_required: bool,
+    /// One of these must be among the certificate's own; any will do when empty.
+    pub names: Vec<SubjectAltName>,
+    /// Hashes (SHA-256) of certificates. Where these or those of keys are given, one must fit.
+    pub certificate_hashes: Vec<[u8; 32]>,
+    /// Hashes (SHA-256) of public keys, as `SubjectPublicKeyInfo`.
+    pub key_hashes: Vec<[u8; 32]>,
 }
 
 /// Bounds on what a peer may send or hold. Reaching one is counted in

@@ -14,15 +14,16 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use ipnet::IpNet;
-use weft_resilience::settings::{OutlierSettings, PickerKind};
 
 use crate::Generation;
-use crate::id::{ServiceName, WorkloadName};
+use crate::backend::Backend;
+use crate::calling::{Calling, CallingFor, Labels};
+use crate::id::{BackendId, RouteId, ServiceName, WorkloadName};
 use crate::identity::Identity;
-use crate::policy::Refusal;
+use crate::policy::{Refusal, Step};
+use crate::route::RouteSet;
 
 pub use directory::{Changes, Directory, Listed};
 pub use name::Named;
@@ -116,8 +117,21 @@ pub struct Service {
     pub entry: Arc<IndexEntry>,
     /// Where it runs.
     pub endpoints: ServiceEndpoints,
-    /// How it is called unless a route says otherwise.
-    pub defaults: ServiceDefaults,
+    /// What documents say of calls to it.
+    pub traffic: Arc<Traffic>,
+}
+
+/// What documents say of calls to a service. Each proxy takes what is for its workload.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Traffic {
+    /// How it is called: the first entry that fits holds, [`Calling::mesh`] without one.
+    pub calling: Box<[CallingFor]>,
+    /// The rules: those of the first set that fits.
+    pub routing: Box<[RouteSet]>,
+    /// What the rules lead to.
+    pub backends: BTreeMap<BackendId, Arc<Backend>>,
+    /// The lines at which rules stand in their files, from 1.
+    pub lines: BTreeMap<RouteId, u32>,
 }
 
 /// Where a service runs.
@@ -136,17 +150,6 @@ pub enum ServiceEndpoints {
     Dialled,
 }
 
-/// How a service is called unless a route says otherwise.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ServiceDefaults {
-    /// How an endpoint is chosen.
-    pub picker: PickerKind,
-    /// Sets endpoints aside that refuse connections.
-    pub outlier: Option<OutlierSettings>,
-    /// Time to establish a connection.
-    pub connect_timeout: Duration,
-}
-
 /// One place where a service runs, for some of the service's ports: where the way to a workload is
 /// not the same for all ports, it comes once for each.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,8 +163,10 @@ pub struct MeshEndpoint {
     pub ports: Arc<[(u16, u16)]>,
     /// Share among its siblings, at least 1.
     pub weight: u32,
-    /// Zone it runs in.
-    pub zone: Option<Box<str>>,
+    /// Where it runs: `region/zone/subzone`.
+    pub locality: Option<Box<str>>,
+    /// Those of its labels that some document about the service speaks of.
+    pub labels: Arc<[(Box<str>, Box<str>)]>,
     /// Its own name below that of its headless service, such as `db-0` of a StatefulSet.
     pub hostname: Option<Box<str>>,
     /// How it is reached.
@@ -205,6 +210,28 @@ pub struct Workload {
     pub unknown: UnknownDestinations,
     /// Where workloads have their addresses: who calls one of these asks whose it is.
     pub networks: Box<[IpNet]>,
+    /// Its labels.
+    pub labels: Box<[(Box<str>, Box<str>)]>,
+    /// Where it runs: `region/zone/subzone`.
+    pub locality: Option<Box<str>>,
+    /// The only services that it may call, if a document says so (Istio's `Sidecar`).
+    pub egress: Option<Box<[Egress]>>,
+    /// What is done to requests for its ports.
+    pub steps: Arc<[Arc<Step>]>,
+}
+
+/// Services that a workload may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Egress {
+    /// Namespace of the services; `*` for all. A service whose name has none in it, such as a host
+    /// outside of the cluster, is meant by `*` only.
+    pub namespace: Box<str>,
+    /// Their host; `*` for all, `*.suffix` for those below.
+    pub host: Box<str>,
+    /// Port; all when `None`.
+    pub port: Option<u16>,
+    /// Whether these may not be called, whatever the others say.
+    pub excluded: bool,
 }
 
 /// A port of a workload.
@@ -218,6 +245,12 @@ pub struct WorkloadPort {
     pub mtls: Mtls,
     /// Why nobody may call it.
     pub closed: Option<Refusal>,
+    /// What is done to requests for it, after the workload's own.
+    pub steps: Arc<[Arc<Step>]>,
+    /// How the application is called, where a document says so.
+    pub calling: Option<Arc<Calling>>,
+    /// The port of the application, where it is another one (Istio's `defaultEndpoint`).
+    pub forward: Option<u16>,
 }
 
 /// Whether callers have to prove who they are, in the terms of PeerAuthentication.
@@ -290,24 +323,23 @@ impl ServiceEndpoints {
     }
 }
 
-// === impl ServiceDefaults ===
+// === impl Traffic ===
 
-impl ServiceDefaults {
-    /// Least request of two; endpoints to which five connections in a row failed are set aside for
-    /// 5 s and more, but never more than half of them; 5 s to connect.
-    pub const DEFAULT: Self = Self {
-        picker: PickerKind::LeastRequest,
-        outlier: Some(OutlierSettings {
-            failures: 5,
-            window: Duration::from_secs(60),
-            ejection: Duration::from_secs(5),
-            ejection_max: Duration::from_secs(60),
-            ejected_ratio_max: 0.5,
-            on_server_error: false,
-            consecutive: true,
-        }),
-        connect_timeout: Duration::from_secs(5),
-    };
+impl Traffic {
+    /// How a caller calls a port of the service, or a subset of its endpoints; `None` for a subset
+    /// that no document has for this caller.
+    pub fn calling(
+        &self,
+        (namespace, labels): (&str, &Labels),
+        port: u16,
+        subset: Option<&str>,
+    ) -> Option<&CallingFor> {
+        self.calling.iter().find(|entry| {
+            entry.audience.fits(namespace, labels)
+                && entry.port.is_none_or(|only| only == port)
+                && entry.subset.as_ref().map(|known| &*known.name) == subset
+        })
+    }
 }
 
 // === impl MeshEndpoint ===
@@ -323,15 +355,48 @@ impl MeshEndpoint {
 // === impl Workload ===
 
 impl Workload {
+    /// A workload of which nothing is known but its name: open, without addresses.
+    pub fn new(name: WorkloadName, identity: Identity) -> Self {
+        Self {
+            name,
+            identity,
+            addrs: Box::default(),
+            ports: Box::default(),
+            mtls: Mtls::Permissive,
+            closed: None,
+            unknown: UnknownDestinations::Allow,
+            networks: Box::default(),
+            labels: Box::default(),
+            locality: None,
+            egress: None,
+            steps: Arc::default(),
+        }
+    }
+
     /// What is known of a port, or what holds for all others.
     pub fn port(&self, number: u16) -> WorkloadPort {
         self.ports.iter().find(|port| port.number == number).cloned().unwrap_or_else(|| {
             WorkloadPort {
-                number,
-                protocol: Protocol::Detect,
-                mtls: self.mtls,
                 closed: self.closed.clone(),
+                ..WorkloadPort::new(number, Protocol::Detect, self.mtls)
             }
         })
+    }
+}
+
+// === impl WorkloadPort ===
+
+impl WorkloadPort {
+    /// A port that is open and has no policy of its own.
+    pub fn new(number: u16, protocol: Protocol, mtls: Mtls) -> Self {
+        Self {
+            number,
+            protocol,
+            mtls,
+            closed: None,
+            steps: Arc::default(),
+            calling: None,
+            forward: None,
+        }
     }
 }

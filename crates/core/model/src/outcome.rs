@@ -56,6 +56,8 @@ reasons! {
     Upstream = "upstream", 0, None, "";
     /// A step answered as it was configured to (redirect, preflight, fixed answer).
     Direct = "direct", 200, None, "";
+    /// A fault was injected, as configured: it has the status of the fault.
+    FaultInjected = "fault_injected", 503, None, "a fault was injected";
     /// No route takes the request.
     NoRoute = "no_route", 404, Downstream, "404 page not found";
     /// The host is not served on this TLS connection.
@@ -94,6 +96,14 @@ reasons! {
     NoEndpoint = "no_endpoint", 503, Upstream, "the service has no endpoint";
     /// All endpoints are unhealthy or set aside.
     NoHealthyEndpoint = "no_healthy_endpoint", 503, Upstream, "the service has no healthy endpoint";
+    /// As many requests are under way to the service as may be.
+    RequestsOverflow = "requests_overflow", 503, Upstream, "the service has too many requests";
+    /// As many requests wait for a connection to the service as may.
+    PendingOverflow = "pending_overflow", 503, Upstream, "too many requests wait for the service";
+    /// The service has as many connections as it may have, and none became free in time.
+    ConnectionsBusy = "connections_busy", 503, Upstream, "all connections of the service are in use";
+    /// The bound on requests that follows from the latency of the service is reached.
+    ConcurrencyLimited = "concurrency_limited", 503, Upstream, "the service is slower than it should be";
     /// The connection was refused or broke while being made.
     ConnectFailed = "connect_failed", 502, Upstream, "the service could not be reached";
     /// The connection was not made in time.
@@ -133,6 +143,20 @@ reasons! {
     Draining = "draining", 503, Gateway, "the gateway is shutting down";
     /// A bug of ours.
     Internal = "internal", 500, Gateway, "internal error";
+}
+
+impl Reason {
+    /// Whether a bound on what is under way to a service was reached: no policy sends the request
+    /// again, and no endpoint is to blame.
+    pub fn is_overflow(self) -> bool {
+        matches!(
+            self,
+            Self::RequestsOverflow
+                | Self::PendingOverflow
+                | Self::ConnectionsBusy
+                | Self::ConcurrencyLimited
+        )
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use weft_message::FieldName;
-use weft_resilience::settings::{BreakerSettings, RateSettings};
+use weft_resilience::settings::{BackoffSettings, BreakerSettings, HedgeSettings, RateSettings};
 
 use crate::id::{BackendId, PolicyId};
 use crate::outcome::Reason;
@@ -109,7 +109,17 @@ pub enum StepKind {
         parts_per_million: u32,
         /// Where the copy goes.
         backend: BackendId,
+        /// Compares answers to copies with that of the main target.
+        compared: Option<AnswerDiff>,
     },
+    /// Delays and aborts a share of the requests, once for each request and not for each try.
+    Fault(Fault),
+    /// Requests per time in this process, of all and of each client identity.
+    LocalRateLimit(Box<LocalRateLimit>),
+    /// Sends a second request where the first is slow.
+    Hedge(HedgeSettings),
+    /// Answers with this.
+    Respond(FixedAnswer),
     /// Answers at once.
     Refuse(Refusal),
 }
@@ -127,6 +137,7 @@ impl StepKind {
             | Self::ForwardAuth(_)
             | Self::RateLimit { .. }
             | Self::InFlight { .. }
+            | Self::LocalRateLimit(_)
             | Self::Refuse(_) => true,
             Self::AddPrefix(_)
             | Self::StripPrefix(_)
@@ -145,7 +156,10 @@ impl StepKind {
             | Self::Buffering(_)
             | Self::Errors(_)
             | Self::Compress(_)
-            | Self::Mirror { .. } => false,
+            | Self::Mirror { .. }
+            | Self::Fault(_)
+            | Self::Hedge(_)
+            | Self::Respond(_) => false,
         }
     }
 }
@@ -157,6 +171,58 @@ pub struct Refusal {
     pub reason: Reason,
     /// For the log and trusted callers: what is missing and where. Never sent to clients.
     pub detail: Arc<str>,
+}
+
+/// How answers to copies of requests are compared with those that clients were given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerDiff {
+    /// Share of the copies, in parts per million.
+    pub parts_per_million: u32,
+    /// By status, that of gRPC as well.
+    pub status: bool,
+    /// By the fields that say what the body is and where to go: `content-type`,
+    /// `content-encoding`, `location`.
+    pub headers: bool,
+    /// By the bytes of the body.
+    pub body: bool,
+}
+
+/// Faults that are injected, in the terms of Istio's `fault`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fault {
+    /// A wait, and the share of requests that have it, in parts per million.
+    pub delay: Option<(Duration, u32)>,
+    /// An answer in place of the upstream's, after the wait, and its share.
+    pub abort: Option<(Abort, u32)>,
+}
+
+/// An answer in place of the upstream's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Abort {
+    /// With this status.
+    Http(u16),
+    /// With this gRPC status.
+    Grpc(u32),
+}
+
+/// Requests per time, in the terms of Linkerd's `HTTPLocalRateLimitPolicy`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LocalRateLimit {
+    /// Of all clients together.
+    pub total: Option<RateSettings>,
+    /// Of each client identity; those without one count as one.
+    pub identity: Option<RateSettings>,
+    /// Of each of these identities, in place of `identity`.
+    pub overrides: Vec<(Vec<Box<str>>, RateSettings)>,
+}
+
+/// An answer of fixed content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FixedAnswer {
+    /// Status.
+    pub status: u16,
+    /// Body, sent as it is.
+    pub body: Arc<[u8]>,
 }
 
 /// Gateway API `URLRewrite`.
@@ -178,6 +244,13 @@ pub enum PathRewrite {
         /// What the route matched.
         matched: Box<str>,
         /// What it becomes.
+        replacement: Box<str>,
+    },
+    /// What matches somewhere in it becomes this (Istio `uriRegexRewrite`).
+    Regex {
+        /// What to find.
+        pattern: Pattern,
+        /// With `$1` and `${name}`.
         replacement: Box<str>,
     },
 }
@@ -283,6 +356,8 @@ pub enum SourceCriterion {
     Header(FieldName),
     /// The host.
     Host,
+    /// Nothing: all requests count together.
+    All,
 }
 
 /// User and password.
@@ -339,26 +414,54 @@ pub struct ForwardAuth {
 }
 
 /// Sends again what failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
     /// Tries in all, the first included; at least 1.
     pub attempts: u32,
-    /// Bound of the first wait; grows by 1.5 up to twice itself, and a wait is drawn below it; zero
-    /// is at once.
-    pub initial_interval: Duration,
-    /// No wait is shorter; zero leaves all to chance.
-    pub interval_min: Duration,
+    /// Waits between tries.
+    pub backoff: BackoffSettings,
     /// No new try after this.
     pub timeout: Option<Duration>,
+    /// Of each try, to its response head; in place of the route's.
+    pub attempt_timeout: Option<Duration>,
     /// Statuses that count as failed, inclusive ranges.
     pub statuses: Vec<(u16, u16)>,
+    /// gRPC statuses that count as failed, where they come without a body.
+    pub grpc_statuses: Vec<u32>,
     /// Bodies up to this, and to what the gateway itself allows, are kept to be sent again; larger
     /// ones are sent once.
     pub body_bytes_max: u64,
-    /// Retry when the connection failed.
+    /// Retry when no connection was made, or the request was refused before it was looked at.
+    pub on_unreached: bool,
+    /// Retry when the connection failed in any way.
     pub on_network_error: bool,
-    /// Retry methods that are not idempotent, on statuses.
+    /// Retry when a try took longer than its timeout.
+    pub on_timeout: bool,
+    /// Retry methods that are not idempotent, too, though they may have been acted upon.
     pub non_idempotent: bool,
+    /// Retry on an endpoint that was tried already, when it is picked.
+    pub same_endpoint: bool,
+    /// Retry where others run: in another tier or locality than before, if there is one.
+    pub elsewhere: bool,
+}
+
+impl RetryPolicy {
+    /// One try and no other, for the rest to be said.
+    pub const NEVER: Self = Self {
+        attempts: 1,
+        backoff: BackoffSettings::traefik(Duration::ZERO),
+        timeout: None,
+        attempt_timeout: None,
+        statuses: Vec::new(),
+        grpc_statuses: Vec::new(),
+        body_bytes_max: 0,
+        on_unreached: false,
+        on_network_error: false,
+        on_timeout: false,
+        non_idempotent: false,
+        same_endpoint: false,
+        elsewhere: false,
+    };
 }
 
 /// Holds whole bodies.

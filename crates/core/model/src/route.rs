@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use weft_message::{FieldName, Method};
+use weft_message::{FieldName, Method, Scheme};
 
+use crate::calling::Audience;
 use crate::id::{BackendId, RouteId};
 use crate::listener::TlsOptions;
-use crate::policy::{Refusal, RetryPolicy, Step};
+use crate::policy::{Refusal, RetryPolicy, Step, StepKind};
 use crate::text::{Pattern, TextMatch};
 
 /// One rule: the requests it takes, what happens to them, and where they go.
@@ -83,6 +84,10 @@ pub enum Matcher {
     Query(Box<str>, TextMatch),
     /// The peer's address (after a trusted PROXY header, never from `X-Forwarded-For`).
     ClientIp(IpNet),
+    /// The authority: the host in lower case, and the port where the client has named one.
+    Authority(TextMatch),
+    /// The scheme.
+    Scheme(Scheme),
 }
 
 /// A condition on the host.
@@ -208,14 +213,45 @@ pub struct StickyCookie {
 }
 
 /// Bounds on time for one request.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Timeouts {
     /// From the request's head to the last byte of the answer; none by default.
     pub request: Option<Duration>,
     /// From sending one attempt to its response head; none by default.
     pub attempt: Option<Duration>,
+    /// From the request's last byte to the answer's last byte (Linkerd's `response`); none by
+    /// default.
+    pub response: Option<Duration>,
+    /// Neither side may be silent for longer (Linkerd's `idle`); the listener's bound by default.
+    pub idle: Option<Duration>,
     /// Retries that the route itself asks for (Gateway API); Traefik's are a step.
     pub retry: Option<RetryPolicy>,
+}
+
+/// The rules that one source has for calls to a service of the mesh, in place of those of sources
+/// with less to say.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RouteSet {
+    /// The callers.
+    pub audience: Audience,
+    /// The ports of the service; empty stands for all.
+    pub ports: Box<[u16]>,
+    /// Rules of HTTP: a request that none of them takes is answered 404. `None` leaves HTTP to the
+    /// next set.
+    pub http: Option<Box<[Routed<Route>]>>,
+    /// The same for connections of bytes, which are closed when no rule takes them.
+    pub tcp: Option<Box<[Routed<TcpRoute>]>>,
+}
+
+/// A rule for some of the callers and ports of its [`RouteSet`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Routed<T> {
+    /// The callers.
+    pub audience: Audience,
+    /// The ports; empty stands for all.
+    pub ports: Box<[u16]>,
+    /// The rule.
+    pub route: Arc<T>,
 }
 
 /// A TCP rule.
@@ -254,6 +290,8 @@ pub enum TcpMatcher {
     ClientIp(IpNet),
     /// An offered application protocol.
     Alpn(Box<str>),
+    /// The address that the connection was made to.
+    Destination(IpNet),
 }
 
 /// What a TCP route does with TLS.
@@ -265,4 +303,59 @@ pub enum TcpTls {
     Passthrough,
     /// TLS ends here, with these options.
     Terminate(Arc<TlsOptions>),
+}
+
+// === impl Route ===
+
+impl Route {
+    /// The backends that requests of this route may lead to, those of its steps among them.
+    pub fn backends(&self) -> Vec<&BackendId> {
+        let mut found = Vec::new();
+        of_steps(&self.steps, &mut found);
+        self.target.collect(&mut found);
+        found
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    /// The backends that it may lead to, those of steps of choices among them.
+    pub fn backends(&self) -> Vec<&BackendId> {
+        let mut found = Vec::new();
+        self.collect(&mut found);
+        found
+    }
+
+    fn collect<'a>(&'a self, found: &mut Vec<&'a BackendId>) {
+        let choices: &[Choice] = match self {
+            Self::Backend(id) => return found.push(id),
+            Self::Refuse(_) => return,
+            Self::Mirror(mirrors) => {
+                mirrors.main.collect(found);
+                return mirrors.mirrors.iter().for_each(|mirror| mirror.target.collect(found));
+            }
+            Self::Failover(failover) => {
+                failover.main.collect(found);
+                return failover.fallback.collect(found);
+            }
+            Self::Weighted(weighted) => &weighted.choices,
+            Self::HighestRandomWeight(choices) => choices,
+        };
+        for choice in choices {
+            of_steps(&choice.steps, found);
+            choice.target.collect(found);
+        }
+    }
+}
+
+fn of_steps<'a>(steps: &'a [Arc<Step>], found: &mut Vec<&'a BackendId>) {
+    for step in steps {
+        match &step.kind {
+            StepKind::Mirror { backend, .. } => found.push(backend),
+            StepKind::ForwardAuth(auth) => found.push(&auth.backend),
+            StepKind::Errors(pages) => pages.target.collect(found),
+            _ => {}
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::backend::Backend;
+use crate::calling::Source;
 use crate::id::{BackendId, PolicyId, RouteId};
 use crate::listener::Listener;
 use crate::mesh::{Directory, Neighbours};
@@ -32,6 +33,8 @@ pub struct Snapshot {
     /// The lines of the users' files, from 1, at which the rules of routes stand. Kept apart from
     /// the routes, so that lines that move change nothing else.
     pub lines: HashMap<RouteId, u32>,
+    /// Where the calling settings of backends come from, as far as documents say anything of them.
+    pub sources: HashMap<BackendId, Arc<[Source]>>,
     /// The services of the mesh by address, whether they are in use here or not; empty outside of
     /// it.
     pub services: Arc<Directory>,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use weft_message::{AsFieldName, Known, RequestHead, ResponseHead, reason_phrase};
 use weft_model::outcome::Reason;
-use weft_model::policy::Refusal;
+use weft_model::policy::{Abort, FixedAnswer, Refusal};
 
 use crate::media;
 
@@ -89,6 +89,31 @@ pub fn limited(reason: Reason, wait: Duration, asker: Asker<'_>) -> DirectRespon
     answer
 }
 
+/// An answer of fixed content: text, as far as anybody has said.
+pub fn fixed(fixed: &FixedAnswer) -> DirectResponse {
+    let FixedAnswer { status, body } = fixed;
+    let mut answer = DirectResponse::direct(*status);
+    if !body.is_empty() {
+        put(&mut answer.head, Known::ContentType, "text/plain");
+        answer.body = body.to_vec().into();
+    }
+    answer
+}
+
+/// The answer in place of the upstream's that a fault asks for. A gRPC status becomes the HTTP
+/// status that clients make the same of, where the request is not gRPC (as Envoy does).
+pub fn abort(abort: Abort, asker: Asker<'_>) -> DirectResponse {
+    match abort {
+        Abort::Http(status) => error_with_status(Reason::FaultInjected, status, asker),
+        Abort::Grpc(code) if asker.form == Form::Grpc => {
+            let mut answer = error_with_status(Reason::FaultInjected, 200, asker);
+            put(&mut answer.head, Known::GrpcStatus, &code.to_string());
+            answer
+        }
+        Abort::Grpc(code) => error_with_status(Reason::FaultInjected, http_status(code), asker),
+    }
+}
+
 /// The answer when user and password are missing or wrong: 401 and what is asked for
 /// (RFC 7617 section 2).
 pub fn unauthorized(realm: &str, asker: Asker<'_>) -> DirectResponse {
@@ -116,6 +141,24 @@ pub fn grpc_status(http_status: u16) -> u8 {
         404 => 12,
         429 | 502 | 503 | 504 => 14,
         _ => 2,
+    }
+}
+
+/// The HTTP status that says about the same as a gRPC status (`google.rpc.Code`).
+pub fn http_status(grpc_status: u32) -> u16 {
+    match grpc_status {
+        0 => 200,
+        1 => 499,
+        3 | 9 | 11 => 400,
+        4 => 504,
+        5 => 404,
+        6 | 10 => 409,
+        7 => 403,
+        8 => 429,
+        12 => 501,
+        14 => 503,
+        16 => 401,
+        _ => 500,
     }
 }
 
@@ -236,7 +279,12 @@ fn grpc_answer(
 ) -> Cow<'static, [u8]> {
     head.set_status(200);
     put(head, Known::ContentType, "application/grpc");
-    let code = if status == 200 { 2 } else { grpc_status(status) };
+    let code = match reason {
+        // gRPC has a status of its own for a deadline that has passed.
+        Reason::RequestTimeout | Reason::UpstreamTimeout => 4,
+        _ if status == 200 => 2,
+        _ => grpc_status(status),
+    };
     put(head, Known::GrpcStatus, &code.to_string());
     let mut message = String::new();
     let plain = |byte| matches!(byte, b' '..=b'~') && byte != b'%';

@@ -7,11 +7,12 @@
 //!
 //! | Step | decides here |
 //! | --- | --- |
-//! | paths, headers, redirects, CORS, allow lists, fixed refusals | [`step`] |
-//! | `RateLimit`, `InFlight` | [`source::source_key`], [`answer::limited`] |
+//! | paths, headers, redirects, CORS, allow lists, fixed answers | [`step`] |
+//! | `RateLimit`, `LocalRateLimit`, `InFlight` | [`source`], [`answer::limited`] |
 //! | `BasicAuth` | [`basic`] |
 //! | `ForwardAuth` | [`forward_auth`] |
 //! | `Retry` | [`retry`] |
+//! | deadlines in requests | [`deadline`] |
 //! | `Buffering` | [`buffering`] |
 //! | `Errors` | [`errors`] |
 //! | `Compress` | [`compress`] |
@@ -25,6 +26,7 @@ pub mod answer;
 pub mod basic;
 pub mod buffering;
 pub mod compress;
+pub mod deadline;
 pub mod errors;
 pub mod expand;
 pub mod fields;

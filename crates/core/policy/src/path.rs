@@ -95,13 +95,7 @@ pub(crate) fn replace_path_regex(
         ctx.scratch.insert(0, '/');
     }
     match note_replaced_path(ctx) {
-        Verdict::Continue => {
-            let set = ctx.head.set_path(ctx.scratch);
-            match set.or_else(|_| ctx.head.set_path(&escaped(ctx.scratch))) {
-                Ok(()) => Verdict::Continue,
-                Err(error) => refuse_path(ctx, Reason::AmbiguousTarget, error),
-            }
-        }
+        Verdict::Continue => set_replaced_path(ctx),
         refused => refused,
     }
 }
@@ -120,7 +114,10 @@ pub(crate) fn rewrite(rewrite: &Rewrite, ctx: &mut RequestContext<'_>) -> Verdic
     }
     ctx.scratch.clear();
     push_rewritten(path, ctx.head.path(), ctx.scratch);
-    set_configured_path(ctx)
+    match path {
+        PathRewrite::Full(_) | PathRewrite::Prefix { .. } => set_configured_path(ctx),
+        PathRewrite::Regex { .. } => set_replaced_path(ctx),
+    }
 }
 
 /// Appends the path that `rewrite` makes of `path`. A prefix is replaced by whole elements
@@ -144,6 +141,13 @@ pub(crate) fn push_rewritten(rewrite: &PathRewrite, path: &str, out: &mut String
             }
             out.push_str(replacement);
             out.push_str(rest);
+        }
+        PathRewrite::Regex { pattern, replacement } => {
+            if !replace_all(pattern.regex(), Template::parse(replacement), path, out) {
+                out.push_str(path);
+            } else if !out[start..].starts_with('/') {
+                out.insert(start, '/');
+            }
         }
     }
     if out.len() == start {
@@ -226,6 +230,16 @@ fn escaped(path: &str) -> String {
         rest = after;
     }
     out
+}
+
+/// Sets the path to what is in the scratch space: what a pattern has made of the request's path,
+/// which may have put together what was apart.
+fn set_replaced_path(ctx: &mut RequestContext<'_>) -> Verdict {
+    let set = ctx.head.set_path(ctx.scratch);
+    match set.or_else(|_| ctx.head.set_path(&escaped(ctx.scratch))) {
+        Ok(()) => Verdict::Continue,
+        Err(error) => refuse_path(ctx, Reason::AmbiguousTarget, error),
+    }
 }
 
 #[cold]

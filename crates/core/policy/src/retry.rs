@@ -1,22 +1,30 @@
 //! Whether a request is sent again.
 //!
 //! It is derived from whose fault the failure is and whether bytes reached the upstream, never from
-//! a flag. How long to wait is `weft-resilience`'s.
+//! a flag. How long to wait is `weft-resilience`'s, unless the upstream says so ([`RetryAfter`]).
 
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-use weft_message::Method;
+use weft_message::{Fields, Known, Method};
 use weft_model::outcome::{Fault, Reason};
 use weft_model::policy::RetryPolicy;
+
+/// The name in which gRPC servers say when to come again (gRFC A6).
+const GRPC_PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// How one attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptOutcome {
-    /// The upstream answered with this status.
-    Answered(u16),
+    /// The upstream answered.
+    Answered {
+        /// The status.
+        status: u16,
+        /// The gRPC status, where the head has it: no message comes then.
+        grpc_status: Option<u32>,
+    },
     /// There is no answer.
     Failed {
         /// Why.
@@ -40,23 +48,44 @@ pub struct AttemptFacts {
     pub body_is_kept: bool,
 }
 
+/// What an answer says of another try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// Nothing.
+    Unsaid,
+    /// Not before so much time has passed.
+    Wait(Duration),
+    /// Not at all, or at a time that cannot be read.
+    Never,
+}
+
 /// Whether to send the request again.
 ///
-/// A failure before any byte of the request was written is retried for every method, and one after
-/// that for idempotent methods (RFC 9110 section 9.2.2; Traefik gives up there). Everything
-/// else (an answer with one of the statuses, a failure later on, which counts as the status it
-/// would become) only where sending twice does no harm: for methods other than POST, PATCH and LOCK,
-/// unless the policy says otherwise. What we answered ourselves is never retried.
+/// What was not sent, or was refused before anybody looked at it, is sent again for every method;
+/// what was, where sending twice does no harm or the policy says that it does not matter.
+///
+/// - Failures of the connection, and times that passed, where the policy asks for that: harmless
+///   are idempotent methods (RFC 9110 section 9.2.2).
+/// - Statuses, and failures as the status that they would become: harmless are all methods but POST,
+///   PATCH and LOCK, as in Traefik.
+/// - gRPC statuses, for every method: all of gRPC is POST, so who lists them means it.
+///
+/// What we answered ourselves is never retried.
 pub fn may_retry(policy: &RetryPolicy, method: &Method, facts: AttemptFacts) -> bool {
     let RetryPolicy {
         attempts,
-        initial_interval: _,
-        interval_min: _,
+        backoff: _,
         timeout,
+        attempt_timeout: _,
         statuses,
+        grpc_statuses,
         body_bytes_max: _,
+        on_unreached,
         on_network_error,
+        on_timeout,
         non_idempotent,
+        same_endpoint: _,
+        elsewhere: _,
     } = policy;
     if facts.attempts >= *attempts
         || timeout.is_some_and(|timeout| facts.elapsed >= timeout)
@@ -67,11 +96,15 @@ pub fn may_retry(policy: &RetryPolicy, method: &Method, facts: AttemptFacts) -> 
     let is_listed = |status| contains(statuses, status) && (*non_idempotent || is_harmless(method));
     match facts.outcome {
         // The connection has become something else.
-        AttemptOutcome::Answered(101) => false,
-        AttemptOutcome::Answered(status) => is_listed(status),
-        AttemptOutcome::Failed { reason, request_bytes_written } => {
+        AttemptOutcome::Answered { status: 101, .. } => false,
+        AttemptOutcome::Answered { status, grpc_status } => {
+            grpc_status.is_some_and(|code| grpc_statuses.contains(&code)) || is_listed(status)
+        }
+        AttemptOutcome::Failed { reason, request_bytes_written: written } => {
+            let is_covered = *on_network_error || (*on_timeout && is_timeout(reason));
             is_attempt(reason)
-                && ((*on_network_error && (!request_bytes_written || method.is_idempotent()))
+                && ((*on_unreached && !written)
+                    || (is_covered && (!written || *non_idempotent || method.is_idempotent()))
                     || is_listed(reason.status()))
         }
     }
@@ -82,11 +115,33 @@ pub fn contains(ranges: &[(u16, u16)], status: u16) -> bool {
     ranges.iter().any(|(first, last)| (*first..=*last).contains(&status))
 }
 
+/// The gRPC status that a head has, or trailers.
+pub fn grpc_status(fields: &Fields) -> Option<u32> {
+    fields.get_str(Known::GrpcStatus)?.parse().ok()
+}
+
+/// What an answer says of another try, in `retry-after` (RFC 9110 section 10.2.3) or in gRPC's own
+/// words. A date is not read: who names one does not mean a wait of moments.
+pub fn retry_after(fields: &Fields) -> RetryAfter {
+    let read = |value: &str, unit: fn(u64) -> Duration| match value.parse() {
+        Ok(number) => RetryAfter::Wait(unit(number)),
+        Err(_) => RetryAfter::Never,
+    };
+    if let Some(value) = fields.get_str(Known::RetryAfter) {
+        return read(value, Duration::from_secs);
+    }
+    match fields.get_str(GRPC_PUSHBACK) {
+        Some(value) => read(value, Duration::from_millis),
+        None => RetryAfter::Unsaid,
+    }
+}
+
 /// Whether the failure is one of an attempt: the upstream's fault, and one that another try may
-/// not meet. A breaker that is open, a service without endpoints and a time that is over are no
-/// attempts.
+/// not meet. A breaker that is open, a bound that is reached, a service without endpoints and a time
+/// that is over are no attempts.
 fn is_attempt(reason: Reason) -> bool {
     reason.fault() == Fault::Upstream
+        && !reason.is_overflow()
         && !matches!(
             reason,
             Reason::CircuitOpen
@@ -95,6 +150,10 @@ fn is_attempt(reason: Reason) -> bool {
                 | Reason::UpstreamTooLarge
                 | Reason::RequestTimeout
         )
+}
+
+fn is_timeout(reason: Reason) -> bool {
+    matches!(reason, Reason::ConnectTimeout | Reason::UpstreamTimeout)
 }
 
 /// Traefik's list. It counts unknown methods as harmless, which is their owners' choice here too.

@@ -61,6 +61,7 @@ pub fn source_key(criterion: &SourceCriterion, head: &RequestHead, peer: IpAddr)
             None => SourceKey::new(b'-', b""),
         },
         SourceCriterion::Host => SourceKey::new(b'o', head.host().as_bytes()),
+        SourceCriterion::All => SourceKey::ALL,
     }
 }
 
@@ -120,6 +121,13 @@ fn network(addr: Ipv6Addr, length: u8) -> Ipv6Addr {
 // === impl SourceKey ===
 
 impl SourceKey {
+    /// All requests together.
+    const ALL: Self = {
+        let mut bytes = [0; PLAIN_BYTES_MAX + 1];
+        bytes[0] = b'*';
+        Self { len: 1, bytes }
+    };
+
     fn new(kind: u8, source: &[u8]) -> Self {
         let mut bytes = [0; PLAIN_BYTES_MAX + 1];
         let digest;

@@ -94,12 +94,16 @@ pub fn class(kind: &StepKind) -> StepClass {
         | StepKind::SecureHeaders(_)
         | StepKind::Cors(_)
         | StepKind::IpAllowList(_)
+        | StepKind::Respond(_)
         | StepKind::Refuse(_) => StepClass::Pure,
-        StepKind::RateLimit { .. } | StepKind::InFlight { .. } | StepKind::CircuitBreaker(_) => {
-            StepClass::Admission
-        }
+        StepKind::RateLimit { .. }
+        | StepKind::LocalRateLimit(_)
+        | StepKind::InFlight { .. }
+        | StepKind::CircuitBreaker(_) => StepClass::Admission,
         StepKind::BasicAuth(_) | StepKind::ForwardAuth(_) => StepClass::Question,
-        StepKind::Retry(_) | StepKind::Mirror { .. } => StepClass::Attempt,
+        StepKind::Retry(_) | StepKind::Hedge(_) | StepKind::Mirror { .. } | StepKind::Fault(_) => {
+            StepClass::Attempt
+        }
         StepKind::Buffering(_) => StepClass::Body,
         StepKind::Errors(_) | StepKind::Compress(_) => StepClass::Response,
     }
@@ -133,13 +137,17 @@ pub fn on_request(step: &Step, ctx: &mut RequestContext<'_>) -> Verdict {
         StepKind::Refuse(refusal) => {
             Verdict::respond(answer::refusal(refusal, Asker::of(ctx.head)))
         }
+        StepKind::Respond(fixed) => Verdict::respond(answer::fixed(fixed)),
         StepKind::ResponseHeaders(_) => Verdict::Continue,
         StepKind::BasicAuth(_)
         | StepKind::ForwardAuth(_)
         | StepKind::RateLimit { .. }
+        | StepKind::LocalRateLimit(_)
         | StepKind::InFlight { .. }
         | StepKind::CircuitBreaker(_)
         | StepKind::Retry(_)
+        | StepKind::Hedge(_)
+        | StepKind::Fault(_)
         | StepKind::Buffering(_)
         | StepKind::Errors(_)
         | StepKind::Compress(_)
@@ -179,13 +187,17 @@ pub fn on_response(
         | StepKind::BasicAuth(_)
         | StepKind::ForwardAuth(_)
         | StepKind::RateLimit { .. }
+        | StepKind::LocalRateLimit(_)
         | StepKind::InFlight { .. }
         | StepKind::CircuitBreaker(_)
         | StepKind::Retry(_)
+        | StepKind::Hedge(_)
+        | StepKind::Fault(_)
         | StepKind::Buffering(_)
         | StepKind::Errors(_)
         | StepKind::Compress(_)
         | StepKind::Mirror { .. }
+        | StepKind::Respond(_)
         | StepKind::Refuse(_) => Ok(()),
     }
 }

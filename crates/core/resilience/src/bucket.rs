@@ -16,8 +16,10 @@ use std::time::{Duration, Instant};
 use crate::clock::{Epoch, nanos};
 use crate::settings::RateSettings;
 
+mod clients;
 mod keyed;
 
+pub use clients::{ClientBuckets, Exceeded};
 pub use keyed::KeyedBuckets;
 
 /// Parts of a nanosecond in which buckets count, so that rates near 10⁹ per second keep their
@@ -76,10 +78,9 @@ impl TokenBucket {
         self.rate.take_shared(&self.full_at, parts(self.epoch, now))
     }
 
-    /// Takes a token if there is one now; otherwise nothing changes.
-    pub fn take_at_once(&self, now: Instant) -> bool {
-        let impatient = Rate { wait_max_parts: 0, ..self.rate };
-        impatient.take_shared(&self.full_at, parts(self.epoch, now)) == Admission::Pass
+    /// Takes a token if there is one now, and never one that is still to come.
+    pub fn try_take(&self, now: Instant) -> Admission {
+        self.rate.impatient().take_shared(&self.full_at, parts(self.epoch, now))
     }
 
     /// Whether all tokens are there, so that the bucket could be forgotten and made anew.
@@ -115,6 +116,11 @@ impl Rate {
             parts_per_bucket: bounded(u128::from(token) * u128::from(burst.max(1))),
             wait_max_parts: nanos(wait_max) * PARTS_PER_NANO,
         }
+    }
+
+    /// The same rate for those who do not wait.
+    fn impatient(self) -> Self {
+        Self { wait_max_parts: 0, ..self }
     }
 
     /// Decides on one request to a bucket that is full at `full_at`, which moves if it may pass.

@@ -49,6 +49,11 @@ pub fn combine(first: u64, second: u64) -> u64 {
     avalanche(round(round(PRIMES[4], first), second))
 }
 
+/// A hash as a number in `[0, 1)`.
+pub(crate) fn ratio(hash: u64) -> f64 {
+    (hash >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+}
+
 // === impl SecretHasher ===
 
 impl SecretHasher {

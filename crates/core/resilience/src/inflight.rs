@@ -111,6 +111,12 @@ impl InFlight {
         self.shared.limit.store(limit, Ordering::Relaxed);
     }
 
+    /// The bound.
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        self.shared.limit.load(Ordering::Relaxed)
+    }
+
     /// Number under way.
     #[must_use]
     pub fn count(&self) -> u32 {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::hash;
 use crate::rng::Rng;
 
 /// Even in `[0, max]`.
@@ -30,6 +31,12 @@ pub fn around(duration: Duration, ratio: f64, rng: &Rng) -> Duration {
 #[must_use]
 pub fn between(low: Duration, high: Duration, rng: &Rng) -> Duration {
     low.saturating_add(scale(high.saturating_sub(low), rng.ratio()))
+}
+
+/// A number in `[0, 1)` from a moment: the nanosecond at which something happened is chance enough
+/// to keep apart those whom it happened to, where no generator is at hand.
+pub(crate) fn chance_of(moment_nanos: u64, salt: u64) -> f64 {
+    hash::ratio(hash::combine(moment_nanos, salt))
 }
 
 /// A duration times a factor, saturating; zero when the factor is negative or not a number.

@@ -1,24 +1,30 @@
 //! Passive health: endpoints that fail real requests are set aside for a while.
 //!
-//! Failures are counted per endpoint. Enough of them within the window eject the endpoint; each
-//! further ejection lasts longer by the first one's length, up to a bound, and good behaviour for
-//! as long as an ejection takes one back. A gate over the whole set bounds how many may be out at
-//! one time, since load that the rest cannot carry is worse than some errors.
+//! What counts as a failure, and how many of them eject, differs by dialect: consecutive ones
+//! (Envoy, Istio, Linkerd), those within a window (Traefik), or a low share of successes (Linkerd's
+//! `unified`). All are [triggers](crate::settings::OutlierSettings) of one mechanism. Each further
+//! ejection lasts longer, up to a bound, and good behaviour takes that back. An endpoint returns
+//! with its full share, or on probation: then one request is sent, and its outcome decides.
+//!
+//! A gate over the whole set bounds how many may be out at one time, since load that the rest
+//! cannot carry is worse than some errors.
 //!
 //! What is out is shared by all workers of a process, so each does not have to fail for itself.
-//! Asking whether an endpoint is usable is one relaxed load. A mutex per endpoint is held to count
-//! a failure, and one per set to eject: both are rare, short and call nothing outside.
+//! Asking whether an endpoint is usable is two relaxed loads, and so is a success that changes
+//! nothing. A mutex per endpoint is held to count a failure (with a success rate, every answer),
+//! and one per set to eject: short, and calling nothing outside.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::clock::{Epoch, nanos};
-use crate::settings::OutlierSettings;
+use crate::jitter;
+use crate::settings::{EjectionSettings, Growth, OutlierSettings, StatusSet};
 
-/// Slots of the window in which failures are counted. A failure counts for at least nine tenths of
-/// the window, and never longer than it.
-const SLOTS: usize = 10;
+mod endpoint;
+
+pub use endpoint::EndpointHealth;
+use endpoint::History;
 
 /// The gate over one set of endpoints.
 ///
@@ -27,20 +33,12 @@ const SLOTS: usize = 10;
 /// use weft_resilience::outlier::{EndpointHealth, Outlier, Signal};
 /// use weft_resilience::settings::OutlierSettings;
 ///
-/// let settings = OutlierSettings {
-///     failures: 2,
-///     window: Duration::from_secs(10),
-///     ejection: Duration::from_secs(30),
-///     ejection_max: Duration::from_secs(300),
-///     ejected_ratio_max: 0.5,
-///     on_server_error: true,
-///     consecutive: false,
-/// };
 /// let now = Instant::now();
+/// let settings = OutlierSettings { consecutive: Some(2), ..OutlierSettings::ISTIO };
 /// let outlier = Outlier::new(settings, 3);
 /// let endpoint = EndpointHealth::new(now);
 /// assert!(outlier.record(&endpoint, now, Signal::ConnectionFailure).is_none());
-/// assert!(outlier.record(&endpoint, now, Signal::ServerError).is_some());
+/// assert!(outlier.record(&endpoint, now, Signal::Status(503)).is_some());
 /// assert!(!endpoint.is_usable(now));
 /// assert!(endpoint.is_usable(now + Duration::from_secs(30)));
 /// ```
@@ -52,23 +50,17 @@ pub struct Outlier {
     ejected_until: Mutex<Vec<Instant>>,
 }
 
-/// What is known of one endpoint. Made once per endpoint and kept across changes of its set.
-#[derive(Debug)]
-pub struct EndpointHealth {
-    epoch: Epoch,
-    usable_at: AtomicU64,
-    /// Whether failures are counted, so that a success mostly costs one load.
-    failing: AtomicBool,
-    history: Mutex<History>,
-}
-
 /// What a request showed about its endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Signal {
-    /// It answered, and not with a server error.
+    /// All went well, and nothing more will be heard of it.
     Success,
-    /// It answered with a server error (5xx).
-    ServerError,
+    /// It answered in a way that the caller calls a failure, whatever its status.
+    Failure,
+    /// It answered with this HTTP status.
+    Status(u16),
+    /// A connection to it was made; its answer is still to come.
+    Connected,
     /// It could not be reached, broke off or did not answer in time.
     ConnectionFailure,
 }
@@ -80,14 +72,38 @@ pub struct Ejection {
     pub duration: Duration,
     /// Ejections in a row, this one included.
     pub count: u32,
+    /// Why.
+    pub trigger: Trigger,
 }
 
-#[derive(Debug, Default)]
-struct History {
-    tally: [(u64, u32); SLOTS],
-    ejections: u32,
-    /// When the last ejection ended or will end.
-    returned_at: u64,
+/// Why an endpoint was set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trigger {
+    /// Failures in a row.
+    Consecutive,
+    /// Gateway errors in a row.
+    ConsecutiveGateway,
+    /// Failed connections in a row.
+    ConsecutiveLocal,
+    /// Failures within a window.
+    InWindow,
+    /// A low share of successes.
+    SuccessRate,
+    /// The request of its probation failed.
+    Probe,
+}
+
+/// A signal in the terms of the settings.
+#[derive(Debug, Clone, Copy)]
+struct Verdict {
+    /// Whether the answer succeeded; `None` when the signal does not tell.
+    answered: Option<bool>,
+    /// Whether a failure was a gateway's.
+    gateway: bool,
+    /// Whether the connection succeeded, where that is counted apart.
+    connected: Option<bool>,
+    /// Whether it counts as a success for the success rate.
+    rated: bool,
 }
 
 // === impl Outlier ===
@@ -112,22 +128,37 @@ impl Outlier {
         now: Instant,
         signal: Signal,
     ) -> Option<Ejection> {
-        let failed = match signal {
-            Signal::Success => false,
-            Signal::ServerError => self.settings.on_server_error,
-            Signal::ConnectionFailure => true,
-        };
-        if !failed {
-            if self.settings.consecutive && endpoint.failing.load(Ordering::Relaxed) {
-                endpoint.forget_failures();
-            }
+        let verdict = Verdict::new(signal, &self.settings);
+        let counted = !verdict.is_fine() || self.settings.success_rate.is_some();
+        if !counted && !endpoint.is_watched() {
             return None;
         }
-        if !endpoint.is_usable(now) {
+        let mut health = endpoint.lock(now);
+        if health.is_ejected() {
             // Of a request begun before the ejection.
             return None;
         }
-        self.record_failure(endpoint, now)
+        let trigger = if health.on_probation {
+            match verdict.outcome() {
+                None => return None,
+                Some(true) => {
+                    health.readmit();
+                    return None;
+                }
+                Some(false) => Trigger::Probe,
+            }
+        } else {
+            let history = &mut health.history;
+            let fired = history.count(&verdict, health.present, &self.settings);
+            endpoint.set_watched(history.is_failing());
+            fired?
+        };
+        let ejection = self.ejection(&health.history, health.present, trigger);
+        // Refused by the gate, the failures still count: the next one asks again.
+        self.pass_gate(now, ejection.duration).then(|| {
+            health.eject(&ejection, self.settings.ejection.probation);
+            ejection
+        })
     }
 
     /// Endpoints that are out at present.
@@ -137,24 +168,24 @@ impl Outlier {
         ejected.iter().filter(|until| **until > now).count()
     }
 
-    fn record_failure(&self, endpoint: &EndpointHealth, now: Instant) -> Option<Ejection> {
-        let (settings, present) = (&self.settings, endpoint.epoch.nanos(now));
-        let width = (nanos(settings.window) / SLOTS as u64).max(1);
-        let mut history = endpoint.history.lock().unwrap_or_else(PoisonError::into_inner);
-        endpoint.failing.store(true, Ordering::Relaxed);
-        if history.add_failure(present / width) < settings.failures.max(1) {
-            return None;
-        }
-        let count = history.ejections_at(present, settings).saturating_add(1);
-        let duration = settings.ejection.saturating_mul(count).min(settings.ejection_max);
-        // Refused by the gate, the failures still count: the next one asks again.
-        self.pass_gate(now, duration).then(|| {
-            let returned_at = present.saturating_add(nanos(duration));
-            *history = History { ejections: count, returned_at, ..History::default() };
-            endpoint.failing.store(false, Ordering::Relaxed);
-            endpoint.usable_at.store(returned_at, Ordering::Relaxed);
-            Ejection { duration, count }
-        })
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &OutlierSettings {
+        &self.settings
+    }
+
+    fn ejection(&self, history: &History, present: u64, trigger: Trigger) -> Ejection {
+        let EjectionSettings { base, max, growth, jitter_ratio, forgiven_after, .. } =
+            self.settings.ejection;
+        let before = history.ejections_at(present, forgiven_after);
+        let grown = match growth {
+            Growth::Linear => base.saturating_mul(before.saturating_add(1)),
+            Growth::Double => base.saturating_mul(2u32.saturating_pow(before)),
+        };
+        let chance = jitter::chance_of(present, u64::from(before));
+        let jitter = jitter::scale(grown, jitter_ratio * chance);
+        let duration = grown.saturating_add(jitter).min(max);
+        Ejection { duration, count: before.saturating_add(1), trigger }
     }
 
     /// Takes a place among those that may be out, if there is one.
@@ -171,49 +202,67 @@ impl Outlier {
     }
 }
 
-// === impl EndpointHealth ===
+// === impl Signal ===
 
-impl EndpointHealth {
-    /// Usable, nothing known.
+impl Signal {
+    /// A gRPC status code, as the HTTP status that Envoy takes it for.
     #[must_use]
-    pub fn new(epoch: Instant) -> Self {
-        Self {
-            epoch: Epoch::new(epoch),
-            usable_at: AtomicU64::new(0),
-            failing: AtomicBool::new(false),
-            history: Mutex::default(),
-        }
-    }
-
-    /// Whether it is not set aside.
-    #[must_use]
-    pub fn is_usable(&self, now: Instant) -> bool {
-        self.usable_at.load(Ordering::Relaxed) <= self.epoch.nanos(now)
-    }
-
-    fn forget_failures(&self) {
-        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        history.tally = Default::default();
-        self.failing.store(false, Ordering::Relaxed);
+    pub const fn grpc(code: u32) -> Self {
+        Self::Status(match code {
+            0 => 200,
+            1 => 499,
+            3 | 9 | 11 => 400,
+            4 => 504,
+            5 => 404,
+            6 | 10 => 409,
+            7 => 403,
+            8 => 429,
+            12 => 501,
+            14 => 503,
+            16 => 401,
+            _ => 500,
+        })
     }
 }
 
-// === impl History ===
+// === impl Verdict ===
 
-impl History {
-    /// Failures in the window, with this one.
-    fn add_failure(&mut self, turn: u64) -> u32 {
-        let slot = &mut self.tally[(turn % SLOTS as u64) as usize];
-        *slot = (turn, if slot.0 == turn { slot.1.saturating_add(1) } else { 1 });
-        let oldest = (turn + 1).saturating_sub(SLOTS as u64);
-        let live = self.tally.iter().filter(|(held, _)| (oldest..=turn).contains(held));
-        live.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+impl Verdict {
+    fn new(signal: Signal, settings: &OutlierSettings) -> Self {
+        let (answered, connected) = match signal {
+            Signal::Success => (Some(true), Some(true)),
+            Signal::Failure => (Some(false), Some(true)),
+            Signal::Status(status) => (Some(!settings.errors.contains(status)), Some(true)),
+            Signal::Connected => (None, Some(true)),
+            Signal::ConnectionFailure if settings.split_local => (None, Some(false)),
+            Signal::ConnectionFailure => (Some(false), Some(false)),
+        };
+        let gateway = match signal {
+            Signal::Status(status) => StatusSet::GATEWAY_ERRORS.contains(status),
+            Signal::ConnectionFailure => true,
+            Signal::Success | Signal::Failure | Signal::Connected => false,
+        };
+        let softly = match (signal, &settings.success_rate) {
+            (Signal::Status(status), Some(rate)) => rate.errors.contains(status),
+            _ => false,
+        };
+        Self {
+            answered,
+            gateway,
+            connected: connected.filter(|_| settings.split_local),
+            rated: answered != Some(false) && !softly,
+        }
     }
 
-    /// Ejections in a row, less those made good by time without one.
-    fn ejections_at(&self, now: u64, settings: &OutlierSettings) -> u32 {
-        let good = now.saturating_sub(self.returned_at) / nanos(settings.ejection).max(1);
-        self.ejections.saturating_sub(u32::try_from(good).unwrap_or(u32::MAX))
+    /// Whether nothing failed.
+    fn is_fine(&self) -> bool {
+        self.answered != Some(false) && self.connected != Some(false)
+    }
+
+    /// What it says of an endpoint on probation.
+    fn outcome(&self) -> Option<bool> {
+        let answered = self.answered.map(|_| self.rated);
+        answered.or(self.connected.filter(|connected| !connected))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use crate::hash;
+
 /// SplitMix64: one word of state, about a nanosecond a number, even for any seed.
 ///
 /// For spreading load and adding jitter; never for secrets. Equal seeds give equal sequences, which
@@ -46,7 +48,7 @@ impl Rng {
 
     /// A number in `[0, 1)`, a multiple of 2⁻⁵³.
     pub fn ratio(&self) -> f64 {
-        (self.word() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+        hash::ratio(self.word())
     }
 }
 

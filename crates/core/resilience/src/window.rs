@@ -143,6 +143,18 @@ impl RollingHistogram {
         })
     }
 
+    /// Number of latencies in the window.
+    #[must_use]
+    pub fn len(&self, now: Instant) -> u64 {
+        self.ring.live(now).map(|slot| self.slots[slot].len()).sum()
+    }
+
+    /// Whether the window holds none.
+    #[must_use]
+    pub fn is_empty(&self, now: Instant) -> bool {
+        self.len(now) == 0
+    }
+
     /// Forgets everything.
     pub fn clear(&self) {
         self.ring.clear();

@@ -74,6 +74,29 @@ pub fn parse_gateway_duration(text: &str) -> Result<Duration, InvalidDuration> {
     Err(invalid())
 }
 
+/// Parses a duration of Linkerd's annotations: a whole number and one of `ms`, `s`, `m`, `h` and
+/// `d`; zero needs no unit.
+///
+/// # Errors
+///
+/// For anything else.
+pub fn parse_linkerd_duration(text: &str) -> Result<Duration, InvalidDuration> {
+    let invalid = || InvalidDuration { text: text.into() };
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let amount: u64 = number.parse().map_err(|_| invalid())?;
+    let millis = match unit {
+        "" if amount == 0 => 0,
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60 * 1000,
+        "h" => 60 * 60 * 1000,
+        "d" => 24 * 60 * 60 * 1000,
+        _ => return Err(invalid()),
+    };
+    amount.checked_mul(millis).map(Duration::from_millis).ok_or_else(invalid)
+}
+
 /// Shows a duration as it would be written: `250ms`, `1m30s`.
 pub fn format_duration(value: Duration) -> String {
     let (mut secs, millis, nanos) = (value.as_secs(), value.subsec_millis(), value.subsec_nanos());

@@ -17,11 +17,14 @@ pub use gateway::{Gateway, GatewayClass, Listener, ListenerSet};
 pub use grpc::GrpcRoute;
 pub use http::HttpRoute;
 pub use l4::L4Route;
-pub use policy::{BackendTlsPolicy, ReferenceGrant};
+pub use policy::{BackendTlsPolicy, BackendTrafficPolicy, ReferenceGrant};
 pub use reference::{BackendRef, ObjectRef, ParentRef};
 
 /// The group of all kinds here.
 pub const GROUP: &str = "gateway.networking.k8s.io";
+
+/// The group of kinds that are not settled yet.
+pub const EXPERIMENTAL_GROUP: &str = "gateway.networking.x-k8s.io";
 
 const V1: &str = "gateway.networking.k8s.io/v1";
 const V1BETA1: &str = "gateway.networking.k8s.io/v1beta1";
@@ -53,7 +56,7 @@ pub const KINDS: &[KindInfo] = &[
         decode: |reader| Some(Kind::ListenerSet(Box::new(gateway::read_set(reader)?))),
     },
     KindInfo {
-        group: "gateway.networking.x-k8s.io",
+        group: EXPERIMENTAL_GROUP,
         api_versions: &[EXPERIMENTAL],
         kind: "XListenerSet",
         namespaced: true,
@@ -111,4 +114,17 @@ pub const KINDS: &[KindInfo] = &[
         namespaced: true,
         decode: |reader| Some(Kind::BackendTlsPolicy(Box::new(policy::read_tls(reader)?))),
     },
+    traffic_policy("XBackendTrafficPolicy"),
+    traffic_policy("BackendTrafficPolicy"),
 ];
+
+/// A BackendTrafficPolicy under one of its names.
+const fn traffic_policy(kind: &'static str) -> KindInfo {
+    KindInfo {
+        group: EXPERIMENTAL_GROUP,
+        api_versions: &[EXPERIMENTAL],
+        kind,
+        namespaced: true,
+        decode: |reader| Some(Kind::BackendTrafficPolicy(Box::new(policy::read_traffic(reader)?))),
+    }
+}

@@ -1,20 +1,34 @@
-//! Istio kinds, as far as they say where services are and who may call whom.
+//! Istio kinds: where services are, where calls of them go and how they are made, and who may call
+//! whom.
 
+pub mod destination;
+pub mod destination_rule;
 pub mod entry;
 pub mod extension;
+pub mod gateway;
+pub mod group;
+pub mod header;
 pub mod mesh_config;
 pub mod security;
+pub mod server;
 pub mod sidecar;
 #[cfg(test)]
 mod tests;
+pub mod value;
+pub mod virtual_service;
 pub mod workload;
 
 use crate::kind::{Kind, KindInfo};
 
+pub use destination::Destination;
+pub use destination_rule::DestinationRule;
 pub use entry::{EntryPort, Resolution, ServiceEntry};
+pub use gateway::Gateway;
+pub use group::WorkloadGroup;
 pub use mesh_config::MeshConfig;
 pub use security::{AuthorizationPolicy, PeerAuthentication, RequestAuthentication};
 pub use sidecar::Sidecar;
+pub use virtual_service::VirtualService;
 pub use workload::WorkloadEntry;
 
 /// The group of Istio's traffic kinds.
@@ -29,6 +43,27 @@ const SECURITY_VERSIONS: &[&str] = &["security.istio.io/v1", "security.istio.io/
 
 /// How the kinds are decoded.
 pub const KINDS: &[KindInfo] = &[
+    KindInfo {
+        group: NETWORKING,
+        api_versions: NETWORKING_VERSIONS,
+        kind: "VirtualService",
+        namespaced: true,
+        decode: |reader| Some(Kind::VirtualService(Box::new(virtual_service::read(reader)?))),
+    },
+    KindInfo {
+        group: NETWORKING,
+        api_versions: NETWORKING_VERSIONS,
+        kind: "DestinationRule",
+        namespaced: true,
+        decode: |reader| Some(Kind::DestinationRule(Box::new(destination_rule::read(reader)?))),
+    },
+    KindInfo {
+        group: NETWORKING,
+        api_versions: NETWORKING_VERSIONS,
+        kind: "Gateway",
+        namespaced: true,
+        decode: |reader| Some(Kind::IstioGateway(Box::new(gateway::read(reader)?))),
+    },
     KindInfo {
         group: NETWORKING,
         api_versions: NETWORKING_VERSIONS,
@@ -51,10 +86,7 @@ pub const KINDS: &[KindInfo] = &[
         api_versions: NETWORKING_VERSIONS,
         kind: "WorkloadGroup",
         namespaced: true,
-        decode: |reader| {
-            reader.skip("spec");
-            Some(Kind::Unsupported { why: "workloads are registered by the node that runs them" })
-        },
+        decode: |reader| Some(Kind::WorkloadGroup(Box::new(group::read(reader)?))),
     },
     KindInfo {
         group: NETWORKING,

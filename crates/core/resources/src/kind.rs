@@ -5,7 +5,9 @@ use crate::istio;
 use crate::kubernetes;
 use crate::linkerd;
 use crate::read::{Reader, nearest};
+use crate::smi;
 use crate::traefik;
+use crate::weftway;
 
 /// What a resource says, by kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,10 +62,18 @@ pub enum Kind {
     IngressClass(Box<kubernetes::IngressClass>),
     /// Kubernetes `NetworkPolicy`.
     NetworkPolicy(Box<kubernetes::NetworkPolicy>),
+    /// Istio `VirtualService`.
+    VirtualService(Box<istio::VirtualService>),
+    /// Istio `DestinationRule`.
+    DestinationRule(Box<istio::DestinationRule>),
+    /// Istio `Gateway`.
+    IstioGateway(Box<istio::Gateway>),
     /// Istio `ServiceEntry`.
     ServiceEntry(Box<istio::ServiceEntry>),
     /// Istio `WorkloadEntry`.
     WorkloadEntry(Box<istio::WorkloadEntry>),
+    /// Istio `WorkloadGroup`.
+    WorkloadGroup(Box<istio::WorkloadGroup>),
     /// Istio `Sidecar`.
     Sidecar(Box<istio::Sidecar>),
     /// Istio `PeerAuthentication`.
@@ -74,8 +84,22 @@ pub enum Kind {
     RequestAuthentication(Box<istio::RequestAuthentication>),
     /// Linkerd `Server`.
     Server(Box<linkerd::Server>),
-    /// Linkerd `HTTPRoute` or `HTTPLocalRateLimitPolicy`.
-    ServerGuard(Box<linkerd::ServerGuard>),
+    /// Linkerd's own `HTTPRoute`.
+    LinkerdHttpRoute(Box<linkerd::HttpRoute>),
+    /// Linkerd `HTTPLocalRateLimitPolicy`.
+    RateLimitPolicy(Box<linkerd::RateLimitPolicy>),
+    /// Linkerd `EgressNetwork`.
+    EgressNetwork(Box<linkerd::EgressNetwork>),
+    /// Linkerd `ExternalWorkload`.
+    ExternalWorkload(Box<linkerd::ExternalWorkload>),
+    /// Linkerd `ServiceProfile`.
+    ServiceProfile(Box<linkerd::ServiceProfile>),
+    /// SMI `TrafficSplit`.
+    TrafficSplit(Box<smi::TrafficSplit>),
+    /// SMI `HTTPRouteGroup`.
+    RouteGroup(Box<smi::RouteGroup>),
+    /// Weftway's own `TrafficPolicy`.
+    TrafficPolicy(Box<weftway::TrafficPolicy>),
     /// Gateway API `GatewayClass`.
     GatewayClass(Box<gateway_api::GatewayClass>),
     /// Gateway API `Gateway`.
@@ -94,6 +118,8 @@ pub enum Kind {
     ReferenceGrant(Box<gateway_api::ReferenceGrant>),
     /// Gateway API `BackendTLSPolicy`.
     BackendTlsPolicy(Box<gateway_api::BackendTlsPolicy>),
+    /// Gateway API `XBackendTrafficPolicy`, and `BackendTrafficPolicy` as it was called before.
+    BackendTrafficPolicy(Box<gateway_api::BackendTrafficPolicy>),
     /// A kind that is named but has no effect here.
     Unsupported {
         /// What it would need.
@@ -125,8 +151,15 @@ pub struct KindInfo {
 }
 
 /// The kinds of every dialect. Each dialect lists its own in its module.
-const DIALECTS: &[&[KindInfo]] =
-    &[traefik::KINDS, gateway_api::KINDS, kubernetes::KINDS, istio::KINDS, linkerd::KINDS];
+const DIALECTS: &[&[KindInfo]] = &[
+    gateway_api::KINDS,
+    kubernetes::KINDS,
+    istio::KINDS,
+    linkerd::KINDS,
+    smi::KINDS,
+    traefik::KINDS,
+    weftway::KINDS,
+];
 
 /// What was probably meant by an `apiVersion` and `kind` that are not known.
 #[derive(Debug, Clone, Copy)]
@@ -173,11 +206,15 @@ impl Kind {
     pub fn is_broken(&self) -> bool {
         match self {
             Self::BackendTlsPolicy(policy) => policy.is_broken,
+            Self::DestinationRule(rule) => rule.is_broken,
             Self::PeerAuthentication(policy) => policy.is_broken,
             Self::AuthorizationPolicy(policy) => policy.is_broken,
             Self::RequestAuthentication(policy) => policy.is_broken,
             Self::Server(server) => server.is_broken,
-            Self::ServerGuard(guard) => guard.is_broken,
+            Self::LinkerdHttpRoute(route) => route.is_broken,
+            Self::RateLimitPolicy(policy) => policy.is_broken,
+            Self::EgressNetwork(egress) => egress.is_broken,
+            Self::TrafficPolicy(policy) => policy.is_broken,
             Self::NetworkPolicy(policy) => policy.is_broken,
             _ => false,
         }
@@ -186,11 +223,17 @@ impl Kind {
     fn broken_mark(&mut self) -> Option<&mut bool> {
         match self {
             Self::BackendTlsPolicy(policy) => Some(&mut policy.is_broken),
+            Self::DestinationRule(rule) if rule.asks_for_tls() => Some(&mut rule.is_broken),
             Self::PeerAuthentication(policy) => Some(&mut policy.is_broken),
             Self::AuthorizationPolicy(policy) => Some(&mut policy.is_broken),
             Self::RequestAuthentication(policy) => Some(&mut policy.is_broken),
             Self::Server(server) => Some(&mut server.is_broken),
-            Self::ServerGuard(guard) => Some(&mut guard.is_broken),
+            Self::LinkerdHttpRoute(route) => Some(&mut route.is_broken),
+            Self::RateLimitPolicy(policy) => Some(&mut policy.is_broken),
+            Self::EgressNetwork(egress) => Some(&mut egress.is_broken),
+            Self::TrafficPolicy(policy) if policy.local_rate_limit.is_some() => {
+                Some(&mut policy.is_broken)
+            }
             Self::NetworkPolicy(policy) => Some(&mut policy.is_broken),
             _ => None,
         }
@@ -203,12 +246,19 @@ impl Kind {
             Self::Pod(_)
                 | Self::ServiceAccount(_)
                 | Self::WorkloadEntry(_)
+                | Self::WorkloadGroup(_)
                 | Self::Sidecar(_)
                 | Self::PeerAuthentication(_)
                 | Self::AuthorizationPolicy(_)
                 | Self::RequestAuthentication(_)
                 | Self::Server(_)
-                | Self::ServerGuard(_)
+                | Self::LinkerdHttpRoute(_)
+                | Self::RateLimitPolicy(_)
+                | Self::EgressNetwork(_)
+                | Self::ExternalWorkload(_)
+                | Self::ServiceProfile(_)
+                | Self::TrafficSplit(_)
+                | Self::RouteGroup(_)
                 | Self::NetworkPolicy(_)
         )
     }
@@ -283,6 +333,7 @@ fn nearest_kind(api_version: &str, kind: &str) -> Option<&'static KindInfo> {
     same().find(|info| info.kind == name)
 }
 
-fn infos() -> impl Iterator<Item = &'static KindInfo> {
+/// All kinds.
+pub fn infos() -> impl Iterator<Item = &'static KindInfo> {
     DIALECTS.iter().flat_map(|kinds| kinds.iter())
 }

@@ -71,10 +71,7 @@ pub const KINDS: &[KindInfo] = &[
         api_versions: &["v1"],
         kind: "Namespace",
         namespaced: false,
-        decode: |reader| {
-            reader.skip("spec");
-            Some(Kind::Namespace(Namespace))
-        },
+        decode: |reader| Some(Kind::Namespace(data::read_namespace(reader))),
     },
     KindInfo {
         group: "",

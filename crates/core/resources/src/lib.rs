@@ -7,6 +7,7 @@
 //! Reading is strict: the [`read::Reader`] reports each field that nobody asked for, so nothing a
 //! user wrote is ignored silently.
 
+pub mod catalogue;
 mod clause;
 pub mod duration;
 pub mod gateway_api;
@@ -20,7 +21,9 @@ pub mod problem;
 pub mod read;
 pub mod resource;
 pub mod set;
+pub mod smi;
 pub mod traefik;
+pub mod weftway;
 pub mod yaml;
 
 pub use clause::Clause;

@@ -1,88 +1,41 @@
-//! Linkerd's policy kinds, as far as they say which ports are protected.
+//! Linkerd's kinds and annotations: who may call, and how calls are made.
 //!
 //! A Server closes a port to everybody whom no authorization lets in. Authorizations only open, so
 //! where they are not evaluated there is nothing to read of them.
 
+pub mod annotations;
+pub mod egress;
+pub mod profile;
+pub mod rate_limit;
+pub mod route;
+pub mod server;
 #[cfg(test)]
 mod tests;
+pub mod workload;
 
-use crate::gateway_api::ObjectRef;
 use crate::kind::{Kind, KindInfo};
-use crate::kubernetes::LabelSelector;
-use crate::kubernetes::service::PortRef;
-use crate::read::{Field, Reader};
+
+pub use annotations::{BalancerAnnotations, CallAnnotations};
+pub use egress::EgressNetwork;
+pub use profile::ServiceProfile;
+pub use rate_limit::RateLimitPolicy;
+pub use route::HttpRoute;
+pub use server::{
+    Access, DEFAULT_INBOUND_POLICY, DEFAULT_OPAQUE_PORTS, OPAQUE_PORTS, ProxyProtocol, Server,
+};
+pub use workload::ExternalWorkload;
 
 /// The group of Linkerd's policy kinds.
 pub const GROUP: &str = "policy.linkerd.io";
 
-/// A port of some workloads, and who may call it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// The workloads of its namespace; `None` when it is about workloads outside of the cluster.
-    pub selector: Option<LabelSelector>,
-    /// The port; `None` when it cannot be read.
-    pub port: Option<PortRef>,
-    /// What is spoken on it.
-    pub protocol: ProxyProtocol,
-    /// Who may call it where no authorization says so.
-    pub access: Access,
-    /// It has errors. It may have asked for anything.
-    pub is_broken: bool,
-}
+/// The group of ServiceProfile.
+pub const PROFILE_GROUP: &str = "linkerd.io";
 
-/// What is spoken on the port of a [`Server`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ProxyProtocol {
-    /// To be found out.
-    #[default]
-    Unknown,
-    /// HTTP/1.
-    Http1,
-    /// HTTP/2, gRPC included.
-    Http2,
-    /// Anything.
-    Opaque,
-    /// TLS of the application's own.
-    Tls,
-}
+/// The group of ExternalWorkload.
+pub const WORKLOAD_GROUP: &str = "workload.linkerd.io";
 
-/// Who may call where no authorization says so: `accessPolicy` of a Server, and the annotation
-/// [`DEFAULT_INBOUND_POLICY`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Everybody.
-    AllUnauthenticated,
-    /// Whoever has an identity of the mesh.
-    AllAuthenticated,
-    /// Everybody in the networks of the cluster.
-    ClusterUnauthenticated,
-    /// Whoever has an identity of the mesh and is in the networks of the cluster.
-    ClusterAuthenticated,
-    /// Everybody, and who should not is noted down.
-    Audit,
-    /// Nobody.
-    Deny,
-}
-
-/// A document that restricts what Servers take: a route of one, or a limit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerGuard {
-    /// The names of the Servers, in its namespace.
-    pub servers: Vec<Box<str>>,
-    /// It has errors. It may have been about any Server of its namespace.
-    pub is_broken: bool,
-}
-
-/// The annotation of a Namespace or Pod that says who may call ports without a [`Server`].
-pub const DEFAULT_INBOUND_POLICY: &str = "config.linkerd.io/default-inbound-policy";
-
-/// The annotation of a Namespace, Service or Pod that lists ports on which nothing is to be
-/// detected, in the place of [`DEFAULT_OPAQUE_PORTS`].
-pub const OPAQUE_PORTS: &str = "config.linkerd.io/opaque-ports";
-
-/// Ports of protocols in which the server speaks first: SMTP, MySQL, Galera, PostgreSQL, Redis,
-/// Elasticsearch and memcached.
-pub const DEFAULT_OPAQUE_PORTS: &[u16] = &[25, 587, 3306, 4444, 5432, 6379, 9300, 11211];
+/// The namespace whose EgressNetworks are for the callers of every other.
+pub const EGRESS_NAMESPACE: &str = "linkerd-egress";
 
 const SERVER_VERSIONS: &[&str] =
     &["policy.linkerd.io/v1beta3", "policy.linkerd.io/v1beta2", "policy.linkerd.io/v1beta1"];
@@ -100,56 +53,52 @@ const AUTHORIZATION_VERSIONS: &[&str] =
 /// How the kinds are decoded.
 pub const KINDS: &[KindInfo] = &[
     KindInfo {
+        group: PROFILE_GROUP,
+        api_versions: &["linkerd.io/v1alpha2"],
+        kind: "ServiceProfile",
+        namespaced: true,
+        decode: |reader| Some(Kind::ServiceProfile(Box::new(profile::read(reader)?))),
+    },
+    KindInfo {
         group: GROUP,
         api_versions: SERVER_VERSIONS,
         kind: "Server",
         namespaced: true,
-        decode: |reader| Some(Kind::Server(Box::new(read_server(reader)))),
+        decode: |reader| Some(Kind::Server(Box::new(server::read(reader)))),
     },
     KindInfo {
         group: GROUP,
         api_versions: ROUTE_VERSIONS,
         kind: "HTTPRoute",
         namespaced: true,
-        decode: |reader| Some(Kind::ServerGuard(Box::new(read_guard(reader, "parentRefs")))),
+        decode: |reader| Some(Kind::LinkerdHttpRoute(Box::new(route::read(reader)))),
     },
     KindInfo {
         group: GROUP,
         api_versions: &["policy.linkerd.io/v1alpha1"],
         kind: "HTTPLocalRateLimitPolicy",
         namespaced: true,
-        decode: |reader| Some(Kind::ServerGuard(Box::new(read_guard(reader, "targetRef")))),
+        decode: |reader| Some(Kind::RateLimitPolicy(Box::new(rate_limit::read(reader)))),
+    },
+    KindInfo {
+        group: GROUP,
+        api_versions: &["policy.linkerd.io/v1alpha1"],
+        kind: "EgressNetwork",
+        namespaced: true,
+        decode: |reader| Some(Kind::EgressNetwork(Box::new(egress::read(reader)))),
+    },
+    KindInfo {
+        group: WORKLOAD_GROUP,
+        api_versions: &["workload.linkerd.io/v1beta1", "workload.linkerd.io/v1alpha1"],
+        kind: "ExternalWorkload",
+        namespaced: true,
+        decode: |reader| Some(Kind::ExternalWorkload(Box::new(workload::read(reader)?))),
     },
     authorization("ServerAuthorization"),
     authorization("AuthorizationPolicy"),
     authorization("MeshTLSAuthentication"),
     authorization("NetworkAuthentication"),
 ];
-
-// === impl Access ===
-
-impl Access {
-    /// The words of the dialect.
-    pub const CHOICES: [(&'static str, Self); 6] = [
-        ("all-unauthenticated", Self::AllUnauthenticated),
-        ("all-authenticated", Self::AllAuthenticated),
-        ("cluster-unauthenticated", Self::ClusterUnauthenticated),
-        ("cluster-authenticated", Self::ClusterAuthenticated),
-        ("audit", Self::Audit),
-        ("deny", Self::Deny),
-    ];
-
-    /// From a word.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::CHOICES.iter().find(|(word, _)| *word == text).map(|(_, access)| *access)
-    }
-
-    /// The word.
-    pub fn as_str(self) -> &'static str {
-        let found = Self::CHOICES.iter().find(|(_, access)| *access == self);
-        found.map_or("", |(word, _)| word)
-    }
-}
 
 /// A kind that opens what a Server closes.
 const fn authorization(kind: &'static str) -> KindInfo {
@@ -165,66 +114,4 @@ const fn authorization(kind: &'static str) -> KindInfo {
             Some(Kind::Unsupported { why })
         },
     }
-}
-
-fn read_server(reader: &Reader<'_, '_>) -> Server {
-    let protocols = [
-        ("unknown", ProxyProtocol::Unknown),
-        ("HTTP/1", ProxyProtocol::Http1),
-        ("HTTP/2", ProxyProtocol::Http2),
-        ("gRPC", ProxyProtocol::Http2),
-        ("opaque", ProxyProtocol::Opaque),
-        ("TLS", ProxyProtocol::Tls),
-    ];
-    let mut server = Server {
-        // Whatever cannot be read is about the most.
-        selector: Some(LabelSelector::default()),
-        port: None,
-        protocol: ProxyProtocol::Unknown,
-        access: Access::Deny,
-        is_broken: false,
-    };
-    let read = reader.require("spec").and_then(|field| {
-        field.nested(|spec| {
-            let pods = spec.nested("podSelector", LabelSelector::read);
-            if spec.has("externalWorkloadSelector") && pods.is_none() {
-                spec.ignored("externalWorkloadSelector", "there are no workloads of that kind");
-                server.selector = None;
-            } else if let Some(pods) = pods {
-                server.selector = Some(pods);
-            } else {
-                spec.require("podSelector");
-            }
-            server.port = spec.require("port").and_then(|field| PortRef::read(&field));
-            let protocol = spec.take("proxyProtocol").and_then(|field| field.choice(&protocols));
-            server.protocol = protocol.unwrap_or_default();
-            let access = spec.take("accessPolicy").and_then(|field| field.choice(&Access::CHOICES));
-            server.access = access.unwrap_or(Access::Deny);
-            Some(())
-        })
-    });
-    server.is_broken = read.is_none();
-    server
-}
-
-fn read_guard(reader: &Reader<'_, '_>, name: &'static str) -> ServerGuard {
-    let mut guard = ServerGuard { servers: Vec::new(), is_broken: false };
-    reader.nested("spec", |spec| {
-        let object = |field: &Field<'_, '_>| {
-            field.nested(|object| {
-                ["sectionName", "port"].iter().for_each(|name| object.skip(name));
-                ObjectRef::take(object, GROUP, "Server")
-            })
-        };
-        let objects = match spec.take(name) {
-            Some(field) if field.node().as_map().is_some() => object(&field).into_iter().collect(),
-            Some(field) => field.list(object),
-            None => Vec::new(),
-        };
-        let servers = objects.into_iter().filter(|object| object.is(GROUP, "Server"));
-        guard.servers = servers.map(|object| object.name).collect();
-        spec.rest().for_each(drop);
-        Some(())
-    });
-    guard
 }

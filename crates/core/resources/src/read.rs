@@ -6,17 +6,20 @@
 //! Forgetting a field is therefore loud.
 
 mod field;
+mod record;
 mod suggest;
 #[cfg(test)]
 mod tests;
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::problem::{Pos, Problem, Severity};
 use crate::yaml::{Entry, Node};
 
 pub use field::Field;
+pub use record::{Asked, FieldPath, Record, Step, Taken};
 pub use suggest::nearest;
 
 /// Where problems of one part of a file go.
@@ -27,6 +30,8 @@ pub struct Sink {
     problems: RefCell<Vec<Problem>>,
     /// An item of a list could not be read and is missing in what was.
     has_gaps: Cell<bool>,
+    /// Where it is written down what readers ask for.
+    record: Option<Rc<Record>>,
 }
 
 /// One step from the document's root to a value.
@@ -36,8 +41,12 @@ pub enum Path<'p> {
     Root,
     /// A field of a map.
     Key(&'p Path<'p>, &'p str),
+    /// A field of a map whose keys the user chooses.
+    Any(&'p Path<'p>, &'p str),
     /// An item of a list, from 0.
     Index(&'p Path<'p>, usize),
+    /// The first, whose fields are those of what is at the second.
+    Like(&'p Path<'p>, &'p Path<'p>),
 }
 
 /// A map whose fields are taken one by one.
@@ -58,7 +67,23 @@ impl Sink {
     /// A sink for problems of the part of `file` that begins at `first_line`. Whatever is read
     /// through it has its places counted from there.
     pub fn new(file: Arc<str>, first_line: u32) -> Self {
-        Self { file, first_line, problems: RefCell::default(), has_gaps: Cell::new(false) }
+        Self {
+            file,
+            first_line,
+            problems: RefCell::default(),
+            has_gaps: Cell::new(false),
+            record: None,
+        }
+    }
+
+    /// A sink that also writes down what readers ask for.
+    pub fn recording(file: Arc<str>, record: &Rc<Record>) -> Self {
+        Self { record: Some(Rc::clone(record)), ..Self::new(file, 1) }
+    }
+
+    /// A sink for a part of the same file that begins at `first_line`.
+    pub fn part(&self, first_line: u32) -> Self {
+        Self { record: self.record.clone(), ..Self::new(Arc::clone(&self.file), first_line) }
     }
 
     /// The file.
@@ -69,6 +94,13 @@ impl Sink {
     /// Where a place of the text is in the part that is read.
     fn place(&self, at: Pos) -> Pos {
         at.within(self.first_line)
+    }
+
+    /// Writes down that a field of the map at `parent` was asked for.
+    pub(crate) fn note(&self, parent: &Path<'_>, name: &str, taken: Taken, is_there: bool) {
+        if let Some(record) = &self.record {
+            record.note(parent, Step::Field(name.into()), taken, is_there);
+        }
     }
 
     /// Adds a problem.
@@ -100,6 +132,11 @@ impl Sink {
         self.has_gaps.get()
     }
 
+    /// Takes the problems that were added so far.
+    pub fn take_problems(&self) -> Vec<Problem> {
+        self.problems.take()
+    }
+
     /// All problems.
     pub fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()
@@ -108,13 +145,38 @@ impl Sink {
 
 // === impl Path ===
 
+impl Path<'_> {
+    /// Whether it leads through a map that has the shape of another.
+    fn is_like_another(&self) -> bool {
+        match self {
+            Self::Root => false,
+            Self::Key(parent, _) | Self::Any(parent, _) | Self::Index(parent, _) => {
+                parent.is_like_another()
+            }
+            Self::Like(path, shape) => path.len() > shape.len(),
+        }
+    }
+
+    /// The number of its steps.
+    fn len(&self) -> usize {
+        match self {
+            Self::Root => 0,
+            Self::Key(parent, _) | Self::Any(parent, _) | Self::Index(parent, _) => {
+                1 + parent.len()
+            }
+            Self::Like(path, _) => path.len(),
+        }
+    }
+}
+
 impl std::fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Root => Ok(()),
-            Self::Key(Path::Root, name) => f.write_str(name),
-            Self::Key(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Key(Path::Root, name) | Self::Any(Path::Root, name) => f.write_str(name),
+            Self::Key(parent, name) | Self::Any(parent, name) => write!(f, "{parent}.{name}"),
             Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
+            Self::Like(path, _) => path.fmt(f),
         }
     }
 }
@@ -163,16 +225,26 @@ impl<'d, 'p> Reader<'d, 'p> {
         self.take_even_null(name).filter(|field| !field.is_null())
     }
 
+    /// Takes a field, and notes how.
+    fn take_as<'r>(&'r self, name: &'static str, taken: Taken) -> Option<Field<'d, 'r>>
+    where
+        'p: 'r,
+    {
+        self.asked.borrow_mut().push(name);
+        let index = self.entries.iter().position(|entry| *entry.key == *name);
+        self.sink.note(&self.path, name, taken, index.is_some());
+        let index = index?;
+        self.taken[index].set(true);
+        let entry = &self.entries[index];
+        Some(Field::new(&entry.value, entry.at, Path::Key(&self.path, &entry.key), self.sink))
+    }
+
     /// Takes a field that means something even without a value, such as `tls:`.
     pub fn take_even_null<'r>(&'r self, name: &'static str) -> Option<Field<'d, 'r>>
     where
         'p: 'r,
     {
-        self.asked.borrow_mut().push(name);
-        let index = self.entries.iter().position(|entry| *entry.key == *name)?;
-        self.taken[index].set(true);
-        let entry = &self.entries[index];
-        Some(Field::new(&entry.value, entry.at, Path::Key(&self.path, &entry.key), self.sink))
+        self.take_as(name, Taken::Read)
     }
 
     /// Takes a field and reports it when it is missing.
@@ -203,12 +275,26 @@ impl<'d, 'p> Reader<'d, 'p> {
     where
         'p: 'r,
     {
+        self.note_rest(Taken::Read);
         self.entries.iter().zip(&self.taken).filter(|(_, taken)| !taken.replace(true)).map(
             |(entry, _)| {
-                let path = Path::Key(&self.path, &entry.key);
+                let path = Path::Any(&self.path, &entry.key);
                 (&*entry.key, Field::new(&entry.value, entry.at, path, self.sink))
             },
         )
+    }
+
+    /// Takes every field that is left and says nothing.
+    pub fn skip_rest(&self) {
+        self.note_rest(Taken::Skipped);
+        self.taken.iter().for_each(|taken| taken.set(true));
+    }
+
+    fn note_rest(&self, taken: Taken) {
+        if let Some(record) = &self.sink.record {
+            let is_there = self.taken.iter().any(|taken| !taken.get());
+            record.note(&self.path, Step::Any, taken, is_there);
+        }
     }
 
     /// Takes a text.
@@ -266,14 +352,15 @@ impl<'d, 'p> Reader<'d, 'p> {
 
     /// Takes a field that is accepted and has no effect here, and says so.
     pub fn ignored(&self, name: &'static str, why: &str) {
-        if let Some(field) = self.take(name) {
+        let field = self.take_as(name, Taken::Ignored).filter(|field| !field.is_null());
+        if let Some(field) = field {
             field.warn(format!("`{name}` has no effect: {why}"), None);
         }
     }
 
     /// Takes a field that is bookkeeping (`status`, `metadata.uid`) and says nothing.
     pub fn skip(&self, name: &'static str) {
-        self.take_even_null(name);
+        self.take_as(name, Taken::Skipped);
     }
 
     /// Reports an error about the map as a whole.

@@ -1,6 +1,6 @@
 //! All resources of all files, and what is wrong with them.
 
-mod decode;
+pub(crate) mod decode;
 mod index;
 #[cfg(test)]
 mod tests;
@@ -155,6 +155,30 @@ impl ResourceSet {
         let mut problems: Vec<Problem> = self.items.iter().flat_map(Placed::problems).collect();
         problems.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
         problems
+    }
+
+    /// What there is once the resources of `change` are applied: each is added, or takes the place
+    /// of the one of its name; those that `goes` names are gone.
+    #[must_use]
+    pub fn overlaid(&self, change: &Self, goes: impl Fn(&Key) -> bool) -> Self {
+        let named: HashSet<&Key> =
+            change.items.iter().filter_map(|placed| placed.item.key()).collect();
+        let stays = |placed: &&Placed| match placed.item.key() {
+            Some(key) => !named.contains(key) && !goes(key),
+            None => true,
+        };
+        let left = self.files.iter().map(|file| {
+            let documents = file.documents.iter().map(|document| Document {
+                items: document.items.iter().filter(stays).cloned().collect(),
+                ..document.clone()
+            });
+            let documents = documents.collect();
+            let (path, text) = (Arc::clone(&file.path), file.text.clone());
+            Arc::new(SourceFile { path, text, documents })
+        });
+        let mut files: Vec<Arc<SourceFile>> = left.chain(change.files.iter().cloned()).collect();
+        files.sort_by(|left, right| left.path.cmp(&right.path));
+        Self::from_files(files, change.parsed)
     }
 
     fn from_files(files: Vec<Arc<SourceFile>>, parsed: usize) -> Self {

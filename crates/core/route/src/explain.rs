@@ -61,6 +61,8 @@ pub enum Aspect {
     Query,
     /// The peer's address.
     ClientIp,
+    /// The scheme.
+    Scheme,
     /// A negation, or an empty list of alternatives.
     Compound,
 }
@@ -115,7 +117,12 @@ fn weight(aspect: Aspect) -> u32 {
     match aspect {
         Aspect::Host => 1 << 16,
         Aspect::Path => 1 << 8,
-        Aspect::Method | Aspect::Header | Aspect::Query | Aspect::ClientIp | Aspect::Compound => 1,
+        Aspect::Method
+        | Aspect::Header
+        | Aspect::Query
+        | Aspect::ClientIp
+        | Aspect::Scheme
+        | Aspect::Compound => 1,
     }
 }
 
@@ -138,12 +145,13 @@ fn first_failure(matcher: &Matcher, ask: &Ask<'_>) -> Option<Failure> {
 
 fn aspect(matcher: &Matcher) -> Aspect {
     match matcher {
-        Matcher::Host(_) => Aspect::Host,
+        Matcher::Host(_) | Matcher::Authority(_) => Aspect::Host,
         Matcher::Path(_) => Aspect::Path,
         Matcher::Method(_) => Aspect::Method,
         Matcher::Header(..) => Aspect::Header,
         Matcher::Query(..) => Aspect::Query,
         Matcher::ClientIp(_) => Aspect::ClientIp,
+        Matcher::Scheme(_) => Aspect::Scheme,
         Matcher::Not(inner) => aspect(inner),
         Matcher::All(_) | Matcher::Any(_) => Aspect::Compound,
     }
@@ -161,6 +169,8 @@ fn found(matcher: &Matcher, ask: &Ask<'_>) -> String {
             joined(ask.head.query_values(name).map(|value| value.into_owned()).collect())
         }
         Matcher::ClientIp(_) => ask.client_ip.to_canonical().to_string(),
+        Matcher::Authority(_) => ask.head.authority().to_owned(),
+        Matcher::Scheme(_) => ask.head.scheme().as_str().to_owned(),
         Matcher::Not(inner) => found(inner, ask),
         Matcher::All(_) | Matcher::Any(_) => String::new(),
     }
@@ -172,7 +182,8 @@ fn header_values(name: &FieldName, ask: &Ask<'_>) -> Vec<String> {
 }
 
 /// A condition in the notation of rules. What only other dialects have is shown as `Hostname` (a
-/// wildcard for any number of labels) and `PathElements` (a prefix by whole elements).
+/// wildcard for any number of labels), `PathElements` (a prefix by whole elements), `Authority` and
+/// `Scheme`.
 struct Shown<'a>(&'a Matcher);
 
 impl fmt::Display for Shown<'_> {
@@ -187,6 +198,8 @@ impl fmt::Display for Shown<'_> {
             Matcher::Header(name, text) => text_shown(f, "Header", name.as_str(), text),
             Matcher::Query(name, text) => text_shown(f, "Query", name, text),
             Matcher::ClientIp(net) => write!(f, "ClientIP(`{net}`)"),
+            Matcher::Authority(text) => value_shown(f, "Authority", text),
+            Matcher::Scheme(scheme) => write!(f, "Scheme(`{}`)", scheme.as_str()),
         }
     }
 }
@@ -228,6 +241,14 @@ fn text_shown(
         TextMatch::Exact(value) => write!(f, "{matcher}(`{name}`, `{value}`)"),
         TextMatch::Regex(pattern) => write!(f, "{matcher}Regexp(`{name}`, `{}`)", pattern.as_str()),
         TextMatch::Present => write!(f, "{matcher}(`{name}`)"),
+    }
+}
+
+fn value_shown(f: &mut fmt::Formatter<'_>, matcher: &str, text: &TextMatch) -> fmt::Result {
+    match text {
+        TextMatch::Exact(value) => write!(f, "{matcher}(`{value}`)"),
+        TextMatch::Regex(pattern) => write!(f, "{matcher}Regexp(`{}`)", pattern.as_str()),
+        TextMatch::Present => write!(f, "{matcher}(`*`)"),
     }
 }
 

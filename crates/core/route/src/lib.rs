@@ -21,4 +21,5 @@ pub mod syntax;
 
 pub use explain::{Aspect, Candidate, Failure, Verdict};
 pub use http::{HttpTable, Matched};
+pub use matching::TcpAsk;
 pub use tcp::TcpTable;

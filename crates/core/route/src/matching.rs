@@ -20,6 +20,21 @@ pub(crate) struct Ask<'a> {
     pub(crate) client_ip: IpAddr,
 }
 
+/// What is asked about one connection, as far as it is known before it is served.
+#[derive(Debug, Clone, Copy)]
+pub struct TcpAsk<'a> {
+    /// The server name of the TLS hello.
+    pub sni: Option<&'a str>,
+    /// The application protocols that it offers.
+    pub alpn: &'a [&'a [u8]],
+    /// The peer's address.
+    pub client_ip: IpAddr,
+    /// The address that the connection was made to.
+    pub local_ip: IpAddr,
+    /// Whether there is a hello at all.
+    pub tls: bool,
+}
+
 // === impl Ask ===
 
 impl<'a> Ask<'a> {
@@ -47,25 +62,24 @@ pub(crate) fn holds(matcher: &Matcher, ask: &Ask<'_>) -> bool {
         Matcher::Header(name, text) => header_holds(name, text, ask.head),
         Matcher::Query(name, text) => query_holds(ask.head.query(), name, text),
         Matcher::ClientIp(net) => net.contains(&ask.client_ip.to_canonical()),
+        Matcher::Authority(text) => {
+            !ask.head.authority().is_empty() && text.is_match(ask.head.authority())
+        }
+        Matcher::Scheme(scheme) => ask.head.scheme() == *scheme,
     }
 }
 
-/// Whether a connection satisfies a condition. `sni` is the server name of the TLS hello in lower
-/// case, `alpn` the offered protocols.
-pub(crate) fn tcp_holds(
-    matcher: &TcpMatcher,
-    sni: Option<&str>,
-    alpn: &[&[u8]],
-    client_ip: IpAddr,
-) -> bool {
+/// Whether a connection satisfies a condition. Its server name is in lower case.
+pub(crate) fn tcp_holds(matcher: &TcpMatcher, ask: &TcpAsk<'_>) -> bool {
     match matcher {
-        TcpMatcher::All(list) => list.iter().all(|one| tcp_holds(one, sni, alpn, client_ip)),
-        TcpMatcher::Any(list) => list.iter().any(|one| tcp_holds(one, sni, alpn, client_ip)),
-        TcpMatcher::Not(inner) => !tcp_holds(inner, sni, alpn, client_ip),
+        TcpMatcher::All(list) => list.iter().all(|one| tcp_holds(one, ask)),
+        TcpMatcher::Any(list) => list.iter().any(|one| tcp_holds(one, ask)),
+        TcpMatcher::Not(inner) => !tcp_holds(inner, ask),
         TcpMatcher::Sni(HostMatch::Any) => true,
-        TcpMatcher::Sni(host) => sni.is_some_and(|name| host_holds(host, name)),
-        TcpMatcher::ClientIp(net) => net.contains(&client_ip.to_canonical()),
-        TcpMatcher::Alpn(protocol) => alpn.contains(&protocol.as_bytes()),
+        TcpMatcher::Sni(host) => ask.sni.is_some_and(|name| host_holds(host, name)),
+        TcpMatcher::ClientIp(net) => net.contains(&ask.client_ip.to_canonical()),
+        TcpMatcher::Alpn(protocol) => ask.alpn.contains(&protocol.as_bytes()),
+        TcpMatcher::Destination(net) => net.contains(&ask.local_ip.to_canonical()),
     }
 }
 

@@ -173,7 +173,9 @@ fn collect_http<'a>(matcher: &'a Matcher, positive: bool, found: &mut Vec<&'a Ho
         | Matcher::Method(_)
         | Matcher::Header(..)
         | Matcher::Query(..)
-        | Matcher::ClientIp(_) => {}
+        | Matcher::ClientIp(_)
+        | Matcher::Authority(_)
+        | Matcher::Scheme(_) => {}
     }
 }
 
@@ -184,7 +186,10 @@ fn collect_tcp<'a>(matcher: &'a TcpMatcher, positive: bool, found: &mut Vec<&'a 
         }
         TcpMatcher::Not(inner) => collect_tcp(inner, !positive, found),
         TcpMatcher::Sni(host) if positive => found.push(host),
-        TcpMatcher::Sni(_) | TcpMatcher::ClientIp(_) | TcpMatcher::Alpn(_) => {}
+        TcpMatcher::Sni(_)
+        | TcpMatcher::ClientIp(_)
+        | TcpMatcher::Alpn(_)
+        | TcpMatcher::Destination(_) => {}
     }
 }
 

@@ -3,12 +3,11 @@
 //! Routes are filed by server name. What is filed under one name is tried in the order of rank.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use weft_model::route::{TcpMatcher, TcpRoute, TcpTls};
 
-use crate::matching::tcp_holds;
+use crate::matching::{TcpAsk, tcp_holds};
 use crate::names::{NameKey, NameKeys, NameKind, Names};
 
 /// TCP routes that compete with each other, ready to be searched.
@@ -41,21 +40,14 @@ impl TcpTable {
 
     /// The route with the greatest rank that takes the connection.
     ///
-    /// `sni` is the server name of the TLS hello, `alpn` the protocols it offers, `client_ip` the
-    /// peer's address, `tls` whether there is a hello at all. A route that passes TLS through or
-    /// ends it takes TLS connections only; a plain route takes any, its bytes untouched. `*` also
-    /// matches without a server name; no other condition on the name does.
+    /// A route that passes TLS through or ends it takes TLS connections only; a plain route takes
+    /// any, its bytes untouched. `*` also matches without a server name; no other condition on the
+    /// name does.
     ///
     /// A server name in upper case costs one allocation.
-    pub fn find(
-        &self,
-        sni: Option<&str>,
-        alpn: &[&[u8]],
-        client_ip: IpAddr,
-        tls: bool,
-    ) -> Option<&Arc<TcpRoute>> {
+    pub fn find(&self, ask: &TcpAsk<'_>) -> Option<&Arc<TcpRoute>> {
         let lowered: String;
-        let sni = match sni {
+        let sni = match ask.sni {
             Some(name) if name.bytes().any(|byte| byte.is_ascii_uppercase()) => {
                 lowered = name.to_ascii_lowercase();
                 Some(&*lowered)
@@ -63,12 +55,12 @@ impl TcpTable {
             sni => sni,
         };
         let sni = sni.map(|name| name.strip_suffix('.').unwrap_or(name));
+        let ask = TcpAsk { sni, ..*ask };
         let mut best = u32::MAX;
         let mut visit = |bucket: &Vec<u32>| {
             let better = bucket.iter().take_while(|index| **index < best).find(|index| {
                 let route = &self.routes[**index as usize];
-                (tls || route.tls == TcpTls::Plain)
-                    && tcp_holds(&route.matcher, sni, alpn, client_ip)
+                (ask.tls || route.tls == TcpTls::Plain) && tcp_holds(&route.matcher, &ask)
             });
             best = better.copied().unwrap_or(best);
         };
@@ -115,7 +107,10 @@ fn keys(matcher: &TcpMatcher) -> Vec<NameKey<'_>> {
             }
         }
         TcpMatcher::Sni(host) => NameKeys::of(host).keys.into_vec(),
-        TcpMatcher::Not(_) | TcpMatcher::ClientIp(_) | TcpMatcher::Alpn(_) => vec![NameKey::REST],
+        TcpMatcher::Not(_)
+        | TcpMatcher::ClientIp(_)
+        | TcpMatcher::Alpn(_)
+        | TcpMatcher::Destination(_) => vec![NameKey::REST],
     }
 }
 

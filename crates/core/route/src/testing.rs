@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use weft_message::{FieldName, Method, RequestHead};
+use weft_message::{FieldName, Method, RequestHead, Scheme};
 use weft_model::id::{BackendId, RouteId};
 use weft_model::route::{
     HostMatch, Matcher, Origin, PathMatch, Rank, Route, Target, TcpMatcher, TcpRoute, TcpTls,
@@ -149,6 +149,10 @@ fn condition() -> impl Strategy<Value = Matcher> {
         1 => boxed(&["10.0.0.0/24", "10.0.0.1/32", "::1/128"], |net| {
             Matcher::ClientIp(net.parse().unwrap())
         }),
+        1 => boxed(&["a", "b.a:8080", "x.y"], |text| {
+            Matcher::Authority(TextMatch::Exact(text.into()))
+        }),
+        1 => select(vec![Scheme::Http, Scheme::Https]).prop_map(Matcher::Scheme),
     ]
 }
 
@@ -241,6 +245,9 @@ pub(crate) fn tcp_matcher() -> impl Strategy<Value = TcpMatcher> {
             TcpMatcher::ClientIp(net.parse().unwrap())
         }),
         1 => boxed(&["h2", "http/1.1"], |name| TcpMatcher::Alpn(name.into())),
+        1 => boxed(&["10.0.0.0/24", "10.0.0.2/32"], |net| {
+            TcpMatcher::Destination(net.parse().unwrap())
+        }),
     ];
     condition.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![

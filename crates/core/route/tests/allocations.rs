@@ -7,7 +7,7 @@ use weft_message::RequestHead;
 use weft_model::id::{BackendId, RouteId};
 use weft_model::route::{Origin, Rank, Route, Target, TcpRoute, TcpTls, Timeouts};
 use weft_route::rule::{default_priority, parse_http, parse_tcp};
-use weft_route::{HttpTable, TcpTable};
+use weft_route::{HttpTable, TcpAsk, TcpTable};
 
 fn rank(tie: u32, rule: &str) -> Rank {
     Rank { major: default_priority(rule), tie, ..Rank::default() }
@@ -91,7 +91,9 @@ fn finding_a_tcp_route_allocates_nothing() {
     for (name, expected) in [(None, 0), (Some("db.example"), 1), (Some("eu-db.example"), 2)] {
         let mut found = None;
         let count = allocations(|| {
-            found = table.find(name, &[b"h2"], client_ip, true).map(|route| route.rank.tie);
+            let ask =
+                TcpAsk { sni: name, alpn: &[b"h2"], client_ip, local_ip: client_ip, tls: true };
+            found = table.find(&ask).map(|route| route.rank.tie);
         });
         assert_eq!((found, count), (Some(expected), 0), "{name:?}");
     }

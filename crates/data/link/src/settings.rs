@@ -19,6 +19,9 @@ pub struct Settings {
     pub identity: Identity,
     /// Where the control plane is.
     pub endpoint: Endpoint,
+    /// Whether the rules that services have hold for what is dialled here: then what they lead to is
+    /// asked for, too. True; a gateway has rules of its own.
+    pub follows_rules: bool,
     /// The product's version, for people.
     pub product_version: String,
     /// Where the last good state is kept; nowhere by default.
@@ -62,6 +65,7 @@ impl Settings {
             workload,
             identity,
             endpoint,
+            follows_rules: true,
             product_version: env!("CARGO_PKG_VERSION").into(),
             state_path: None,
             credentials_path: None,

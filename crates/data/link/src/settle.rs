@@ -3,15 +3,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use weft_model::Snapshot;
 use weft_model::backend::{Backend, Endpoints};
-use weft_model::id::{BackendId, ServiceName};
-use weft_model::mesh::ServiceEndpoints;
+use weft_model::id::{ServiceName, WorkloadName};
 
-use crate::assemble::endpoints;
+use crate::resolve::{Caller, Resolved, Resolver, keep};
 use crate::state::State;
 
 /// The services of the mesh that a plan leads to.
@@ -24,51 +23,30 @@ pub fn services(snapshot: &Snapshot) -> BTreeSet<ServiceName> {
 }
 
 /// The plan with addresses in place of services, as far as `state` has those in full; the others
-/// have no endpoint. Endpoints that refuse connections are set aside as the service says, where the
-/// plan does not say otherwise.
+/// have no endpoint. `workload` is the gateway's own: services may say how it calls them, which holds
+/// where the plan does not say otherwise.
 ///
 /// Pure. What is equal to the plan before, which this function has made, keeps its `Arc` from there.
-pub fn settle(snapshot: &Snapshot, state: &State, before: Option<&Snapshot>) -> Snapshot {
-    let backends = snapshot.backends.iter().map(|(id, backend)| {
-        let settled = match &backend.endpoints {
-            Endpoints::Service { name, port } => settled(backend, name, *port, state),
-            _ => return (id.clone(), Arc::clone(backend)),
-        };
-        (id.clone(), keep(settled, id, before.map(|before| &before.backends)))
-    });
-    Snapshot { backends: backends.collect(), ..snapshot.clone() }
-}
-
-fn settled(backend: &Backend, name: &ServiceName, port: u16, state: &State) -> Backend {
-    let mut settled = Backend { endpoints: Endpoints::Static([].into()), ..backend.clone() };
-    let Some(service) = state.services.get(name).map(|has| &*has.value) else { return settled };
-    let Some(known) = service.entry.port(port) else { return settled };
-    settled.endpoints = match &service.endpoints {
-        // No caller has dialled an address here; the name is what there is.
-        ServiceEndpoints::Dialled => Endpoints::Dns { name: name.as_str().into(), port },
-        ServiceEndpoints::Known(_) | ServiceEndpoints::Dns { .. } => endpoints(service, known),
-    };
-    settled.outlier = settled.outlier.or(service.defaults.outlier);
-    settled
-}
-
-/// What was there before, if it is the same.
-fn keep(
-    mut settled: Backend,
-    id: &BackendId,
-    before: Option<&BTreeMap<BackendId, Arc<Backend>>>,
-) -> Arc<Backend> {
-    match before.and_then(|before| before.get(id)) {
-        Some(before) if **before == settled => Arc::clone(before),
-        Some(before) => {
-            if let (Endpoints::Static(have), Endpoints::Static(new)) =
-                (&before.endpoints, &mut settled.endpoints)
-                && have == new
-            {
-                *new = Arc::clone(have);
-            }
-            Arc::new(settled)
+pub fn settle(
+    snapshot: &Snapshot,
+    state: &State,
+    workload: &WorkloadName,
+    before: Option<&Snapshot>,
+) -> Snapshot {
+    let own = state.workload.as_ref().map(|has| &*has.value);
+    let resolver = Resolver::gateway(&state.services, Caller::new(workload, own));
+    let mut settled = snapshot.clone();
+    for (id, backend) in &mut settled.backends {
+        if !matches!(backend.endpoints, Endpoints::Service { .. }) {
+            continue;
         }
-        None => Arc::new(settled),
+        let Resolved { backend: resolved, sources } = resolver.resolve(backend);
+        *backend = keep(resolved, before.and_then(|before| before.backends.get(id)));
+        if let Some(sources) = sources {
+            // What the plan says comes first.
+            let all = settled.sources.entry(id.clone()).or_default();
+            *all = all.iter().chain(sources.iter()).cloned().collect();
+        }
     }
+    settled
 }

@@ -331,6 +331,7 @@ async fn connect(
             done = once(shared, follower, wishes, &mut has_followed) => done,
             () = goodbye_late(shared) => return,
         };
+        follower.end_wait(shared);
         let error = match done {
             Ok(Done::Ending) => return,
             Ok(Done::Joined) => continue,

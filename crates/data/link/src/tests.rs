@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::{any, proptest};
 use weft_model::Generation;
 use weft_model::id::{ServiceName, WorkloadName};
-use weft_model::mesh::{IndexEntry, Listed, Location, Service, ServiceDefaults, ServiceEndpoints};
+use weft_model::mesh::{IndexEntry, Listed, Location, Service, ServiceEndpoints};
 use weft_wire::discovery::{Any, DeltaDiscoveryResponse, Resource};
 use weft_wire::{encode, resource};
 
@@ -24,7 +24,7 @@ fn service(name: &str) -> Service {
     Service {
         entry: Arc::new(entry(name)),
         endpoints: ServiceEndpoints::Known([].into()),
-        defaults: ServiceDefaults::DEFAULT,
+        traffic: Arc::default(),
     }
 }
 

@@ -21,6 +21,7 @@ use weft_net::Inbox;
 use weft_net::detect::{Detected, FirstBytes, detect};
 use weft_net::listen::{AcceptError, Accepted, ConnectionOptions, EXHAUSTED_BACKOFF, Listening};
 use weft_net::proxy_protocol;
+use weft_route::TcpAsk;
 use weft_runtime::drain::Phase;
 use weft_runtime::task::Task;
 use weft_runtime::{task, time};
@@ -321,7 +322,7 @@ pub(crate) async fn fill(io: &mut Io, inbox: &mut Inbox) -> Result<(), NotOpened
 /// Whether a connection goes to one TCP route whatever it sends, TLS or not, so that nothing has to
 /// be read first: the server may be the one to speak first.
 fn is_tcp_whatever_comes(listener: &ListenerPlan, conn: &Connection) -> bool {
-    let find = |side: &Side, tls| side.tcp.find(None, &[], conn.client.ip(), tls).cloned();
+    let find = |side: &Side, tls| side.tcp.find(&TcpAsk { tls, ..conn.tcp_ask() }).cloned();
     let Some(plain) = listener.side(false).and_then(|side| find(side, false)) else {
         return false;
     };
@@ -341,7 +342,7 @@ fn open_plain(
     first: FirstBytes,
 ) -> Result<Opened, NotOpened> {
     let side = listener.side(false).ok_or(NotOpened::NotServed)?;
-    if let Some(route) = side.tcp.find(None, &[], conn.client.ip(), false) {
+    if let Some(route) = side.tcp.find(&conn.tcp_ask()) {
         let stream = Stream::new(&conn, route.clone(), io, inbox);
         return Ok(opened_tcp(conn, stream));
     }
@@ -378,7 +379,8 @@ async fn open_tls(
     let hello = handshake::read_hello(&mut io, &mut inbox).await.map_err(NotOpened::Tls)?;
     let alpn: Vec<&[u8]> = hello.alpn.iter().map(|name| &**name).collect();
     let sni = hello.server_name.as_deref();
-    let route = side.tcp.find(sni, &alpn, conn.client.ip(), true).cloned();
+    let ask = TcpAsk { sni, alpn: &alpn, tls: true, ..conn.tcp_ask() };
+    let route = side.tcp.find(&ask).cloned();
     if let Some(route) = &route
         && route.tls != TcpTls::Plain
         && !matches!(route.tls, TcpTls::Terminate(_))

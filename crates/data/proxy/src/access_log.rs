@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, UNIX_EPOCH};
 
+use weft_message::{Known, RequestHead};
 use weft_model::outcome::Reason;
 use weft_runtime::metrics::{Collect, Counter, Sink};
 use weft_runtime::time;
@@ -119,6 +120,29 @@ impl Writer {
         self.write(|line| tcp_fields(line, conn, record, end, duration));
     }
 
+    /// Writes the line of a mirror's answer that is not as the main one was.
+    pub(crate) fn comparison(
+        &self,
+        head: &RequestHead,
+        backend: &str,
+        differs: &str,
+        (status, mirror_status): (u16, u16),
+    ) {
+        self.write(|line| {
+            line.text("time", &timestamp());
+            line.text("mirror", backend);
+            line.text("differs", differs);
+            line.text("method", head.method().as_str());
+            line.text("host", head.host());
+            line.text("path", head.path());
+            line.number("status", u64::from(status));
+            line.number("mirror_status", u64::from(mirror_status));
+            if let Some(id) = head.fields.get_str(Known::XRequestId) {
+                line.text("request_id", id);
+            }
+        });
+    }
+
     fn write(&self, fill: impl FnOnce(&mut Line<'_>)) {
         let mut buffer = self.buffer.borrow_mut();
         let mut line = Line::new(&mut buffer, self.log.format);
@@ -165,9 +189,17 @@ fn fields(
         line.text("upstream", &upstream.to_string());
         line.number("attempts", u64::from(record.attempts));
     }
+    if record.hedged {
+        line.number("hedged", 1);
+    }
     line.number("duration_us", duration.as_micros() as u64);
     if let (Some(sent), Some(head)) = (record.upstream_started, record.response_head) {
         line.number("upstream_us", (head - sent).as_micros() as u64);
+    }
+    if let (Some(started), Some(by)) = (record.started, x.decided.deadline.instant()) {
+        line.number("deadline_us", by.saturating_duration_since(started).as_micros() as u64);
+        let left = by.saturating_duration_since(started + duration);
+        line.number("deadline_left_us", left.as_micros() as u64);
     }
     line.number("request_bytes", record.request_bytes);
     line.number("response_bytes", record.response_bytes);

@@ -1,25 +1,30 @@
 //! Pick, send, judge: the only loop of a request, bounded by its retry policy.
 
 mod drive;
+mod hedge;
 mod judge;
+mod key;
+mod send;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use weft_http::Leg;
 use weft_message::h1::BodyFraming;
+use weft_message::peer;
 use weft_model::backend::UpstreamProtocol;
-use weft_model::outcome::Reason;
+use weft_model::outcome::{Fault, Reason};
 use weft_model::policy::RetryPolicy;
 use weft_policy::sticky::{self, CookieValue};
 use weft_resilience::retry::Backoff;
-use weft_resilience::settings::PickerKind;
 use weft_runtime::time;
-use weft_upstream::{Backend, Endpoint, Lease, Report, Tried};
+use weft_upstream::error::PickError;
+use weft_upstream::{Ask, Backend, Call, Endpoint, Lease, Tried};
 
 use crate::body::Sender;
 use crate::exchange::Exchange;
 use crate::request::{Scope, Stop};
-use crate::{respond, select};
+use crate::{respond, select, spent};
 
 pub(crate) use drive::{client_reason, describe};
 
@@ -51,14 +56,29 @@ pub(crate) struct Failed {
     pub(crate) stale: bool,
 }
 
+/// An attempt that gave no response head, with the lease that it had. Boxed, as failures are rare.
+#[derive(Debug)]
+struct Lost {
+    lease: Lease,
+    failed: Failed,
+}
+
 /// What the loop knows of the attempts so far.
 struct Attempts {
     backend: Rc<Backend>,
+    /// What the request is in the budget of the backend, until it has ended.
+    call: Call,
     retry: Option<Rc<RetryPolicy>>,
+    /// How often the request was sent before it came here.
+    before: u32,
+    /// What keeps requests together, for the pickers that ask.
+    key: Option<u64>,
     tried: Tried,
     backoff: Option<Backoff>,
     /// Attempts that count: those on stale connections do not.
     counted: u32,
+    /// Attempts that a policy has asked for.
+    retries: u32,
     /// Stale connections in a row.
     stale: u32,
     /// The one replay on another endpoint that every request has, was used.
@@ -67,8 +87,8 @@ struct Attempts {
 
 /// What the judge says.
 enum Judgement {
-    /// Send again; first wait as the policy says, or not.
-    Again { wait: bool },
+    /// Send again, after so long.
+    Again(Duration),
     /// Give up.
     Stop(Stop),
 }
@@ -80,84 +100,103 @@ pub(crate) async fn forward(
     down: &mut Leg,
     backend: Rc<Backend>,
 ) -> Result<Reason, Stop> {
-    let mut attempts = Attempts::new(x, backend);
-    loop {
-        let lease = match attempts.pick(scope, x) {
-            Ok(lease) => lease,
-            Err(stop) => {
-                attempts.fall_back(scope, x, stop)?;
-                continue;
-            }
-        };
-        if lease.peer().is_some() {
-            x.body.keep_until_answered(&scope.conn.worker.spool);
-        }
-        x.record.attempts += 1;
-        x.record.upstream = Some(lease.endpoint().addr());
-        let fresh = attempts.stale >= judge::STALE_MAX;
-        let judgement = match drive::attempt(scope, x, down, lease, fresh).await {
-            Ok(answered) => match attempts.judge_answer(scope, x, answered)? {
-                Ok(answered) => {
-                    x.body.answered();
-                    return respond::upstream(scope, x, down, answered).await;
-                }
-                Err(judgement) => judgement,
-            },
-            Err((lease, failed)) => attempts.judge_failure(scope, x, &lease, failed),
-        };
-        match judgement {
-            Judgement::Again { wait: false } => {}
-            Judgement::Again { wait: true } => attempts.wait(scope).await,
-            Judgement::Stop(stop) => attempts.fall_back(scope, x, stop)?,
-        }
-    }
+    let mut attempts = Attempts::new(scope, x, backend);
+    let mut slot = Some(attempts.run(scope, x, down).await?);
+    x.body.answered();
+    respond::upstream(scope, x, down, &mut slot).await
 }
 
 // === impl Attempts ===
 
 impl Attempts {
-    fn new(x: &mut Exchange, backend: Rc<Backend>) -> Self {
+    fn new(scope: &Scope<'_>, x: &mut Exchange, backend: Rc<Backend>) -> Self {
         let by_route = || x.route.as_ref().and_then(|route| route.retry.clone());
         let retry = x.decided.retry.clone().or_else(by_route);
-        note_affinity(x, &backend);
-        note_request(x, &backend);
+        let retry = retry.filter(|policy| policy.attempts > 1 || policy.attempt_timeout.is_some());
         Self {
+            call: begin(scope, x, &backend),
+            before: retry.as_ref().map_or(0, |_| peer::attempts_before(&x.req.fields)),
+            key: key::of(scope, x, &backend.settings().calling),
             backend,
             retry,
             tried: Tried::default(),
             backoff: None,
             counted: 0,
+            retries: 0,
             stale: 0,
             replayed: false,
         }
     }
 
+    /// Tries until there is an answer, or nothing more to try.
+    async fn run(
+        &mut self,
+        scope: &Scope<'_>,
+        x: &mut Exchange,
+        down: &mut Leg,
+    ) -> Result<Answered, Stop> {
+        loop {
+            let lease = match self.pick(scope, x) {
+                Ok(lease) => lease,
+                Err(stop) => {
+                    self.fall_back(scope, x, stop)?;
+                    continue;
+                }
+            };
+            if lease.peer().is_some() {
+                x.body.keep_until_answered(&scope.conn.worker.spool);
+            }
+            x.record.attempts += 1;
+            x.record.upstream = Some(lease.endpoint().addr());
+            self.backend.cells().attempts.inc();
+            // Not in the `match`: its future would stay beside what follows.
+            let attempted = drive::attempt(scope, x, down, lease, self.next()).await;
+            let judgement = match attempted {
+                Ok(answered) => match self.judge_answer(scope, x, answered) {
+                    Ok(answered) => return Ok(answered),
+                    Err(judgement) => judgement,
+                },
+                Err(lost) => self.judge_failure(scope, x, *lost),
+            };
+            match judgement {
+                Judgement::Again(Duration::ZERO) => {}
+                // Rare, so its state does not make every request's larger.
+                Judgement::Again(wait) => Box::pin(time::sleep(wait)).await,
+                Judgement::Stop(stop) => self.fall_back(scope, x, stop)?,
+            }
+        }
+    }
+
     fn pick(&self, scope: &Scope<'_>, x: &mut Exchange) -> Result<Lease, Stop> {
         let worker = &scope.conn.worker;
-        // The first attempt begins when the request did, as far as anybody can tell.
+        // The first attempt begins when the request did, as far as anybody can tell, unless a fault
+        // has held it up.
         let now = match x.record.started {
-            Some(started) if x.record.attempts == 0 => started,
+            Some(started) if x.record.attempts == 0 && x.decided.delayed.is_zero() => started,
             _ => worker.now(),
         };
         let backend = &self.backend;
-        if backend.is_dialled() {
-            return match self.tried.is_empty() {
-                true => Ok(backend.pick_addr(now, scope.conn.local)),
-                false => Err(Stop::because(Reason::NoHealthyEndpoint, "it was tried already")),
-            };
-        }
         let settings = backend.settings();
-        if let Some(value) = x.decided.affinity
-            && let Some(lease) = backend
-                .pick_where(now, &self.tried, |endpoint| cookie_of(backend, endpoint) == value)
-        {
-            return Ok(lease);
-        }
-        let key = (settings.picker == PickerKind::Rendezvous).then(|| scope.conn.client_key());
-        let lease = backend.pick(now, &worker.rng, key, &self.tried).map_err(|error| {
+        let refused = |error: PickError| {
             Stop::because(error.reason(), format!("backend {}: {error}", settings.id))
-        })?;
-        if let Some(sticky) = &settings.sticky {
+        };
+        if backend.is_dialled() {
+            if !self.tried.is_empty() {
+                return Err(Stop::because(Reason::NoHealthyEndpoint, "it was tried already"));
+            }
+            return backend.pick_addr(now, scope.conn.local).map_err(refused);
+        }
+        let is_retry = self.retries > 0;
+        let elsewhere = is_retry && self.retry.as_ref().is_some_and(|policy| policy.elsewhere);
+        let ask = Ask { key: self.key, elsewhere, is_retry, ..Ask::new(now, &self.tried) };
+        if let Some(value) = x.decided.affinity {
+            let is_it = |endpoint: &Endpoint| cookie_of(backend, endpoint) == value;
+            if let Some(lease) = backend.pick_where(now, &self.tried, is_it).map_err(refused)? {
+                return Ok(lease);
+            }
+        }
+        let lease = backend.pick(&ask, &worker.rng).map_err(refused)?;
+        if let Some(sticky) = &settings.calling.sticky {
             let value = cookie_of(backend, lease.endpoint());
             x.decided.set_cookies.retain(|(cookie, _)| cookie.name != sticky.name);
             x.decided.set_cookies.push((Rc::new(sticky.clone()), value));
@@ -165,35 +204,44 @@ impl Attempts {
         Ok(lease)
     }
 
+    /// How the next attempt is made.
+    fn next(&self) -> drive::Try<'_> {
+        let policy = self.retry.as_deref();
+        let tells = policy.is_some_and(|policy| policy.attempts > 1);
+        drive::Try {
+            fresh: self.stale >= judge::STALE_MAX,
+            // How often it was sent before is what the client says.
+            number: tells.then_some(self.before.saturating_add(self.counted).saturating_add(1)),
+            timeout: policy.and_then(|policy| policy.attempt_timeout),
+            tried: &self.tried,
+        }
+    }
+
     /// Goes on with the second target, if there is one; else with the stop.
     fn fall_back(&mut self, scope: &Scope<'_>, x: &mut Exchange, stop: Stop) -> Result<(), Stop> {
         let upstream_failed = match &stop {
-            Stop::Refuse(reason, _) => reason.fault() == weft_model::outcome::Fault::Upstream,
+            Stop::Refuse(reason, _) => reason.fault() == Fault::Upstream,
             Stop::Answer(_) | Stop::Cut(..) => false,
         };
         let fallback = x.decided.fallback.take().filter(|_| upstream_failed && x.body.is_kept());
-        let Some(fallback) = fallback else { return Err(stop) };
+        let Some(fallback) = fallback else {
+            if upstream_failed && self.retries > 0 {
+                spent::note(scope);
+            }
+            return Err(stop);
+        };
         self.backend = select::select(scope, x, &fallback.target)?;
-        note_request(x, &self.backend);
+        self.call = begin(scope, x, &self.backend);
+        self.key = key::of(scope, x, &self.backend.settings().calling);
         self.tried = Tried::default();
         Ok(())
-    }
-
-    async fn wait(&mut self, scope: &Scope<'_>) {
-        let Some(policy) = &self.retry else { return };
-        let backoff =
-            self.backoff.get_or_insert_with(|| Backoff::new(judge::backoff_settings(policy)));
-        let wait = backoff.next(&scope.conn.worker.rng);
-        if !wait.is_zero() {
-            time::sleep(wait).await;
-        }
     }
 }
 
 /// What a sticky cookie names an endpoint by: its URL, as in Traefik.
 fn cookie_of(backend: &Backend, endpoint: &Endpoint) -> CookieValue {
     let settings = backend.settings();
-    let scheme = match (&settings.tls, settings.protocol) {
+    let scheme = match (&settings.calling.tls, settings.protocol) {
         (Some(_), _) => "https",
         (None, UpstreamProtocol::Http2) => "h2c",
         (None, UpstreamProtocol::Auto | UpstreamProtocol::Http1 | UpstreamProtocol::AsClient) => {
@@ -203,16 +251,15 @@ fn cookie_of(backend: &Backend, endpoint: &Endpoint) -> CookieValue {
     CookieValue::of(&format!("{scheme}://{}", endpoint.addr()))
 }
 
-/// Retries are a share of first tries, and this is one.
-fn note_request(x: &Exchange, backend: &Backend) {
-    if let Some(started) = x.record.started {
-        backend.note_request(started);
-    }
-}
-
-fn note_affinity(x: &mut Exchange, backend: &Backend) {
-    let sticky = backend.settings().sticky.as_ref();
+/// A request to a backend begins: retries are a share of those.
+fn begin(scope: &Scope<'_>, x: &mut Exchange, backend: &Rc<Backend>) -> Call {
+    let sticky = backend.settings().calling.sticky.as_ref();
     x.decided.affinity = sticky.and_then(|sticky| sticky::read(sticky, &x.req.fields));
+    backend.cells().requests.inc();
+    if let Some(sample) = &mut x.sample {
+        sample.backend = Some(backend.settings().id.clone());
+    }
+    backend.call(x.record.started.unwrap_or_else(|| scope.conn.worker.now()))
 }
 
 // === impl Answered ===
@@ -220,10 +267,9 @@ fn note_affinity(x: &mut Exchange, backend: &Backend) {
 impl Answered {
     /// Lets an answer go that nobody is to see. Its connection is kept when the answer had no
     /// body; otherwise closing it is cheaper than reading on.
-    pub(crate) fn discard(self, scope: &Scope<'_>, status: u16) {
+    pub(crate) fn discard(self, scope: &Scope<'_>) {
         let now = scope.conn.worker.now();
-        let latency = now.saturating_duration_since(self.lease.started());
-        self.lease.report(now, Report::Answered { status, latency });
+        self.lease.ended(now, self.up.trailers());
         if let Leg::H1(conn) = self.up
             && self.keep_alive
         {

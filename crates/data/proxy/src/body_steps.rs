@@ -24,7 +24,7 @@ use crate::metrics::Limit;
 use crate::request::{Scope, Stop};
 use crate::runtime::{StepRuntime, StepRuntimeKind, TargetRuntime};
 use crate::spool::{Spool, SpoolError, Whole as _};
-use crate::{respond, select, stream, subrequest};
+use crate::{deadline, respond, select, subrequest};
 
 pub(crate) use transform::Transform;
 
@@ -186,7 +186,7 @@ pub(crate) async fn error_page(
     fetched: FetchedPage,
 ) -> Result<Reason, Stop> {
     let status = x.rsp.status();
-    answered.discard(scope, status);
+    answered.discard(scope);
     let detail = Some(format!("status {status} was replaced by an error page").into());
     Ok(send_page(scope, x, down, page, fetched, (Reason::Upstream, detail)).await)
 }
@@ -263,7 +263,6 @@ pub(crate) async fn buffered(
         bytes_max: buffering.response_bytes_max.unwrap_or(HELD_BYTES_MAX),
         memory_bytes: buffering.response_memory_bytes,
     };
-    let status = x.rsp.status();
     let body = match read_buffered(scope, x, down, &mut answered, hold).await {
         Ok(body) => body,
         Err(stop) => {
@@ -271,7 +270,7 @@ pub(crate) async fn buffered(
             return Err(stop);
         }
     };
-    answered.discard(scope, status);
+    answered.discard(scope);
     x.decided.steps_passed = 0;
     x.decided.choice_steps.clear();
     Ok(respond::whole(scope, x, down, &body, Reason::Upstream).await)
@@ -289,7 +288,7 @@ async fn read_buffered(
     let mut body = Spool::default();
     let area = &scope.conn.worker.spool;
     let mut uploading = !sender.is_done();
-    let mut timer = stream::request_timer(x, scope);
+    let mut bound = deadline::bound(x, scope.conn.worker.now());
     let whole = poll_fn(|cx| {
         if uploading {
             match sender.poll(cx, &mut x.body, down, up) {
@@ -314,10 +313,10 @@ async fn read_buffered(
             }));
         }
         let gone = down.is_body_complete() && down.poll_gone(cx).is_ready();
-        let late = timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        let late = bound.as_mut().map_or(Poll::Pending, |bound| bound.poll(cx));
         let reason = match (gone, late) {
             (true, _) => Reason::ClientGone,
-            (false, true) => Reason::RequestTimeout,
+            (false, Poll::Ready(reason)) => reason,
             _ if scope.conn.worker.phase() == Phase::Forced => Reason::Draining,
             _ => return Poll::Pending,
         };

@@ -18,6 +18,7 @@ use weft_model::route::TcpRoute;
 use weft_net::Inbox;
 use weft_net::detect::FirstBytes;
 use weft_net::original::OriginalDst;
+use weft_route::TcpAsk;
 use weft_tls::handshake;
 
 use crate::accept::{self, NotOpened, Opened};
@@ -429,7 +430,8 @@ async fn by_name(
     };
     let alpn: Vec<&[u8]> = hello.alpn.iter().map(|name| &**name).collect();
     let route = listener.side(false).and_then(|side| {
-        side.tcp.find(hello.server_name.as_deref(), &alpn, conn.client.ip(), true).cloned()
+        let sni = hello.server_name.as_deref();
+        side.tcp.find(&TcpAsk { sni, alpn: &alpn, tls: true, ..conn.tcp_ask() }).cloned()
     });
     (hello.server_name, route)
 }
@@ -448,7 +450,7 @@ impl Terms {
         let destination = listener.shared.destination();
         let denied = denied(conn, plan, destination);
         let side = listener.side(false);
-        let tcp = side.and_then(|side| side.tcp.find(None, &[], conn.client.ip(), false).cloned());
+        let tcp = side.and_then(|side| side.tcp.find(&conn.tcp_ask()).cloned());
         Self {
             protocol: destination.map_or(Protocol::Detect, |destination| destination.protocol),
             http: denied.is_some() || side.is_some_and(|side| side.http.is_some()),

@@ -11,6 +11,7 @@ use weft_model::identity::Identity;
 use weft_model::listener::Direction;
 use weft_model::policy::Refusal;
 use weft_resilience::hash;
+use weft_route::TcpAsk;
 use weft_tls::PeerIdentity;
 
 use crate::captured;
@@ -97,6 +98,12 @@ pub(crate) struct TlsFacts {
 impl Connection {
     pub(crate) fn scheme(&self) -> Scheme {
         if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// What TCP routes are asked, as long as the client has sent nothing.
+    pub(crate) fn tcp_ask(&self) -> TcpAsk<'static> {
+        let (client_ip, local_ip) = (self.client.ip(), self.local.ip());
+        TcpAsk { sni: None, alpn: &[], client_ip, local_ip, tls: false }
     }
 
     /// What keeps a client on its endpoint: the same in every process.

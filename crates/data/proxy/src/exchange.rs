@@ -3,22 +3,27 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 use weft_message::h1::BodyFraming;
 use weft_message::{RequestHead, ResponseHead, UpgradeToken};
-use weft_model::policy::{RetryExpression, RetryPolicy};
+use weft_model::policy::{AnswerDiff, RetryExpression, RetryPolicy};
 use weft_model::route::StickyCookie;
 use weft_policy::answer::Form;
+use weft_policy::deadline::Told;
 use weft_policy::forward_auth::AuthCookies;
 use weft_policy::step::ResponseFacts;
 use weft_policy::sticky::CookieValue;
+use weft_resilience::deadline::Deadline;
+use weft_resilience::hedge::Hedge;
 
 use crate::body::RequestBody;
+use crate::compare::Seen;
 use crate::live::Hold;
 use crate::plan::Plan;
 use crate::runtime::{RouteRuntime, StepRuntime, TargetRuntime};
+use crate::sample::Draft;
 
 /// One request, its response, and what was decided about them. Used again for the next request,
 /// so that none of it is allocated anew.
@@ -32,6 +37,8 @@ pub(crate) struct Exchange {
     pub(crate) route: Option<Rc<RouteRuntime>>,
     pub(crate) decided: Decided,
     pub(crate) record: Record,
+    /// A copy of the head as it came, if it is kept.
+    pub(crate) sample: Option<Box<Draft>>,
     pub(crate) scratch: String,
 }
 
@@ -79,6 +86,22 @@ pub(crate) struct Decided {
     pub(crate) auth_cookies: SmallVec<[(usize, AuthCookies); 1]>,
     /// The form of our own answers, which a step may take the grounds for away.
     pub(crate) form: Form,
+    /// For how long a fault has held the request up.
+    pub(crate) delayed: Duration,
+    /// Until when the request has to be answered.
+    pub(crate) deadline: Deadline,
+    /// That is what the client has asked for, and earlier than the route would have it.
+    pub(crate) by_client: bool,
+    /// The time of the present attempt was over while it was the client that was waited for.
+    pub(crate) client_lags: bool,
+    /// In which fields the upstream is told of that.
+    pub(crate) told: Told,
+    /// Until when the answer has to be whole, once the request was sent.
+    pub(crate) answer_by: Deadline,
+    /// What is known of the answer, if mirrors' are compared with it.
+    pub(crate) seen: Option<Box<Seen>>,
+    /// When a second try is sent beside the first, if a step says so.
+    pub(crate) hedge: Option<Arc<Hedge>>,
 }
 
 /// A copy to be sent.
@@ -87,6 +110,8 @@ pub(crate) struct MirrorPlan {
     pub(crate) target: TargetRuntime,
     pub(crate) body: bool,
     pub(crate) body_bytes_max: Option<u64>,
+    /// Compares answers to copies with that of the main target.
+    pub(crate) compared: Option<AnswerDiff>,
 }
 
 /// A second target.
@@ -106,6 +131,8 @@ pub(crate) struct Record {
     pub(crate) ended: Option<Instant>,
     pub(crate) upstream: Option<SocketAddr>,
     pub(crate) attempts: u32,
+    /// A second try was sent beside a slow one.
+    pub(crate) hedged: bool,
     /// The last attempt has failed before anything was sent. Those before it were followed by
     /// another one, so they do not forbid one more.
     pub(crate) unsent: bool,
@@ -147,6 +174,14 @@ impl Exchange {
             facts,
             auth_cookies,
             form,
+            delayed,
+            deadline,
+            by_client,
+            client_lags,
+            told,
+            answer_by,
+            seen,
+            hedge,
         } = &mut self.decided;
         *steps_passed = 0;
         choice_steps.clear();
@@ -160,7 +195,16 @@ impl Exchange {
         facts.clear();
         auth_cookies.clear();
         *form = Form::default();
+        *delayed = Duration::ZERO;
+        *deadline = Deadline::NEVER;
+        *by_client = false;
+        *client_lags = false;
+        *told = Told::default();
+        *answer_by = Deadline::NEVER;
+        *seen = None;
+        *hedge = None;
         self.record = Record::default();
+        self.sample = None;
     }
 
     /// Whether the request could be sent again now: its body is there from the beginning, and

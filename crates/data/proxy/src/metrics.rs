@@ -11,6 +11,8 @@ use weft_model::id::RouteId;
 use weft_model::outcome::Reason;
 use weft_runtime::metrics::{Collect, Counter, Gauge, Histogram, Sink};
 
+use crate::compare::{Compared, OUTCOMES};
+
 pub(crate) use mesh::{MeshMetrics, Outcome, Refused};
 pub(crate) use open::{ConnectionCount, ListenerCount, OpenConnections};
 
@@ -35,6 +37,7 @@ pub const FAMILIES: &[&str] = &[
     "weftway_mesh_refused_total",
     "weftway_external_requests_total",
     "weftway_external_connections_total",
+    "weftway_mirror_comparisons_total",
 ];
 
 /// More routes than this share one series, `other`, so that a scrape stays bounded whatever the
@@ -104,6 +107,7 @@ pub(crate) struct WorkerMetrics {
     /// Requests that no route took.
     pub(crate) unrouted: Arc<RouteCells>,
     routes: Mutex<HashMap<RouteId, Arc<RouteCells>>>,
+    compared: [Counter; OUTCOMES.len()],
     pub(crate) mesh: MeshMetrics,
 }
 
@@ -144,6 +148,7 @@ impl Default for WorkerMetrics {
             reasons: Reason::ALL.iter().map(|_| Counter::default()).collect(),
             unrouted: Arc::default(),
             routes: Mutex::default(),
+            compared: Default::default(),
             mesh: MeshMetrics::default(),
         }
     }
@@ -170,6 +175,11 @@ impl WorkerMetrics {
         if reason != Reason::Upstream {
             self.reasons[reason as usize].inc();
         }
+    }
+
+    /// Counts what came of comparing a mirror's answer.
+    pub(crate) fn compared(&self, outcome: Compared) {
+        self.compared[outcome as usize].inc();
     }
 
     /// The cells of a route; kept for the life of the process, so that a counter never goes back.
@@ -204,6 +214,16 @@ impl Collect for WorkerMetrics {
                     "weftway_request_failures_total",
                     "Requests that did not end by an upstream's answer, by reason.",
                     &[("reason", reason.label())],
+                    counter.value(),
+                );
+            }
+        }
+        for ((_, outcome), counter) in OUTCOMES.iter().zip(&self.compared) {
+            if counter.value() > 0 {
+                sink.counter(
+                    "weftway_mirror_comparisons_total",
+                    "Answers of mirrors compared with the main one, by what differs.",
+                    &[("outcome", outcome)],
                     counter.value(),
                 );
             }

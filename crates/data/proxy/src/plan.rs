@@ -275,10 +275,11 @@ fn prepared_backend(
     problems: &mut Vec<PlanProblem>,
 ) -> Option<PreparedBackend> {
     let known = previous.and_then(|plan| plan.upstreams.backends.get(id));
-    let tls = match (&settings.tls, known) {
+    let tls = match (&settings.calling.tls, known) {
         (None, _) => None,
         (Some(wanted), Some(PreparedBackend { settings: before, tls: Some(built), .. }))
-            if before.tls.as_deref() == Some(wanted) && before.protocol == settings.protocol =>
+            if before.calling.tls.as_deref() == Some(wanted)
+                && before.protocol == settings.protocol =>
         {
             Some(built.clone())
         }
@@ -310,9 +311,9 @@ fn prepared_backend(
             _,
         ) => Arc::new([]),
     };
-    let outlier = match (settings.outlier, known) {
+    let outlier = match (settings.calling.outlier, known) {
         (None, _) => None,
-        (wanted, Some(known)) if known.settings.outlier == wanted => known.outlier.clone(),
+        (wanted, Some(known)) if known.settings.calling.outlier == wanted => known.outlier.clone(),
         (Some(wanted), _) => Some(Arc::new(Outlier::new(wanted, endpoints.len()))),
     };
     Some(PreparedBackend { settings: settings.clone(), tls, outlier, endpoints })

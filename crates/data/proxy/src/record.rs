@@ -6,6 +6,7 @@ use weft_resilience::breaker::Outcome;
 use crate::exchange::Exchange;
 use crate::live::Hold;
 use crate::request::Scope;
+use crate::sample;
 
 /// Counts and logs an exchange that has ended, and lets go what it held.
 pub(crate) fn record(scope: &Scope<'_>, x: &mut Exchange, reason: Reason) {
@@ -40,4 +41,5 @@ pub(crate) fn record(scope: &Scope<'_>, x: &mut Exchange, reason: Reason) {
     if let Some(log) = &worker.log {
         log.request(scope, x, reason, duration);
     }
+    sample::end(scope, x, reason, duration);
 }

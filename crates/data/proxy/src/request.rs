@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use weft_http::Leg;
 use weft_message::{Fields, Method, forwarded, peer};
-use weft_model::listener::Limits;
+use weft_model::listener::{Direction, Limits};
 use weft_model::outcome::{Fault, Reason};
 use weft_model::policy::Refusal;
 use weft_policy::answer::{Asker, DirectResponse};
@@ -20,7 +20,7 @@ use crate::exchange::Exchange;
 use crate::plan::ListenerPlan;
 use crate::runtime::RouteRuntime;
 use crate::worker::Worker;
-use crate::{attempt, body_steps, captured, record, respond, select, steps};
+use crate::{attempt, body_steps, captured, deadline, record, respond, sample, select, steps};
 
 /// What a request is handled in: its connection, and the deadline of the task it runs in.
 #[derive(Debug, Clone, Copy)]
@@ -75,11 +75,13 @@ async fn serve(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg) -> Result<Re
     let plan = worker.plan();
     x.plan = Some(plan.clone());
     captured::admit(scope.conn, x)?;
+    sample::begin(scope, x);
     let route = find_route(scope, x)?;
     x.route = Some(route.clone());
     canonicalize_hop(scope, x);
     steps::request(scope, x, down, &route.steps).await?;
     let backend = select::select(scope, x, &route.target)?;
+    deadline::decide(scope, x, &backend)?;
     if let Some(choice) = select::choice_steps(x) {
         steps::choice(scope, x, down, &choice).await?;
     }
@@ -233,6 +235,10 @@ fn tell_hop(scope: &Scope<'_>, x: &mut Exchange) {
 /// it stays as it is. Only who calls is ours to tell, and nobody else's.
 fn tell_caller(meant: &Meant, fields: &mut Fields) {
     peer::remove_destination(fields);
+    if meant.direction == Direction::Inbound && meant.peer.is_none() {
+        // A stranger has no say in how often its requests are sent.
+        peer::remove_attempt(fields);
+    }
     match &meant.peer {
         Some(peer) => {
             let id = peer.caller.identity();
@@ -251,11 +257,19 @@ fn tell_caller(meant: &Meant, fields: &mut Fields) {
     }
 }
 
+/// How long both sides may be silent, where the route says so.
+pub(crate) fn silence(x: &Exchange) -> Option<Duration> {
+    x.route.as_ref()?.route.timeouts.idle
+}
+
 // === impl Scope ===
 
 impl Scope<'_> {
-    /// How long a body may make no progress.
+    /// How long a body may make no progress: as the route says, or its listener.
     pub(crate) fn body_idle(&self, x: &Exchange) -> Duration {
+        if let Some(limit) = silence(x) {
+            return limit;
+        }
         let listener = x.plan.as_ref().and_then(|plan| self.conn.listener_in(plan));
         listener.map_or(Limits::DEFAULT.body_idle_timeout, |listener| {
             listener.shared.settings.limits.body_idle_timeout

@@ -8,7 +8,7 @@ use std::time::Duration;
 use weft_http::error::WriteError;
 use weft_http::{BodyEvent, Leg};
 use weft_message::h1::{BodyFraming, Persistence, write_response};
-use weft_message::{Known, Method};
+use weft_message::{Known, Method, peer};
 use weft_model::outcome::Reason;
 use weft_policy::answer::{self, Asker, DirectResponse};
 use weft_policy::sticky;
@@ -19,7 +19,7 @@ use crate::body_steps::{self, Transform};
 use crate::exchange::Exchange;
 use crate::request::{Scope, Stop};
 use crate::spool::{Cursor, Whole};
-use crate::{steps, stream, upgrade};
+use crate::{compare, spent, steps, stream, upgrade};
 
 /// An answer of ours of which a client takes nothing for this time is given up.
 const DIRECT_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,31 +28,51 @@ const DIRECT_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// does not need it; so that the connection can be used again.
 const DISCARDED_BYTES_MAX: usize = 64 << 10;
 
-/// Streams an upstream's answer to the client.
+/// Streams an upstream's answer to the client. The answer is taken out of `slot`; it stays there as
+/// long as anything is waited for, so that it is not once more in every future on the way.
 pub(crate) async fn upstream(
     scope: &Scope<'_>,
     x: &mut Exchange,
     down: &mut Leg,
-    answered: Answered,
+    slot: &mut Option<Answered>,
 ) -> Result<Reason, Stop> {
     let found = x.rsp.fields.strip_hop_by_hop();
-    if answered.tunnel {
+    // Whoever has said it: it was read by now, and goes on only where it is set anew.
+    let is_spent = peer::take_retried(&mut x.rsp.fields);
+    let is_tunnel = slot.as_ref().is_some_and(|answered| answered.tunnel);
+    if let Some(answered) = slot.take_if(|_| is_tunnel) {
         return Box::pin(upgrade::tunnel(scope, x, down, answered, found.upgrade)).await;
     }
+    compare::begin(scope, x);
     steps::response(x).map_err(|error| {
         Stop::because(Reason::UpstreamTooLarge, format!("response headers: {error}"))
     })?;
+    spent::mark(scope, x, is_spent);
     let status = x.rsp.status();
     if let Some(page) = body_steps::wanted_page(x, status)
         && let Some(fetched) = Box::pin(body_steps::fetch_page(scope, x, &page, status)).await
+        && let Some(answered) = slot.take()
     {
         return Box::pin(body_steps::error_page(scope, x, down, answered, page, fetched)).await;
     }
-    if answered.framing != BodyFraming::None
+    let has_body = slot.as_ref().is_some_and(|answered| answered.framing != BodyFraming::None);
+    if has_body
         && let Some(buffering) = body_steps::wanted_buffer(x)
+        && let Some(answered) = slot.take()
     {
         return Box::pin(body_steps::buffered(scope, x, down, answered, buffering)).await;
     }
+    let Some(answered) = slot.take() else { return Err(Stop::internal("there is no answer")) };
+    streamed(scope, x, down, answered)?.await
+}
+
+/// Begins the answer, and gives what goes on with it.
+fn streamed<'a>(
+    scope: &'a Scope<'_>,
+    x: &'a mut Exchange,
+    down: &'a mut Leg,
+    answered: Answered,
+) -> Result<impl Future<Output = Result<Reason, Stop>> + 'a, Stop> {
     add_cookies(x);
     let mut framing = framing_downstream(x, answered.framing);
     let mut declared = answered.declared;
@@ -63,7 +83,7 @@ pub(crate) async fn upstream(
     });
     begin(scope, x, down, framing, declared)
         .map_err(|error| Stop::Cut(Reason::ClientGone, Some(error.to_string().into())))?;
-    stream::stream(scope, x, down, answered, framing, transform).await
+    Ok(stream::stream(scope, x, down, answered, framing, transform))
 }
 
 /// Sends an answer of our own.
@@ -117,13 +137,17 @@ pub(crate) fn refusal(
     reason: Reason,
     detail: Option<Arc<str>>,
 ) -> DirectResponse {
-    let asker = Asker { service: scope.conn.service(), ..asker(x) };
-    DirectResponse { detail, ..answer::error(reason, asker) }
+    let mut answer = DirectResponse { detail, ..answer::error(reason, asker(scope, x)) };
+    if reason.is_overflow() {
+        // As Envoy says it; there is room for it in a head of ours.
+        let _ = answer.head.fields.set(Known::XEnvoyOverloaded, b"true");
+    }
+    answer
 }
 
 /// What the form of an error answer depends on. A step may have taken the grounds for it away.
-pub(crate) fn asker(x: &Exchange) -> Asker<'_> {
-    Asker { form: x.decided.form, ..Asker::of(&x.req) }
+pub(crate) fn asker<'x>(scope: &'x Scope<'_>, x: &'x Exchange) -> Asker<'x> {
+    Asker { form: x.decided.form, service: scope.conn.service(), ..Asker::of(&x.req) }
 }
 
 /// Passes an interim response (100, 103) on. It has to be flushed.

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use weft_model::id::BackendId;
 use weft_model::outcome::Reason;
 use weft_model::policy::{
-    BasicAuth, Buffering, Compress, ErrorPages, ForwardAuth, Refusal, RetryExpression, RetryPolicy,
-    SourceCriterion, Step, StepKind,
+    BasicAuth, Buffering, Compress, ErrorPages, Fault, ForwardAuth, Refusal, RetryExpression,
+    RetryPolicy, SourceCriterion, Step, StepKind,
 };
 use weft_model::route::{Choice, Route, StickyCookie, Target};
 use weft_policy::sticky::CookieValue;
 use weft_resilience::breaker::Breaker;
-use weft_resilience::bucket::KeyedBuckets;
+use weft_resilience::bucket::{ClientBuckets, KeyedBuckets};
 use weft_resilience::hash;
+use weft_resilience::hedge::Hedge;
 use weft_resilience::inflight::KeyedInFlight;
 use weft_resilience::pick::{Candidates, Picker};
 use weft_resilience::settings::PickerKind;
@@ -47,6 +48,8 @@ pub(crate) enum StepRuntimeKind {
     Pure,
     /// Take a token.
     Rate(Arc<KeyedBuckets>, SourceCriterion),
+    /// Take a token of all, and one of the client.
+    Clients(Arc<ClientBuckets>),
     /// Take a place.
     InFlight(Arc<KeyedInFlight>, SourceCriterion),
     /// Ask the breaker, and tell it in the end.
@@ -57,6 +60,10 @@ pub(crate) enum StepRuntimeKind {
     ForwardAuth(Box<ForwardAuth>, Option<Rc<Backend>>),
     /// Put a retry policy in force for what follows.
     Retry(Rc<RetryPolicy>),
+    /// Send a second try beside a slow one.
+    Hedge(Arc<Hedge>),
+    /// Hold the request up, or answer it.
+    Fault(Fault),
     /// Hold bodies; send again when the expression holds.
     Buffering(Box<Buffering>, Option<Rc<RetryExpression>>),
     /// Replace error answers.
@@ -141,9 +148,13 @@ impl StepRuntime {
             | StepKind::SecureHeaders(_)
             | StepKind::Cors(_)
             | StepKind::IpAllowList(_)
+            | StepKind::Respond(_)
             | StepKind::Refuse(_) => StepRuntimeKind::Pure,
             StepKind::RateLimit { settings, source } => {
                 StepRuntimeKind::Rate(live.rate(&step.id, *settings), source.clone())
+            }
+            StepKind::LocalRateLimit(limit) => {
+                StepRuntimeKind::Clients(live.clients(&step.id, limit))
             }
             StepKind::InFlight { amount, source } => {
                 StepRuntimeKind::InFlight(live.in_flight(&step.id, *amount), source.clone())
@@ -157,6 +168,8 @@ impl StepRuntime {
                 StepRuntimeKind::ForwardAuth(auth.clone(), backend)
             }
             StepKind::Retry(policy) => StepRuntimeKind::Retry(Rc::new(policy.clone())),
+            StepKind::Hedge(settings) => StepRuntimeKind::Hedge(live.hedge(&step.id, *settings)),
+            StepKind::Fault(fault) => StepRuntimeKind::Fault(fault.clone()),
             StepKind::Buffering(buffering) => {
                 let retry = buffering.retry.clone().map(Rc::new);
                 StepRuntimeKind::Buffering(Box::new(buffering.clone()), retry)
@@ -166,9 +179,10 @@ impl StepRuntime {
                 StepRuntimeKind::Errors(pages.clone(), target)
             }
             StepKind::Compress(compress) => StepRuntimeKind::Compress(compress.clone()),
-            StepKind::Mirror { parts_per_million, backend } => {
+            StepKind::Mirror { parts_per_million, backend, compared } => {
                 let target = TargetRuntime::backend(worker, backend);
-                let plan = MirrorPlan { target, body: true, body_bytes_max: None };
+                let compared = *compared;
+                let plan = MirrorPlan { target, body: true, body_bytes_max: None, compared };
                 StepRuntimeKind::Mirror(*parts_per_million, Rc::new(plan))
             }
         };
@@ -203,6 +217,7 @@ impl TargetRuntime {
                             target: Self::new(worker, &mirror.target),
                             body: mirrors.body,
                             body_bytes_max: mirrors.body_bytes_max,
+                            compared: None,
                         };
                         (mirror.parts_per_million, Rc::new(plan))
                     })

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use weft_policy::sticky;
+use weft_resilience::pick::Ask;
 use weft_upstream::Backend;
 
 use crate::exchange::Exchange;
@@ -75,7 +76,11 @@ fn choose(
         Some(index) => index,
         None => {
             let key = weighted.by_address.then(|| scope.conn.client_key());
-            let picked = weighted.picker.pick(&**weighted, key, &[], &worker.rng);
+            let picked = weighted.picker.pick(
+                &**weighted,
+                &Ask { key, ..Ask::new(worker.now()) },
+                &worker.rng,
+            );
             let Some(index) = picked else {
                 return Err(Stop::invalid_backend("all weights are zero"));
             };

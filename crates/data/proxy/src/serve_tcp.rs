@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use weft_http::io::Io;
-use weft_model::backend::ProxyVersion;
+use weft_model::calling::ProxyVersion;
 use weft_model::id::{PolicyId, RouteId};
-use weft_model::outcome::{Fault, Reason};
+use weft_model::outcome::Reason;
 use weft_model::route::TcpRoute;
 use weft_net::Inbox;
 use weft_net::copy::{CopyCounters, CopyEnd, CopyLimits, Deadline, Side, copy};
 use weft_net::proxy_protocol::{write_v1, write_v2};
+use weft_resilience::pick;
 use weft_runtime::drain::Phase;
 use weft_runtime::{Watchdog, time};
-use weft_upstream::{Backend, Lease, Report, Tried};
+use weft_upstream::{Ask, Backend, Lease, Tried};
 
 use crate::connection::Connection;
 use crate::metrics::Refused;
@@ -26,8 +27,8 @@ use crate::request::Scope;
 use crate::runtime::TargetRuntime;
 use crate::tcp_record::{End, TcpRecord};
 
-/// Connections of TCP routes on which nothing moves for so long are closed; long, because
-/// databases and message brokers keep them for hours.
+/// Connections of TCP routes on which nothing moves for so long are closed, where no policy says
+/// otherwise; long, because databases and message brokers keep them for hours.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 
 /// How many endpoints are tried for one connection.
@@ -60,8 +61,18 @@ pub(crate) struct Upstream {
     io: Io,
     lease: Lease,
     route: RouteId,
-    termination_delay: Option<Duration>,
     _permit: Permit,
+}
+
+/// How long the bytes of a connection may go on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Without any in either direction.
+    idle_timeout: Duration,
+    /// At all; `None` is for ever.
+    age_max: Option<Duration>,
+    /// After the end of one direction; `None` is for ever.
+    termination_delay: Option<Duration>,
 }
 
 /// Why there is no connection for a TCP route.
@@ -111,8 +122,9 @@ pub(crate) async fn serve(conn: Rc<Connection>, stream: Stream) {
     let early = (inbox.bytes().to_vec(), from_upstream.bytes().to_vec());
     drop((inbox, from_upstream));
     let from = if is_guarded { Plain::guarded(io) } else { Plain::open(io) };
-    let Upstream { io: to, lease, termination_delay, .. } = upstream;
-    let relayed = relay(&scope, (from, early.0), (to, early.1), termination_delay).await;
+    let Upstream { io: to, lease, .. } = upstream;
+    let bounds = Bounds::of(&lease);
+    let relayed = relay(&scope, (from, early.0), (to, early.1), bounds).await;
     worker.metrics.tcp_bytes.add(relayed.forth + relayed.back);
     drop(lease);
     (record.received_bytes, record.sent_bytes) = (relayed.forth, relayed.back);
@@ -138,8 +150,7 @@ pub(crate) async fn connect(
     })?;
     let backend = backend(conn, route)?;
     let (lease, io) = dial(conn, route, &backend).await?;
-    let termination_delay = backend.settings().termination_delay;
-    Ok(Upstream { io, lease, route: route.id.clone(), termination_delay, _permit: permit })
+    Ok(Upstream { io, lease, route: route.id.clone(), _permit: permit })
 }
 
 /// Closes a connection so that its client sees that something failed, not an end in order.
@@ -172,7 +183,8 @@ fn backend(conn: &Connection, route: &TcpRoute) -> Result<Rc<Backend>, Unreached
         target = match target {
             TargetRuntime::Backend(backend) => return Ok(backend),
             TargetRuntime::Weighted(weighted) => {
-                let index = weighted.picker.pick(&*weighted, None, &[], &worker.rng);
+                let index =
+                    weighted.picker.pick(&*weighted, &pick::Ask::new(worker.now()), &worker.rng);
                 let index = index.ok_or_else(|| {
                     Unreached::because(Reason::InvalidBackend, "all weights are 0")
                 })?;
@@ -201,14 +213,20 @@ async fn dial(
     backend: &Rc<Backend>,
 ) -> Result<(Lease, Io), Unreached> {
     let worker = &conn.worker;
-    let first = proxy_header(conn, backend.settings().proxy_protocol);
+    let first = proxy_header(conn, backend.settings().calling.proxy_protocol);
     let mut tried = Tried::default();
     let mut last = Unreached::because(Reason::NoEndpoint, "no endpoint");
     let attempts = if backend.is_dialled() { 1 } else { ATTEMPTS_MAX };
     for _ in 0..attempts {
+        let now = worker.now();
         let picked = match backend.is_dialled() {
-            true => Ok(backend.pick_addr(worker.now(), conn.local)),
-            false => backend.pick(worker.now(), &worker.rng, None, &tried),
+            true => Ok(backend.pick_addr_stream(now, conn.local)),
+            false => {
+                // All that a connection of bytes has to be told by is where it comes from.
+                let is_keyed = backend.settings().calling.picker.is_keyed();
+                let key = is_keyed.then(|| conn.client_key());
+                backend.pick_stream(&Ask { key, ..Ask::new(now, &tried) }, &worker.rng)
+            }
         };
         let lease = match picked {
             Ok(lease) => lease,
@@ -228,8 +246,7 @@ async fn dial(
                 let error = crate::attempt::describe(&error);
                 let why = reason.label();
                 tracing::warn!(client = %conn.client, route = %route.id, %addr, why, error, "not reached");
-                let ours = reason.fault() != Fault::Upstream;
-                lease.report(worker.now(), if ours { Report::Unknown } else { Report::Failed });
+                lease.failed(worker.now(), reason);
                 tried.note(&lease);
                 last = Unreached { upstream: Some(addr), ..Unreached::because(reason, error) };
             }
@@ -253,7 +270,7 @@ pub(crate) async fn relay(
     scope: &Scope<'_>,
     client: (Plain, Vec<u8>),
     server: (Io, Vec<u8>),
-    termination_delay: Option<Duration>,
+    bounds: Bounds,
 ) -> Relayed {
     let (mut client, from_client) = client;
     let (mut server, from_server) = server;
@@ -273,13 +290,24 @@ pub(crate) async fn relay(
     };
     let limit = weft_model::listener::Limits::DEFAULT.body_idle_timeout;
     let early = time::timeout(limit, early).await;
-    let limits = CopyLimits { idle_timeout: Some(IDLE_TIMEOUT), termination_delay };
+    let Bounds { idle_timeout, age_max, termination_delay } = bounds;
+    let limits = CopyLimits { idle_timeout: Some(idle_timeout), termination_delay };
     let mut patience = Patience { watchdog: scope.watchdog, conn: scope.conn };
     let pool = scope.conn.worker.buffers.pool();
     let end = match early {
-        Ok(Ok(())) => copy(&mut client, &mut server, pool, limits, &mut patience, &counters).await,
-        Ok(Err((side, error))) => CopyEnd::WriteFailed(side, error),
-        Err(time::Elapsed) => CopyEnd::Idle,
+        Ok(Ok(())) => {
+            let copied = copy(&mut client, &mut server, pool, limits, &mut patience, &counters);
+            match age_max {
+                None => Some(copied.await),
+                Some(age) => time::timeout(age, copied).await.ok(),
+            }
+        }
+        Ok(Err((side, error))) => Some(CopyEnd::WriteFailed(side, error)),
+        Err(time::Elapsed) => Some(CopyEnd::Idle),
+    };
+    let Some(end) = end else {
+        let (forth, back) = (counters.to_upstream.get(), counters.to_downstream.get());
+        return Relayed { forth, back, end: End::TooOld, detail: None };
     };
     if let CopyEnd::ReadFailed(side, error) | CopyEnd::WriteFailed(side, error) = &end {
         tracing::debug!(client = %scope.conn.client, ?side, %error, "a relayed connection broke");
@@ -347,6 +375,28 @@ impl Stream {
 impl Unreached {
     fn because(reason: Reason, detail: impl Into<Box<str>>) -> Self {
         Self { reason, detail: detail.into(), upstream: None }
+    }
+}
+
+// === impl Bounds ===
+
+impl Bounds {
+    /// What the backend's settings say.
+    fn of(lease: &Lease) -> Self {
+        let settings = lease.backend().settings();
+        let pool = &settings.calling.pool;
+        Self {
+            idle_timeout: pool.tcp_idle_timeout.unwrap_or(IDLE_TIMEOUT),
+            age_max: pool.connection_age_max,
+            termination_delay: settings.termination_delay,
+        }
+    }
+}
+
+impl Default for Bounds {
+    /// Hours without a byte.
+    fn default() -> Self {
+        Self { idle_timeout: IDLE_TIMEOUT, age_max: None, termination_delay: None }
     }
 }
 

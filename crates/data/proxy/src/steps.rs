@@ -1,17 +1,20 @@
 //! Authorize, shape, admit: the steps of a route, in the order the user gave them.
 
+mod fault;
+
 use std::rc::Rc;
+use std::time::Duration;
 
 use weft_http::Leg;
 use weft_message::InvalidFieldValue;
 use weft_model::outcome::Reason;
-use weft_model::policy::{BasicAuth, ForwardAuth, SourceCriterion};
+use weft_model::policy::{BasicAuth, Fault, ForwardAuth, SourceCriterion};
 use weft_policy::answer::{self, DirectResponse};
 use weft_policy::basic::{self, Check};
 use weft_policy::forward_auth::{self, AuthVerdict};
 use weft_policy::source::source_key;
 use weft_policy::step::{ClientFacts, RequestContext, Verdict, on_request, on_response};
-use weft_resilience::bucket::{Admission, KeyedBuckets};
+use weft_resilience::bucket::{Admission, ClientBuckets, Exceeded, KeyedBuckets};
 use weft_runtime::{task, time};
 
 use crate::attempt::describe;
@@ -95,6 +98,7 @@ async fn run(
     match &step.kind {
         StepRuntimeKind::Pure => pure(scope, x, step),
         StepRuntimeKind::Rate(buckets, source) => rate(scope, x, buckets, source).await,
+        StepRuntimeKind::Clients(buckets) => clients(scope, x, buckets),
         StepRuntimeKind::InFlight(limit, source) => {
             let key = source_key(source, &x.req, scope.conn.client.ip());
             match limit.acquire(key.as_bytes()) {
@@ -112,7 +116,7 @@ async fn run(
                     Ok(())
                 }
                 Err(_) => {
-                    let asker = respond::asker(x);
+                    let asker = respond::asker(scope, x);
                     let answer = answer::error_with_status(Reason::CircuitOpen, *status, asker);
                     Err(Stop::Answer(Box::new(answer)))
                 }
@@ -129,6 +133,14 @@ async fn run(
             x.decided.retry = Some(policy.clone());
             Ok(())
         }
+        StepRuntimeKind::Hedge(hedge) => {
+            x.decided.hedge = Some(hedge.clone());
+            Ok(())
+        }
+        StepRuntimeKind::Fault(fault) => match fault::draw(scope, fault) {
+            Fault { delay: None, abort: None } => Ok(()),
+            fault => Box::pin(fault::inject(scope, x, fault)).await,
+        },
         StepRuntimeKind::Buffering(buffering, retry) => {
             x.decided.retry_when = retry.clone();
             let hold = Hold {
@@ -160,8 +172,24 @@ async fn rate(
             Box::pin(time::sleep(wait)).await;
             Ok(())
         }
-        Admission::Refuse { retry_after } => Err(limited(x, Reason::RateLimited, retry_after)),
+        Admission::Refuse { retry_after } => {
+            Err(limited(scope, x, Reason::RateLimited, retry_after))
+        }
     }
+}
+
+fn clients(scope: &Scope<'_>, x: &Exchange, buckets: &ClientBuckets) -> Result<(), Stop> {
+    let peer = scope.conn.meant().and_then(|meant| meant.peer.as_ref());
+    let identity = peer.map(|peer| peer.caller.identity().as_str());
+    let (retry_after, which) = match buckets.take(identity, scope.conn.worker.now()) {
+        Ok(()) => return Ok(()),
+        Err(Exceeded::Total { retry_after }) => (retry_after, "of all clients together"),
+        Err(Exceeded::Client { retry_after }) => (retry_after, "of each client"),
+        Err(Exceeded::Override { retry_after }) => (retry_after, "of this client"),
+    };
+    let asker = respond::asker(scope, x);
+    let answer = answer::limited(Reason::RateLimited, retry_after, asker);
+    Err(Stop::Answer(Box::new(answer.with_detail(format!("the rate {which} was exceeded")))))
 }
 
 fn pure(scope: &Scope<'_>, x: &mut Exchange, step: &StepRuntime) -> Result<(), Stop> {
@@ -185,8 +213,8 @@ pub(crate) fn client_facts(scope: &Scope<'_>) -> ClientFacts {
     }
 }
 
-fn limited(x: &Exchange, reason: Reason, wait: std::time::Duration) -> Stop {
-    Stop::Answer(Box::new(answer::limited(reason, wait, respond::asker(x))))
+fn limited(scope: &Scope<'_>, x: &Exchange, reason: Reason, wait: Duration) -> Stop {
+    Stop::Answer(Box::new(answer::limited(reason, wait, respond::asker(scope, x))))
 }
 
 async fn basic_auth(scope: &Scope<'_>, x: &mut Exchange, auth: &BasicAuth) -> Result<(), Stop> {
@@ -201,12 +229,12 @@ async fn basic_auth(scope: &Scope<'_>, x: &mut Exchange, auth: &BasicAuth) -> Re
     };
     let user = match check {
         Ok(user) => user,
-        Err(None) => return Err(unauthorized(x, auth)),
+        Err(None) => return Err(unauthorized(scope, x, auth)),
         Err(Some(job)) => {
             let user = job.user().to_owned();
             let digest = job.digest(&worker.credentials.borrow());
             if !task::blocking(move || job.run()).await.unwrap_or(false) {
-                return Err(unauthorized(x, auth));
+                return Err(unauthorized(scope, x, auth));
             }
             worker.credentials.borrow_mut().insert(digest);
             user
@@ -218,8 +246,8 @@ async fn basic_auth(scope: &Scope<'_>, x: &mut Exchange, auth: &BasicAuth) -> Re
     Ok(())
 }
 
-fn unauthorized(x: &Exchange, auth: &BasicAuth) -> Stop {
-    Stop::Answer(Box::new(basic::unauthorized(auth, respond::asker(x))))
+fn unauthorized(scope: &Scope<'_>, x: &Exchange, auth: &BasicAuth) -> Stop {
+    Stop::Answer(Box::new(basic::unauthorized(auth, respond::asker(scope, x))))
 }
 
 async fn ask_authorizer(
@@ -243,7 +271,7 @@ async fn ask_authorizer(
     let fetched = subrequest::fetch(scope, backend, question, body, answer_max).await;
     let (head, body) = match fetched {
         Ok(fetched) => fetched,
-        Err(subrequest::FetchError::TooLarge) => {
+        Err(subrequest::FetchError::TooLarge(_)) => {
             return Err(Stop::because(
                 Reason::Unauthorized,
                 "the authorizer's answer is too large",
@@ -259,7 +287,8 @@ async fn ask_authorizer(
             Ok(())
         }
         AuthVerdict::Deny => {
-            let denial = forward_auth::denial(auth, &head, backend.settings().tls.is_some());
+            let denial =
+                forward_auth::denial(auth, &head, backend.settings().calling.tls.is_some());
             Err(Stop::Answer(Box::new(DirectResponse {
                 reason: forward_auth::denial_reason(head.status()),
                 head: denial.map_err(full)?,

@@ -1,7 +1,6 @@
 //! Bodies flow, both ways at once.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,77 +10,41 @@ use weft_http::pump::{Pump, PumpError};
 use weft_message::h1::BodyFraming;
 use weft_model::outcome::Reason;
 use weft_runtime::drain::Phase;
-use weft_runtime::time;
-use weft_upstream::Report;
+use weft_upstream::Lease;
 
 use crate::attempt::{Answered, client_reason, describe};
-use crate::body::SendError;
+use crate::body::{SendError, Sender};
 use crate::body_steps::Transform;
+use crate::compare::Seen;
+use crate::deadline::{self, Bound};
 use crate::exchange::Exchange;
 use crate::metrics::Limit;
-use crate::request::{Scope, Stop};
+use crate::request::{self, Scope, Stop};
 use crate::subrequest;
 
 /// Streams the answer, and what is left of the request, until the answer is complete. `framing` is
 /// what the client was told of its body.
-pub(crate) async fn stream(
-    scope: &Scope<'_>,
-    x: &mut Exchange,
-    down: &mut Leg,
+pub(crate) fn stream<'a>(
+    scope: &'a Scope<'_>,
+    x: &'a mut Exchange,
+    down: &'a mut Leg,
     answered: Answered,
     framing: BodyFraming,
     transform: Option<Box<Transform>>,
-) -> Result<Reason, Stop> {
-    let worker = &scope.conn.worker;
-    let Answered { mut up, lease, sender, keep_alive, .. } = answered;
-    let mut flow = Flow {
-        sender,
-        upload_broken: false,
-        response: Pump::new(),
-        transform,
-        promised: match framing {
-            BodyFraming::None => Some(0),
-            BodyFraming::Length(length) => Some(length),
-            BodyFraming::Chunked | BodyFraming::UntilClose => None,
-        },
-        moved: u64::MAX,
-        idle_limit: scope.body_idle(x),
-        timer: request_timer(x, scope),
-    };
-    let result = poll_fn(|cx| flow.poll(cx, scope, x, down, &mut up)).await;
-    x.record.request_bytes = flow.sender.bytes();
-    x.record.response_bytes = flow.response_bytes();
-    scope.watchdog.disarm();
-    let uploaded = flow.sender.is_done();
-    let now = worker.now();
-    x.record.ended = Some(now);
-    let head = x.record.response_head.unwrap_or(now);
-    let latency = head.saturating_duration_since(lease.started());
-    match result {
-        Ok(()) => {
-            lease.report(now, Report::Answered { status: x.rsp.status(), latency });
-            if uploaded {
-                subrequest::send_mirrors(scope, x);
-            }
-            match up {
-                Leg::H1(conn) if keep_alive && uploaded => lease.give_back(now, conn),
-                // The answer came before the end of the request: nobody wants the rest.
-                Leg::H2(mut stream) if !uploaded => stream.reset(weft_http::h2::Reason::CANCEL),
-                Leg::H1(_) | Leg::H2(_) => {}
-            }
-            Ok(Reason::Upstream)
-        }
-        Err((reason, detail)) => {
-            let ours = reason.fault() != weft_model::outcome::Fault::Upstream;
-            lease.report(now, if ours { Report::Unknown } else { Report::Failed });
-            up.abort(weft_http::h2::Reason::CANCEL);
-            Err(Stop::Cut(reason, Some(detail.into())))
-        }
+) -> impl Future<Output = Result<Reason, Stop>> + 'a {
+    let mut flow = Flow::new(scope, x, answered, framing, transform);
+    async move {
+        let result = poll_fn(|cx| flow.poll(cx, scope, x, down)).await;
+        scope.watchdog.disarm();
+        flow.end(scope, x, result)
     }
 }
 
 struct Flow {
-    sender: crate::body::Sender,
+    up: Leg,
+    lease: Lease,
+    keep_alive: bool,
+    sender: Sender,
     /// The upstream takes no more of the request; its answer goes on all the same.
     upload_broken: bool,
     response: Pump,
@@ -90,22 +53,54 @@ struct Flow {
     promised: Option<u64>,
     moved: u64,
     idle_limit: Duration,
-    timer: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// What is known of the answer, if mirrors' are compared with it.
+    seen: Option<Box<Seen>>,
+    bound: Option<Bound>,
+    /// Whether neither side may be silent for that time.
+    silence: bool,
 }
 
 // === impl Flow ===
 
 impl Flow {
+    fn new(
+        scope: &Scope<'_>,
+        x: &mut Exchange,
+        answered: Answered,
+        framing: BodyFraming,
+        transform: Option<Box<Transform>>,
+    ) -> Self {
+        let Answered { up, lease, sender, keep_alive, .. } = answered;
+        Self {
+            up,
+            lease,
+            keep_alive,
+            sender,
+            upload_broken: false,
+            response: Pump::new(),
+            transform,
+            promised: match framing {
+                BodyFraming::None => Some(0),
+                BodyFraming::Length(length) => Some(length),
+                BodyFraming::Chunked | BodyFraming::UntilClose => None,
+            },
+            seen: x.decided.seen.take(),
+            moved: u64::MAX,
+            idle_limit: scope.body_idle(x),
+            bound: deadline::bound(x, scope.conn.worker.now()),
+            silence: request::silence(x).is_some(),
+        }
+    }
+
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
         scope: &Scope<'_>,
         x: &mut Exchange,
         down: &mut Leg,
-        up: &mut Leg,
     ) -> Poll<Result<(), (Reason, String)>> {
-        self.poll_upload(cx, x, down, up)?;
-        match self.poll_response(cx, down, up) {
+        self.poll_upload(cx, scope, x, down)?;
+        match self.poll_response(cx, down) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(error)) => {
                 let reason = match &error {
@@ -119,7 +114,41 @@ impl Flow {
             }
             Poll::Pending => {}
         }
-        self.poll_patience(cx, scope, down)
+        self.poll_patience(cx, scope, x, down)
+    }
+
+    /// What follows from how it went.
+    fn end(
+        mut self,
+        scope: &Scope<'_>,
+        x: &mut Exchange,
+        result: Result<(), (Reason, String)>,
+    ) -> Result<Reason, Stop> {
+        x.record.request_bytes = self.sender.bytes();
+        x.record.response_bytes = self.response_bytes();
+        let uploaded = self.sender.is_done();
+        let now = scope.conn.worker.now();
+        x.record.ended = Some(now);
+        if let Err((reason, detail)) = result {
+            deadline::note_failed(x, &self.lease, now, reason);
+            self.up.abort(weft_http::h2::Reason::CANCEL);
+            return Err(Stop::Cut(reason, Some(detail.into())));
+        }
+        self.lease.ended(now, self.up.trailers());
+        if uploaded {
+            if let Some(seen) = self.seen.as_mut().filter(|_| self.transform.is_none()) {
+                seen.note_end();
+            }
+            x.decided.seen = self.seen;
+            subrequest::send_mirrors(scope, x);
+        }
+        match self.up {
+            Leg::H1(conn) if self.keep_alive && uploaded => self.lease.give_back(now, conn),
+            // The answer came before the end of the request: nobody wants the rest.
+            Leg::H2(mut stream) if !uploaded => stream.reset(weft_http::h2::Reason::CANCEL),
+            Leg::H1(_) | Leg::H2(_) => {}
+        }
+        Ok(Reason::Upstream)
     }
 
     fn response_bytes(&self) -> u64 {
@@ -129,14 +158,14 @@ impl Flow {
     fn poll_upload(
         &mut self,
         cx: &mut Context<'_>,
+        scope: &Scope<'_>,
         x: &mut Exchange,
         down: &mut Leg,
-        up: &mut Leg,
     ) -> Result<(), (Reason, String)> {
         if self.sender.is_done() || self.upload_broken {
             return Ok(());
         }
-        match self.sender.poll(cx, &mut x.body, down, up) {
+        match self.sender.poll(cx, &mut x.body, down, &mut self.up) {
             Poll::Ready(Err(SendError::Pump(PumpError::Read(error)))) => {
                 Err((client_reason(&error), describe(&error)))
             }
@@ -147,7 +176,13 @@ impl Flow {
                 self.upload_broken = true;
                 Ok(())
             }
-            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+            Poll::Ready(Ok(())) => {
+                let now = scope.conn.worker.now();
+                deadline::note_sent(x, now);
+                self.bound = deadline::bound(x, now);
+                Ok(())
+            }
+            Poll::Pending => Ok(()),
         }
     }
 
@@ -155,10 +190,13 @@ impl Flow {
         &mut self,
         cx: &mut Context<'_>,
         down: &mut Leg,
-        up: &mut Leg,
     ) -> Poll<Result<(), PumpError>> {
+        let up = &mut self.up;
         match &mut self.transform {
-            None => self.response.poll(cx, up, down),
+            None => match &mut self.seen {
+                None => self.response.poll(cx, up, down),
+                Some(seen) => self.response.poll_seen(cx, up, down, |bytes| seen.note(bytes)),
+            },
             Some(transform) => transform.poll(cx, up, down),
         }
     }
@@ -168,6 +206,7 @@ impl Flow {
         &mut self,
         cx: &mut Context<'_>,
         scope: &Scope<'_>,
+        x: &mut Exchange,
         down: &mut Leg,
     ) -> Poll<Result<(), (Reason, String)>> {
         let worker = &scope.conn.worker;
@@ -189,12 +228,17 @@ impl Flow {
                 worker.metrics.limit(Limit::BodyIdle);
                 return gave_up(Reason::ClientGone, "the client stopped reading");
             }
+            if self.silence {
+                return gave_up(Reason::UpstreamTimeout, "both sides were silent for too long");
+            }
             scope.watchdog.arm(self.idle_limit);
         }
-        if let Some(timer) = &mut self.timer
-            && timer.as_mut().poll(cx).is_ready()
+        if let Some(bound) = &mut self.bound
+            && let Poll::Ready(reason) = bound.poll(cx)
         {
-            return gave_up(Reason::RequestTimeout, "the request took too long");
+            let is_uploading = !self.sender.is_done() && !self.upload_broken && !x.body.is_held();
+            x.decided.client_lags = down.has_unsent() || (is_uploading && down.chunk().is_empty());
+            return gave_up(reason, "the request took too long");
         }
         if worker.phase() == Phase::Forced {
             return gave_up(Reason::Draining, "the drain deadline passed");
@@ -208,14 +252,4 @@ impl Flow {
 
 fn gave_up(reason: Reason, detail: &str) -> Poll<Result<(), (Reason, String)>> {
     Poll::Ready(Err((reason, detail.into())))
-}
-
-/// The bound on the whole request, if its route has one.
-pub(crate) fn request_timer(
-    x: &Exchange,
-    scope: &Scope<'_>,
-) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
-    let limit = x.route.as_ref()?.route.timeouts.request?;
-    let spent = scope.conn.worker.now() - x.record.started?;
-    Some(Box::pin(time::sleep(limit.saturating_sub(spent))))
 }

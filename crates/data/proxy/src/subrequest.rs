@@ -8,10 +8,13 @@ use weft_http::Leg;
 use weft_http::error::{HeadError, ReadError, WriteError};
 use weft_message::h1::{BodyFraming, HeadLimits, write_request};
 use weft_message::{RequestHead, ResponseHead};
+use weft_model::outcome::Reason;
+use weft_model::policy::AnswerDiff;
 use weft_runtime::{task, time};
 use weft_upstream::error::{ConnectError, PickError};
-use weft_upstream::{Backend, Connection, Dialled, Lease, Report, Speaks, Tried};
+use weft_upstream::{Ask, Backend, Connection, Dialled, Lease, Speaks, Tried};
 
+use crate::compare::{self, Compared, Seen, Turn};
 use crate::exchange::{Exchange, MirrorPlan};
 use crate::request::Scope;
 use crate::runtime::TargetRuntime;
@@ -42,10 +45,31 @@ pub(crate) enum FetchError {
     #[error("the answer broke off")]
     Read(#[source] ReadError),
     #[error("the answer is too large")]
-    TooLarge,
+    TooLarge(Box<ResponseHead>),
     #[error("no answer came in time")]
     Timeout,
 }
+
+// === impl FetchError ===
+
+impl FetchError {
+    /// What it says of the endpoint.
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Pick(error) => error.reason(),
+            Self::Connect(error) => error.reason(),
+            Self::Write(_) => Reason::UpstreamReset,
+            Self::Head(error) if error.is_malformed() => Reason::UpstreamProtocol,
+            Self::Read(error) if error.is_malformed() => Reason::UpstreamProtocol,
+            Self::Head(_) | Self::Read(_) => Reason::UpstreamReset,
+            // It is as large as it is: nothing is wrong with who sends it.
+            Self::TooLarge(_) => Reason::Internal,
+            Self::Timeout => Reason::UpstreamTimeout,
+        }
+    }
+}
+
+// === functions ===
 
 /// Sends a request and reads the whole answer.
 pub(crate) async fn fetch(
@@ -64,6 +88,7 @@ pub(crate) fn send_mirrors(scope: &Scope<'_>, x: &mut Exchange) {
         return;
     }
     let body = x.body.take().map(Rc::new);
+    let seen: Option<Rc<Seen>> = x.decided.seen.take().map(Into::into);
     for mirror in std::mem::take(&mut x.decided.mirrors) {
         let body = match (&body, mirror.body) {
             (_, false) => None,
@@ -75,10 +100,12 @@ pub(crate) fn send_mirrors(scope: &Scope<'_>, x: &mut Exchange) {
         if mirror.body_bytes_max.is_some_and(too_large) {
             continue;
         }
+        let compared = seen.clone().zip(mirror.compared);
+        let compared = compared.filter(|(seen, how)| seen.is_drawn(scope, how));
         let head = x.req.clone();
         let worker = scope.conn.worker.clone();
         task::spawn("mirror", async move {
-            mirror_to(&worker, &mirror, head, body).await;
+            mirror_to(&worker, &mirror, head, body, compared).await;
         });
     }
 }
@@ -88,24 +115,45 @@ async fn mirror_to(
     mirror: &MirrorPlan,
     head: RequestHead,
     body: Option<Rc<Spool>>,
+    compared: Option<(Rc<Seen>, AnswerDiff)>,
 ) {
+    let Some(backend) = mirror_backend(worker, mirror) else { return };
+    let turn = compared.as_ref().and_then(|_| Turn::take(worker));
+    let answer_max = match &turn {
+        Some(_) => compare::ANSWER_BYTES_MAX,
+        None => MIRROR_ANSWER_BYTES_MAX,
+    };
+    let copy = if compared.is_some() { head.clone() } else { RequestHead::new() };
+    let sent = fetch_for(worker, &backend, head, body.as_deref(), answer_max).await;
+    if let Err(error) = &sent {
+        tracing::debug!(backend = %backend.settings().id, %error, "a mirrored request failed");
+    }
+    let Some((seen, how)) = compared else { return };
+    let outcome = match (&turn, &sent) {
+        (None, _) => (Compared::Skipped, 0),
+        (Some(_), Ok((head, body))) => (seen.compare(&how, head, Some(body)), head.status()),
+        (Some(_), Err(FetchError::TooLarge(head))) if !how.body => {
+            (seen.compare(&how, head, None), head.status())
+        }
+        (Some(_), Err(_)) => (Compared::Failed, 0),
+    };
+    compare::record(worker, &copy, backend.settings().id.as_str(), &seen, outcome);
+}
+
+/// The backend that a copy goes to.
+fn mirror_backend(worker: &Worker, mirror: &MirrorPlan) -> Option<Rc<Backend>> {
     let mut target = mirror.target.clone();
-    let backend = loop {
+    loop {
         target = match target {
-            TargetRuntime::Backend(backend) => break backend,
+            TargetRuntime::Backend(backend) => return Some(backend),
             TargetRuntime::Weighted(weighted) => {
-                match weighted.picker.pick(&*weighted, None, &[], &worker.rng) {
-                    Some(index) => weighted.choices[index].target.clone(),
-                    None => return,
-                }
+                let ask = weft_resilience::pick::Ask::new(worker.now());
+                let index = weighted.picker.pick(&*weighted, &ask, &worker.rng)?;
+                weighted.choices[index].target.clone()
             }
             TargetRuntime::Mirror(main, _) | TargetRuntime::Failover(main, _) => (*main).clone(),
-            TargetRuntime::Refuse(_) => return,
+            TargetRuntime::Refuse(_) => return None,
         };
-    };
-    let sent = fetch_for(worker, &backend, head, body.as_deref(), MIRROR_ANSWER_BYTES_MAX).await;
-    if let Err(error) = sent {
-        tracing::debug!(backend = %backend.settings().id, %error, "a mirrored request failed");
     }
 }
 
@@ -117,25 +165,16 @@ async fn fetch_for(
     answer_max: u64,
 ) -> Result<(ResponseHead, Vec<u8>), FetchError> {
     let lease = backend
-        .pick(worker.now(), &worker.rng, None, &Tried::default())
+        .pick(&Ask::new(worker.now(), &Tried::default()), &worker.rng)
         .map_err(FetchError::Pick)?;
     let exchange = exchange(worker, &lease, &head, body, answer_max);
     let result = match time::timeout(FETCH_TIMEOUT, exchange).await {
         Ok(result) => result,
         Err(time::Elapsed) => Err(FetchError::Timeout),
     };
-    let now = worker.now();
-    lease.report(
-        now,
-        match &result {
-            Ok((head, _)) => Report::Answered {
-                status: head.status(),
-                latency: now.saturating_duration_since(lease.started()),
-            },
-            Err(FetchError::TooLarge) => Report::Unknown,
-            Err(_) => Report::Failed,
-        },
-    );
+    if let Err(error) = &result {
+        lease.failed(worker.now(), error.reason());
+    }
     result
 }
 
@@ -194,12 +233,16 @@ async fn exchange_on(
     send(&mut up, body).await.map_err(FetchError::Write)?;
     let mut rsp = ResponseHead::default();
     let keep_alive = read_head(&mut up, head, &mut rsp).await.map_err(FetchError::Head)?;
+    lease.answered(worker.now(), &rsp);
+    weft_message::peer::take_retried(&mut rsp.fields);
     let answer = body_steps::read_response(&mut up, answer_max).await.map_err(FetchError::Read)?;
-    let answer = answer.ok_or(FetchError::TooLarge)?;
+    let Some(answer) = answer else { return Err(FetchError::TooLarge(Box::new(rsp))) };
+    let now = worker.now();
+    lease.ended(now, up.trailers());
     if let Leg::H1(conn) = up
         && keep_alive
     {
-        lease.give_back(worker.now(), conn);
+        lease.give_back(now, conn);
     }
     Ok((rsp, answer))
 }

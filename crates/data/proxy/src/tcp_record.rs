@@ -44,6 +44,8 @@ pub(crate) enum End {
     ClientReset,
     /// Nothing moved on it for too long.
     IdleTimeout,
+    /// It was open for as long as one may be.
+    TooOld,
     /// The client closed it before anybody had said anything.
     Silent,
     /// As requests may end, too.
@@ -134,6 +136,7 @@ impl End {
             Self::Closed => "closed",
             Self::ClientReset => "client_reset",
             Self::IdleTimeout => "idle_timeout",
+            Self::TooOld => "too_old",
             Self::Silent => "silent",
             Self::Because(reason) => reason.label(),
         }

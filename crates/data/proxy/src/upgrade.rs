@@ -7,13 +7,12 @@ use weft_http::error::WriteError;
 use weft_message::UpgradeToken;
 use weft_message::h1::{BodyFraming, Persistence, write_response};
 use weft_model::outcome::Reason;
-use weft_upstream::Report;
 
 use crate::attempt::Answered;
 use crate::exchange::Exchange;
 use crate::plain::Plain;
 use crate::request::{Scope, Stop};
-use crate::serve_tcp;
+use crate::serve_tcp::{self, Bounds};
 
 /// The upstream has agreed (101): tells the client, then copies bytes both ways until both sides
 /// have ended. Bytes that came early are kept in order.
@@ -32,8 +31,7 @@ pub(crate) async fn tunnel(
     let asked = x.facts.upgrade.is_some() && sender.is_done() && down.is_body_complete();
     let (Some(protocol), true) = (protocol, asked) else { return Err(unasked()) };
     let (Leg::H1(mut up), Leg::H1(client)) = (up, down) else { return Err(unasked()) };
-    let latency = now.saturating_duration_since(lease.started());
-    lease.report(now, Report::Answered { status: 101, latency });
+    lease.ended(now, None);
     x.record.status = 101;
     let rsp = &x.rsp;
     client.begin_message(BodyFraming::None, |out| {
@@ -43,7 +41,8 @@ pub(crate) async fn tunnel(
     poll_fn(|cx| client.poll_flush(cx)).await.map_err(gone)?;
     let (client, early) = client.take_parts();
     let server = up.take_parts();
-    let relayed = serve_tcp::relay(scope, (Plain::open(client), early), server, None).await;
+    let relayed =
+        serve_tcp::relay(scope, (Plain::open(client), early), server, Bounds::default()).await;
     x.record.request_bytes = relayed.forth;
     x.record.response_bytes = relayed.back;
     Ok(Reason::Upstream)

@@ -31,6 +31,7 @@ use crate::live::Live;
 use crate::metrics::WorkerMetrics;
 use crate::plan::{Plan, SharedPlan};
 use crate::runtime::TargetRuntime;
+use crate::sample::Sampler;
 use crate::serve_h1::Slots;
 use crate::spool::SpoolArea;
 use crate::{accept, metrics};
@@ -103,6 +104,9 @@ pub(crate) struct Worker {
     pub(crate) hosts: Hosts,
     pub(crate) learning: Learning,
     pub(crate) lessons: Lessons,
+    pub(crate) sampler: Sampler,
+    /// Answers of mirrors that are being compared.
+    pub(crate) comparing: Rc<Cell<u32>>,
     plan: RefCell<Rc<Plan>>,
     /// Counts the plans that closed or opened a destination.
     policies: Cell<u64>,
@@ -152,6 +156,8 @@ pub async fn run(start: Start) {
         deadlines: Deadlines::new(),
         backends: Backends::new(environment),
         rng: Rng::new(seed ^ index as u64),
+        comparing: Rc::default(),
+        sampler: live.samples().sampler(time::now()),
         live,
         spool: Rc::new(spool),
         server_name,

@@ -10,13 +10,14 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, mpsc, oneshot};
 use weft_message::PathRules;
-use weft_model::backend::{
-    Backend, Endpoint, Endpoints, HostHeader, PoolSettings, UpstreamProtocol,
-};
+use weft_model::backend::{Backend, Endpoint, Endpoints, HostHeader, UpstreamProtocol};
+use weft_model::calling::{Calling, Locality, LocalityOrder};
 use weft_model::id::{BackendId, ListenerId, PolicyId, RouteId};
 use weft_model::listener::{Destination, Direction, HttpRoutes, Intake, Limits, Listener, Served};
 use weft_model::mesh::{Mtls, Protocol};
-use weft_model::policy::{IpStrategy, SourceCriterion, Step, StepKind};
+use weft_model::policy::{
+    Abort, Fault, IpStrategy, LocalRateLimit, RetryPolicy, SourceCriterion, Step, StepKind,
+};
 use weft_model::route::{HostMatch, Matcher, Origin, PathMatch, Rank, Route, Target, Timeouts};
 use weft_model::{Generation, Snapshot};
 use weft_net::original::OriginalDst;
@@ -25,14 +26,18 @@ use weft_proxy::live::Live;
 use weft_proxy::plan::SharedPlan;
 use weft_proxy::spool::SpoolArea;
 use weft_proxy::worker::{self, Command, Start};
-use weft_resilience::settings::{BudgetSettings, PickerKind, RateSettings};
+use weft_resilience::settings::{
+    ActiveBudget, AdaptiveSettings, BiasSettings, BudgetSettings, LimitSettings,
+    LoadReportSettings, MaglevSettings, OutlierSettings, PickerKind, RateSettings,
+    RingHashSettings, SlowStartSettings,
+};
 use weft_runtime::drain::{Drain, drain};
 use weft_runtime::metrics::Registry;
 use weft_runtime::{task, time};
 use weft_upstream::shared::Shared;
 
-/// Requests that fill pools and caches before anything is counted.
-const WARM_UP: usize = 200;
+/// Requests that fill pools and caches, and the ring of samples, before anything is counted.
+const WARM_UP: usize = 400;
 
 /// Requests that are counted.
 const COUNTED: usize = 1_000;
@@ -47,9 +52,11 @@ const REQUEST: &[u8] = b"GET /shop/cart?item=1 HTTP/1.1\r\nHost: shop.example\r\
     User-Agent: test\r\nAccept: */*\r\nAccept-Encoding: gzip, br\r\nCookie: a=b; c=d\r\n\r\n";
 
 const POST: &[u8] = b"POST /shop/cart HTTP/1.1\r\nHost: shop.example\r\n\
+    X-Request-Id: 0123456789abcdef\r\n\
     Content-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"item\": 123}";
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nServer: test\r\n\
+    Endpoint-Load-Metrics: JSON {\"cpu_utilization\": 0.3, \"rps_fractional\": 10}\r\n\
     Content-Length: 12\r\n\r\nhello, world";
 
 /// Answers every request with the same; on threads of its own, so that it is not counted.
@@ -122,15 +129,13 @@ enum Arrival {
     Captured,
 }
 
-fn snapshot(
-    addr: SocketAddr,
-    origin: SocketAddr,
-    picker: PickerKind,
-    arrival: Arrival,
-) -> Snapshot {
+fn snapshot(addr: SocketAddr, origin: SocketAddr, calling: Calling, arrival: Arrival) -> Snapshot {
     let source = || SourceCriterion::Ip(IpStrategy::default());
     let settings =
         RateSettings { average: 1_000_000, period: Duration::from_secs(1), burst: 1_000_000 };
+    let clients =
+        LocalRateLimit { total: Some(settings), identity: Some(settings), overrides: Vec::new() };
+    let retry = RetryPolicy { attempts: 3, statuses: vec![(500, 599)], ..RetryPolicy::NEVER };
     let route = Route {
         id: RouteId::new("shop"),
         origin: Origin::default(),
@@ -142,27 +147,26 @@ fn snapshot(
         steps: Arc::new([
             step("rate", StepKind::RateLimit { settings, source: source() }),
             step("in-flight", StepKind::InFlight { amount: 100, source: source() }),
+            step("clients", StepKind::LocalRateLimit(Box::new(clients))),
+            step(
+                "fault",
+                StepKind::Fault(Fault { delay: None, abort: Some((Abort::Http(503), 0)) }),
+            ),
+            step("retry", StepKind::Retry(retry)),
         ]),
         target: Target::Backend(BackendId::new("shop")),
         timeouts: Timeouts::default(),
     };
     // Three names for one origin, so that there is something to pick.
-    let endpoints = (0..3).map(|_| Endpoint { addr: origin, weight: 1, zone: None, peer: None });
+    let endpoints = (0..3).map(|_| Endpoint::new(origin));
     let backend = Backend {
         id: BackendId::new("shop"),
         endpoints: Endpoints::Static(endpoints.collect()),
         protocol: UpstreamProtocol::Http1,
-        tls: None,
-        picker,
-        sticky: None,
         health_check: None,
-        outlier: None,
-        slow_start: Duration::ZERO,
-        retry_budget: Some(BudgetSettings::DEFAULT),
-        pool: PoolSettings::DEFAULT,
         host: HostHeader::Pass,
-        proxy_protocol: None,
         termination_delay: None,
+        calling: Arc::new(calling),
     };
     let http = Arc::new(HttpRoutes { routes: vec![Arc::new(route)], enabled: true });
     let served = Some(Served { tcp: Vec::new(), http });
@@ -208,13 +212,13 @@ fn listener(id: &str, addr: SocketAddr, intake: Intake, plain: Option<Served>) -
 /// A worker on this thread; it lives as long as what is given back.
 fn gateway(
     runtime: &LocalRuntime,
-    picker: PickerKind,
+    calling: Calling,
     arrival: Arrival,
 ) -> (SocketAddr, mpsc::UnboundedSender<Command>, Drain) {
     runtime.block_on(async {
         let socket = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let addr = socket.local_addr().expect("it is bound");
-        let (plan, problems) = SharedPlan::build(&snapshot(addr, origin(), picker, arrival), None);
+        let (plan, problems) = SharedPlan::build(&snapshot(addr, origin(), calling, arrival), None);
         assert_eq!(problems, []);
         let (commands, receiver) = mpsc::unbounded_channel();
         let (drain, watch) = drain();
@@ -247,12 +251,13 @@ fn gateway(
     })
 }
 
-fn check(request: &'static [u8], picker: PickerKind, arrival: Arrival) {
+fn check(request: &'static [u8], calling: Calling, arrival: Arrival) {
+    let what = format!("{calling:?}");
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
         .expect("a runtime can be built");
-    let (addr, _commands, _drain) = gateway(&runtime, picker, arrival);
+    let (addr, _commands, _drain) = gateway(&runtime, calling, arrival);
     let (tell, told) = channel();
     let done = Arc::new(Notify::new());
     client(addr, request, told, done.clone());
@@ -265,31 +270,85 @@ fn check(request: &'static [u8], picker: PickerKind, arrival: Arrival) {
     let counted = allocation_counter::measure(|| serve(COUNTED));
     assert!(
         counted.count_total < BESIDES_MAX,
-        "{} allocations in {COUNTED} requests, picked by {picker:?}: {counted:?}",
+        "{} allocations in {COUNTED} requests: {counted:?}, called by {what}",
         counted.count_total
     );
+}
+
+fn picked_by(picker: PickerKind) -> Calling {
+    Calling { picker, retry_budget: Some(BudgetSettings::DEFAULT), ..Calling::default() }
+}
+
+/// Everything that a policy may ask for on the way to an endpoint.
+fn rich(picker: PickerKind) -> Calling {
+    let limits = LimitSettings {
+        connections: Some(100),
+        pending: Some(100),
+        requests: Some(100),
+        retries: Some(100),
+    };
+    Calling {
+        outlier: Some(OutlierSettings {
+            usable_ratio_min: 0.1,
+            ejected_ratio_max: 0.5,
+            ..OutlierSettings::LINKERD_UNIFIED
+        }),
+        slow_start: SlowStartSettings::linear(Duration::from_secs(60)),
+        retry_budget: Some(BudgetSettings::Active(ActiveBudget::DEFAULT)),
+        limits,
+        endpoint_limits: limits,
+        adaptive: Some(AdaptiveSettings::DEFAULT),
+        bias: Some(BiasSettings::DEFAULT),
+        ..picked_by(picker)
+    }
 }
 
 #[test]
 fn a_request_on_a_warm_connection_allocates_nothing() {
     for picker in [PickerKind::RoundRobin, PickerKind::LeastRequest, PickerKind::PeakEwma] {
-        check(REQUEST, picker, Arrival::Bound);
+        check(REQUEST, picked_by(picker), Arrival::Bound);
     }
 }
 
 #[test]
 fn neither_does_one_with_a_body() {
-    check(POST, PickerKind::RoundRobin, Arrival::Bound);
+    check(POST, picked_by(PickerKind::RoundRobin), Arrival::Bound);
 }
 
 #[test]
 fn neither_does_picking_by_the_clients_address() {
-    check(REQUEST, PickerKind::Rendezvous, Arrival::Bound);
+    check(REQUEST, picked_by(PickerKind::Rendezvous), Arrival::Bound);
 }
 
 #[test]
 fn neither_does_one_on_a_captured_connection() {
     for request in [REQUEST, POST] {
-        check(request, PickerKind::LeastRequest, Arrival::Captured);
+        check(request, picked_by(PickerKind::LeastRequest), Arrival::Captured);
     }
+}
+
+#[test]
+fn neither_does_one_through_passive_health_budget_and_all_bounds() {
+    for picker in [PickerKind::LeastRequest, PickerKind::PeakEwma, PickerKind::Random] {
+        check(REQUEST, rich(picker), Arrival::Bound);
+    }
+}
+
+#[test]
+fn neither_does_picking_from_tables_or_by_reports_of_load() {
+    let load_max_percent = Some(150);
+    for picker in [
+        PickerKind::RingHash(RingHashSettings { load_max_percent, ..RingHashSettings::DEFAULT }),
+        PickerKind::Maglev(MaglevSettings { load_max_percent, ..MaglevSettings::DEFAULT }),
+        PickerKind::WeightedByLoad(LoadReportSettings::DEFAULT),
+    ] {
+        check(REQUEST, rich(picker), Arrival::Bound);
+    }
+}
+
+#[test]
+fn neither_does_picking_by_place() {
+    let order = LocalityOrder::Place;
+    let locality = Some(Arc::new(Locality { order, ..Locality::default() }));
+    check(REQUEST, Calling { locality, ..rich(PickerKind::LeastRequest) }, Arrival::Bound);
 }

@@ -1,6 +1,6 @@
 //! One backend as one worker sees it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -8,22 +8,32 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use weft_model::backend as model;
+use weft_model::calling::Calling;
+use weft_resilience::adaptive::{AdaptiveLimit, AdaptivePermit};
+use weft_resilience::hedge::Hedge;
+use weft_resilience::inflight::Permit;
+use weft_resilience::limits::{Bound, BoundReached};
 use weft_resilience::outlier::Outlier;
-use weft_resilience::pick::{Candidates, Picker};
-use weft_resilience::retry::RetryBudget;
+use weft_resilience::pick::{self, Candidates as _, Picker};
+use weft_resilience::retry::{Active, RetryBudget};
 use weft_resilience::rng::Rng;
-use weft_resilience::settings::{PickerKind, SlowStartSettings};
-use weft_resilience::slow_start;
+use weft_resilience::settings::LocalitySettings;
+use weft_runtime::task::{self, Task};
 use weft_tls::ClientTls;
 
 use crate::backends::PreparedBackend;
+use crate::bound::Overflow;
+use crate::call::{Ask, Call};
 use crate::dialled::DialledEndpoints;
 use crate::endpoint::Endpoint;
 use crate::error::PickError;
-use crate::lease::{Lease, Tried};
+use crate::hear::Heard;
+use crate::lease::{Lease, Permits, Tried};
 use crate::metrics::{BackendCells, IdleShare};
 use crate::peer::{PeerPool, Peers};
-use crate::shared::{Shared, SharedEndpoint};
+use crate::pool::Reuse;
+use crate::shared::{Shared, SharedBackend, SharedEndpoint};
+use crate::view::{EndpointSet, View};
 
 /// A destination with its endpoints, picker and connections.
 #[derive(Debug)]
@@ -32,53 +42,63 @@ pub struct Backend {
     pub(crate) tls: Option<Arc<ClientTls>>,
     pub(crate) outlier: Option<Arc<Outlier>>,
     pub(crate) cells: Arc<BackendCells>,
-    endpoints: RefCell<Rc<[Rc<Endpoint>]>>,
+    /// What all workers know of it.
+    pub(crate) shared: Arc<SharedBackend>,
+    pub(crate) reuse: Reuse,
+    endpoints: RefCell<Rc<EndpointSet>>,
     dialled: DialledEndpoints,
     /// The proxy through which addresses that are dialled are reached.
     through: RefCell<Option<Rc<PeerPool>>>,
     epoch: Instant,
     picker: Picker,
-    retry_budget: Option<RetryBudget>,
+    retry_budget: Option<Arc<RetryBudget>>,
+    adaptive: Option<Arc<AdaptiveLimit>>,
+    hedge: Option<Arc<Hedge>>,
     retired: Cell<bool>,
     idle: IdleShare,
+    /// Makes room for connections of other workers.
+    yielding: OnceCell<Yielding>,
 }
 
-/// The share a new endpoint begins with, so that it is not without any traffic to warm up by.
-const SLOW_START_RATIO_MIN: f64 = 0.1;
-
-/// The endpoints at one moment, as the picker looks at them.
-struct View<'a> {
-    endpoints: &'a [Rc<Endpoint>],
-    slow_start: SlowStartSettings,
-    now: Instant,
-    by_latency: bool,
+/// What counts under the bounds of a backend on requests.
+#[derive(Debug, Default)]
+struct Admitted {
+    permit: Option<Permit>,
+    adaptive: Option<AdaptivePermit>,
 }
+
+/// A task that ends with its backend.
+#[derive(Debug)]
+struct Yielding(Task<()>);
 
 // === impl Backend ===
 
 impl Backend {
     /// A backend without endpoints; [`Backend::set_endpoints`] brings them, or
-    /// [`Backend::pick_addr`]. `epoch` is not later than its first request.
-    pub(crate) fn new(
-        settings: Arc<model::Backend>,
-        tls: Option<Arc<ClientTls>>,
-        outlier: Option<Arc<Outlier>>,
-        cells: Arc<BackendCells>,
-        epoch: Instant,
-    ) -> Self {
+    /// [`Backend::pick_addr`].
+    pub(crate) fn new(wanted: &PreparedBackend, cells: Arc<BackendCells>, shared: &Shared) -> Self {
+        let PreparedBackend { settings, tls, outlier, endpoints: _ } = wanted.clone();
+        let (calling, epoch) = (settings.calling.clone(), shared.epoch());
+        let shared = shared.backend(&settings.id);
+        shared.under_way.set_limits(calling.limits);
         Self {
             outlier,
-            picker: Picker::new(settings.picker),
-            retry_budget: settings.retry_budget.map(|budget| RetryBudget::new(budget, epoch)),
+            picker: picker(&calling),
+            retry_budget: shared.budget(calling.retry_budget, epoch),
+            adaptive: shared.adaptive(calling.adaptive, epoch),
+            hedge: shared.hedge(calling.hedge, epoch),
+            reuse: Reuse::of(&calling.pool),
+            shared,
             settings,
             tls,
             idle: IdleShare::new(cells.clone()),
             cells,
-            endpoints: RefCell::new(Rc::new([])),
+            endpoints: RefCell::default(),
             dialled: DialledEndpoints::default(),
             through: RefCell::default(),
             epoch,
             retired: Cell::new(false),
+            yielding: OnceCell::new(),
         }
     }
 
@@ -95,7 +115,7 @@ impl Backend {
 
     /// Whether there is an endpoint that was not tried.
     pub fn has_others(&self, tried: &Tried) -> bool {
-        self.endpoints.borrow().iter().any(|endpoint| !tried.contains(endpoint))
+        self.endpoints.borrow().endpoints().any(|endpoint| !tried.contains(endpoint))
     }
 
     /// Whether any endpoint could be picked now.
@@ -103,74 +123,95 @@ impl Backend {
         if self.is_dialled() {
             return true;
         }
-        let endpoints = self.endpoints.borrow().clone();
-        let view = self.view(&endpoints, now);
-        (0..endpoints.len()).any(|index| view.usable(index))
+        let set = self.endpoints.borrow().clone();
+        let view = self.view(&set, now, false);
+        (0..view.len()).any(|index| view.usable(index))
     }
 
-    /// Chooses an endpoint. `key` is what keeps a client on its endpoint: the value of a sticky
-    /// cookie, or the hash of its address.
+    /// Begins a request, which counts towards the budget of retries until the call is dropped.
+    pub fn call(self: &Rc<Self>, now: Instant) -> Call {
+        let budget = self.retry_budget.as_ref();
+        let request = budget.map_or(Active::uncounted(), |budget| budget.request(now));
+        Call::new(self.clone(), request)
+    }
+
+    /// Chooses an endpoint for a request, which counts under the bounds on requests until the lease
+    /// is dropped.
     ///
     /// # Errors
     ///
-    /// When there is none, or none that is usable and untried.
-    pub fn pick(
-        self: &Rc<Self>,
-        now: Instant,
-        rng: &Rng,
-        key: Option<u64>,
-        tried: &Tried,
-    ) -> Result<Lease, PickError> {
-        let endpoints = self.endpoints.borrow().clone();
-        if endpoints.is_empty() {
-            return Err(PickError::NoEndpoint);
-        }
-        let view = self.view(&endpoints, now);
-        let tried = tried.positions(&endpoints);
-        let index =
-            self.picker.pick(&view, key, &tried, rng).ok_or(PickError::NoHealthyEndpoint)?;
-        Ok(self.lease(endpoints[index].clone(), now))
-    }
-
-    /// The endpoint at the address that a connection was made to. There is no other, so it does not
-    /// matter how healthy it is.
-    pub fn pick_addr(self: &Rc<Self>, now: Instant, addr: SocketAddr) -> Lease {
-        let endpoint = self.dialled.get(addr, now, || {
-            let shared = Arc::new(SharedEndpoint::new(addr, None, self.epoch));
-            Endpoint::new(shared, self.through.borrow().clone(), 1.0, now)
+    /// When there is none, or none that is usable and untried, or when as many requests as may be
+    /// are under way.
+    pub fn pick(self: &Rc<Self>, ask: &Ask<'_>, rng: &Rng) -> Result<Lease, PickError> {
+        let picked = self.admit(ask.now).map_err(PickError::from).and_then(|admitted| {
+            let (endpoint, permits) = self.choose(ask, rng, true)?;
+            Ok(self.lease(endpoint, ask.now, admitted, permits))
         });
-        self.lease(endpoint, now)
+        self.counted(picked)
     }
 
-    /// The endpoint that `wanted` accepts (the one a sticky cookie names), if it is usable and was
-    /// not tried.
+    /// The same for a connection of bytes, which is no request.
+    ///
+    /// # Errors
+    ///
+    /// When there is no endpoint, or none that is usable and untried.
+    pub fn pick_stream(self: &Rc<Self>, ask: &Ask<'_>, rng: &Rng) -> Result<Lease, PickError> {
+        let (endpoint, permits) = self.choose(ask, rng, false)?;
+        Ok(self.lease(endpoint, ask.now, Admitted::default(), permits))
+    }
+
+    /// The endpoint at the address that a connection was made to, for a request. There is no other,
+    /// so it does not matter how healthy it is.
+    ///
+    /// # Errors
+    ///
+    /// When as many requests as may be are under way.
+    pub fn pick_addr(self: &Rc<Self>, now: Instant, addr: SocketAddr) -> Result<Lease, PickError> {
+        let endpoint = self.dialled_endpoint(now, addr);
+        let picked = self.admit(now).and_then(|admitted| {
+            let permits = self.enter(&endpoint, false)?;
+            Ok(self.lease(endpoint, now, admitted, permits))
+        });
+        self.counted(picked.map_err(PickError::from))
+    }
+
+    /// The same for a connection of bytes.
+    pub fn pick_addr_stream(self: &Rc<Self>, now: Instant, addr: SocketAddr) -> Lease {
+        let endpoint = self.dialled_endpoint(now, addr);
+        self.lease(endpoint, now, Admitted::default(), Permits::default())
+    }
+
+    /// The endpoint that `wanted` accepts (the one a sticky cookie names), for a request, if it is
+    /// usable and was not tried.
+    ///
+    /// # Errors
+    ///
+    /// When as many requests as may be are under way to the backend.
     pub fn pick_where(
         self: &Rc<Self>,
         now: Instant,
         tried: &Tried,
         wanted: impl Fn(&Endpoint) -> bool,
-    ) -> Option<Lease> {
-        let endpoints = self.endpoints.borrow().clone();
-        let index = endpoints.iter().position(|endpoint| wanted(endpoint))?;
-        let usable = self.view(&endpoints, now).usable(index) && !tried.contains(&endpoints[index]);
-        usable.then(|| self.lease(endpoints[index].clone(), now))
+    ) -> Result<Option<Lease>, PickError> {
+        let set = self.endpoints.borrow().clone();
+        let Some(index) = set.endpoints().position(|endpoint| wanted(endpoint)) else {
+            return Ok(None);
+        };
+        let endpoint = &set.members[index].endpoint;
+        if !self.view(&set, now, false).usable(index) || tried.contains(endpoint) {
+            return Ok(None);
+        }
+        let admitted = self.counted(self.admit(now).map_err(PickError::from))?;
+        let Ok(permits) = self.enter(endpoint, false) else { return Ok(None) };
+        if !endpoint.shared.passive.begin(now) {
+            return Ok(None);
+        }
+        Ok(Some(self.lease(endpoint.clone(), now, admitted, permits)))
     }
 
-    /// Counts a request towards the budget that its retries come from.
-    pub fn note_request(&self, now: Instant) {
-        if let Some(budget) = &self.retry_budget {
-            budget.request(now);
-        }
-    }
-
-    /// Whether the budget has a retry left; takes it, and counts what came of it.
-    #[must_use = "a retry may be made only if this is true"]
-    pub fn try_retry(&self, now: Instant) -> bool {
-        let allowed = self.retry_budget.as_ref().is_none_or(|budget| budget.try_retry(now));
-        if !allowed {
-            self.cells.retries_denied.inc();
-        }
-        allowed
+    /// When second tries are sent, if they are.
+    pub fn hedge(&self) -> Option<&Arc<Hedge>> {
+        self.hedge.as_ref()
     }
 
     /// What is counted of this backend.
@@ -178,9 +219,135 @@ impl Backend {
         &self.cells
     }
 
+    /// The endpoints, for dumps and metrics.
+    pub fn endpoints(&self) -> Vec<Rc<Endpoint>> {
+        self.endpoints.borrow().endpoints().cloned().collect()
+    }
+
+    /// Takes a retry from the budget, if one is left.
+    pub(crate) fn retry_from_budget(&self, now: Instant) -> Option<Active> {
+        let budget = self.retry_budget.as_ref();
+        budget.map_or(Some(Active::uncounted()), |budget| budget.try_retry(now))
+    }
+
+    /// An endpoint, with the permits for a request to it if it `is_request`.
+    fn choose(
+        &self,
+        ask: &Ask<'_>,
+        rng: &Rng,
+        is_request: bool,
+    ) -> Result<(Rc<Endpoint>, Permits), PickError> {
+        let set = self.endpoints.borrow().clone();
+        if set.members.is_empty() {
+            return Err(PickError::NoEndpoint);
+        }
+        let view = self.view(&set, ask.now, ask.is_retry);
+        let mut tried = set.positions(ask.tried);
+        let pick = |tried: &[usize]| {
+            let Ask { now, key, tried: _, elsewhere, is_retry: _ } = *ask;
+            let index = self.picker.pick(&view, &pick::Ask { now, key, tried, elsewhere }, rng);
+            let index = index.ok_or_else(|| self.none(&view))?;
+            let endpoint = &set.members[index].endpoint;
+            let permits = match is_request {
+                true => self.enter(endpoint, ask.is_retry),
+                false => Ok(Permits::default()),
+            };
+            Ok::<_, PickError>((index, endpoint, permits))
+        };
+        let (index, endpoint, permits) = pick(&tried)?;
+        if let Ok(permits) = permits
+            && endpoint.shared.passive.begin(ask.now)
+        {
+            return Ok((endpoint.clone(), permits));
+        }
+        // Another request is the one that decides of it, or took the last place. Where there is
+        // nobody else, two decide.
+        tried.push(index);
+        let (_, endpoint, permits) = pick(&tried)?;
+        Ok((endpoint.clone(), permits?))
+    }
+
+    /// Why no endpoint can be picked.
+    fn none(&self, view: &View<'_>) -> PickError {
+        let limit = self.settings.calling.endpoint_limits.requests;
+        let is_busy = (0..view.len()).any(|index| view.is_up(index) && view.is_full(index));
+        match limit.filter(|_| is_busy) {
+            Some(limit) => {
+                Overflow::Endpoint(BoundReached { bound: Bound::Requests, limit }).into()
+            }
+            None => PickError::NoHealthyEndpoint,
+        }
+    }
+
+    /// One more request to the backend, if that is not too many.
+    fn admit(&self, now: Instant) -> Result<Admitted, Overflow> {
+        let limit = self.settings.calling.limits.requests;
+        let permit =
+            self.shared.under_way.enter(Bound::Requests, limit).map_err(Overflow::Backend)?;
+        let adaptive = self.adaptive.as_ref().map(|adaptive| adaptive.acquire(now));
+        Ok(Admitted { permit, adaptive: adaptive.transpose().map_err(Overflow::Adaptive)? })
+    }
+
+    /// One more request to the endpoint, if that is not too many.
+    fn enter(&self, endpoint: &Endpoint, is_retry: bool) -> Result<Permits, Overflow> {
+        let limits = &self.settings.calling.endpoint_limits;
+        let enter = |bound, limit| {
+            endpoint.shared.under_way.enter(bound, limit).map_err(Overflow::Endpoint)
+        };
+        let retries = limits.retries.filter(|_| is_retry);
+        Ok([None, enter(Bound::Requests, limits.requests)?, enter(Bound::Retries, retries)?])
+    }
+
+    /// Counts what is refused because of a bound.
+    fn counted<T>(&self, picked: Result<T, PickError>) -> Result<T, PickError> {
+        if let Err(PickError::Overflow(overflow)) = &picked {
+            self.cells.refuse(*overflow);
+        }
+        picked
+    }
+
+    fn lease(
+        self: &Rc<Self>,
+        endpoint: Rc<Endpoint>,
+        now: Instant,
+        admitted: Admitted,
+        mut permits: Permits,
+    ) -> Lease {
+        permits[0] = admitted.permit;
+        let pending = endpoint.latency.begin();
+        self.cells.in_flight.inc();
+        Lease {
+            backend: self.clone(),
+            endpoint,
+            started: now,
+            papers: Cell::new(None),
+            shares: Cell::new(false),
+            queues: Cell::new(false),
+            heard: Cell::new(Heard::Nothing),
+            adaptive: Cell::new(admitted.adaptive),
+            _permits: permits,
+            _pending: pending,
+        }
+    }
+
+    fn dialled_endpoint(&self, now: Instant, addr: SocketAddr) -> Rc<Endpoint> {
+        self.dialled.get(addr, now, || {
+            let shared = Arc::new(SharedEndpoint::new(addr, None, self.epoch));
+            shared.under_way.set_limits(self.settings.calling.endpoint_limits);
+            Endpoint::new(shared, self.through.borrow().clone(), now)
+        })
+    }
+
+    fn view<'a>(&'a self, set: &'a EndpointSet, now: Instant, is_retry: bool) -> View<'a> {
+        View { set, calling: &self.settings.calling, now, is_retry }
+    }
+}
+
+/// How it follows the configuration.
+impl Backend {
     /// Replaces the endpoints; those that stay, and are reached in the same way, keep their
-    /// connections and estimates, whatever becomes of their weight. `since` is the moment at which new ones appear, `None` for the first
-    /// of a backend.
+    /// connections and estimates, whatever becomes of their weight. `since` is the moment at which
+    /// new ones appear, `None` for the first of a backend.
     pub(crate) fn set_endpoints(
         &self,
         wanted: &PreparedBackend,
@@ -189,32 +356,26 @@ impl Backend {
         now: Instant,
     ) {
         self.lead(&wanted.settings.endpoints, peers);
-        let known = self.endpoints.borrow().clone();
+        let before = self.endpoints.borrow().clone();
         let by_addr: HashMap<SocketAddr, &Rc<Endpoint>> =
-            known.iter().map(|endpoint| (endpoint.addr, endpoint)).collect();
-        let endpoints: Rc<[Rc<Endpoint>]> = wanted
-            .endpoints
-            .iter()
-            .map(|wanted| {
-                let weight = f64::from(wanted.weight);
-                let kept = by_addr.get(&wanted.addr);
-                match kept.filter(|kept| kept.peer() == wanted.peer.as_ref()) {
-                    Some(&kept) => {
-                        kept.weight.set(weight);
-                        kept.clone()
-                    }
-                    None => {
-                        let known = shared.endpoint(&self.settings.id, wanted.addr, since);
-                        let peer = wanted.peer.as_ref().map(|peer| peers.pool(peer));
-                        Rc::new(Endpoint::new(known, peer, weight, now))
-                    }
+            before.endpoints().map(|endpoint| (endpoint.addr, endpoint)).collect();
+        let set = before.follow(&wanted.endpoints, |listed| {
+            let kept = by_addr.get(&listed.addr);
+            let endpoint = match kept.filter(|kept| kept.peer() == listed.peer.as_ref()) {
+                Some(&kept) => kept.clone(),
+                None => {
+                    let known = shared.endpoint(&self.settings.id, listed.addr, since);
+                    let peer = listed.peer.as_ref().map(|peer| peers.pool(peer));
+                    Rc::new(Endpoint::new(known, peer, now))
                 }
-            })
-            .collect();
+            };
+            endpoint.shared.under_way.set_limits(self.settings.calling.endpoint_limits);
+            endpoint
+        });
         if let Some(outlier) = &self.outlier {
-            outlier.set_endpoints(endpoints.len());
+            outlier.set_endpoints(set.members.len());
         }
-        self.endpoints.replace(endpoints);
+        self.endpoints.replace(Rc::new(set));
     }
 
     /// Takes the place of a backend with other settings but the same way of connecting: its
@@ -222,22 +383,25 @@ impl Backend {
     pub(crate) fn adopt(&self, before: &Self) {
         self.endpoints.replace(before.endpoints.borrow().clone());
         self.dialled.adopt(&before.dialled);
+        self.dialled.set_limits(self.settings.calling.endpoint_limits);
         self.through.replace(before.through.borrow().clone());
     }
 
     /// Drops idle connections that are too old or were closed by the peer, and says in the metrics
     /// how many are left.
     pub(crate) fn sweep(&self, now: Instant) {
-        let idle_timeout = self.settings.pool.idle_timeout;
-        let endpoints = self.endpoints.borrow();
-        let listed = endpoints.iter().map(|endpoint| endpoint.sweep(now, idle_timeout));
-        self.idle.show(listed.sum::<usize>() + self.dialled.sweep(now, idle_timeout));
+        let set = self.endpoints.borrow().clone();
+        let listed = set.endpoints().map(|endpoint| endpoint.sweep(now, &self.reuse));
+        self.idle.show(listed.sum::<usize>() + self.dialled.sweep(now, &self.reuse));
+        drop(set);
+        // If a call for it was missed.
+        self.make_room();
     }
 
     /// Lets go what is idle in tunnels: we have become known as somebody else, or trust others.
     pub(crate) fn clear_tunnels(&self) {
-        let endpoints = self.endpoints.borrow();
-        endpoints.iter().filter(|endpoint| endpoint.peer.is_some()).for_each(|one| one.clear());
+        let set = self.endpoints.borrow();
+        set.endpoints().filter(|endpoint| endpoint.peer.is_some()).for_each(|one| one.clear());
         if self.through.borrow().is_some() {
             self.dialled.clear();
         }
@@ -252,13 +416,40 @@ impl Backend {
     pub(crate) fn retire(&self) {
         self.retired.set(true);
         self.idle.show(0);
-        self.endpoints.borrow().iter().for_each(|endpoint| endpoint.clear());
+        self.endpoints.borrow().endpoints().for_each(|endpoint| endpoint.clear());
         self.dialled.clear();
     }
 
-    /// The endpoints, for dumps and metrics.
-    pub fn endpoints(&self) -> Rc<[Rc<Endpoint>]> {
-        self.endpoints.borrow().clone()
+    /// Lets an idle connection go for each place that somebody waits for: at an endpoint one of it,
+    /// else one of any.
+    pub(crate) fn make_room(&self) {
+        let set = self.endpoints.borrow();
+        let wanted = |endpoint: &&Rc<Endpoint>| endpoint.shared.under_way.connections.is_wanted();
+        for endpoint in set.endpoints().filter(wanted) {
+            endpoint.give_way();
+        }
+        if self.shared.under_way.connections.is_wanted() {
+            let _ = set.endpoints().any(|endpoint| endpoint.give_way()) || self.dialled.give_way();
+        }
+    }
+
+    /// Makes room when another worker wants some, if connections are bounded: those of this worker
+    /// count there as well.
+    pub(crate) fn heed_others(self: &Rc<Self>) {
+        let Calling { limits, endpoint_limits, .. } = &*self.settings.calling;
+        if limits.connections.is_none() && endpoint_limits.connections.is_none() {
+            return;
+        }
+        let (backend, shared) = (Rc::downgrade(self), self.shared.clone());
+        self.yielding.get_or_init(|| {
+            Yielding(task::spawn("yielding", async move {
+                loop {
+                    shared.wanted.notified().await;
+                    let Some(backend) = backend.upgrade() else { return };
+                    backend.make_room();
+                }
+            }))
+        });
     }
 
     /// Leads what is dialled through the proxy that is named now. Who it was before is no longer
@@ -273,60 +464,27 @@ impl Backend {
             self.dialled.clear();
         }
     }
+}
 
-    fn view<'a>(&self, endpoints: &'a [Rc<Endpoint>], now: Instant) -> View<'a> {
-        View {
-            endpoints,
-            slow_start: SlowStartSettings {
-                window: self.settings.slow_start,
-                ratio_min: SLOW_START_RATIO_MIN,
-                aggression: 1.0,
-            },
-            now,
-            by_latency: self.settings.picker == PickerKind::PeakEwma,
-        }
-    }
+// === impl Yielding ===
 
-    fn lease(self: &Rc<Self>, endpoint: Rc<Endpoint>, now: Instant) -> Lease {
-        let pending = endpoint.latency.begin();
-        self.cells.in_flight.inc();
-        Lease { backend: self.clone(), endpoint, started: now, _pending: pending }
+impl Drop for Yielding {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
-// === impl View ===
+// === functions ===
 
-impl Candidates for View<'_> {
-    fn len(&self) -> usize {
-        self.endpoints.len()
-    }
-
-    fn weight(&self, index: usize) -> f64 {
-        let endpoint = &self.endpoints[index];
-        match endpoint.shared.since {
-            Some(since) if !self.slow_start.window.is_zero() => {
-                let age = self.now.saturating_duration_since(since);
-                endpoint.weight.get() * slow_start::factor(&self.slow_start, age)
-            }
-            _ => endpoint.weight.get(),
+/// The picker of a destination.
+fn picker(calling: &Calling) -> Picker {
+    let usable_ratio_min = calling.outlier.map_or(0.0, |outlier| outlier.usable_ratio_min);
+    let picker = Picker::new(calling.picker).with_panic_ratio(usable_ratio_min);
+    match &calling.locality {
+        None => picker,
+        Some(locality) => {
+            let weighted = !locality.distribute.is_empty();
+            picker.with_locality(LocalitySettings { weighted, ..LocalitySettings::DEFAULT })
         }
-    }
-
-    fn usable(&self, index: usize) -> bool {
-        let shared = &self.endpoints[index].shared;
-        shared.is_healthy() && shared.passive.is_usable(self.now)
-    }
-
-    fn load(&self, index: usize) -> f64 {
-        let endpoint = &self.endpoints[index];
-        if self.by_latency {
-            endpoint.latency.cost(self.now)
-        } else {
-            f64::from(endpoint.latency.in_flight())
-        }
-    }
-
-    fn hash(&self, index: usize) -> u64 {
-        self.endpoints[index].hash
     }
 }

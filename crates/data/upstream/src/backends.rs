@@ -85,13 +85,9 @@ impl Backends {
             }
             let same_tls = is_same_tls(backend.tls.as_ref(), wanted.tls.as_ref());
             if !same_tls || !is_same_but_endpoints(&backend.settings, &wanted.settings) {
-                let made = Rc::new(Backend::new(
-                    wanted.settings.clone(),
-                    wanted.tls.clone(),
-                    wanted.outlier.clone(),
-                    backend.cells.clone(),
-                    now,
-                ));
+                let cells = backend.cells.clone();
+                let made = Rc::new(Backend::new(wanted, cells, &self.environment.shared));
+                made.heed_others();
                 if same_tls && backend.settings.protocol == wanted.settings.protocol {
                     made.adopt(backend);
                 } else {
@@ -113,8 +109,8 @@ impl Backends {
         }
         let prepared = self.prepared.borrow().backends.get(id)?.clone();
         let cells = self.environment.metrics.cells(id);
-        let PreparedBackend { settings, tls, outlier, endpoints: _ } = prepared.clone();
-        let backend = Rc::new(Backend::new(settings, tls, outlier, cells, now));
+        let backend = Rc::new(Backend::new(&prepared, cells, &self.environment.shared));
+        backend.heed_others();
         let around = (&self.environment.shared, &self.peers);
         backend.set_endpoints(&prepared, around, None, now);
         self.known.borrow_mut().insert(id.clone(), backend.clone());
@@ -156,36 +152,15 @@ fn is_same_tls(have: Option<&Arc<ClientTls>>, wanted: Option<&Arc<ClientTls>>) -
 
 fn is_same_but_endpoints(have: &model::Backend, wanted: &model::Backend) -> bool {
     // In full, so that a new field cannot be forgotten.
-    let model::Backend {
-        id,
-        endpoints,
-        protocol,
-        tls,
-        picker,
-        sticky,
-        health_check,
-        outlier,
-        slow_start,
-        retry_budget,
-        pool,
-        host,
-        proxy_protocol,
-        termination_delay,
-    } = wanted;
+    let model::Backend { id, endpoints, protocol, health_check, host, termination_delay, calling } =
+        wanted;
     have.id == *id
         && have.endpoints.is_dialled() == endpoints.is_dialled()
         && have.protocol == *protocol
-        && have.tls == *tls
-        && have.picker == *picker
-        && have.sticky == *sticky
         && have.health_check == *health_check
-        && have.outlier == *outlier
-        && have.slow_start == *slow_start
-        && have.retry_budget == *retry_budget
-        && have.pool == *pool
         && have.host == *host
-        && have.proxy_protocol == *proxy_protocol
         && have.termination_delay == *termination_delay
+        && have.calling == *calling
 }
 
 #[cfg(test)]

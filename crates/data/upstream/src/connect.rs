@@ -1,33 +1,28 @@
-//! Connections to endpoints: pooled, or made; directly, or through the proxy beside them.
+//! Connections for requests: pooled, waited for, or made.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use weft_http::buffers::Buffers;
 use weft_http::h1::Conn;
-use weft_http::h2::{Client, ClientConnection};
+use weft_http::h2::Client;
 use weft_http::io::Io;
 use weft_model::backend::UpstreamProtocol;
-use weft_net::Stream;
-use weft_net::listen::{ConnectionOptions, tune};
+use weft_resilience::inflight::Permit;
+use weft_resilience::limits::{Bound, BoundReached};
 use weft_resilience::outlier::Signal;
-use weft_runtime::{task, time};
+use weft_runtime::time;
 use weft_tls::ClientTls;
 
+use crate::bound::{Gate, Overflow, Place};
+use crate::dial::{self, Destination, Spoken};
 use crate::error::ConnectError;
 use crate::lease::Lease;
+use crate::metrics::BackendCells;
 use crate::peer::{PeerPool, Way};
-
-/// A response head larger than this is not accepted over HTTP/2.
-pub(crate) const H2_HEAD_BYTES_MAX: u32 = 64 << 10;
-
-/// Upstream connections are probed when they are silent, and given up when what was sent is not
-/// acknowledged for this long: a host that vanished without a word must not hold requests for the
-/// kernel's quarter of an hour.
-const OPTIONS: ConnectionOptions =
-    ConnectionOptions { user_timeout: Some(Duration::from_secs(30)), ..ConnectionOptions::DEFAULT };
+use crate::pool::{Papers, Places};
+use crate::tunnel;
 
 /// A connection on which a request may be sent.
 #[derive(Debug)]
@@ -62,6 +57,20 @@ pub struct Dialled {
     pub idle: Option<Duration>,
 }
 
+/// What the wait for a connection brings.
+enum Room {
+    /// One more may be made.
+    Places(Places),
+    /// One that is there became free.
+    Pooled(Connection, Duration),
+}
+
+/// A request that waits for a connection.
+struct Pending<'a> {
+    cells: &'a BackendCells,
+    _permits: [Option<Permit>; 2],
+}
+
 // === impl Lease ===
 
 impl Lease {
@@ -71,63 +80,97 @@ impl Lease {
         let way = self.carrier(speaks).map(|peer| peer.way(now));
         let (connection, idle) = match way {
             Some(Some(Way::Requests(client, idle))) => {
+                if self.counts_when_carried(speaks) {
+                    self.papers.set(Some(Papers::new(now, self.try_places()?)));
+                }
                 (Connection::Mesh(client, self.endpoint.addr), idle.unwrap_or_default())
             }
             // How to get there has to be found out first.
             Some(None) => return None,
-            Some(Some(Way::Tunnels)) | None => self.pooled_here(now, replayable, speaks)?,
+            // What those in line wait for is not for who comes later.
+            Some(Some(Way::Tunnels)) | None if !self.endpoint.line.is_empty() => return None,
+            Some(Some(Way::Tunnels)) | None => self.take_here(now, replayable, speaks)?,
         };
         self.backend.cells.reuses.inc();
         Some(Dialled { connection, idle: Some(idle) })
     }
 
-    /// A connection that leads to the endpoint and nowhere else.
-    fn pooled_here(
+    /// A connection that is there and leads to the endpoint and nowhere else.
+    fn take_here(
         &self,
         now: Instant,
         replayable: bool,
         speaks: Speaks,
     ) -> Option<(Connection, Duration)> {
         let protocol = self.protocol(speaks);
+        let reuse = &self.backend.reuse;
         if protocol != UpstreamProtocol::Http1
-            && let Some((client, idle)) = self.endpoint.h2.take(now, |()| true)
+            && let Some((client, idle)) = self.endpoint.h2.take(now, reuse, |()| true)
         {
+            self.shares.set(true);
             return Some((Connection::H2(client), idle));
         }
         if protocol == UpstreamProtocol::Http2 {
             return None;
         }
-        let idle_timeout = self.backend.settings.pool.idle_timeout;
-        let (conn, idle) = self.endpoint.pool.take(now, replayable, idle_timeout)?;
+        let (conn, papers, idle) = self.endpoint.pool.take(now, replayable, reuse)?;
+        self.papers.set(Some(papers));
         Some((Connection::H1(conn), idle))
     }
 
-    /// Makes a connection.
+    /// Makes a connection, or waits for one where no more may be made.
     ///
-    /// Cancel safe: dropping it closes what was begun.
+    /// Cancel safe: dropping it closes what was begun and leaves the line.
     ///
     /// # Errors
     ///
-    /// When it cannot be made within the backend's connect timeout. Nothing was sent.
+    /// When it cannot be made within the backend's connect timeout, when none becomes free within
+    /// that time, or when as many requests wait already as may. Nothing was sent.
     pub async fn dial(
         &self,
         buffers: &Buffers,
         host: &str,
         speaks: Speaks,
     ) -> Result<Dialled, ConnectError> {
-        let limit = self.backend.settings.pool.connect_timeout;
-        let dialling = self.dial_or_share(buffers, host, speaks);
-        let result = match time::timeout(limit, dialling).await {
-            Ok(result) => result,
-            Err(time::Elapsed) => Err(ConnectError::Timeout),
-        };
-        let cells = &self.backend.cells;
+        let result = self.dial_or_wait(buffers, host, speaks).await;
         match &result {
-            Ok(Dialled { idle: Some(_), .. }) => cells.reuses.inc(),
-            Ok(Dialled { idle: None, .. }) => cells.connects.inc(),
-            Err(_) => cells.connect_failures.inc(),
+            Ok(Dialled { idle: Some(_), .. }) => self.backend.cells.reuses.inc(),
+            Ok(Dialled { idle: None, .. }) => {
+                self.backend.cells.connects.inc();
+                self.signal(time::now(), Signal::Connected);
+            }
+            Err(error) => self.count_failure(error),
         }
         result
+    }
+
+    async fn dial_or_wait(
+        &self,
+        buffers: &Buffers,
+        host: &str,
+        speaks: Speaks,
+    ) -> Result<Dialled, ConnectError> {
+        let _pending = self.begin_pending()?;
+        let mut patience = self.patience();
+        if let Some(peer) = self.carrier(speaks) {
+            let begun = time::now();
+            let way = in_time(patience, peer.find_way(self.started, buffers)).await?;
+            patience = patience.saturating_sub(time::now().saturating_duration_since(begun));
+            if let Way::Requests(client, idle) = way {
+                if self.counts_when_carried(speaks) {
+                    let places = self.places().await?;
+                    self.papers.set(Some(Papers::new(time::now(), places)));
+                }
+                let connection = Connection::Mesh(client, self.endpoint.addr);
+                return Ok(Dialled { connection, idle });
+            }
+        }
+        match self.room(speaks).await? {
+            Room::Pooled(connection, idle) => Ok(Dialled { connection, idle: Some(idle) }),
+            Room::Places(places) => {
+                in_time(patience, self.dial_or_share(buffers, host, speaks, places)).await
+            }
+        }
     }
 
     /// Makes a connection, unless somebody else has just made one that can be shared.
@@ -136,24 +179,19 @@ impl Lease {
         buffers: &Buffers,
         host: &str,
         speaks: Speaks,
+        places: Places,
     ) -> Result<Dialled, ConnectError> {
-        if let Some(peer) = self.carrier(speaks)
-            && let Way::Requests(client, idle) = peer.find_way(self.started, buffers).await?
-        {
-            let connection = Connection::Mesh(client, self.endpoint.addr);
-            return Ok(Dialled { connection, idle });
-        }
         let protocol = self.protocol(speaks);
         let turn = match protocol {
             UpstreamProtocol::Http2 => self.endpoint.h2.turn().await,
             UpstreamProtocol::Http1 | UpstreamProtocol::Auto | UpstreamProtocol::AsClient => None,
         };
         if turn.is_some()
-            && let Some((client, idle)) = self.endpoint.h2.take(self.started, |()| true)
+            && let Some((connection, idle)) = self.take_here(time::now(), false, speaks)
         {
-            return Ok(Dialled { connection: Connection::H2(client), idle: Some(idle) });
+            return Ok(Dialled { connection, idle: Some(idle) });
         }
-        let connection = self.dial_here(buffers, host, protocol).await?;
+        let connection = self.dial_here(buffers, host, protocol, places).await?;
         Ok(Dialled { connection, idle: None })
     }
 
@@ -163,6 +201,7 @@ impl Lease {
         buffers: &Buffers,
         host: &str,
         protocol: UpstreamProtocol,
+        places: Places,
     ) -> Result<Connection, ConnectError> {
         let settings = &self.backend.settings;
         let is_narrowed =
@@ -172,22 +211,30 @@ impl Lease {
             _ => None,
         };
         let tls = narrowed.as_ref().or(self.backend.tls.as_deref());
-        let (io, agreed_h2) = stream(&self.destination(tls, host, &[]), buffers).await?;
-        match speak(io, agreed_h2, protocol, buffers).await? {
-            Spoken::H1(conn) => Ok(Connection::H1(conn)),
-            Spoken::H2(client, connection) => {
-                self.endpoint.h2.add(client.clone(), ());
-                task::spawn("upstream-h2", async move {
-                    // Its end is seen by every stream on it, and by the next look at the pool.
-                    let _ = connection.await;
-                });
-                Ok(Connection::H2(client))
+        let (io, agreed_h2) = dial::stream(&self.destination(tls, host, &[]), buffers).await?;
+        let spoken = dial::speak(io, agreed_h2, protocol, buffers).await?;
+        let now = time::now();
+        Ok(match spoken {
+            Spoken::H1(conn) => {
+                self.papers.set(Some(Papers::new(now, places)));
+                Connection::H1(conn)
             }
-        }
+            Spoken::H2(client, connection) => {
+                self.shares.set(true);
+                self.endpoint.h2.add(now, client.clone(), ());
+                dial::drive(*connection, settings.calling.pool.h2_keep_alive, places);
+                // It has room for others.
+                self.endpoint.line.call_all();
+                Connection::H2(client)
+            }
+        })
     }
 
-    /// Makes a plain byte stream (TLS included, if the backend wants it) for TCP routes and
-    /// upgrades.
+    /// Makes a byte stream (with TLS and in a tunnel, if the backend wants that) for TCP routes and
+    /// upgrades; or waits until one may be made. It counts as a connection for as long as the lease
+    /// lives. `first` is written in front of all else.
+    ///
+    /// Cancel safe: dropping it closes what was begun and leaves the line.
     ///
     /// # Errors
     ///
@@ -198,21 +245,50 @@ impl Lease {
         host: &str,
         first: &[u8],
     ) -> Result<Io, ConnectError> {
-        let limit = self.backend.settings.pool.connect_timeout;
-        let to = self.destination(self.backend.tls.as_deref(), host, first);
-        let result = match time::timeout(limit, stream(&to, buffers)).await {
-            Ok(result) => result.map(|(io, _)| io),
-            Err(time::Elapsed) => Err(ConnectError::Timeout),
-        };
+        let result = self.open_stream(buffers, host, first).await;
         match &result {
             Ok(_) => {
                 self.backend.cells.connects.inc();
                 // Nobody judges the bytes that follow; that it takes connections counts for it.
                 self.signal(self.started, Signal::Success);
             }
-            Err(_) => self.backend.cells.connect_failures.inc(),
+            Err(error) => self.count_failure(error),
         }
         result
+    }
+
+    async fn open_stream(
+        &self,
+        buffers: &Buffers,
+        host: &str,
+        first: &[u8],
+    ) -> Result<Io, ConnectError> {
+        let _pending = self.begin_pending()?;
+        let places = self.places().await?;
+        let settings = &self.backend.settings;
+        let to = self.destination(self.backend.tls.as_deref(), host, first);
+        let open = async {
+            let stream = dial::stream(&to, buffers).await?;
+            match &settings.calling.tunnel {
+                None => Ok(stream.0),
+                Some(wanted) => tunnel::open(stream, wanted, settings.protocol, buffers).await,
+            }
+        };
+        let io = in_time(self.patience(), open).await?;
+        self.papers.set(Some(Papers::new(time::now(), places)));
+        Ok(io)
+    }
+
+    /// How long it may take to make a connection, and to wait until one may be made.
+    fn patience(&self) -> Duration {
+        self.backend.settings.calling.pool.connect_timeout
+    }
+
+    fn count_failure(&self, error: &ConnectError) {
+        match error {
+            ConnectError::Overflow(overflow) => self.backend.cells.refuse(*overflow),
+            _ => self.backend.cells.connect_failures.inc(),
+        }
     }
 
     /// What is spoken on a connection that leads to the endpoint and nowhere else.
@@ -248,94 +324,137 @@ impl Lease {
         first: &'a [u8],
     ) -> Destination<'a> {
         let through = self.endpoint.peer.as_deref().map(|peer| (peer, self.started));
-        Destination { addr: self.endpoint.addr, through, tls, host, first }
+        let keep_alive = self.backend.settings.calling.pool.keep_alive;
+        Destination { addr: self.endpoint.addr, through, tls, host, first, keep_alive }
     }
 }
 
-/// Where a byte stream is to lead.
-#[derive(Clone, Copy)]
-pub(crate) struct Destination<'a> {
-    /// Address.
-    pub(crate) addr: SocketAddr,
-    /// The proxy that leads there, and the present moment.
-    pub(crate) through: Option<(&'a PeerPool, Instant)>,
-    /// TLS, if it is spoken there.
-    pub(crate) tls: Option<&'a ClientTls>,
-    /// Name that TLS verifies when the configuration has none of its own.
-    pub(crate) host: &'a str,
-    /// Written in front of all else: a PROXY header.
-    pub(crate) first: &'a [u8],
-}
-
-/// A connection that speaks HTTP now.
-pub(crate) enum Spoken {
-    H1(Box<Conn>),
-    /// The connection has to be polled for the client to get anywhere.
-    H2(Client, Box<ClientConnection>),
-}
-
-/// Begins HTTP on a fresh byte stream; `agreed_h2` is what ALPN said.
-///
-/// Not cancel safe: dropping it closes the connection.
-pub(crate) async fn speak(
-    io: Io,
-    agreed_h2: bool,
-    protocol: UpstreamProtocol,
-    buffers: &Buffers,
-) -> Result<Spoken, ConnectError> {
-    let is_h2 = match protocol {
-        UpstreamProtocol::Http1 => false,
-        UpstreamProtocol::Http2 => true,
-        UpstreamProtocol::Auto | UpstreamProtocol::AsClient => agreed_h2,
-    };
-    if !is_h2 {
-        return Ok(Spoken::H1(Box::new(Conn::new(io, buffers.clone()))));
+/// Bounds on connections.
+impl Lease {
+    /// One more request waits for a connection, until the guard is dropped.
+    fn begin_pending(&self) -> Result<Pending<'_>, Overflow> {
+        let calling = &self.backend.settings.calling;
+        let (backend, endpoint) = (&self.backend.shared.under_way, &self.endpoint.shared.under_way);
+        let permits = [
+            backend.enter(Bound::Pending, calling.limits.pending).map_err(Overflow::Backend)?,
+            endpoint
+                .enter(Bound::Pending, calling.endpoint_limits.pending)
+                .map_err(Overflow::Endpoint)?,
+        ];
+        self.backend.cells.pending.inc();
+        Ok(Pending { cells: &self.backend.cells, _permits: permits })
     }
-    let (client, connection) =
-        Client::handshake(io, H2_HEAD_BYTES_MAX, buffers).await.map_err(ConnectError::H2)?;
-    Ok(Spoken::H2(client, Box::new(connection)))
-}
 
-/// A byte stream, and whether HTTP/2 was agreed on.
-///
-/// Not cancel safe: dropping it closes the connection.
-pub(crate) async fn stream(
-    to: &Destination<'_>,
-    buffers: &Buffers,
-) -> Result<(Io, bool), ConnectError> {
-    match to.through {
-        None => secure(connect_tcp(to.addr).await?, Io::Tcp, to, buffers).await,
-        Some((peer, now)) => {
-            let tunnel = peer.tunnel(now, to.addr, buffers).await?;
-            secure(tunnel, |tunnel| Io::Other(Box::new(tunnel)), to, buffers).await
+    /// Whether a request that another proxy carries counts as a connection. It is one of HTTP/1.1
+    /// where it ends, and that is what the bound is to protect.
+    fn counts_when_carried(&self, speaks: Speaks) -> bool {
+        let calling = &self.backend.settings.calling;
+        let limits = [calling.limits, calling.endpoint_limits];
+        limits.iter().any(|limits| limits.connections.is_some())
+            && self.protocol(speaks) != UpstreamProtocol::Http2
+    }
+
+    fn gates(&self) -> [&Gate; 2] {
+        [&self.endpoint.shared.under_way.connections, &self.backend.shared.under_way.connections]
+    }
+
+    fn try_places(&self) -> Option<Places> {
+        let [endpoint, backend] = self.gates().map(|gate| gate.try_enter());
+        Some([endpoint?, backend?])
+    }
+
+    /// Waits until one more connection may be made.
+    async fn places(&self) -> Result<Places, Overflow> {
+        if let Some(places) = self.try_places() {
+            return Ok(places);
+        }
+        self.queue(self.enter()).await
+    }
+
+    /// Waits until one more connection may be made, or one that is there becomes free.
+    async fn room(&self, speaks: Speaks) -> Result<Room, Overflow> {
+        if let Some(places) = self.try_places() {
+            return Ok(Room::Places(places));
+        }
+        self.queue(self.wait_in_line(speaks)).await
+    }
+
+    /// Waits in line for as long as making a connection may take.
+    async fn queue<T>(&self, line: impl Future<Output = T>) -> Result<T, Overflow> {
+        self.queues.set(true);
+        let served = time::timeout(self.patience(), line).await;
+        self.queues.set(false);
+        served.map_err(|time::Elapsed| self.busy())
+    }
+
+    async fn wait_in_line(&self, speaks: Speaks) -> Room {
+        let mut turn = self.endpoint.line.join();
+        let mut entering = pin!(self.enter());
+        loop {
+            tokio::select! {
+                biased;
+                places = &mut entering => return Room::Places(places),
+                () = turn.called() => {}
+                () = self.endpoint.h2.room() => {}
+            }
+            // What was used a moment ago is open still, whatever the request.
+            if let Some((connection, idle)) = self.take_here(time::now(), false, speaks) {
+                return Room::Pooled(connection, idle);
+            }
         }
     }
-}
 
-/// A socket that leads there.
-///
-/// Cancel safe: dropping it closes what was begun.
-pub(crate) async fn connect_tcp(addr: SocketAddr) -> Result<TcpStream, ConnectError> {
-    let tcp = TcpStream::connect(addr).await.map_err(ConnectError::Tcp)?;
-    tune(&tcp, &OPTIONS).map_err(ConnectError::Tcp)?;
-    Ok(tcp)
-}
-
-/// Writes what comes first, and begins TLS if it is spoken there.
-async fn secure<S: Stream + 'static>(
-    mut io: S,
-    plain: impl FnOnce(S) -> Io,
-    to: &Destination<'_>,
-    buffers: &Buffers,
-) -> Result<(Io, bool), ConnectError> {
-    if !to.first.is_empty() {
-        io.write_all(to.first).await.map_err(ConnectError::Tcp)?;
+    /// First at the endpoint, then at the backend: who waits for the second holds up nobody who does
+    /// not wait for it as well.
+    async fn enter(&self) -> Places {
+        let [endpoint, backend] = self.gates();
+        [self.enter_one(endpoint).await, self.enter_one(backend).await]
     }
-    let Some(tls) = to.tls else {
-        return Ok((plain(io), false));
-    };
-    let stream =
-        weft_tls::connect(io, tls, to.host, buffers.pool()).await.map_err(ConnectError::Tls)?;
-    let agreed_h2 = stream.facts().alpn == Some(b"h2");
-    Ok((Io::Other(Box::new(stream)), agreed_h2))
+
+    async fn enter_one(&self, gate: &Gate) -> Place {
+        if let Some(place) = gate.try_enter() {
+            return place;
+        }
+        let _wanted = gate.want();
+        self.backend.make_room();
+        self.backend.shared.wanted.notify_waiters();
+        gate.enter().await
+    }
+
+    /// Why no connection was to be had.
+    fn busy(&self) -> Overflow {
+        let calling = &self.backend.settings.calling;
+        let reached = |limit: Option<u32>| BoundReached {
+            bound: Bound::Connections,
+            limit: limit.unwrap_or(u32::MAX),
+        };
+        let at_endpoint = calling.endpoint_limits.connections;
+        if at_endpoint.is_some() && self.endpoint.shared.under_way.connections.is_full() {
+            return Overflow::Endpoint(reached(at_endpoint));
+        }
+        Overflow::Backend(reached(calling.limits.connections))
+    }
 }
+
+// === impl Pending ===
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.cells.pending.dec();
+    }
+}
+
+// === functions ===
+
+async fn in_time<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    match time::timeout(limit, work).await {
+        Ok(result) => result,
+        Err(time::Elapsed) => Err(ConnectError::Timeout),
+    }
+}
+
+#[cfg(test)]
+mod tests;

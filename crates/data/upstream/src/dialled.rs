@@ -4,9 +4,12 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use weft_resilience::settings::LimitSettings;
 
 use crate::endpoint::Endpoint;
+use crate::pool::Reuse;
 
 /// So many are remembered for their idle connections, in each worker and for each backend; the one
 /// that was used longest ago makes room.
@@ -50,11 +53,11 @@ impl DialledEndpoints {
 
     /// Drops idle connections, and endpoints without any that nobody has used for as long; how many
     /// idle connections are left.
-    pub(crate) fn sweep(&self, now: Instant, idle_timeout: Duration) -> usize {
+    pub(crate) fn sweep(&self, now: Instant, reuse: &Reuse) -> usize {
         let mut idle = 0;
         self.known.borrow_mut().retain(|_, known| {
-            idle += known.endpoint.sweep(now, idle_timeout);
-            let unused = now.saturating_duration_since(known.used) >= idle_timeout;
+            idle += known.endpoint.sweep(now, reuse);
+            let unused = now.saturating_duration_since(known.used) >= reuse.idle_timeout;
             let empty =
                 known.endpoint.idle_connections() + known.endpoint.shared_connections() == 0;
             !(unused && empty && known.endpoint.in_flight() == 0)
@@ -62,9 +65,21 @@ impl DialledEndpoints {
         idle
     }
 
+    /// Lets one idle connection go, to make another one in its place. False when there is none.
+    pub(crate) fn give_way(&self) -> bool {
+        self.known.borrow().values().any(|known| known.endpoint.give_way())
+    }
+
     /// Takes what another has remembered.
     pub(crate) fn adopt(&self, before: &Self) {
         self.known.replace(before.known.take());
+    }
+
+    /// From now on these are the bounds of each.
+    pub(crate) fn set_limits(&self, limits: LimitSettings) {
+        for known in self.known.borrow().values() {
+            known.endpoint.shared.under_way.set_limits(limits);
+        }
     }
 
     /// Lets go all; what runs may finish.

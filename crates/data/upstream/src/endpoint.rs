@@ -1,30 +1,31 @@
 //! One endpoint as one worker sees it.
 
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use weft_model::mesh::Peer;
 use weft_resilience::hash;
 use weft_resilience::load::PeakEwma;
 
+use crate::line::Line;
 use crate::peer::PeerPool;
-use crate::pool::{Pool, SharedPool};
+use crate::pool::{Pool, Reuse, SharedPool};
 use crate::shared::SharedEndpoint;
 
 /// One address of a backend, with this worker's connections and load estimates.
 #[derive(Debug)]
 pub struct Endpoint {
     pub(crate) addr: SocketAddr,
-    pub(crate) weight: Cell<f64>,
     pub(crate) hash: u64,
     pub(crate) shared: Arc<SharedEndpoint>,
     /// The proxy through which it is reached. Then `pool` and `h2` hold what is in tunnels.
     pub(crate) peer: Option<Rc<PeerPool>>,
     pub(crate) pool: Pool,
     pub(crate) h2: SharedPool,
+    /// Who waits for one of those connections.
+    pub(crate) line: Line,
     pub(crate) latency: PeakEwma,
 }
 
@@ -35,17 +36,16 @@ impl Endpoint {
     pub(crate) fn new(
         shared: Arc<SharedEndpoint>,
         peer: Option<Rc<PeerPool>>,
-        weight: f64,
         now: Instant,
     ) -> Self {
         Self {
             addr: shared.addr,
-            weight: Cell::new(weight),
             hash: hash::stable(shared.addr.to_string().as_bytes()),
             shared,
             peer,
             pool: Pool::default(),
             h2: SharedPool::default(),
+            line: Line::default(),
             latency: PeakEwma::new(PeakEwma::DECAY, now),
         }
     }
@@ -60,11 +60,17 @@ impl Endpoint {
         self.peer.as_ref().map(|peer| peer.peer())
     }
 
-    /// Drops connections that are idle for too long or were closed by the peer; how many idle ones
-    /// are left.
-    pub(crate) fn sweep(&self, now: Instant, idle_timeout: Duration) -> usize {
-        self.pool.sweep(now, idle_timeout);
-        self.pool.len() + self.h2.sweep(now, idle_timeout)
+    /// Drops connections that are idle for too long, too old or were closed by the peer; how many
+    /// idle ones are left.
+    pub(crate) fn sweep(&self, now: Instant, reuse: &Reuse) -> usize {
+        self.pool.sweep(now, reuse);
+        self.pool.len() + self.h2.sweep(now, reuse)
+    }
+
+    /// Lets the connection go that has been idle for the longest time, for another one to be made
+    /// in its place. False when none is idle but what somebody in line is about to take.
+    pub(crate) fn give_way(&self) -> bool {
+        self.pool.give_way(self.line.called()) || self.h2.give_way()
     }
 
     /// Lets go all connections; those in use close when their use ends.

@@ -7,6 +7,9 @@ use weft_http::h2::OpenError;
 use weft_model::outcome::Reason;
 use weft_tls::mesh::{IdentityRefused, MeshHandshakeError};
 
+pub use crate::bound::Overflow;
+pub use crate::tunnel::ProxyError;
+
 /// No endpoint can be picked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PickError {
@@ -16,6 +19,9 @@ pub enum PickError {
     /// All are unhealthy, set aside, or were tried.
     #[error("the backend has no healthy endpoint left to try")]
     NoHealthyEndpoint,
+    /// As many requests as may be are under way.
+    #[error(transparent)]
+    Overflow(#[from] Overflow),
 }
 
 /// An endpoint could not be connected to. Nothing of the request was sent.
@@ -27,6 +33,12 @@ pub enum ConnectError {
     /// It took too long.
     #[error("connecting timed out")]
     Timeout,
+    /// No connection may be made, and none was to be had; or as many requests wait for one as may.
+    #[error(transparent)]
+    Overflow(#[from] Overflow),
+    /// The proxy that stands at the endpoint gave no tunnel.
+    #[error("the proxy at the endpoint does not lead on")]
+    Proxy(#[source] ProxyError),
     /// TLS failed.
     #[error("the TLS handshake failed")]
     Tls(#[source] weft_tls::HandshakeError),
@@ -56,6 +68,7 @@ impl PickError {
         match self {
             Self::NoEndpoint => Reason::NoEndpoint,
             Self::NoHealthyEndpoint => Reason::NoHealthyEndpoint,
+            Self::Overflow(overflow) => overflow.reason(),
         }
     }
 }
@@ -68,6 +81,8 @@ impl ConnectError {
         match self {
             Self::Tcp(_) => Reason::ConnectFailed,
             Self::Timeout => Reason::ConnectTimeout,
+            Self::Overflow(overflow) => overflow.reason(),
+            Self::Proxy(_) => Reason::ConnectFailed,
             Self::Tls(_) => Reason::UpstreamTls,
             Self::H2(_) => Reason::UpstreamProtocol,
             Self::NoCertificate | Self::CertificateExpired(_) => Reason::NoCertificate,

@@ -1,5 +1,6 @@
 //! A request's hold on one endpoint.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,40 +9,43 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 use weft_http::h1::Conn;
 use weft_model::mesh::Peer;
+use weft_resilience::adaptive::AdaptivePermit;
+use weft_resilience::inflight::Permit;
 use weft_resilience::load::Pending;
-use weft_resilience::outlier::Signal;
 
 use crate::backend::Backend;
 use crate::endpoint::Endpoint;
+use crate::hear::Heard;
+use crate::pool::Papers;
+
+/// A connection that is wanted by others as well is handed over from request to request this often
+/// before it gives way: the line here is not that of all workers.
+const HAND_OVERS_MAX: u32 = 32;
 
 /// Endpoints that a request has tried already. By address: positions change while it runs.
 #[derive(Debug, Clone, Default)]
 pub struct Tried(SmallVec<[SocketAddr; 2]>);
 
-/// One endpoint, picked for one attempt. Counts as load until it is dropped.
-#[derive(Debug)]
+/// One endpoint, picked for one attempt. Counts as load until it is dropped, and so does the
+/// connection that was got from it.
 pub struct Lease {
     pub(crate) backend: Rc<Backend>,
     pub(crate) endpoint: Rc<Endpoint>,
     pub(crate) started: Instant,
+    /// Of the HTTP/1.1 connection in use.
+    pub(crate) papers: Cell<Option<Papers>>,
+    /// Whether it uses a connection that others use, too.
+    pub(crate) shares: Cell<bool>,
+    /// Whether it waits for a connection where no more may be made.
+    pub(crate) queues: Cell<bool>,
+    pub(crate) heard: Cell<Heard>,
+    pub(crate) adaptive: Cell<Option<AdaptivePermit>>,
+    pub(crate) _permits: Permits,
     pub(crate) _pending: Pending,
 }
 
-/// How an attempt went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Report {
-    /// The endpoint answered with this status after so long.
-    Answered {
-        /// Status.
-        status: u16,
-        /// To the response head.
-        latency: Duration,
-    },
-    /// The endpoint could not be reached, broke the connection or did not answer in time.
-    Failed,
-    /// Nothing can be said of the endpoint (the client went away, say).
-    Unknown,
-}
+/// What counts at the backend, at the endpoint, and there as a retry, under the bounds on requests.
+pub(crate) type Permits = [Option<Permit>; 3];
 
 // === impl Tried ===
 
@@ -61,15 +65,6 @@ impl Tried {
 
     pub(crate) fn contains(&self, endpoint: &Endpoint) -> bool {
         self.0.contains(&endpoint.addr())
-    }
-
-    /// Where those that were tried are among these now.
-    pub(crate) fn positions(&self, endpoints: &[Rc<Endpoint>]) -> SmallVec<[usize; 4]> {
-        if self.is_empty() {
-            return SmallVec::new();
-        }
-        let all = endpoints.iter().enumerate();
-        all.filter(|(_, endpoint)| self.contains(endpoint)).map(|(index, _)| index).collect()
     }
 }
 
@@ -96,37 +91,29 @@ impl Lease {
         self.started
     }
 
-    /// Feeds an outcome back to the picker and to passive health.
-    pub fn report(&self, now: Instant, report: Report) {
-        let signal = match report {
-            Report::Unknown => return,
-            Report::Failed => Signal::ConnectionFailure,
-            Report::Answered { status, latency } => {
-                self.endpoint.latency.observe(now, latency);
-                if status >= 500 { Signal::ServerError } else { Signal::Success }
-            }
-        };
-        self.signal(now, signal);
-    }
-
-    /// Feeds what was seen of the endpoint to passive health.
-    pub(crate) fn signal(&self, now: Instant, signal: Signal) {
-        if let Some(outlier) = &self.backend.outlier
-            && let Some(ejection) = outlier.record(&self.endpoint.shared.passive, now, signal)
-        {
-            let backend = &self.backend.settings.id;
-            tracing::warn!(%backend, endpoint = %self.endpoint.addr, ?ejection, "set aside");
-        }
-    }
-
     /// Keeps the connection of a completed exchange for its next use.
     pub fn give_back(&self, now: Instant, conn: Box<Conn>) {
+        let Some(papers) = self.papers.take() else { return };
         // Whether the peer has closed it meanwhile is looked at when it is taken. Bytes after an
         // answer are nobody's; the next request must not take them for its own.
-        if conn.is_reusable() && !conn.has_unread() && !self.backend.is_retired() {
-            let idle_max = self.backend.settings.pool.idle_per_endpoint_max as usize;
-            self.endpoint.pool.give(now, conn, idle_max);
+        let is_fit = conn.is_reusable() && !conn.has_unread() && !self.backend.is_retired();
+        if is_fit && !self.gives_way(&papers) {
+            let idle_max = self.backend.settings.calling.pool.idle_per_endpoint_max as usize;
+            self.endpoint.pool.give(now, (conn, papers), idle_max, &self.backend.reuse);
+            self.endpoint.line.call();
         }
+    }
+
+    /// Whether the connection is to be closed so that somebody else may make one.
+    fn gives_way(&self, papers: &Papers) -> bool {
+        let gates = [
+            &self.endpoint.shared.under_way.connections,
+            &self.backend.shared.under_way.connections,
+        ];
+        let wanted: u32 = gates.iter().map(|gate| gate.wanted()).sum();
+        let here = self.endpoint.line.waiting();
+        let is_last = papers.requests() % HAND_OVERS_MAX == HAND_OVERS_MAX - 1;
+        wanted > here && (here == 0 || is_last)
     }
 
     /// The peer said how long it keeps idle connections (`Keep-Alive: timeout=`).
@@ -145,8 +132,18 @@ impl Lease {
     }
 }
 
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lease").field("endpoint", &self.endpoint.addr).finish_non_exhaustive()
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         self.backend.cells.in_flight.dec();
+        if self.shares.get() {
+            // Its stream ends with it, and leaves room for another one.
+            self.endpoint.line.call();
+        }
     }
 }

@@ -21,14 +21,17 @@ use weft_runtime::{task, time};
 use weft_tls::mesh::{self, Alpn, Established, Offer, Target};
 use weft_tls::{MeshTls, MeshTlsCell};
 
-use crate::connect::{H2_HEAD_BYTES_MAX, connect_tcp};
+use crate::dial::{H2_HEAD_BYTES_MAX, connect_tcp};
 use crate::error::ConnectError;
 use crate::metrics::PeerCells;
-use crate::pool::SharedPool;
+use crate::pool::{Reuse, SharedPool};
 
 /// A connection without streams is closed after this: handshakes are dear, so it is kept for as long
 /// as the other proxy, which closes after 180 s, can be trusted to keep it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Whatever the settings of a backend are: others use the connections as well.
+const REUSE: Reuse = Reuse::until_idle(IDLE_TIMEOUT);
 
 /// Limits of the answer to CONNECT.
 const ANSWER: HeadLimits =
@@ -106,8 +109,8 @@ impl Peers {
     }
 
     /// Lets go of what is idle for too long, has ended, or was made with other credentials than the
-    /// present ones, if those have not ended; streams that are open go on. True when the credentials are others than at the
-    /// last sweep: then what goes through tunnels is to be let go, too.
+    /// present ones, if those have not ended; streams that are open go on. True when the credentials
+    /// are others than at the last sweep: then what goes through tunnels is to be let go, too.
     pub(crate) fn sweep(&self, now: Instant) -> bool {
         let tls = valid(self.tls.current(), time::wall());
         self.known.borrow_mut().retain(|_, pool| {
@@ -130,7 +133,7 @@ impl PeerPool {
 
     /// How requests get there, as far as that is known without waiting.
     pub(crate) fn way(&self, now: Instant) -> Option<Way> {
-        let taken = self.shared.take(now, |terms| terms.alpn == Alpn::Weftway1);
+        let taken = self.shared.take(now, &REUSE, |terms| terms.alpn == Alpn::Weftway1);
         if let Some((client, idle)) = taken {
             return Some(Way::Requests(client, Some(idle)));
         }
@@ -190,7 +193,7 @@ impl PeerPool {
         now: Instant,
         buffers: &Buffers,
     ) -> Result<(Client, bool), ConnectError> {
-        let take = || self.shared.take(now, |terms| terms.alpn == Alpn::H2);
+        let take = || self.shared.take(now, &REUSE, |terms| terms.alpn == Alpn::H2);
         if let Some((client, _)) = take() {
             return Ok((client, false));
         }
@@ -207,7 +210,7 @@ impl PeerPool {
         let attempt = Attempt { cells: &self.cells };
         let (client, connection, alpn, tls) = self.establish(offer, buffers).await?;
         attempt.succeeded();
-        self.shared.add(client.clone(), Terms { offer, alpn, tls });
+        self.shared.add(time::now(), client.clone(), Terms { offer, alpn, tls });
         let open = Open::new(&self.cells);
         task::spawn("mesh-h2", async move {
             // Its end is seen by every stream on it, and by the next look at the pool.
@@ -227,7 +230,7 @@ impl PeerPool {
             return Err(ConnectError::CertificateExpired(ago));
         }
         let Peer { addr, identity } = &*self.peer;
-        let tcp: TcpStream = connect_tcp(*addr).await?;
+        let tcp: TcpStream = connect_tcp(*addr, None).await?;
         let expected = std::slice::from_ref(identity);
         let target = Target { ip: addr.ip(), expected, offer };
         let made = mesh::connect(tcp, &tls, &target, buffers.pool()).await?;
@@ -244,7 +247,7 @@ impl PeerPool {
 
     fn sweep(&self, now: Instant, tls: Option<&Arc<MeshTls>>) {
         self.shared.retain(|terms| is_same(Some(&terms.tls), tls));
-        self.shared.sweep(now, IDLE_TIMEOUT);
+        self.shared.sweep(now, &REUSE);
     }
 }
 

@@ -1,21 +1,30 @@
 //! Values for the tests of this crate.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use weft_http::buffers::Buffers;
+use weft_message::ResponseHead;
 use weft_model::backend::{
-    Backend, Endpoint, Endpoints, HealthCheck, HostHeader, PoolSettings, Probe, UpstreamProtocol,
+    Backend, Endpoint, Endpoints, HealthCheck, HostHeader, Probe, UpstreamProtocol,
 };
+use weft_model::calling::Calling;
 use weft_model::id::BackendId;
-use weft_resilience::settings::PickerKind;
+use weft_net::BufferPool;
+use weft_resilience::outlier::Outlier;
+use weft_runtime::metrics::Registry;
 use weft_runtime::time;
+use weft_tls::MeshTlsCell;
 
-use crate::backends::{Prepared, PreparedBackend};
+use crate::backends::{Backends, Environment, Prepared, PreparedBackend};
+use crate::lease::Lease;
+use crate::shared::Shared;
 
 /// A plain backend at these addresses.
 pub(crate) fn backend(id: &str, addrs: &[SocketAddr]) -> PreparedBackend {
-    let endpoint = |addr: &SocketAddr| Endpoint { addr: *addr, weight: 1, zone: None, peer: None };
+    let endpoint = |addr: &SocketAddr| Endpoint::new(*addr);
     let endpoints: Arc<[Endpoint]> = addrs.iter().map(endpoint).collect();
     PreparedBackend {
         settings: Arc::new(settings(id, Endpoints::Static(endpoints.clone()))),
@@ -43,6 +52,57 @@ pub(crate) fn with(
 ) -> PreparedBackend {
     change(Arc::make_mut(&mut backend.settings));
     backend
+}
+
+/// The same called in another way; with passive health if that says so.
+pub(crate) fn calling(
+    backend: PreparedBackend,
+    change: impl FnOnce(&mut Calling),
+) -> PreparedBackend {
+    let endpoints = backend.endpoints.len();
+    let changed = with(backend, |settings| change(Arc::make_mut(&mut settings.calling)));
+    let outlier = changed.settings.calling.outlier;
+    let outlier = outlier.map(|settings| Arc::new(Outlier::new(settings, endpoints)));
+    PreparedBackend { outlier, ..changed }
+}
+
+/// A worker of a process that has these backends.
+pub(crate) fn worker(shared: &Shared, all: impl IntoIterator<Item = PreparedBackend>) -> Backends {
+    let backends = Backends::new(Environment {
+        buffers: Buffers::new(BufferPool::default()),
+        shared: shared.clone(),
+        metrics: Arc::default(),
+        mesh: MeshTlsCell::new(),
+    });
+    backends.reconcile(prepared(all), time::now());
+    backends
+}
+
+/// One of a worker's backends.
+pub(crate) fn get(worker: &Backends, id: &str) -> Rc<crate::backend::Backend> {
+    worker.backend(&BackendId::new(id), time::now()).expect("it is configured")
+}
+
+/// An address of this machine; nobody need listen there.
+pub(crate) fn addr(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// A whole answer of this status, without fields.
+pub(crate) fn answer(lease: &Lease, now: Instant, status: u16) {
+    let mut head = ResponseHead::default();
+    head.set_status(status);
+    lease.answered(now, &head);
+    lease.ended(now, None);
+}
+
+/// The metrics of a worker that begin so.
+pub(crate) fn metrics(worker: &Backends, prefix: &str) -> Vec<String> {
+    let registry = Registry::new();
+    registry.register(worker.environment().metrics.clone());
+    registry.register(Arc::new(worker.environment().shared.clone()));
+    let rendered = registry.render();
+    rendered.lines().filter(|line| line.starts_with(prefix)).map(str::to_owned).collect()
 }
 
 /// A check that asks every few milliseconds and believes every answer.
@@ -102,16 +162,9 @@ fn settings(id: &str, endpoints: Endpoints) -> Backend {
         id: BackendId::new(id),
         endpoints,
         protocol: UpstreamProtocol::Auto,
-        tls: None,
-        picker: PickerKind::RoundRobin,
-        sticky: None,
         health_check: None,
-        outlier: None,
-        slow_start: Duration::ZERO,
-        retry_budget: None,
-        pool: PoolSettings::DEFAULT,
         host: HostHeader::Pass,
-        proxy_protocol: None,
         termination_delay: None,
+        calling: Arc::default(),
     }
 }

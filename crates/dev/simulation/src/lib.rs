@@ -12,7 +12,7 @@ use std::sync::Arc;
 use weft_distribute::{Published, Session};
 use weft_link::{Client, Mode, Ports, ProxyRole, State, assemble};
 use weft_model::id::{ServiceName, WorkloadName};
-use weft_model::listener::{Destination, Direction, Intake};
+use weft_model::listener::{Destination, Direction, Intake, Listener};
 use weft_model::mesh::{Listed, Mesh};
 use weft_model::{Generation, Snapshot};
 use weft_resilience::rng::Rng;
@@ -366,13 +366,16 @@ impl Simulation {
         let name = &self.proxies[*proxy].name;
         let generation = plan.snapshot.generation;
         let seen = plan.snapshot.listeners.iter().filter_map(|listener| match &listener.intake {
-            Intake::Destination(destination) => Some(destination),
+            Intake::Destination(destination) => Some((destination, listener)),
             Intake::Bound | Intake::Captured(_) | Intake::Mesh | Intake::Explicit => None,
         });
-        for destination in seen.filter(|seen| !is_stale(seen, name, &plan.stale)) {
+        for (destination, listener) in seen.filter(|(seen, _)| !is_stale(seen, name, &plan.stale)) {
             // Before the first generation there is nothing of anybody.
             let mesh = self.history.get(&generation);
-            if mesh.is_none_or(|mesh| !agrees(destination, name, mesh)) {
+            let agrees = |mesh: &Arc<Mesh>| {
+                agrees(destination, name, mesh) && has_rules(destination, listener, mesh)
+            };
+            if !mesh.is_some_and(agrees) {
                 let what = &destination.name;
                 let wrong = format!("a request of {name} at {generation}: {what} is of another");
                 self.violations.push(wrong);
@@ -511,6 +514,15 @@ fn agrees(destination: &Destination, own: &WorkloadName, mesh: &Mesh) -> bool {
             destination.port.is_some_and(port)
         }
     }
+}
+
+/// Whether the routes of a destination are the rules that a mesh has for it, where it has any.
+fn has_rules(destination: &Destination, listener: &Listener, mesh: &Mesh) -> bool {
+    let service = mesh.services.get(&ServiceName::new(&*destination.name));
+    let rules = service.iter().flat_map(|service| &service.traffic.routing);
+    let rules: Vec<_> = rules.filter_map(|set| set.http.as_deref()).flatten().collect();
+    let routes = listener.plain.iter().flat_map(|served| &served.http.routes);
+    rules.is_empty() || routes.map(|route| &**route).eq(rules.iter().map(|routed| &*routed.route))
 }
 
 /// Whether its proxy had an older form of what a destination was made of.

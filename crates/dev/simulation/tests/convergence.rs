@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weft_model::Generation;
-use weft_model::id::{ServiceName, WorkloadName};
+use weft_model::id::{RouteId, ServiceName, WorkloadName};
 use weft_model::identity::{Identity, TrustDomain};
 use weft_model::mesh::{
-    Index, IndexEntry, Location, Mesh, Mtls, Service, ServiceDefaults, ServiceEndpoints,
-    ServicePort, UnknownDestinations, Workload,
+    Index, IndexEntry, Location, Mesh, Mtls, Service, ServiceEndpoints, ServicePort, Traffic,
+    Workload,
 };
+use weft_model::outcome::Reason;
+use weft_model::policy::Refusal;
+use weft_model::route::{Matcher, Origin, Rank, Route, RouteSet, Routed, Target, Timeouts};
 use weft_simulation::{Faults, Simulation};
 
 const PROXIES: usize = 8;
@@ -34,6 +37,23 @@ fn service_name(index: u64) -> ServiceName {
     ServiceName::new(format!("service-{index}.shop.svc.cluster.local"))
 }
 
+/// A rule with a value that changes.
+fn traffic(value: u16) -> Traffic {
+    let refusal = Refusal { reason: Reason::Direct, detail: "".into() };
+    let route = Arc::new(Route {
+        id: RouteId::new(value.to_string()),
+        origin: Origin::default(),
+        rank: Rank::default(),
+        matcher: Matcher::All(Vec::new()),
+        steps: Arc::default(),
+        target: Target::Refuse(refusal),
+        timeouts: Timeouts::default(),
+    });
+    let routed = Routed { audience: Default::default(), ports: [].into(), route };
+    let set = RouteSet { http: Some([routed].into()), ..RouteSet::default() };
+    Traffic { routing: [set].into(), ..Traffic::default() }
+}
+
 /// Services by number, each with a value that changes.
 fn mesh(generation: u64, services: &BTreeMap<u64, u16>, mtls: Mtls) -> Mesh {
     let entry = |index: u64, port: u16| {
@@ -52,21 +72,13 @@ fn mesh(generation: u64, services: &BTreeMap<u64, u16>, mtls: Mtls) -> Mesh {
         Arc::new(Service {
             entry: entry.clone(),
             endpoints: ServiceEndpoints::Known([].into()),
-            defaults: ServiceDefaults::DEFAULT,
+            traffic: Arc::new(traffic(entry.ports[0].number)),
         })
     };
     let workload = |index: usize| {
         let identity = Identity::new(&TrustDomain::default(), "shop", "payments");
-        Arc::new(Workload {
-            name: workload_name(index),
-            identity: identity.expect("an identity"),
-            addrs: [].into(),
-            ports: [].into(),
-            mtls,
-            closed: None,
-            unknown: UnknownDestinations::Allow,
-            networks: [].into(),
-        })
+        let identity = identity.expect("an identity");
+        Arc::new(Workload { mtls, ..Workload::new(workload_name(index), identity) })
     };
     Mesh {
         generation: Generation(generation),

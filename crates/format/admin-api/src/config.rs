@@ -146,11 +146,12 @@ pub struct MirrorView {
 pub struct BackendView {
     /// Stable name; the `backend` label of metrics.
     pub id: String,
-    /// `auto`, `http1` or `http2`.
+    /// `auto`, `http1`, `http2` or `as_client`.
     pub protocol: String,
     /// Whether TLS is spoken to it.
     pub tls: bool,
-    /// `round_robin`, `least_request`, `peak_ewma` or `rendezvous`.
+    /// `round_robin`, `least_request`, `peak_ewma`, `random`, `rendezvous`, `ring_hash`, `maglev` or
+    /// `weighted_by_load`.
     pub picker: String,
     /// Cookie that keeps a client on its endpoint.
     pub sticky_cookie: Option<String>,
@@ -158,10 +159,40 @@ pub struct BackendView {
     pub health_check: Option<HealthCheckView>,
     /// Whether endpoints that fail are set aside.
     pub passive_health: bool,
+    /// Bounds on what is under way to all endpoints together.
+    pub limits: LimitsView,
+    /// The same for each endpoint.
+    pub endpoint_limits: LimitsView,
+    /// Where settings come from, as far as documents say anything of them.
+    pub sources: Vec<SourceView>,
     /// Name that endpoints are resolved from; none when they are listed.
     pub dns_name: Option<String>,
     /// Addresses as configured; empty for those resolved by name.
     pub endpoints: Vec<EndpointView>,
+}
+
+/// Bounds on what is under way; none is no bound.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LimitsView {
+    /// Connections.
+    pub connections: Option<u32>,
+    /// Requests that wait for a connection.
+    pub pending: Option<u32>,
+    /// Requests.
+    pub requests: Option<u32>,
+    /// Retries.
+    pub retries: Option<u32>,
+}
+
+/// Where a setting comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceView {
+    /// The field as its dialect names it: `trafficPolicy.outlierDetection`.
+    pub setting: String,
+    /// `DestinationRule shop/payments`.
+    pub document: String,
+    /// `rules.yaml:12`; empty when not from a file.
+    pub place: String,
 }
 
 /// Active health checks.
@@ -184,6 +215,10 @@ pub struct EndpointView {
     pub addr: SocketAddr,
     /// Share among its siblings.
     pub weight: u32,
+    /// Where it runs: `region/zone/subzone`.
+    pub locality: Option<String>,
+    /// Those of a greater number are used when those of lesser ones cannot take the load.
+    pub tier: u8,
 }
 
 /// One certificate.

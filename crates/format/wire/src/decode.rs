@@ -1,4 +1,13 @@
-//! From messages to the model. What cannot be read makes the one resource invalid that it is in.
+//! From messages to the model.
+//!
+//! What cannot be read makes the one resource invalid that it is in. Of rules it is the one rule,
+//! and it refuses what it would have taken: something of a later version must neither cost a
+//! service its other rules nor let through what it keeps away.
+
+mod calling;
+mod route;
+mod step;
+mod traffic;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -6,6 +15,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use prost::Message as _;
+use weft_model::calling::Labels;
 use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::identity::InvalidIdentity;
 use weft_model::mesh::{
@@ -13,7 +23,7 @@ use weft_model::mesh::{
 };
 use weft_model::outcome::Reason;
 use weft_model::policy;
-use weft_resilience::settings::{OutlierSettings, PickerKind};
+use weft_model::text::{InvalidPattern, Pattern};
 
 use crate::resource;
 
@@ -42,6 +52,23 @@ pub enum InvalidResource {
         /// What it holds.
         value: u64,
     },
+    /// A quantity is negative, or no number.
+    #[error("{value} in `{field}` is no quantity")]
+    Quantity {
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        value: f64,
+    },
+    /// Something is of a kind that this version does not know.
+    #[error("the kind of a `{0}` is not known to this version: update this proxy")]
+    Kind(&'static str),
+    /// A name is none.
+    #[error("a `{0}` has no acceptable name")]
+    Name(&'static str),
+    /// A pattern is none.
+    #[error(transparent)]
+    Pattern(#[from] InvalidPattern),
     /// An address has neither 4 nor 16 bytes.
     #[error("an address of {0} bytes is none")]
     Address(usize),
@@ -69,7 +96,9 @@ pub fn service(name: &str, bytes: &[u8]) -> Result<mesh::Service, InvalidResourc
     let entry = message.entry.as_ref().ok_or(InvalidResource::Missing("entry"))?;
     let endpoints = match message.resolution {
         0 => {
-            let known = message.endpoints.iter().map(endpoint);
+            let sets: Vec<Arc<Labels>> =
+                message.label_sets.iter().map(|set| labels(&set.labels).into()).collect();
+            let known = message.endpoints.iter().map(|message| endpoint(message, &sets));
             ServiceEndpoints::Known(known.collect::<Result<_, _>>()?)
         }
         1 => ServiceEndpoints::Dns {
@@ -79,9 +108,12 @@ pub fn service(name: &str, bytes: &[u8]) -> Result<mesh::Service, InvalidResourc
         2 => ServiceEndpoints::Dialled,
         value => return Err(InvalidResource::Unknown { field: "resolution", value }),
     };
-    let defaults =
-        message.defaults.as_ref().map_or(Ok(mesh::ServiceDefaults::DEFAULT), defaults)?;
-    Ok(mesh::Service { entry: Arc::new(self::entry(name, entry)?), endpoints, defaults })
+    let traffic = message.traffic.as_ref().map(traffic::traffic).transpose()?;
+    Ok(mesh::Service {
+        entry: Arc::new(self::entry(name, entry)?),
+        endpoints,
+        traffic: Arc::new(traffic.unwrap_or_default()),
+    })
 }
 
 /// A workload of that name.
@@ -91,19 +123,11 @@ pub fn service(name: &str, bytes: &[u8]) -> Result<mesh::Service, InvalidResourc
 /// As [`index_entry`].
 pub fn workload(name: &str, bytes: &[u8]) -> Result<mesh::Workload, InvalidResource> {
     let message = resource::Workload::decode(bytes)?;
-    let port = |port: &resource::WorkloadPort| {
-        Ok(mesh::WorkloadPort {
-            number: port_number(port.number)?,
-            protocol: protocol(port.protocol)?,
-            mtls: mtls(port.mtls)?,
-            closed: port.closed.as_ref().map(refusal),
-        })
-    };
     Ok(mesh::Workload {
         name: WorkloadName::new(name),
         identity: message.identity.parse()?,
         addrs: ips(&message.addrs)?,
-        ports: message.ports.iter().map(port).collect::<Result<_, InvalidResource>>()?,
+        ports: message.ports.iter().map(workload_port).collect::<Result<_, _>>()?,
         mtls: mtls(message.mtls)?,
         closed: message.closed.as_ref().map(refusal),
         unknown: match message.unknown {
@@ -112,6 +136,36 @@ pub fn workload(name: &str, bytes: &[u8]) -> Result<mesh::Workload, InvalidResou
             value => return Err(InvalidResource::Unknown { field: "unknown", value }),
         },
         networks: message.networks.iter().map(network).collect::<Result<_, _>>()?,
+        labels: labels(&message.labels),
+        locality: some(&message.locality),
+        egress: message
+            .egress
+            .as_ref()
+            .map(|list| list.all.iter().map(egress).collect())
+            .transpose()?,
+        steps: step::steps(&message.steps),
+    })
+}
+
+fn workload_port(message: &resource::WorkloadPort) -> Result<mesh::WorkloadPort, InvalidResource> {
+    let calling = message.calling.as_ref().map(calling::calling).transpose()?;
+    Ok(mesh::WorkloadPort {
+        number: port_number(message.number)?,
+        protocol: protocol(message.protocol)?,
+        mtls: mtls(message.mtls)?,
+        closed: message.closed.as_ref().map(refusal),
+        steps: step::steps(&message.steps),
+        calling: calling.map(Arc::new),
+        forward: some_port(message.forward)?,
+    })
+}
+
+fn egress(message: &resource::Egress) -> Result<mesh::Egress, InvalidResource> {
+    Ok(mesh::Egress {
+        namespace: message.namespace.as_str().into(),
+        host: message.host.as_str().into(),
+        port: some_port(message.port)?,
+        excluded: message.excluded,
     })
 }
 
@@ -136,54 +190,43 @@ fn entry(name: &str, message: &resource::IndexEntry) -> Result<mesh::IndexEntry,
     })
 }
 
-fn endpoint(message: &resource::Endpoint) -> Result<mesh::MeshEndpoint, InvalidResource> {
+fn endpoint(
+    message: &resource::Endpoint,
+    sets: &[Arc<Labels>],
+) -> Result<mesh::MeshEndpoint, InvalidResource> {
     let ip = ip(&message.ip)?;
     let transport = match &message.peer {
         None => Transport::Plain,
-        Some(peer) => Transport::Mesh(self::peer(peer, ip)?),
+        Some(peer) => Transport::Mesh(self::peer(peer, Some(ip))?),
+    };
+    let labels = match message.labels.checked_sub(1) {
+        None => Arc::default(),
+        Some(place) => {
+            let set = sets.get(place as usize).cloned();
+            let value = message.labels.into();
+            set.ok_or(InvalidResource::Bounds { field: "labels", value })?
+        }
     };
     Ok(mesh::MeshEndpoint {
         workload: WorkloadName::new(message.workload.as_str()),
         ip,
         ports: port_pairs(&message.ports)?.into(),
         weight: message.weight.max(1),
-        zone: some(&message.zone),
+        locality: some(&message.locality),
+        labels,
         hostname: some(&message.hostname),
         transport,
     })
 }
 
-fn peer(message: &resource::Peer, beside: IpAddr) -> Result<mesh::Peer, InvalidResource> {
-    let ip = if message.ip.is_empty() { beside } else { ip(&message.ip)? };
+/// A proxy, beside an endpoint at that address if at any.
+fn peer(message: &resource::Peer, beside: Option<IpAddr>) -> Result<mesh::Peer, InvalidResource> {
+    let ip = match beside.filter(|_| message.ip.is_empty()) {
+        Some(ip) => ip,
+        None => ip(&message.ip)?,
+    };
     let port = if message.port == 0 { MESH_PORT } else { port_number(message.port)? };
     Ok(mesh::Peer { addr: SocketAddr::new(ip, port), identity: message.identity.parse()? })
-}
-
-fn defaults(message: &resource::Defaults) -> Result<mesh::ServiceDefaults, InvalidResource> {
-    Ok(mesh::ServiceDefaults {
-        picker: match message.picker {
-            0 => PickerKind::LeastRequest,
-            1 => PickerKind::RoundRobin,
-            2 => PickerKind::PeakEwma,
-            3 => PickerKind::Rendezvous,
-            value => return Err(InvalidResource::Unknown { field: "picker", value }),
-        },
-        connect_timeout: Duration::from_millis(message.connect_timeout_ms),
-        outlier: message.outlier.as_ref().map(outlier),
-    })
-}
-
-fn outlier(message: &resource::Outlier) -> OutlierSettings {
-    let ratio = message.ejected_ratio_max;
-    OutlierSettings {
-        failures: message.failures.max(1),
-        window: Duration::from_millis(message.window_ms),
-        ejection: Duration::from_millis(message.ejection_ms),
-        ejection_max: Duration::from_millis(message.ejection_max_ms),
-        ejected_ratio_max: if ratio.is_finite() { ratio.clamp(0.0, 1.0) } else { 0.0 },
-        on_server_error: message.on_server_error,
-        consecutive: message.consecutive,
-    }
 }
 
 fn port_pairs(pairs: &[resource::PortPair]) -> Result<Box<[(u16, u16)]>, InvalidResource> {
@@ -195,6 +238,15 @@ fn port_pairs(pairs: &[resource::PortPair]) -> Result<Box<[(u16, u16)]>, Invalid
 fn port_number(value: u32) -> Result<u16, InvalidResource> {
     let bounds = InvalidResource::Bounds { field: "port", value: value.into() };
     u16::try_from(value).ok().filter(|number| *number > 0).ok_or(bounds)
+}
+
+/// 0 for none.
+fn some_port(value: u32) -> Result<Option<u16>, InvalidResource> {
+    (value != 0).then(|| port_number(value)).transpose()
+}
+
+fn ports(values: &[u32]) -> Result<Box<[u16]>, InvalidResource> {
+    values.iter().copied().map(port_number).collect()
 }
 
 fn protocol(value: u32) -> Result<Protocol, InvalidResource> {
@@ -245,4 +297,36 @@ fn ip(bytes: &[u8]) -> Result<IpAddr, InvalidResource> {
 
 fn some(text: &str) -> Option<Box<str>> {
     (!text.is_empty()).then(|| text.into())
+}
+
+fn labels(labels: &[resource::Label]) -> Box<Labels> {
+    let label = |label: &resource::Label| (label.key.as_str().into(), label.value.as_str().into());
+    labels.iter().map(label).collect()
+}
+
+fn texts<C: FromIterator<Box<str>>>(texts: &[String]) -> C {
+    texts.iter().map(|text| text.as_str().into()).collect()
+}
+
+fn optional(text: Option<&String>) -> Option<Box<str>> {
+    text.map(|text| text.as_str().into())
+}
+
+fn pattern(text: &str) -> Result<Pattern, InvalidResource> {
+    Ok(Pattern::new(text)?)
+}
+
+fn time(nanos: u64) -> Duration {
+    Duration::from_nanos(nanos)
+}
+
+/// A number that is one, and not negative.
+fn quantity(field: &'static str, value: f64) -> Result<f64, InvalidResource> {
+    let is_one = value.is_finite() && value >= 0.0;
+    is_one.then_some(value).ok_or(InvalidResource::Quantity { field, value })
+}
+
+/// A number that fits into another type.
+fn fitting<T: TryFrom<u32>>(field: &'static str, value: u32) -> Result<T, InvalidResource> {
+    T::try_from(value).map_err(|_| InvalidResource::Bounds { field, value: value.into() })
 }

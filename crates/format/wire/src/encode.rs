@@ -1,17 +1,27 @@
 //! From the model to messages.
 
+mod calling;
+mod route;
+mod step;
+mod traffic;
+
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use prost::Message as _;
+use weft_model::calling::Labels;
 use weft_model::mesh::{
     self, Location, MESH_PORT, Mtls, Protocol, ServiceEndpoints, Transport, UnknownDestinations,
 };
 use weft_model::policy;
-use weft_resilience::settings::{OutlierSettings, PickerKind};
 
 use crate::resource;
+
+/// Labels of endpoints, each set once.
+#[derive(Default)]
+struct LabelSets(Vec<Arc<Labels>>);
 
 /// An index entry, encoded.
 pub fn index_entry(entry: &mesh::IndexEntry) -> Vec<u8> {
@@ -20,14 +30,16 @@ pub fn index_entry(entry: &mesh::IndexEntry) -> Vec<u8> {
 
 /// A service, encoded.
 pub fn service(service: &mesh::Service) -> Vec<u8> {
-    let mut message = resource::Service {
-        entry: Some(entry_message(&service.entry)),
-        defaults: Some(defaults(&service.defaults)),
-        ..Default::default()
-    };
-    match &service.endpoints {
+    let mesh::Service { entry, endpoints, traffic } = service;
+    let mut message = resource::Service { entry: Some(entry_message(entry)), ..Default::default() };
+    if **traffic != mesh::Traffic::default() {
+        message.traffic = Some(traffic::traffic(traffic));
+    }
+    match endpoints {
         ServiceEndpoints::Known(endpoints) => {
-            message.endpoints = endpoints.iter().map(endpoint).collect();
+            let mut sets = LabelSets::default();
+            message.endpoints = endpoints.iter().map(|one| endpoint(one, &mut sets)).collect();
+            message.label_sets = sets.messages();
         }
         ServiceEndpoints::Dns { name, ports } => {
             message.resolution = 1;
@@ -41,26 +53,87 @@ pub fn service(service: &mesh::Service) -> Vec<u8> {
 
 /// A workload, encoded.
 pub fn workload(workload: &mesh::Workload) -> Vec<u8> {
-    let port = |port: &mesh::WorkloadPort| resource::WorkloadPort {
-        number: port.number.into(),
-        protocol: protocol(port.protocol),
-        mtls: mtls(port.mtls),
-        closed: port.closed.as_ref().map(refusal),
-    };
+    let mesh::Workload {
+        name: _,
+        identity,
+        addrs,
+        ports,
+        mtls: own_mtls,
+        closed,
+        unknown,
+        networks,
+        labels: own_labels,
+        locality,
+        egress: may_call,
+        steps,
+    } = workload;
     let message = resource::Workload {
-        identity: workload.identity.to_string(),
-        addrs: workload.addrs.iter().copied().map(ip).collect(),
-        ports: workload.ports.iter().map(port).collect(),
-        mtls: mtls(workload.mtls),
-        closed: workload.closed.as_ref().map(refusal),
-        unknown: match workload.unknown {
+        identity: identity.to_string(),
+        addrs: addrs.iter().copied().map(ip).collect(),
+        ports: ports.iter().map(workload_port).collect(),
+        mtls: mtls(*own_mtls),
+        closed: closed.as_ref().map(refusal),
+        unknown: match unknown {
             UnknownDestinations::Allow => 0,
             UnknownDestinations::Refuse => 1,
         },
-        networks: workload.networks.iter().map(network).collect(),
+        networks: networks.iter().map(network).collect(),
+        labels: labels(own_labels),
+        locality: text(locality.as_deref()),
+        egress: may_call
+            .as_ref()
+            .map(|all| resource::EgressList { all: all.iter().map(egress).collect() }),
+        steps: step::steps(steps),
     };
     message.encode_to_vec()
 }
+
+fn workload_port(port: &mesh::WorkloadPort) -> resource::WorkloadPort {
+    let mesh::WorkloadPort { number, protocol: spoken, mtls: own, closed, steps, calling, forward } =
+        port;
+    resource::WorkloadPort {
+        number: (*number).into(),
+        protocol: protocol(*spoken),
+        mtls: mtls(*own),
+        closed: closed.as_ref().map(refusal),
+        steps: step::steps(steps),
+        calling: calling.as_deref().map(calling::calling),
+        forward: forward.map_or(0, u32::from),
+    }
+}
+
+fn egress(egress: &mesh::Egress) -> resource::Egress {
+    let mesh::Egress { namespace, host, port, excluded } = egress;
+    resource::Egress {
+        namespace: namespace.to_string(),
+        host: host.to_string(),
+        port: port.map_or(0, u32::from),
+        excluded: *excluded,
+    }
+}
+
+// === impl LabelSets ===
+
+impl LabelSets {
+    /// Where the set is, from 1; 0 for none at all. There are few sets, a subset or so each.
+    fn position(&mut self, set: &Arc<Labels>) -> u32 {
+        if set.is_empty() {
+            return 0;
+        }
+        let known = self.0.iter().position(|known| Arc::ptr_eq(known, set) || known == set);
+        let place = known.unwrap_or_else(|| {
+            self.0.push(Arc::clone(set));
+            self.0.len() - 1
+        });
+        place as u32 + 1
+    }
+
+    fn messages(&self) -> Vec<resource::LabelSet> {
+        self.0.iter().map(|set| resource::LabelSet { labels: labels(set) }).collect()
+    }
+}
+
+// === parts ===
 
 fn entry_message(entry: &mesh::IndexEntry) -> resource::IndexEntry {
     let port = |port: &mesh::ServicePort| resource::ServicePort {
@@ -79,45 +152,38 @@ fn entry_message(entry: &mesh::IndexEntry) -> resource::IndexEntry {
     }
 }
 
-fn endpoint(endpoint: &mesh::MeshEndpoint) -> resource::Endpoint {
-    let peer = |peer: &mesh::Peer| resource::Peer {
-        identity: peer.identity.to_string(),
-        ip: if peer.addr.ip() == endpoint.ip { Vec::new() } else { ip(peer.addr.ip()) },
-        port: if peer.addr.port() == MESH_PORT { 0 } else { peer.addr.port().into() },
-    };
+fn endpoint(endpoint: &mesh::MeshEndpoint, sets: &mut LabelSets) -> resource::Endpoint {
+    let mesh::MeshEndpoint {
+        workload,
+        ip: own,
+        ports,
+        weight,
+        locality,
+        labels,
+        hostname,
+        transport,
+    } = endpoint;
     resource::Endpoint {
-        workload: endpoint.workload.to_string(),
-        ip: ip(endpoint.ip),
-        ports: endpoint.ports.iter().map(port_pair).collect(),
-        weight: if endpoint.weight == 1 { 0 } else { endpoint.weight },
-        zone: endpoint.zone.as_deref().unwrap_or_default().into(),
-        hostname: endpoint.hostname.as_deref().unwrap_or_default().into(),
-        peer: match &endpoint.transport {
+        workload: workload.to_string(),
+        ip: ip(*own),
+        ports: ports.iter().map(port_pair).collect(),
+        weight: if *weight == 1 { 0 } else { *weight },
+        locality: text(locality.as_deref()),
+        hostname: text(hostname.as_deref()),
+        peer: match transport {
             Transport::Plain => None,
-            Transport::Mesh(to) => Some(peer(to)),
+            Transport::Mesh(to) => Some(peer(to, Some(*own))),
         },
+        labels: sets.position(labels),
     }
 }
 
-fn defaults(defaults: &mesh::ServiceDefaults) -> resource::Defaults {
-    let outlier = |settings: &OutlierSettings| resource::Outlier {
-        failures: settings.failures,
-        window_ms: millis(settings.window),
-        ejection_ms: millis(settings.ejection),
-        ejection_max_ms: millis(settings.ejection_max),
-        ejected_ratio_max: settings.ejected_ratio_max,
-        on_server_error: settings.on_server_error,
-        consecutive: settings.consecutive,
-    };
-    resource::Defaults {
-        picker: match defaults.picker {
-            PickerKind::LeastRequest => 0,
-            PickerKind::RoundRobin => 1,
-            PickerKind::PeakEwma => 2,
-            PickerKind::Rendezvous => 3,
-        },
-        connect_timeout_ms: millis(defaults.connect_timeout),
-        outlier: defaults.outlier.as_ref().map(outlier),
+/// A proxy, beside an endpoint at that address if at any.
+fn peer(peer: &mesh::Peer, beside: Option<IpAddr>) -> resource::Peer {
+    resource::Peer {
+        identity: peer.identity.to_string(),
+        ip: if Some(peer.addr.ip()) == beside { Vec::new() } else { ip(peer.addr.ip()) },
+        port: if peer.addr.port() == MESH_PORT { 0 } else { peer.addr.port().into() },
     }
 }
 
@@ -158,6 +224,33 @@ fn ip(ip: IpAddr) -> Vec<u8> {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn labels(labels: &Labels) -> Vec<resource::Label> {
+    let label = |(key, value): &(Box<str>, Box<str>)| resource::Label {
+        key: key.to_string(),
+        value: value.to_string(),
+    };
+    labels.iter().map(label).collect()
+}
+
+/// Text that is never empty.
+fn text(text: Option<&str>) -> String {
+    text.unwrap_or_default().into()
+}
+
+/// Text that may be empty.
+fn optional(text: Option<&str>) -> Option<String> {
+    text.map(str::to_owned)
+}
+
+fn texts(texts: &[Box<str>]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
+fn ports(ports: &[u16]) -> Vec<u32> {
+    ports.iter().copied().map(u32::from).collect()
+}
+
+/// More than 500 years are as good as that.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -3,6 +3,15 @@
 //! The enums of the model travel as numbers that are fixed here; 0 is always the default, so that it
 //! costs no byte.
 
+pub mod calling;
+pub mod route;
+pub mod step;
+pub mod traffic;
+
+use calling::Calling;
+use step::Step;
+use traffic::Traffic;
+
 /// Type of [`IndexEntry`].
 pub const INDEX_ENTRY: &str = "type.googleapis.com/weftway.wire.v1.IndexEntry";
 
@@ -61,9 +70,32 @@ pub struct Service {
     /// Where endpoints come from: 0 known, 1 DNS, 2 the address that was dialled.
     #[prost(uint32, tag = "5")]
     pub resolution: u32,
-    /// How it is called.
-    #[prost(message, optional, tag = "6")]
-    pub defaults: Option<Defaults>,
+    // 6 had another meaning once.
+    /// What documents say of calls to it.
+    #[prost(message, optional, tag = "7")]
+    pub traffic: Option<Traffic>,
+    /// The sets of labels that endpoints have.
+    #[prost(message, repeated, tag = "8")]
+    pub label_sets: Vec<LabelSet>,
+}
+
+/// Labels.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct LabelSet {
+    /// The labels.
+    #[prost(message, repeated, tag = "1")]
+    pub labels: Vec<Label>,
+}
+
+/// A label.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Label {
+    /// Its key.
+    #[prost(string, tag = "1")]
+    pub key: String,
+    /// Its value.
+    #[prost(string, tag = "2")]
+    pub value: String,
 }
 
 /// A port of a service, and the port of an endpoint that stands for it.
@@ -92,15 +124,18 @@ pub struct Endpoint {
     /// Share among its siblings; 0 stands for 1.
     #[prost(uint32, tag = "4")]
     pub weight: u32,
-    /// Zone, empty when unknown.
+    /// `region/zone/subzone`, empty when unknown.
     #[prost(string, tag = "5")]
-    pub zone: String,
+    pub locality: String,
     /// Own name below the service's, empty without one.
     #[prost(string, tag = "6")]
     pub hostname: String,
     /// The proxy beside it, if it has one.
     #[prost(message, optional, tag = "7")]
     pub peer: Option<Peer>,
+    /// Its labels: the position of a set in [`Service::label_sets`], from 1; 0 for none.
+    #[prost(uint32, tag = "8")]
+    pub labels: u32,
 }
 
 /// The proxy beside an endpoint.
@@ -117,48 +152,8 @@ pub struct Peer {
     pub port: u32,
 }
 
-/// How a service is called unless a route says otherwise.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Defaults {
-    /// 0 least request, 1 round robin, 2 peak EWMA, 3 rendezvous.
-    #[prost(uint32, tag = "1")]
-    pub picker: u32,
-    /// Time to connect, milliseconds.
-    #[prost(uint64, tag = "2")]
-    pub connect_timeout_ms: u64,
-    /// Sets failing endpoints aside.
-    #[prost(message, optional, tag = "3")]
-    pub outlier: Option<Outlier>,
-}
-
-/// When an endpoint is set aside.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Outlier {
-    /// Failures that eject.
-    #[prost(uint32, tag = "1")]
-    pub failures: u32,
-    /// Within so many milliseconds.
-    #[prost(uint64, tag = "2")]
-    pub window_ms: u64,
-    /// For so many milliseconds at first.
-    #[prost(uint64, tag = "3")]
-    pub ejection_ms: u64,
-    /// And never for more than so many.
-    #[prost(uint64, tag = "4")]
-    pub ejection_max_ms: u64,
-    /// Share of endpoints that may be set aside at one time, 0 to 1.
-    #[prost(double, tag = "5")]
-    pub ejected_ratio_max: f64,
-    /// Whether 5xx answers count.
-    #[prost(bool, tag = "6")]
-    pub on_server_error: bool,
-    /// Whether a success forgets earlier failures.
-    #[prost(bool, tag = "7")]
-    pub consecutive: bool,
-}
-
 /// What a proxy knows of the workload beside it; its name is the resource's.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message)]
 pub struct Workload {
     /// Who it is.
     #[prost(string, tag = "1")]
@@ -181,6 +176,43 @@ pub struct Workload {
     /// Where workloads have their addresses.
     #[prost(message, repeated, tag = "7")]
     pub networks: Vec<Network>,
+    /// Its labels.
+    #[prost(message, repeated, tag = "8")]
+    pub labels: Vec<Label>,
+    /// `region/zone/subzone`, empty when unknown.
+    #[prost(string, tag = "9")]
+    pub locality: String,
+    /// The only services that it may call; all when absent.
+    #[prost(message, optional, tag = "10")]
+    pub egress: Option<EgressList>,
+    /// What is done to requests for its ports.
+    #[prost(message, repeated, tag = "11")]
+    pub steps: Vec<Step>,
+}
+
+/// Services that a workload may call.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct EgressList {
+    /// The services.
+    #[prost(message, repeated, tag = "1")]
+    pub all: Vec<Egress>,
+}
+
+/// Services that a workload may call, or may not.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Egress {
+    /// Their namespace; `*` for all.
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    /// Their host; `*` for all.
+    #[prost(string, tag = "2")]
+    pub host: String,
+    /// Port; 0 for all.
+    #[prost(uint32, tag = "3")]
+    pub port: u32,
+    /// Whether they may not.
+    #[prost(bool, tag = "4")]
+    pub excluded: bool,
 }
 
 /// A network.
@@ -195,7 +227,7 @@ pub struct Network {
 }
 
 /// A port of a workload.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message)]
 pub struct WorkloadPort {
     /// Number.
     #[prost(uint32, tag = "1")]
@@ -209,6 +241,15 @@ pub struct WorkloadPort {
     /// Why nobody may call it.
     #[prost(message, optional, tag = "4")]
     pub closed: Option<Refusal>,
+    /// What is done to requests for it.
+    #[prost(message, repeated, tag = "5")]
+    pub steps: Vec<Step>,
+    /// How the application is called.
+    #[prost(message, optional, tag = "6")]
+    pub calling: Option<Calling>,
+    /// The port of the application; 0 for the same.
+    #[prost(uint32, tag = "7")]
+    pub forward: u32,
 }
 
 /// Why nobody may call something.

@@ -1,21 +1,22 @@
+mod skew;
+mod strategies;
+
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use ipnet::IpNet;
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 use prost::Message as _;
 use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::identity::{Identity, TrustDomain};
 use weft_model::mesh::{
-    IndexEntry, Location, MeshEndpoint, Mtls, Peer, Protocol, Service, ServiceDefaults,
-    ServiceEndpoints, ServicePort, Transport, UnknownDestinations, Workload, WorkloadPort,
+    IndexEntry, Location, MeshEndpoint, Mtls, Peer, Protocol, Service, ServiceEndpoints,
+    ServicePort, Transport, UnknownDestinations, Workload, WorkloadPort,
 };
 use weft_model::outcome::Reason;
-use weft_model::policy::Refusal;
 
 use crate::decode::{self, InvalidResource};
 use crate::{common_version, discovery, encode, resource};
+use strategies::{calling, egress, labels, network, refusal, steps, text, traffic};
 
 fn identity() -> Identity {
     Identity::new(&TrustDomain::default(), "shop", "payments").unwrap()
@@ -33,10 +34,6 @@ fn protocol() -> impl Strategy<Value = Protocol> {
 
 fn mtls() -> impl Strategy<Value = Mtls> {
     prop_oneof![Just(Mtls::Permissive), Just(Mtls::Strict), Just(Mtls::Disable)]
-}
-
-fn text() -> impl Strategy<Value = Box<str>> {
-    "[a-z]{0,8}".prop_map(Into::into)
 }
 
 fn entry() -> impl Strategy<Value = IndexEntry> {
@@ -62,14 +59,15 @@ fn entry() -> impl Strategy<Value = IndexEntry> {
 fn endpoint() -> impl Strategy<Value = MeshEndpoint> {
     let pairs = prop::collection::vec((1_u16.., 1_u16..), 0..3);
     let peer = prop::option::of((any::<bool>(), any::<IpAddr>(), 1_u16..));
-    (any::<IpAddr>(), pairs, 1_u32.., text(), peer).prop_map(|(ip, ports, weight, zone, peer)| {
-        MeshEndpoint {
+    (any::<IpAddr>(), pairs, 1_u32.., text(), labels(), peer).prop_map(
+        |(ip, ports, weight, name, labels, peer)| MeshEndpoint {
             workload: WorkloadName::new("shop/payments-1"),
             ip,
             ports: ports.into(),
             weight,
-            zone: Some(zone.clone()).filter(|zone| !zone.is_empty()),
-            hostname: Some(zone).filter(|zone| !zone.is_empty()),
+            locality: Some(name.clone()).filter(|name| !name.is_empty()),
+            labels: labels.into(),
+            hostname: Some(name).filter(|name| !name.is_empty()),
             transport: match peer {
                 None => Transport::Plain,
                 Some((beside, other, port)) => Transport::Mesh(Peer {
@@ -77,8 +75,8 @@ fn endpoint() -> impl Strategy<Value = MeshEndpoint> {
                     identity: identity(),
                 }),
             },
-        }
-    })
+        },
+    )
 }
 
 fn service() -> impl Strategy<Value = Service> {
@@ -89,42 +87,48 @@ fn service() -> impl Strategy<Value = Service> {
             .prop_map(|(name, ports)| ServiceEndpoints::Dns { name, ports: ports.into() }),
         Just(ServiceEndpoints::Dialled),
     ];
-    (entry(), endpoints, 0_u64..1_000_000).prop_map(|(entry, endpoints, connect)| Service {
+    (entry(), endpoints, traffic()).prop_map(|(entry, endpoints, traffic)| Service {
         entry: Arc::new(entry),
         endpoints,
-        defaults: ServiceDefaults {
-            connect_timeout: Duration::from_millis(connect),
-            ..ServiceDefaults::DEFAULT
-        },
+        traffic: Arc::new(traffic),
+    })
+}
+
+fn workload_port() -> impl Strategy<Value = WorkloadPort> {
+    let spoken = (1_u16.., protocol(), mtls(), prop::option::of(refusal()));
+    let done = (steps(), prop::option::of(calling()), prop::option::of(1_u16..));
+    (spoken, done).prop_map(|(spoken, done)| {
+        let (number, protocol, mtls, closed) = spoken;
+        let (steps, calling, forward) = done;
+        let calling = calling.map(Arc::new);
+        WorkloadPort { number, protocol, mtls, closed, steps, calling, forward }
     })
 }
 
 fn workload() -> impl Strategy<Value = Workload> {
-    let closed = || {
-        prop::option::of(
-            "[ -~]{0,20}"
-                .prop_map(|detail| Refusal { reason: Reason::NoRoute, detail: detail.into() }),
-        )
-    };
-    let port =
-        (1_u16.., protocol(), mtls(), closed()).prop_map(|(number, protocol, mtls, closed)| {
-            WorkloadPort { number, protocol, mtls, closed }
-        });
     let unknown = prop_oneof![Just(UnknownDestinations::Allow), Just(UnknownDestinations::Refuse)];
     let addrs = prop::collection::vec(any::<IpAddr>(), 0..3);
-    let network = (any::<IpAddr>(), 0..=32_u8);
-    let network = network.prop_map(|(ip, prefix)| IpNet::new(ip, prefix).unwrap());
-    let networks = prop::collection::vec(network, 0..3);
-    (addrs, prop::collection::vec(port, 0..4), mtls(), closed(), unknown, networks).prop_map(
-        |(addrs, ports, mtls, closed, unknown, networks)| Workload {
-            name: WorkloadName::new("shop/payments-1"),
-            identity: identity(),
-            addrs: addrs.into(),
-            ports: ports.into(),
-            mtls,
-            closed,
-            unknown,
-            networks: networks.into(),
+    let ports = prop::collection::vec(workload_port(), 0..3);
+    let networks = prop::collection::vec(network(), 0..3);
+    let known = (addrs, ports, mtls(), prop::option::of(refusal()), unknown, networks);
+    let egress = prop::option::of(prop::collection::vec(egress(), 0..3));
+    (known, labels(), text(), egress, steps()).prop_map(
+        |(known, labels, locality, egress, steps)| {
+            let (addrs, ports, mtls, closed, unknown, networks) = known;
+            Workload {
+                name: WorkloadName::new("shop/payments-1"),
+                identity: identity(),
+                addrs: addrs.into(),
+                ports: ports.into(),
+                mtls,
+                closed,
+                unknown,
+                networks: networks.into(),
+                labels,
+                locality: Some(locality).filter(|locality| !locality.is_empty()),
+                egress: egress.map(Into::into),
+                steps,
+            }
         },
     )
 }
@@ -137,6 +141,28 @@ proptest! {
         assert_eq!(decode::service(name, &encode::service(&service)), Ok(service));
         let name = workload.name.as_str();
         assert_eq!(decode::workload(name, &encode::workload(&workload)), Ok(workload.clone()));
+    }
+
+    /// One byte is another, which mostly leaves something that is still a message.
+    #[test]
+    fn what_is_damaged_is_read_or_refused(
+        service in service(),
+        workload in workload(),
+        at in any::<prop::sample::Index>(),
+        by in 1..=255_u8,
+    ) {
+        let damaged = |mut bytes: Vec<u8>| {
+            let at = at.index(bytes.len());
+            bytes[at] ^= by;
+            bytes
+        };
+        if let Ok(service) = decode::service("a", &damaged(encode::service(&service))) {
+            assert_eq!(decode::service("a", &encode::service(&service)), Ok(service));
+        }
+        let name = workload.name.as_str();
+        if let Ok(workload) = decode::workload(name, &damaged(encode::workload(&workload))) {
+            assert_eq!(decode::workload(name, &encode::workload(&workload)), Ok(workload));
+        }
     }
 
     #[test]
@@ -158,6 +184,43 @@ fn an_index_entry_is_small() {
     };
     let bytes = encode::index_entry(&entry);
     assert!(bytes.len() + entry.name.as_str().len() <= 100, "{} bytes", bytes.len());
+}
+
+/// Endpoints of one subset have the same labels, and there are many of them.
+#[test]
+fn a_set_of_labels_is_written_once_and_shared() {
+    let labels = |version: &str| Arc::from([("version".into(), version.into())]);
+    let endpoint = |last: u8, labels: Arc<[_]>| MeshEndpoint {
+        workload: WorkloadName::new("shop/payments-1"),
+        ip: [10, 0, 0, last].into(),
+        ports: [(80, 8080)].into(),
+        weight: 1,
+        locality: None,
+        labels,
+        hostname: None,
+        transport: Transport::Plain,
+    };
+    let service = |endpoints: &[MeshEndpoint]| Service {
+        entry: Arc::new(IndexEntry {
+            name: ServiceName::new("a"),
+            addrs: [].into(),
+            endpoint_addrs: [].into(),
+            ports: [].into(),
+            location: Location::Mesh,
+        }),
+        endpoints: ServiceEndpoints::Known(endpoints.into()),
+        traffic: Arc::default(),
+    };
+    let two = [endpoint(1, labels("canary-2026")), endpoint(2, labels("canary-2026"))];
+    let bytes = encode::service(&service(&two));
+    assert_eq!(bytes.windows(11).filter(|part| part == b"canary-2026").count(), 1);
+    let read = decode::service("a", &bytes).unwrap();
+    let [first, second] = read.endpoints.known() else { panic!("{:?}", read.endpoints) };
+    assert!(Arc::ptr_eq(&first.labels, &second.labels));
+    // None at all take no byte.
+    let bare = encode::service(&service(&[endpoint(1, Arc::default())]));
+    let message = resource::Service::decode(&*bare).unwrap();
+    assert_eq!((message.label_sets.len(), message.endpoints[0].labels), (0, 0));
 }
 
 #[test]

@@ -7,8 +7,8 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::mesh::{
-    Directory, IndexEntry, Location, MeshEndpoint, Protocol, Service, ServiceDefaults,
-    ServiceEndpoints, ServicePort, Transport,
+    Directory, IndexEntry, Location, MeshEndpoint, Protocol, Service, ServiceEndpoints,
+    ServicePort, Transport,
 };
 
 use crate::names::{Names, Zone};
@@ -59,7 +59,8 @@ pub(crate) fn db() -> Arc<Service> {
         ip: ip(ip_text),
         ports: [(80, 8080), (9000, 9000)].into(),
         weight: 1,
-        zone: None,
+        locality: None,
+        labels: Arc::default(),
         hostname: hostname.map(Into::into),
         transport: Transport::Plain,
     };
@@ -73,7 +74,7 @@ pub(crate) fn db() -> Arc<Service> {
             ]
             .into(),
         ),
-        defaults: ServiceDefaults::DEFAULT,
+        traffic: Arc::default(),
     })
 }
 

@@ -13,6 +13,11 @@ use tokio::net::{TcpListener, TcpStream};
 /// earlier: long enough not to spin, short beside a client's connect timeout.
 pub const EXHAUSTED_BACKOFF: Duration = Duration::from_millis(50);
 
+/// What Linux takes for probes; it refuses other values.
+const KEEP_ALIVE_MIN: Duration = Duration::from_secs(1);
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(32_767);
+const PROBES_MAX: u32 = 127;
+
 /// How a listening socket is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenOptions {
@@ -30,12 +35,23 @@ pub struct ListenOptions {
 /// Options of a TCP connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionOptions {
-    /// Time without traffic after which the kernel probes the peer, and between probes; `None`
-    /// never probes.
-    pub keepalive: Option<Duration>,
+    /// How the kernel probes a peer that is silent; `None` never does.
+    pub keepalive: Option<KeepAlive>,
     /// `TCP_USER_TIMEOUT`: how long sent bytes may stay unacknowledged; `None` is the kernel's
     /// some 15 minutes.
     pub user_timeout: Option<Duration>,
+}
+
+/// Probes of a silent connection. What lies outside of the kernel's ranges counts as the nearest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Silence before the first, 1 s to 32,767 s.
+    pub idle: Duration,
+    /// Between probes, in the same range.
+    pub interval: Duration,
+    /// Probes without an answer after which the connection is given up, 1 to 127; `None` is the
+    /// system's number, usually 9.
+    pub probes: Option<u32>,
 }
 
 /// A listening socket of one worker.
@@ -154,7 +170,14 @@ impl ListenOptions {
 
 impl ConnectionOptions {
     /// Probes after 15 s without traffic, as Go's and so Traefik's servers do; no user timeout.
-    pub const DEFAULT: Self = Self { keepalive: Some(Duration::from_secs(15)), user_timeout: None };
+    pub const DEFAULT: Self = Self { keepalive: Some(KeepAlive::DEFAULT), user_timeout: None };
+}
+
+// === impl KeepAlive ===
+
+impl KeepAlive {
+    const DEFAULT: Self =
+        Self { idle: Duration::from_secs(15), interval: Duration::from_secs(15), probes: None };
 }
 
 // === impl Listening ===
@@ -237,8 +260,14 @@ fn apply(socket: SockRef<'_>, options: &ConnectionOptions) -> io::Result<()> {
     // We write whole messages; waiting for more would only delay the last segment.
     socket.set_tcp_nodelay(true)?;
     match options.keepalive {
-        Some(time) => {
-            let keepalive = TcpKeepalive::new().with_time(time).with_interval(time);
+        Some(KeepAlive { idle, interval, probes }) => {
+            let whole = |time: Duration| time.clamp(KEEP_ALIVE_MIN, KEEP_ALIVE_MAX);
+            let keepalive =
+                TcpKeepalive::new().with_time(whole(idle)).with_interval(whole(interval));
+            let keepalive = match probes {
+                Some(probes) => keepalive.with_retries(probes.clamp(1, PROBES_MAX)),
+                None => keepalive,
+            };
             socket.set_tcp_keepalive(&keepalive)?;
         }
         None => socket.set_keepalive(false)?,

@@ -260,7 +260,9 @@ impl Selected {
     pub(crate) fn verifies_clients(&self) -> bool {
         match self.options().client_auth {
             ClientAuth::None | ClientAuth::Request | ClientAuth::RequireAny => false,
-            ClientAuth::VerifyIfGiven(_) | ClientAuth::RequireAndVerify(_) => true,
+            ClientAuth::VerifyIfGiven(_)
+            | ClientAuth::RequireAndVerify(_)
+            | ClientAuth::Pinned(_) => true,
         }
     }
 }

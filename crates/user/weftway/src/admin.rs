@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{FromRef, Request, State};
+use axum::extract::{FromRef, Query, Request, State};
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
@@ -29,16 +29,19 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use weft_admin_api::ReadinessView;
 use weft_compile::Report;
+use weft_explain::Question;
 use weft_model::Snapshot;
 use weft_runtime::metrics::Registry;
 use weft_runtime::ready::Readiness;
 use weft_runtime::task::Task;
 use weft_runtime::{task, time};
 
+use crate::inspect::{Inspect, NoAnswer};
 use crate::takeover::{self, Inherited, Named};
 
 pub(crate) use control::{ControlAdmin, serve as serve_control};
@@ -52,6 +55,8 @@ pub(crate) struct AdminState {
     pub(crate) readiness: Readiness,
     /// What is in force; none before the first configuration.
     pub(crate) config: watch::Receiver<Option<AdminConfig>>,
+    /// What is asked about requests.
+    pub(crate) inspect: Inspect,
 }
 
 /// What is in force.
@@ -83,6 +88,8 @@ weftway admin
 /healthz  whether the process lives
 /readyz   whether it is ready, and what blocks
 /config   the configuration in force, as JSON
+/explain  what would become of ?request=GET http://host/path&header=name: value, or of a recent ?id=
+/recent   recent requests, without bodies and secrets, as JSON
 ";
 
 /// A socket for an endpoint of this kind, new or taken over from an older process.
@@ -121,8 +128,21 @@ pub(crate) async fn listen(
 ///
 /// Cancel safe: dropping it stops accepting; connections that are open go on.
 pub(crate) async fn serve(listener: TcpListener, state: AdminState) {
-    let routes = index(probes()).route("/config", get(config));
-    serve_routes(listener, guarded(routes, state), Rc::new(|_| {})).await;
+    serve_routes(listener, guarded(routes(), state), Rc::new(|_| {})).await;
+}
+
+/// The same on a socket of this machine, for whoever may connect to it.
+///
+/// Cancel safe, as [`serve`].
+pub(crate) async fn serve_unix(listener: UnixListener, state: AdminState) {
+    serve_routes(listener, guarded(routes(), state), Rc::new(|_| {})).await;
+}
+
+fn routes() -> Router<AdminState> {
+    index(probes())
+        .route("/config", get(config))
+        .route("/explain", get(explain))
+        .route("/recent", get(recent))
 }
 
 /// Serves what others than the operator of the machine may see, metrics and readiness, until the
@@ -137,12 +157,35 @@ pub(crate) async fn serve_probes(listener: TcpListener, state: AdminState) {
 /// that lives there.
 type Look = Rc<dyn Fn(&mut hyper::Request<Incoming>)>;
 
-async fn serve_routes(listener: TcpListener, router: Router, look: Look) {
+/// What connections come by.
+trait Accept {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    async fn accept(&self) -> std::io::Result<Self::Stream>;
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> std::io::Result<TcpStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> std::io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+async fn serve_routes(listener: impl Accept, router: Router, look: Look) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
+        match Accept::accept(&listener).await {
+            Ok(stream) => {
                 let connection = connection(stream, router.clone(), look.clone());
                 task::spawn("admin-connection", async move {
                     let _ = time::timeout(CONNECTION_TIMEOUT, connection).await;
@@ -157,7 +200,11 @@ async fn serve_routes(listener: TcpListener, router: Router, look: Look) {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, look: Look) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    look: Look,
+) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut req| {
         look(&mut req);
@@ -221,6 +268,39 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
     let view = ReadinessView::new(readiness.pending(), std::process::id());
     let status = if view.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, axum::Json(view)).into_response()
+}
+
+/// `request` and any number of `header`, or `id`.
+async fn explain(
+    State(state): State<AdminState>,
+    Query(asked): Query<Vec<(String, String)>>,
+) -> Response {
+    let Some(snapshot) = state.config.borrow().as_ref().map(|config| config.snapshot.clone())
+    else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "there is no configuration yet\n")
+            .into_response();
+    };
+    let value = |name: &str| asked.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+    let headers = asked.iter().filter(|(key, _)| key == "header").map(|(_, value)| value.as_str());
+    let inspect = &state.inspect;
+    let answer = match (value("id"), value("request")) {
+        (Some(id), _) => inspect.explain_past(&snapshot, id),
+        (None, Some(request)) => Question::parse(request, headers)
+            .map(|question| inspect.explain(&snapshot, &question))
+            .map_err(NoAnswer::from),
+        (None, None) => Err(NoAnswer::Nothing),
+    };
+    match answer {
+        Ok(view) => axum::Json(view).into_response(),
+        Err(error @ NoAnswer::NoRequest(_)) => {
+            (StatusCode::NOT_FOUND, format!("{error}\n")).into_response()
+        }
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn recent(State(state): State<AdminState>) -> Response {
+    axum::Json(state.inspect.recent()).into_response()
 }
 
 async fn config(State(state): State<AdminState>) -> Response {

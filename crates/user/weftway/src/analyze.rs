@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use weft_compile::{MeshOptions, compile_mesh};
+use weft_model::identity::TrustDomain;
+use weft_model::mesh::Registered;
 use weft_resources::{Problem, Severity};
 
 use crate::args::{AnalyzeArgs, AnalyzeFormat, LimitArgs};
@@ -13,7 +16,10 @@ pub(crate) fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
     let source = Source::new(&args.documents, &LimitArgs::default())?;
     let (problems, remarks) = (source.unreadable(), source.remarks());
     let world = weft_compile::compile(source.set(), source.options(), None);
-    let report = &world.report;
+    // A gateway serves some of the documents, sidecars others, and both some.
+    let mesh = MeshOptions::new(TrustDomain::default());
+    let mesh = compile_mesh(source.set(), &Registered::default(), &mesh, None);
+    let report = &world.report.merge(&mesh.report);
     match args.output {
         AnalyzeFormat::Text => {
             for problem in &problems {

@@ -2,6 +2,7 @@
 
 mod authority;
 mod certs;
+mod explain;
 mod mesh;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,6 +19,7 @@ pub(crate) use certs::{
     AskedArgs, CertsArgs, CertsCommand, IntermediateArgs, ListFormat, ProxiesArgs, ProxiesCommand,
     TokenArgs, TurnArgs, UpgradeArgs,
 };
+pub(crate) use explain::{ExplainArgs, PlanArgs, WhereArgs};
 pub(crate) use mesh::{
     ControlArgs, LinkArgs, MemberArgs, MeshArgs, ProxyArgs, RunArgs, Unknown, UpArgs,
 };
@@ -37,6 +39,10 @@ pub(crate) enum Command {
     Gateway(Box<GatewayArgs>),
     /// Print every problem of every document, with file, line and fix. Exits 1 if there is an error.
     Analyze(AnalyzeArgs),
+    /// Say what would become of a request, and why: by files, or by a proxy that runs.
+    Explain(Box<ExplainArgs>),
+    /// Say what a change of documents would change, before it is made.
+    Plan(Box<PlanArgs>),
     /// Show everything on sample services.
     Demo(DemoArgs),
     /// Be one of the services of the demo's mesh.

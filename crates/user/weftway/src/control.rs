@@ -10,12 +10,16 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
+use weft_admin_api::BaseView;
+use weft_admin_api::base::WorkloadView;
 use weft_compile::{Assigned, MeshOptions, MeshWorld, Report, ServiceRange, compile_mesh};
 use weft_controlplane::{Attest, ByUid, ControlPlane, Listener, Settings, Store};
 use weft_distribute::Published;
 use weft_model::Generation;
 use weft_model::identity::{Identity, TrustDomain};
-use weft_model::mesh::{Registered, UnknownDestinations};
+use weft_model::mesh::{
+    Phase, Registered, RegisteredPort, RegisteredWorkload, UnknownDestinations,
+};
 use weft_runtime::drain::{self, Drained, Watch};
 use weft_runtime::metrics::Registry;
 use weft_runtime::ready::Readiness;
@@ -46,6 +50,8 @@ pub(crate) struct Control {
     /// What still keeps it from being ready.
     readiness: Readiness,
     report: watch::Sender<Arc<Report>>,
+    /// What it is compiled from.
+    base: watch::Sender<BaseView>,
     /// Where is kept which virtual address a service has.
     addresses_path: PathBuf,
 }
@@ -81,7 +87,8 @@ async fn serve(args: &ControlArgs) -> anyhow::Result<Drained> {
     }
     let status = status::bind(&args.state)?;
     let running = task::spawn("control", control.run(listeners, watch));
-    let showing = task::spawn("status", status::serve(status, control.plane().clone()));
+    let showing =
+        task::spawn("status", status::serve(status, control.plane().clone(), control.base()));
     starting.clear();
     loop {
         tokio::select! {
@@ -117,6 +124,12 @@ impl Control {
         let keeper = authority::open(state, &trust_domain, &mesh.authority).await?;
         let addresses_path = state.join("service-addresses");
         let mut options = MeshOptions::new(trust_domain.clone());
+        let base = BaseView {
+            files: files.iter().map(|path| absolute(path)).collect(),
+            domain: mesh.domain.clone(),
+            trust_domain: mesh.trust_domain.clone(),
+            workloads: Vec::new(),
+        };
         options.domain = mesh.domain.as_str().into();
         options.outbound = match mesh.unknown {
             Unknown::Allow => UnknownDestinations::Allow,
@@ -145,6 +158,7 @@ impl Control {
             plane: ControlPlane::new(receiver, keeper, attest, settings).await?,
             readiness: Readiness::new(),
             report: watch::Sender::default(),
+            base: watch::Sender::new(base),
             addresses_path,
         };
         control.documents.read(control.following.files());
@@ -206,8 +220,15 @@ impl Control {
         }
     }
 
+    /// What it is compiled from, for whoever plans a change.
+    pub(crate) fn base(&self) -> watch::Receiver<BaseView> {
+        self.base.subscribe()
+    }
+
     /// What the node knows of workloads is this now.
     pub(crate) fn register(&mut self, registered: Registered) {
+        let workloads = registered.workloads.values().map(|one| workload_view(one)).collect();
+        self.base.send_modify(|base| base.workloads = workloads);
         self.registered = registered;
         self.compile();
     }
@@ -278,6 +299,15 @@ pub(crate) fn bind_unix_private(path: &Path) -> anyhow::Result<UnixListener> {
     bind_with_mode(path, 0o600)
 }
 
+/// The same in place of an older process that still listens there: who connects from now on comes
+/// here.
+pub(crate) fn bind_unix_in_place(path: &Path) -> anyhow::Result<UnixListener> {
+    let beside = path.with_extension("new");
+    let listener = bind_unix_private(&beside)?;
+    fs::rename(&beside, path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    Ok(listener)
+}
+
 fn bind_with_mode(path: &Path, mode: u32) -> anyhow::Result<UnixListener> {
     let context = || format!("cannot listen on {}", path.display());
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
@@ -296,5 +326,29 @@ fn assigned(path: &Path) -> anyhow::Result<Assigned> {
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Assigned::default()),
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    }
+}
+
+/// A path that others find, whatever folder they are in.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string()
+}
+
+fn workload_view(workload: &RegisteredWorkload) -> WorkloadView {
+    let port = |port: &RegisteredPort| {
+        (port.number, port.name.to_string(), port.app_protocol.as_deref().map(Into::into))
+    };
+    let labels = workload.labels.iter();
+    WorkloadView {
+        namespace: workload.namespace.to_string(),
+        name: workload.name.to_string(),
+        service: workload.service.to_string(),
+        labels: labels.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        service_account: workload.service_account.to_string(),
+        addrs: workload.addrs.to_vec(),
+        ports: workload.ports.iter().map(port).collect(),
+        proxy: workload.proxy,
+        zone: workload.zone.as_deref().map(Into::into),
+        is_ready: workload.phase == Phase::Ready,
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use weft_explain::Standpoint;
 use weft_model::id::ServiceName;
 use weft_model::{Generation, Snapshot};
 use weft_proxy::access_log::{self, AccessLog};
@@ -25,6 +26,7 @@ use weft_upstream::shared::Shared;
 
 use crate::args::{AccessLogFormat, ProcessArgs};
 use crate::fleet::{self, Fleet, Parts};
+use crate::inspect::Inspect;
 use crate::takeover::{Inherited, Named};
 
 /// A running data plane.
@@ -35,6 +37,7 @@ pub(crate) struct Engine {
     backends: watch::Sender<Arc<Prepared>>,
     resolved: watch::Receiver<Resolved>,
     live: Live,
+    shared: Shared,
     in_force: Arc<InForce>,
 }
 
@@ -67,6 +70,7 @@ impl Engine {
         let secret = [fleet::random()?, fleet::random()?];
         let live = Live::new(epoch, secret.map(u64::from_le_bytes));
         let shared = Shared::new(epoch);
+        registry.register(Arc::new(shared.clone()));
         let mesh = surroundings.tls.clone();
         let parts = Parts {
             server_name: host_name(),
@@ -82,10 +86,10 @@ impl Engine {
         registry.register(in_force.clone());
         let fleet = Fleet::start(workers, &parts, inherited)?;
         let (backends, watched) = watch::channel(Arc::default());
-        task::spawn("health", Prober::new(shared, mesh, registry).run(watched.clone()));
+        task::spawn("health", Prober::new(shared.clone(), mesh, registry).run(watched.clone()));
         let (resolver, resolved) = Resolver::start(watched);
         task::spawn("resolver", resolver.run());
-        Ok(Self { fleet, snapshot: None, plan: None, backends, resolved, live, in_force })
+        Ok(Self { fleet, snapshot: None, plan: None, backends, resolved, live, shared, in_force })
     }
 
     /// Puts a snapshot in force in every worker, and its listeners; gives what could not be bound.
@@ -107,6 +111,11 @@ impl Engine {
             // The resolver ends with the process only.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// What can be asked about requests that are made at `standpoint`.
+    pub(crate) fn inspect(&self, standpoint: Standpoint) -> Inspect {
+        Inspect { standpoint, samples: self.live.samples().clone(), shared: self.shared.clone() }
     }
 
     /// Puts the present snapshot in force with the addresses that names resolve to at present.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::sync::watch;
 use weft_compile::World;
+use weft_explain::Standpoint;
 use weft_model::Snapshot;
 use weft_model::mesh::Index;
 use weft_runtime::drain::{self, Drained, Watch};
@@ -220,6 +221,7 @@ impl Gateway {
             registry: self.registry.clone(),
             readiness: self.readiness.clone(),
             config: self.config.subscribe(),
+            inspect: self.engine.inspect(Standpoint::Gateway),
         };
         let inherited = self.engine.inherited();
         let listener = admin::listen("admin", addr, inherited)

@@ -14,10 +14,14 @@ mod demo;
 mod descriptors;
 mod documents;
 mod engine;
+mod explain;
 mod fleet;
 mod folder;
 mod gateway;
+mod inspect;
 mod link;
+mod offline;
+mod plan;
 mod proxies;
 mod proxy;
 mod run;
@@ -57,6 +61,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Gateway(args) => gateway::run(&args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::DemoService(args) => demo::run_sample(&args),
         Command::Bench(args) => bench::run(&args),

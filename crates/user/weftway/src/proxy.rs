@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use weft_compile::Report;
 use weft_dns::{DnsMetrics, Names, Server, Sockets, Upstreams, Zone};
+use weft_explain::Standpoint;
 use weft_link::{Link, Mode, ProxyRole, State, assemble};
 use weft_model::Snapshot;
 use weft_model::id::{ServiceName, WorkloadName};
@@ -24,11 +25,14 @@ use weft_runtime::drain::{self, Drained, Watch};
 use weft_runtime::metrics::Registry;
 use weft_runtime::ready::Readiness;
 use weft_runtime::signal::Termination;
+use weft_runtime::task::Task;
 use weft_runtime::{log, task, time, worker};
 
 use crate::admin::{self, AdminConfig, AdminState};
 use crate::args::{AddressOrOff, ProxyArgs};
+use crate::control::bind_unix_in_place;
 use crate::engine::{Engine, Surroundings};
+use crate::inspect;
 use crate::link;
 use crate::takeover::{self, Inherited, Named, Takeover};
 
@@ -59,6 +63,8 @@ struct Proxy {
     config: watch::Sender<Option<AdminConfig>>,
     /// Endpoints for people, scrapers and probes.
     served: Vec<admin::Serving>,
+    /// The admin endpoint in its folder.
+    on_socket: Option<Task<()>>,
     dns: Option<Dns>,
 }
 
@@ -114,6 +120,7 @@ async fn serve(args: &ProxyArgs) -> anyhow::Result<Drained> {
                 // The older process ends now that this one has something to serve.
                 proxy.engine.inherited().say_ready().await;
                 takeover = Some(Takeover::new(path.as_deref(), proxy.engine.inherited())?);
+                proxy.serve_on_socket(args, &registry, &readiness)?;
             }
             newer = asked(takeover.as_ref()) => {
                 if let Some(takeover) = &takeover {
@@ -186,6 +193,7 @@ impl Proxy {
             before: None,
             config: watch::channel(None).0,
             served: Vec::new(),
+            on_socket: None,
             dns: None,
         })
     }
@@ -281,11 +289,7 @@ impl Proxy {
         registry: &Registry,
         readiness: &Readiness,
     ) -> anyhow::Result<()> {
-        let state = AdminState {
-            registry: registry.clone(),
-            readiness: readiness.clone(),
-            config: self.config.subscribe(),
-        };
+        let state = self.admin_state(args, registry, readiness)?;
         for (name, addr) in
             [("admin", args.process.admin), ("ready", args.ready), ("metrics", args.metrics)]
         {
@@ -302,11 +306,51 @@ impl Proxy {
         Ok(())
     }
 
+    /// The same in the proxy's folder, if it has one, where commands find it that its network keeps
+    /// out; in place of an older process, once there is something to tell.
+    fn serve_on_socket(
+        &mut self,
+        args: &ProxyArgs,
+        registry: &Registry,
+        readiness: &Readiness,
+    ) -> anyhow::Result<()> {
+        let Some(folder) = &args.link.state else { return Ok(()) };
+        let state = self.admin_state(args, registry, readiness)?;
+        match bind_unix_in_place(&folder.join(inspect::SOCKET)) {
+            Ok(socket) => {
+                self.on_socket = Some(task::spawn("admin", admin::serve_unix(socket, state)));
+            }
+            // It serves all the same; `weftway explain` cannot ask it.
+            Err(error) => tracing::warn!("{error:#}"),
+        }
+        Ok(())
+    }
+
+    fn admin_state(
+        &self,
+        args: &ProxyArgs,
+        registry: &Registry,
+        readiness: &Readiness,
+    ) -> anyhow::Result<AdminState> {
+        Ok(AdminState {
+            registry: registry.clone(),
+            readiness: readiness.clone(),
+            config: self.config.subscribe(),
+            inspect: self.engine.inspect(Standpoint::Workload {
+                namespace: link::namespace(&args.workload)?.into(),
+                domain: args.link.domain.as_str().into(),
+            }),
+        })
+    }
+
     /// A newer process serves; its answers are the ones that count.
     fn step_down(&mut self) {
         tracing::info!("a newer process serves; draining");
         self.link.succeeded();
         self.served.clear();
+        if let Some(on_socket) = self.on_socket.take() {
+            on_socket.abort();
+        }
         self.dns = None;
     }
 

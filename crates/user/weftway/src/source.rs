@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use weft_compile::{EntryPoint, Options, PemPair, Report};
 use weft_model::listener::Limits;
 use weft_net::listen::{self, Reservation};
-use weft_resilience::settings::BudgetSettings;
+use weft_resilience::settings::{BudgetSettings, RecentBudget};
 use weft_resources::{Pos, Problem, ResourceSet, Severity};
 use weft_runtime::time;
 use weft_source_file::{FileSource, Following};
@@ -207,7 +207,8 @@ fn retry_budget(written: PercentOrOff) -> Option<BudgetSettings> {
     match written {
         PercentOrOff::Off => None,
         PercentOrOff::Percent(percent) => {
-            Some(BudgetSettings { ratio: f64::from(percent) / 100.0, ..BudgetSettings::DEFAULT })
+            let ratio = f64::from(percent) / 100.0;
+            Some(BudgetSettings::Recent(RecentBudget { ratio, ..RecentBudget::DEFAULT }))
         }
     }
 }

@@ -26,8 +26,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 use weft_admin_api::rotation::{RefusalView, StepName};
-use weft_admin_api::{IntermediateRequest, IssuerRequest, RotationView, TokenRequest, TokenView};
+use weft_admin_api::{
+    BaseView, IntermediateRequest, IssuerRequest, RotationView, TokenRequest, TokenView,
+};
 use weft_authority::{IdentityPattern, RefusedRotation};
 use weft_controlplane::{CannotChange, ControlPlane};
 use weft_runtime::{task, time};
@@ -60,6 +63,7 @@ GET  /roots                the roots that the mesh trusts, PEM
 GET  /rotation             how far a rotation of the root is, and what it waits for
 POST /rotation/STEP        prepare, switch, retire, cancel or revert; prepare takes a root of yours
 POST /intermediate         an intermediate of yours, with its key, signs from now on
+GET  /base                 what the mesh is compiled from: files followed, workloads that run
 POST /tokens               a join token for {\"scope\": ..., \"lifetime_secs\": ...}
 ";
 
@@ -75,11 +79,15 @@ pub(crate) fn bind(state: &Path) -> anyhow::Result<UnixListener> {
 /// Serves until the process ends.
 ///
 /// Cancel safe: dropping it stops accepting; connections that are open go on.
-pub(crate) async fn serve(listener: UnixListener, plane: ControlPlane) {
+pub(crate) async fn serve(
+    listener: UnixListener,
+    plane: ControlPlane,
+    base: watch::Receiver<BaseView>,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) if is_welcome(&stream) => {
-                let connection = connection(stream, plane.clone());
+                let connection = connection(stream, plane.clone(), base.clone());
                 task::spawn("status-connection", async move {
                     let _ = time::timeout(CONNECTION_TIMEOUT, connection).await;
                 });
@@ -99,9 +107,9 @@ fn is_welcome(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
 
-async fn connection(stream: UnixStream, plane: ControlPlane) {
+async fn connection(stream: UnixStream, plane: ControlPlane, base: watch::Receiver<BaseView>) {
     let service = service_fn(|req| async {
-        let mut rsp = answer(&plane, req).await;
+        let mut rsp = answer(&plane, &base, req).await;
         rsp.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok::<_, Infallible>(rsp)
     });
@@ -114,13 +122,18 @@ async fn connection(stream: UnixStream, plane: ControlPlane) {
     }
 }
 
-async fn answer(plane: &ControlPlane, req: Request<Incoming>) -> Response {
+async fn answer(
+    plane: &ControlPlane,
+    base: &watch::Receiver<BaseView>,
+    req: Request<Incoming>,
+) -> Response {
     let path = req.uri().path().to_owned();
     let step = path.strip_prefix("/rotation/");
     let step = step.and_then(|name| StepName::ALL.into_iter().find(|it| it.as_str() == name));
     let is_read = matches!(*req.method(), Method::GET | Method::HEAD);
     match (&*path, step) {
         ("/", _) if is_read => INDEX.into_response(),
+        ("/base", _) if is_read => Json(base.borrow().clone()).into_response(),
         ("/certificates", _) if is_read => Json(views::certificates_now(plane)).into_response(),
         ("/proxies", _) if is_read => Json(views::proxies_now(plane)).into_response(),
         ("/roots", _) if is_read => {
@@ -134,7 +147,7 @@ async fn answer(plane: &ControlPlane, req: Request<Incoming>) -> Response {
         }
         (_, Some(step)) if req.method() == Method::POST => turn(plane, step, req.into_body()).await,
         ("/tokens" | "/intermediate", _) | (_, Some(_)) => wrong_method("POST"),
-        ("/" | "/certificates" | "/proxies" | "/roots" | "/rotation", _) => {
+        ("/" | "/base" | "/certificates" | "/proxies" | "/roots" | "/rotation", _) => {
             wrong_method("GET, HEAD")
         }
         _ => (StatusCode::NOT_FOUND, "not found; / lists what there is\n").into_response(),

@@ -83,7 +83,8 @@ async fn serve(args: &UpArgs) -> anyhow::Result<Drained> {
     ];
     let status = status::bind(&state)?;
     let controlling = task::spawn("control", control.run(listeners, watch.clone()));
-    let showing = task::spawn("status", status::serve(status, control.plane().clone()));
+    let showing =
+        task::spawn("status", status::serve(status, control.plane().clone(), control.base()));
 
     let ground = ground(args, &state).await?;
     if let Ground::Namespaces(host) = &ground {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use weft_model::Generation;
 use weft_model::identity::TrustDomain;
-use weft_model::mesh::{Mesh, Mtls, UnknownDestinations, Workload};
+use weft_model::mesh::{Mesh, Workload};
 
 use super::*;
 
@@ -12,16 +12,7 @@ fn identity(name: &str) -> Identity {
 
 /// A mesh that knows one workload.
 fn published() -> Published {
-    let workload = Workload {
-        name: WorkloadName::new("shop/one-1"),
-        identity: identity("one"),
-        addrs: [].into(),
-        ports: [].into(),
-        mtls: Mtls::Permissive,
-        closed: None,
-        unknown: UnknownDestinations::Allow,
-        networks: [].into(),
-    };
+    let workload = Workload::new(WorkloadName::new("shop/one-1"), identity("one"));
     Published::default().next(&Mesh {
         generation: Generation(1),
         workloads: [(workload.name.clone(), Arc::new(workload))].into(),

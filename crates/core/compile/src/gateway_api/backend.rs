@@ -1,25 +1,30 @@
 //! Where rules send requests.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use weft_model::backend::{
-    Backend, Endpoints, HostHeader, PoolSettings, UpstreamProtocol, UpstreamTls,
-};
+use weft_model::backend::{Backend, Endpoints, HostHeader, UpstreamProtocol, UpstreamTls};
+use weft_model::calling::Calling;
 use weft_model::id::BackendId;
 use weft_model::outcome::Reason;
-use weft_model::policy::Refusal;
-use weft_model::route::{StickyCookie, Target};
-use weft_resilience::settings::PickerKind;
-use weft_resources::Resource;
-use weft_resources::gateway_api::{BackendRef, Gateway};
+use weft_model::policy::{Refusal, Step};
+use weft_model::route::StickyCookie;
+use weft_resilience::settings::SlowStartSettings;
+use weft_resources::gateway_api::{BackendRef, Gateway, ObjectRef};
 use weft_resources::kubernetes::service::PortRef;
+use weft_resources::{Pos, Resource};
 
 use super::objects::{Object, Objects};
 use super::policy::Policies;
+use super::referrer::{Referrer, Speaks};
 use super::site::certificate;
+use crate::calling::From;
+use crate::calling::gateway::{self, Ask, Base};
+use crate::calling::layers::Part;
 use crate::context::Output;
 use crate::remark::Place;
 use crate::services::Resolved;
+use crate::traefik::{self, Borrower};
 
 /// Who refers to a backend, and how it calls it.
 #[derive(Clone, Copy)]
@@ -30,37 +35,52 @@ pub(super) struct Caller<'a> {
     pub(super) route: &'a Arc<Resource>,
     /// What the route speaks.
     pub(super) speaks: Speaks,
+    /// Middlewares that filters may name.
+    pub(super) traefik: &'a traefik::Memo,
     /// The Gateway, if it shows certificates of its own to backends.
     pub(super) gateway: Option<Object<'a, Gateway>>,
 }
 
-/// What a route speaks to its backends unless they say otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Speaks {
-    /// HTTP.
-    Http,
-    /// gRPC.
-    Grpc,
-    /// Bytes, of which TLS has been ended here.
-    Bytes,
-    /// TLS that goes through untouched.
-    Passthrough,
+/// What routes are compiled with.
+#[derive(Clone, Copy)]
+pub(super) struct Compiler<'a> {
+    pub(super) objects: &'a Objects<'a>,
+    pub(super) policies: &'a Policies<'a>,
+    pub(super) traefik: &'a traefik::Memo,
+}
+
+// === impl Compiler ===
+
+impl<'a> Compiler<'a> {
+    /// The caller that a route is for a Gateway.
+    pub(super) fn caller(
+        self,
+        route: &'a Arc<Resource>,
+        speaks: Speaks,
+        gateway: Option<Object<'a, Gateway>>,
+    ) -> Caller<'a> {
+        let Self { objects, policies, traefik } = self;
+        Caller { objects, policies, route, speaks, traefik, gateway }
+    }
 }
 
 // === impl Caller ===
 
-impl Caller<'_> {
-    /// The backend of a reference.
-    ///
-    /// # Errors
-    ///
-    /// The answer instead, with the reason.
-    pub(super) fn backend(
-        self,
+impl Referrer for Caller<'_> {
+    fn route(&self) -> &Resource {
+        self.route
+    }
+
+    fn speaks(&self) -> Speaks {
+        self.speaks
+    }
+
+    fn backend(
+        &self,
         reference: &BackendRef,
         sticky: Option<StickyCookie>,
-        out: &mut Output,
         place: Place<'_>,
+        out: &mut Output,
     ) -> Result<BackendId, Refusal> {
         let (namespace, name, resolved) =
             self.resolve(reference).map_err(|message| self.invalid(message))?;
@@ -84,32 +104,90 @@ impl Caller<'_> {
         if let Some(sticky) = &sticky {
             id.push_str(&format!("+sticky={}", sticky.name));
         }
-        Ok(out.backend(Arc::new(Backend {
+        let ask = Ask {
+            caller: self.route.namespace(),
+            namespace,
+            name,
+            port: resolved.port,
+            port_name: &resolved.port_name,
+            subset: None,
+            is_tls_through: self.speaks == Speaks::Passthrough,
+        };
+        let base = self.base(ask, tls, sticky, resolved.slow_start, place);
+        let backend = Backend {
             id: BackendId::new(id),
-            endpoints: resolved.endpoints,
+            endpoints: resolved.endpoints.clone(),
             protocol,
-            tls,
-            picker: PickerKind::RoundRobin,
-            sticky,
             health_check: None,
-            outlier: None,
-            slow_start: resolved.slow_start,
-            retry_budget: self.objects.ctx.options.retry_budget,
-            pool: PoolSettings::DEFAULT,
             host: HostHeader::Pass,
-            proxy_protocol: None,
             termination_delay: None,
-        })))
+            calling: Arc::default(),
+        };
+        let scope = self.objects.ctx.scope();
+        let (backend, said) = gateway::called(&scope, ask, base, backend, out)?;
+        Ok(out.called(Arc::new(backend), said))
     }
 
-    /// The answer where a backend cannot be used. gRPC clients take 503 for `UNAVAILABLE`, which
-    /// is what they are to see; 500 would be `UNKNOWN` to them.
-    pub(super) fn invalid(self, message: String) -> Refusal {
-        let reason = match self.speaks {
-            Speaks::Grpc => Reason::NoEndpoint,
-            Speaks::Http | Speaks::Bytes | Speaks::Passthrough => Reason::InvalidBackend,
+    /// Those of a Traefik middleware of the route's namespace.
+    fn extension(
+        &self,
+        reference: &ObjectRef,
+        path: &str,
+        id: &str,
+        out: &mut Output,
+    ) -> Result<Vec<Arc<Step>>, Refusal> {
+        if !reference.is(weft_resources::traefik::GROUP, "Middleware") {
+            let detail = format!(
+                "a filter cannot refer to a {} ({}); a Middleware (traefik.io) it can",
+                reference.kind, reference.group
+            );
+            return Err(Refusal { reason: Reason::PolicyUnenforceable, detail: detail.into() });
+        }
+        let name = weft_resources::traefik::ObjectRef {
+            name: reference.name.clone(),
+            namespace: None,
+            at: reference.at,
         };
-        Refusal { reason, detail: message.into() }
+        let Self { objects, traefik, route, .. } = *self;
+        let borrower = Borrower { context: objects.ctx, memo: traefik, resource: route };
+        borrower.middlewares(&[name], path, id, out)
+    }
+}
+
+impl<'a> Caller<'a> {
+    /// What the route and policies of Gateway API say of calls, which holds whatever others say.
+    fn base(
+        self,
+        ask: Ask<'_>,
+        tls: Option<Arc<UpstreamTls>>,
+        sticky: Option<StickyCookie>,
+        slow_start: Duration,
+        place: Place<'_>,
+    ) -> Base<'a> {
+        let ctx = self.objects.ctx;
+        let from = |resource: &'a Resource, field, at| From {
+            resource,
+            field,
+            at,
+            first_line: ctx.index.line(&resource.key).unwrap_or(0),
+        };
+        let mut parts = Vec::new();
+        if tls.is_some()
+            && let Some((policy, _)) = self.policies.find(ask.namespace, ask.name, ask.port_name)
+        {
+            parts.push((Part::Tls, from(policy, "spec.validation", Pos::default())));
+        }
+        if sticky.is_some() {
+            parts.push((Part::Session, from(self.route, "sessionPersistence", place.at)));
+        }
+        let calling = Calling {
+            tls,
+            sticky,
+            slow_start: SlowStartSettings::linear(slow_start),
+            retry_budget: ctx.options.retry_budget,
+            ..Calling::default()
+        };
+        Base { calling, parts, is_last_word: true }
     }
 
     /// A service without endpoints is no fault of the route; users ask why all the same.
@@ -175,8 +253,8 @@ impl Caller<'_> {
             return Ok(None);
         }
         let mut tls = match self.policies.find(namespace, name, &resolved.port_name) {
-            Some(Ok(tls)) => UpstreamTls::clone(tls),
-            Some(Err(message)) => {
+            Some((_, Ok(tls))) => UpstreamTls::clone(tls),
+            Some((_, Err(message))) => {
                 let detail = message.as_str().into();
                 return Err(Refusal { reason: Reason::PolicyUnenforceable, detail });
             }
@@ -219,11 +297,6 @@ fn is_telling(resolved: &Resolved) -> bool {
     resolved.port == 443
         || prefixes.iter().any(|prefix| resolved.port_name.starts_with(prefix))
         || resolved.app_protocol.as_deref().is_some_and(|protocol| protocol != "http")
-}
-
-/// A target that answers instead.
-pub(super) fn refuse(refusal: Refusal) -> Target {
-    Target::Refuse(refusal)
 }
 
 /// What is spoken to a port, and whether over TLS even without a policy (KEP-3726).

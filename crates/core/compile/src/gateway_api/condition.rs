@@ -10,17 +10,17 @@ use crate::literal;
 
 /// A condition with its precedence, and what it says in words.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Condition {
+pub(crate) struct Condition {
     /// What must hold, besides the host.
-    pub(super) matchers: Vec<Matcher>,
+    pub(crate) matchers: Vec<Matcher>,
     /// Kind and length of the path.
-    pub(super) minor: u64,
+    pub(crate) minor: u64,
     /// Method, headers and query parameters.
-    pub(super) detail: u64,
+    pub(crate) detail: u64,
     /// The path prefix it names, if it names one.
-    pub(super) prefix: Option<Box<str>>,
+    pub(crate) prefix: Option<Box<str>>,
     /// The match in words.
-    pub(super) words: String,
+    pub(crate) words: String,
 }
 
 /// The order of path kinds. That of patterns is ours to choose: who writes a pattern means
@@ -37,7 +37,7 @@ impl Condition {
     /// # Errors
     ///
     /// What is wrong with it.
-    pub(super) fn http(found: &HttpMatch) -> Result<Self, String> {
+    pub(crate) fn http(found: &HttpMatch) -> Result<Self, String> {
         let (path, minor, prefix) = path(&found.path)?;
         let mut matchers = Vec::new();
         matchers.extend(path);
@@ -63,7 +63,7 @@ impl Condition {
     /// # Errors
     ///
     /// What is wrong with it.
-    pub(super) fn grpc(found: &GrpcMatch) -> Result<Self, String> {
+    pub(crate) fn grpc(found: &GrpcMatch) -> Result<Self, String> {
         let mut condition = Self::all();
         condition.words = "every method".into();
         if let Some(method) = &found.method {
@@ -82,7 +82,7 @@ impl Condition {
     }
 
     /// Every request.
-    pub(super) fn all() -> Self {
+    pub(crate) fn all() -> Self {
         Self {
             matchers: Vec::new(),
             minor: PREFIX << 32 | 1,

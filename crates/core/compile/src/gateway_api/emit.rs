@@ -15,8 +15,10 @@ use weft_resources::gateway_api::gateway::Protocol;
 use weft_resources::{Pos, Resource};
 
 use super::attach::Attachment;
+use super::backend::Compiler;
 use super::host::Host;
-use super::rule::{Compiler, Match, Rule, Rules};
+use super::referrer::Speaks;
+use super::rule::{self, Match, Rule, Rules};
 use super::site::{Fate, Side, Site};
 use crate::context::{Context, Output};
 use crate::dialect;
@@ -66,6 +68,13 @@ impl<'s, 'a> Emitter<'s, 'a> {
         attached: &[Attachment],
         out: &mut Output,
     ) {
+        let speaks = match rules {
+            Rules::Http(_) => Speaks::Http,
+            Rules::Grpc(_) => Speaks::Grpc,
+        };
+        let compile = |gateway, out: &mut Output| {
+            rule::compile(&compiler.caller(resource, speaks, gateway), rules, out)
+        };
         // Rules differ between Gateways only where a Gateway shows certificates of its own.
         let mut compiled: Vec<(Option<usize>, Vec<Rule>)> = Vec::new();
         for attachment in attached {
@@ -73,7 +82,7 @@ impl<'s, 'a> Emitter<'s, 'a> {
             let gateway = Some(site.gateway).filter(|(_, body)| body.client_certificate.is_some());
             let key = gateway.map(|(resource, _)| Arc::as_ptr(resource) as usize);
             if !compiled.iter().any(|(known, _)| *known == key) {
-                compiled.push((key, compiler.rules(resource, rules, gateway, out)));
+                compiled.push((key, compile(gateway, out)));
             }
             let rules = compiled.iter().find(|(known, _)| *known == key).map(|(_, rules)| rules);
             for rule in rules.into_iter().flatten() {
@@ -82,7 +91,7 @@ impl<'s, 'a> Emitter<'s, 'a> {
         }
         if attached.is_empty() {
             // What is wrong in it is worth knowing even before it is attached.
-            compiler.rules(resource, rules, None, out);
+            compile(None, out);
         }
     }
 

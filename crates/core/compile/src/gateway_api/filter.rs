@@ -13,7 +13,7 @@ use weft_resources::gateway_api::filter::{
 /// # Errors
 ///
 /// When a name or value is none.
-pub(super) fn headers(filter: &HeaderFilter) -> Result<HeaderEdits, String> {
+pub(crate) fn headers(filter: &HeaderFilter) -> Result<HeaderEdits, String> {
     Ok(HeaderEdits {
         set: pairs(&filter.set)?,
         add: pairs(&filter.add)?,
@@ -54,7 +54,7 @@ fn field_name(name: &str) -> Result<FieldName, String> {
 /// # Errors
 ///
 /// When it replaces a prefix and the match names none.
-pub(super) fn redirect(filter: &RedirectFilter, prefix: Option<&str>) -> Result<StepKind, String> {
+pub(crate) fn redirect(filter: &RedirectFilter, prefix: Option<&str>) -> Result<StepKind, String> {
     Ok(StepKind::Redirect(Redirect {
         scheme: filter.scheme.clone(),
         host: filter.host.clone(),
@@ -69,7 +69,7 @@ pub(super) fn redirect(filter: &RedirectFilter, prefix: Option<&str>) -> Result<
 /// # Errors
 ///
 /// As for [`redirect`].
-pub(super) fn rewrite(filter: &RewriteFilter, prefix: Option<&str>) -> Result<StepKind, String> {
+pub(crate) fn rewrite(filter: &RewriteFilter, prefix: Option<&str>) -> Result<StepKind, String> {
     Ok(StepKind::Rewrite(Rewrite {
         host: filter.host.clone(),
         path: filter.path.as_ref().map(|path| path_rewrite(path, prefix)).transpose()?,
@@ -97,7 +97,7 @@ fn path_rewrite(path: &PathModifier, prefix: Option<&str>) -> Result<PathRewrite
 /// # Errors
 ///
 /// When an origin or header name is none.
-pub(super) fn cors(filter: &CorsFilter) -> Result<StepKind, String> {
+pub(crate) fn cors(filter: &CorsFilter) -> Result<StepKind, String> {
     let mut cors = Cors {
         allow_methods: filter.methods.clone(),
         allow_headers: filter.headers.clone(),

@@ -4,7 +4,7 @@ use weft_model::route::HostMatch;
 
 /// A host name as Gateway API writes them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Host {
+pub(crate) enum Host {
     /// Every host.
     Any,
     /// One host.
@@ -17,7 +17,7 @@ pub(super) enum Host {
 
 impl Host {
     /// From text: `*.example`, `a.example`, or nothing.
-    pub(super) fn new(text: Option<&str>) -> Self {
+    pub(crate) fn new(text: Option<&str>) -> Self {
         match text {
             None | Some("") => Self::Any,
             Some(text) => match text.strip_prefix("*.") {
@@ -28,7 +28,7 @@ impl Host {
     }
 
     /// Among names that a host fits, the one with the largest number here is the most specific.
-    pub(super) fn specificity(&self) -> u16 {
+    pub(crate) fn specificity(&self) -> u16 {
         match self {
             Self::Any => 0,
             // The dot in front of the suffix counts, so that it is never shorter than the suffix
@@ -39,7 +39,7 @@ impl Host {
     }
 
     /// The hosts that fit both.
-    pub(super) fn intersection(&self, other: &Self) -> Option<Self> {
+    pub(crate) fn intersection(&self, other: &Self) -> Option<Self> {
         if self.contains(other) {
             return Some(other.clone());
         }
@@ -47,7 +47,7 @@ impl Host {
     }
 
     /// Whether every host that fits `other` fits this.
-    pub(super) fn contains(&self, other: &Self) -> bool {
+    pub(crate) fn contains(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Any, _) => true,
             (_, Self::Any) => false,
@@ -59,7 +59,7 @@ impl Host {
     }
 
     /// The condition.
-    pub(super) fn to_match(&self) -> HostMatch {
+    pub(crate) fn to_match(&self) -> HostMatch {
         match self {
             Self::Any => HostMatch::Any,
             Self::Exact(host) => HostMatch::Exact(host.clone()),

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use weft_model::id::RouteId;
-use weft_model::route::{Choice, Rank, Target, TcpMatcher, TcpRoute, TcpTls, Weighted};
+use weft_model::route::{Rank, Target, TcpMatcher, TcpRoute, TcpTls};
 use weft_resources::Resource;
 use weft_resources::gateway_api::l4::{L4Route, L4Rule};
 
 use super::attach::Attachment;
-use super::backend::{Caller, Speaks, refuse};
+use super::backend::Compiler;
 use super::emit::{Emitter, anything, major, origin, sni};
 use super::host::Host;
-use super::rule::Compiler;
+use super::referrer::Speaks;
+use super::rule;
 use super::site::{Fate, Side, Site};
 use crate::context::Output;
 use crate::dialect;
@@ -107,41 +108,7 @@ fn target<'a>(
     out: &mut Output,
 ) -> Target {
     let is_passthrough = site.side() == Side::Tls && site.is_passthrough();
-    let caller = Caller {
-        objects: compiler.objects,
-        policies: compiler.policies,
-        route: resource,
-        speaks: if is_passthrough { Speaks::Passthrough } else { Speaks::Bytes },
-        gateway: Some(site.gateway).filter(|(_, body)| body.client_certificate.is_some()),
-    };
-    if rule.backends.iter().all(|backend| backend.weight == 0) {
-        let message = "no backend has a weight: connections are closed";
-        Place::new(resource, rule.at, "spec.rules[0].backendRefs").warn(out, message);
-        return refuse(caller.invalid(message.into()));
-    }
-    let mut choices: Vec<Choice> = rule
-        .backends
-        .iter()
-        .enumerate()
-        .map(|(index, backend)| {
-            let path = format!("spec.rules[0].backendRefs[{index}]");
-            let place = Place::new(resource, backend.object.at, &path);
-            let target = match caller.backend(backend, None, out, place) {
-                Ok(id) => Target::Backend(id),
-                Err(refusal) => {
-                    place.error(out, &*refusal.detail);
-                    refuse(refusal)
-                }
-            };
-            let name = backend.object.name.clone();
-            Choice { name, weight: backend.weight, steps: Arc::default(), target }
-        })
-        .collect();
-    match (choices.pop(), choices.is_empty()) {
-        (Some(single), true) => single.target,
-        (last, _) => {
-            choices.extend(last);
-            Target::Weighted(Arc::new(Weighted { choices, sticky: None }))
-        }
-    }
+    let speaks = if is_passthrough { Speaks::Passthrough } else { Speaks::Bytes };
+    let gateway = Some(site.gateway).filter(|(_, body)| body.client_certificate.is_some());
+    rule::connections(&compiler.caller(resource, speaks, gateway), rule, out)
 }

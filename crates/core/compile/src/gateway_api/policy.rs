@@ -57,12 +57,15 @@ impl<'a> Policies<'a> {
         Self { by_target }
     }
 
-    /// What is demanded for a port of a service.
-    pub(super) fn find(&self, namespace: &str, service: &str, port_name: &str) -> Option<&Demand> {
+    /// What is demanded for a port of a service, and by whom.
+    pub(super) fn find(
+        &self,
+        namespace: &str,
+        service: &str,
+        port_name: &str,
+    ) -> Option<&(&'a Arc<Resource>, Demand)> {
         let of_port = self.by_target.get(&key(namespace, service, port_name));
-        of_port
-            .or_else(|| self.by_target.get(&key(namespace, service, "")))
-            .map(|(_, demand)| demand)
+        of_port.or_else(|| self.by_target.get(&key(namespace, service, "")))
     }
 }
 

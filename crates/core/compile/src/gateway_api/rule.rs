@@ -7,34 +7,24 @@ use weft_model::id::PolicyId;
 use weft_model::outcome::Reason;
 use weft_model::policy::{Refusal, RetryPolicy, Step, StepKind};
 use weft_model::route::{Choice, StickyCookie, Target, Timeouts, Weighted};
+use weft_resilience::settings::BackoffSettings;
+use weft_resources::Pos;
+use weft_resources::gateway_api::BackendRef;
 use weft_resources::gateway_api::filter::{Filter, FilterKind, PathModifier};
 use weft_resources::gateway_api::grpc::GrpcRule;
 use weft_resources::gateway_api::http::{HttpRule, RouteRetry, SessionPersistence};
-use weft_resources::gateway_api::{BackendRef, Gateway, ObjectRef};
-use weft_resources::{Pos, Resource};
+use weft_resources::gateway_api::l4::L4Rule;
 
-use super::backend::{Caller, Speaks, refuse};
 use super::condition::Condition;
 use super::filter;
-use super::objects::{Object, Objects};
-use super::policy::Policies;
+use super::referrer::{Referrer, refuse};
 use super::session;
 use crate::context::Output;
 use crate::remark::Place;
-use crate::traefik::{self, Borrower};
-
-/// What rules are compiled with.
-#[derive(Clone, Copy)]
-pub(super) struct Compiler<'a> {
-    pub(super) objects: &'a Objects<'a>,
-    pub(super) policies: &'a Policies<'a>,
-    /// Middlewares that filters may name.
-    pub(super) traefik: &'a traefik::Memo,
-}
 
 /// The rules of a route.
 #[derive(Clone, Copy)]
-pub(super) enum Rules<'a> {
+pub(crate) enum Rules<'a> {
     /// Of an HTTPRoute.
     Http(&'a [HttpRule]),
     /// Of a GRPCRoute.
@@ -43,26 +33,28 @@ pub(super) enum Rules<'a> {
 
 /// A compiled rule.
 #[derive(Debug, Clone)]
-pub(super) struct Rule {
+pub(crate) struct Rule {
+    /// What the document calls it.
+    pub(crate) name: Option<Box<str>>,
     /// Name among all: `httproute/shop/checkout/0`.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Where it is written.
-    pub(super) at: Pos,
+    pub(crate) at: Pos,
     /// Its matches, never empty unless all of them are invalid.
-    pub(super) matches: Vec<Match>,
+    pub(crate) matches: Vec<Match>,
     /// Bounds on time.
-    pub(super) timeouts: Timeouts,
+    pub(crate) timeouts: Timeouts,
 }
 
 /// A compiled match with what is done for it.
 #[derive(Debug, Clone)]
-pub(super) struct Match {
+pub(crate) struct Match {
     /// The condition, besides the host.
-    pub(super) condition: Condition,
+    pub(crate) condition: Condition,
     /// What is done, in order.
-    pub(super) steps: Arc<[Arc<Step>]>,
+    pub(crate) steps: Arc<[Arc<Step>]>,
     /// Where requests go.
-    pub(super) target: Target,
+    pub(crate) target: Target,
 }
 
 /// Tries after the first when a retry does not say how many.
@@ -84,44 +76,60 @@ struct Written<'a> {
     timeouts: Timeouts,
     session: Option<&'a SessionPersistence>,
     at: Pos,
-    speaks: Speaks,
 }
 
-// === impl Compiler ===
+/// The rules of a route.
+pub(crate) fn compile(referrer: &dyn Referrer, rules: Rules<'_>, out: &mut Output) -> Vec<Rule> {
+    let written: Vec<Written<'_>> = match rules {
+        Rules::Http(rules) => rules.iter().map(Written::http).collect(),
+        Rules::Grpc(rules) => rules.iter().map(Written::grpc).collect(),
+    };
+    let route = referrer.route();
+    let kind = route.key.kind.to_ascii_lowercase();
+    let names: Vec<Option<&str>> = written.iter().map(|rule| rule.name).collect();
+    written
+        .into_iter()
+        .enumerate()
+        .map(|(index, rule)| {
+            let label = label(&names, index);
+            let id = format!("{kind}/{}/{}/{label}", route.namespace(), route.name());
+            Linker { referrer, id, path: format!("spec.rules[{index}]") }.rule(rule, out)
+        })
+        .collect()
+}
 
-impl<'a> Compiler<'a> {
-    /// The rules of a route, for a Gateway.
-    pub(super) fn rules(
-        self,
-        route: &'a Arc<Resource>,
-        rules: Rules<'a>,
-        gateway: Option<Object<'a, Gateway>>,
-        out: &mut Output,
-    ) -> Vec<Rule> {
-        let written: Vec<Written<'a>> = match rules {
-            Rules::Http(rules) => rules.iter().map(Written::http).collect(),
-            Rules::Grpc(rules) => rules.iter().map(Written::grpc).collect(),
-        };
-        let kind = route.key.kind.to_ascii_lowercase();
-        let names: Vec<Option<&str>> = written.iter().map(|rule| rule.name).collect();
-        written
-            .into_iter()
-            .enumerate()
-            .map(|(index, rule)| {
-                let label = label(&names, index);
-                let (namespace, name) = (route.namespace(), route.name());
-                let id = format!("{kind}/{namespace}/{name}/{label}");
-                let caller = Caller {
-                    objects: self.objects,
-                    policies: self.policies,
-                    route,
-                    speaks: rule.speaks,
-                    gateway,
-                };
-                Linker { compiler: self, caller, id, path: format!("spec.rules[{index}]") }
-                    .rule(rule, out)
-            })
-            .collect()
+/// Where the connections of a rule go.
+pub(crate) fn connections(referrer: &dyn Referrer, rule: &L4Rule, out: &mut Output) -> Target {
+    let route = referrer.route();
+    if rule.backends.iter().all(|backend| backend.weight == 0) {
+        let message = "no backend has a weight: connections are closed";
+        Place::new(route, rule.at, "spec.rules[0].backendRefs").warn(out, message);
+        return refuse(referrer.invalid(message.into()));
+    }
+    let mut choices: Vec<Choice> = rule
+        .backends
+        .iter()
+        .enumerate()
+        .map(|(index, backend)| {
+            let path = format!("spec.rules[0].backendRefs[{index}]");
+            let place = Place::new(route, backend.object.at, &path);
+            let target = match referrer.backend(backend, None, place, out) {
+                Ok(id) => Target::Backend(id),
+                Err(refusal) => {
+                    place.error(out, &*refusal.detail);
+                    refuse(refusal)
+                }
+            };
+            let name = backend.object.name.clone();
+            Choice { name, weight: backend.weight, steps: Arc::default(), target }
+        })
+        .collect();
+    match (choices.pop(), choices.is_empty()) {
+        (Some(single), true) => single.target,
+        (last, _) => {
+            choices.extend(last);
+            Target::Weighted(Arc::new(Weighted { choices, sticky: None }))
+        }
     }
 }
 
@@ -139,10 +147,10 @@ impl<'a> Written<'a> {
                 request: rule.timeouts.request,
                 attempt: rule.timeouts.backend_request,
                 retry: rule.retry.as_ref().map(retry),
+                ..Timeouts::default()
             },
             session: rule.session.as_ref(),
             at: rule.at,
-            speaks: Speaks::Http,
         }
     }
 
@@ -156,7 +164,6 @@ impl<'a> Written<'a> {
             timeouts: Timeouts::default(),
             session: rule.session.as_ref(),
             at: rule.at,
-            speaks: Speaks::Grpc,
         }
     }
 
@@ -197,28 +204,28 @@ fn retry(retry: &RouteRetry) -> RetryPolicy {
     RetryPolicy {
         attempts: retry.attempts.unwrap_or(RETRIES).saturating_add(1),
         // `backoff` is the least that is waited; half as much again is for chance to spread.
-        initial_interval: backoff + backoff / 2,
-        interval_min: backoff,
-        timeout: None,
+        backoff: BackoffSettings {
+            interval_min: backoff,
+            ..BackoffSettings::traefik(backoff + backoff / 2)
+        },
         statuses: retry.codes.iter().map(|code| (*code, *code)).collect(),
         body_bytes_max: RETRY_BODY_BYTES_MAX,
         on_network_error: true,
-        non_idempotent: false,
+        ..RetryPolicy::NEVER
     }
 }
 
 /// Links one rule to what it refers to.
 struct Linker<'a> {
-    compiler: Compiler<'a>,
-    caller: Caller<'a>,
+    referrer: &'a dyn Referrer,
     id: String,
     path: String,
 }
 
 // === impl Linker ===
 
-impl<'a> Linker<'a> {
-    fn rule(self, rule: Written<'a>, out: &mut Output) -> Rule {
+impl Linker<'_> {
+    fn rule(self, rule: Written<'_>, out: &mut Output) -> Rule {
         let mut matches: Vec<Match> = Vec::new();
         for (index, (at, condition)) in rule.conditions.iter().enumerate() {
             match condition {
@@ -236,7 +243,8 @@ impl<'a> Linker<'a> {
                 }
             }
         }
-        Rule { id: self.id, at: rule.at, matches, timeouts: rule.timeouts }
+        let name = rule.name.map(Into::into);
+        Rule { name, id: self.id, at: rule.at, matches, timeouts: rule.timeouts }
     }
 
     /// Only a prefix that is replaced makes a difference between matches; without one, what an
@@ -244,7 +252,7 @@ impl<'a> Linker<'a> {
     fn one_match(
         &self,
         condition: &Condition,
-        rule: &Written<'a>,
+        rule: &Written<'_>,
         before: &[Match],
         out: &mut Output,
     ) -> Match {
@@ -278,7 +286,7 @@ impl<'a> Linker<'a> {
         let mut refusal = None;
         for (index, filter) in filters.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            let place = Place::new(self.caller.route, filter.at, &path);
+            let place = Place::new(self.referrer.route(), filter.at, &path);
             match self.one_filter(filter, prefix, place, &format!("{id}/filter-{index}"), out) {
                 Ok(found) => steps.extend(found),
                 Err(failure) => {
@@ -314,10 +322,12 @@ impl<'a> Linker<'a> {
             FilterKind::Cors(found) => filter::cors(found).map_err(invalid)?,
             FilterKind::Mirror { backend, parts_per_million } => {
                 // A copy that nobody can get is no reason to refuse the original.
-                match self.caller.backend(backend, None, out, place) {
-                    Ok(backend) => {
-                        StepKind::Mirror { parts_per_million: *parts_per_million, backend }
-                    }
+                match self.referrer.backend(backend, None, place, out) {
+                    Ok(backend) => StepKind::Mirror {
+                        parts_per_million: *parts_per_million,
+                        backend,
+                        compared: None,
+                    },
                     Err(refusal) => {
                         place.error(out, format!("nothing is mirrored: {}", refusal.detail));
                         return Ok(Vec::new());
@@ -329,58 +339,32 @@ impl<'a> Linker<'a> {
             }
             FilterKind::Extension(reference) => {
                 let path = format!("{}.extensionRef", place.path);
-                return self.extension(reference, &path, id, out);
+                return self.referrer.extension(reference, &path, id, out);
             }
         };
         Ok(vec![Arc::new(Step { id: PolicyId::new(id), kind })])
     }
 
-    /// The steps of a Traefik middleware of the route's namespace.
-    fn extension(
-        &self,
-        reference: &ObjectRef,
-        path: &str,
-        id: &str,
-        out: &mut Output,
-    ) -> Result<Vec<Arc<Step>>, Refusal> {
-        if !reference.is(weft_resources::traefik::GROUP, "Middleware") {
-            let detail = format!(
-                "a filter cannot refer to a {} ({}); a Middleware (traefik.io) it can",
-                reference.kind, reference.group
-            );
-            return Err(Refusal { reason: Reason::PolicyUnenforceable, detail: detail.into() });
-        }
-        let name = weft_resources::traefik::ObjectRef {
-            name: reference.name.clone(),
-            namespace: None,
-            at: reference.at,
-        };
-        let Compiler { objects, traefik, .. } = self.compiler;
-        let borrower =
-            Borrower { context: objects.ctx, memo: traefik, resource: self.caller.route };
-        borrower.middlewares(&[name], path, id, out)
-    }
-
-    fn target(&self, rule: &Written<'a>, prefix: Option<&str>, out: &mut Output) -> Target {
+    fn target(&self, rule: &Written<'_>, prefix: Option<&str>, out: &mut Output) -> Target {
         let path = format!("{}.backendRefs", self.path);
         if rule.backends.is_empty() {
             let answers =
                 rule.filters.iter().any(|filter| matches!(filter.kind, FilterKind::Redirect(_)));
             if !answers {
-                let place = Place::new(self.caller.route, rule.at, &path);
+                let place = Place::new(self.referrer.route(), rule.at, &path);
                 place.warn(out, "the rule has no backends: requests are answered with an error");
             }
-            return refuse(self.caller.invalid(format!("{} has no backends", self.id)));
+            return refuse(self.referrer.invalid(format!("{} has no backends", self.id)));
         }
         let sticky = rule.session.and_then(|session| {
             let path = format!("{}.sessionPersistence", self.path);
-            let place = Place::new(self.caller.route, session.at, &path);
+            let place = Place::new(self.referrer.route(), session.at, &path);
             session::cookie(session, &self.id, place, out)
         });
         if rule.backends.iter().all(|backend| backend.weight == 0) {
-            let place = Place::new(self.caller.route, rule.at, &path);
+            let place = Place::new(self.referrer.route(), rule.at, &path);
             place.warn(out, "every weight is 0: requests are answered with an error");
-            return refuse(self.caller.invalid(format!("every weight of {} is 0", self.id)));
+            return refuse(self.referrer.invalid(format!("every weight of {} is 0", self.id)));
         }
         let [single] = rule.backends else {
             return self.weighted(rule, prefix, sticky, &path, out);
@@ -394,7 +378,7 @@ impl<'a> Linker<'a> {
 
     fn weighted(
         &self,
-        rule: &Written<'a>,
+        rule: &Written<'_>,
         prefix: Option<&str>,
         sticky: Option<StickyCookie>,
         path: &str,
@@ -425,10 +409,10 @@ impl<'a> Linker<'a> {
         out: &mut Output,
     ) -> Choice {
         let path = format!("{path}[{index}]");
-        let place = Place::new(self.caller.route, backend.object.at, &path);
+        let place = Place::new(self.referrer.route(), backend.object.at, &path);
         let id = format!("{}/backend-{index}", self.id);
         let filters_path = format!("{path}.filters");
-        let mut target = match self.caller.backend(backend, sticky, out, place) {
+        let mut target = match self.referrer.backend(backend, sticky, place, out) {
             Ok(id) => Target::Backend(id),
             Err(refusal) => {
                 place.error(out, &*refusal.detail);
@@ -452,6 +436,6 @@ impl<'a> Linker<'a> {
     }
 
     fn error(&self, at: Pos, path: &str, message: &str, out: &mut Output) {
-        Place::new(self.caller.route, at, path).error(out, message);
+        Place::new(self.referrer.route(), at, path).error(out, message);
     }
 }

@@ -7,7 +7,7 @@ use crate::context::Output;
 use crate::remark::Place;
 
 /// The cookie of a rule, unless what it asks for is not supported.
-pub(super) fn cookie(
+pub(crate) fn cookie(
     session: &SessionPersistence,
     rule: &str,
     place: Place<'_>,
@@ -27,6 +27,9 @@ pub(super) fn cookie(
             "`absoluteTimeout` has no effect on a session cookie: it lasts as long as the \
              browser's session",
         );
+    }
+    if session.idle_timeout.is_some() {
+        place.warn(out, "`idleTimeout` has no effect: a session lasts until its absolute timeout");
     }
     let timeout = session.absolute_timeout.filter(|_| session.permanent);
     Some(StickyCookie {

@@ -8,7 +8,7 @@ mod l4;
 mod listener;
 mod matching;
 mod reference;
-mod tls;
+pub(crate) mod tls;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::{Options, World, compile};
 
 /// Services of the namespaces `infra` and `other`: `v1` to `v3` on port 8080, and `empty`, which
 /// has no endpoint.
-pub(super) fn services() -> String {
+pub(crate) fn services() -> String {
     let service = |namespace: &str, name: &str, number: u8| {
         format!(
             "apiVersion: v1
@@ -63,7 +63,7 @@ spec: {ports: [{port: 8080}]}
 }
 
 /// A Gateway `gw` in `infra` with these listeners (each a flow map without braces).
-pub(super) fn gateway(listeners: &[&str]) -> String {
+pub(crate) fn gateway(listeners: &[&str]) -> String {
     let mut text = "apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: gw, namespace: infra}
@@ -80,12 +80,12 @@ spec:
 }
 
 /// The usual Gateway: plain HTTP on port 80, for routes of its own namespace.
-pub(super) fn plain_gateway() -> String {
+pub(crate) fn plain_gateway() -> String {
     gateway(&["name: http, port: 80, protocol: HTTP"])
 }
 
 /// A route in `infra`, attached to the Gateway, with the rest of its spec.
-pub(super) fn route(kind: &str, name: &str, spec: &str) -> String {
+pub(crate) fn route(kind: &str, name: &str, spec: &str) -> String {
     let version = if kind == "TCPRoute" { "v1alpha2" } else { "v1" };
     format!(
         "apiVersion: gateway.networking.k8s.io/{version}
@@ -98,37 +98,37 @@ spec:
 }
 
 /// An HTTPRoute at the whole Gateway with these rules.
-pub(super) fn http_route(rules: &str) -> String {
+pub(crate) fn http_route(rules: &str) -> String {
     route("HTTPRoute", "r", &format!("  parentRefs: [{{name: gw}}]\n  rules:\n{rules}"))
 }
 
 /// A rule that leads to a backend: the flow list of its matches, and the backend's name.
-pub(super) fn rule(matches: &str, backend: &str) -> String {
+pub(crate) fn rule(matches: &str, backend: &str) -> String {
     format!("  - {{matches: [{matches}], backendRefs: [{{name: {backend}, port: 8080}}]}}\n")
 }
 
 /// Compiles documents together with the services.
-pub(super) fn world(documents: &[&str]) -> World {
+pub(crate) fn world(documents: &[&str]) -> World {
     let text = format!("{}{}", services(), documents.concat());
     compile(&load(&[("a.yaml", text)]), &Options::new(Vec::new()), None)
 }
 
 /// The same where nothing may be wrong.
-pub(super) fn clean(documents: &[&str]) -> World {
+pub(crate) fn clean(documents: &[&str]) -> World {
     let world = world(documents);
     assert_eq!(problems(&world), Vec::<String>::new());
     world
 }
 
 /// Errors and warnings.
-pub(super) fn problems(world: &World) -> Vec<String> {
+pub(crate) fn problems(world: &World) -> Vec<String> {
     let all = world.report.problems();
     let worth = all.iter().filter(|problem| problem.severity != weft_resources::Severity::Note);
     worth.map(ToString::to_string).collect()
 }
 
 /// Asserts that something was reported that contains `text`.
-pub(super) fn assert_reported(world: &World, text: &str) {
+pub(crate) fn assert_reported(world: &World, text: &str) {
     let all = world.report.problems();
     assert!(
         all.iter().any(|problem| problem.to_string().contains(text)),
@@ -138,7 +138,7 @@ pub(super) fn assert_reported(world: &World, text: &str) {
 
 /// A request: method, host and path with query, then headers, as one line:
 /// `GET a.example/path?q=1 version: one`.
-pub(super) fn head(line: &str) -> RequestHead {
+pub(crate) fn head(line: &str) -> RequestHead {
     let mut words = line.split(' ');
     let (method, url) = (words.next().unwrap(), words.next().unwrap());
     let (host, rest) = url.split_once('/').unwrap();
@@ -160,7 +160,7 @@ pub(super) fn head(line: &str) -> RequestHead {
 }
 
 /// One side of the listener on a port.
-pub(super) fn served(world: &World, port: u16, is_tls: bool) -> &Served {
+pub(crate) fn served(world: &World, port: u16, is_tls: bool) -> &Served {
     let listeners = &world.snapshot.listeners;
     let listener = listeners.iter().find(|listener| listener.addr.port() == port);
     let listener = listener.unwrap_or_else(|| panic!("nothing listens on port {port}"));
@@ -172,14 +172,14 @@ pub(super) fn served(world: &World, port: u16, is_tls: bool) -> &Served {
 }
 
 /// The route that takes a request on a port.
-pub(super) fn find(world: &World, port: u16, is_tls: bool, line: &str) -> Option<Arc<Route>> {
+pub(crate) fn find(world: &World, port: u16, is_tls: bool, line: &str) -> Option<Arc<Route>> {
     let table = HttpTable::new(&served(world, port, is_tls).http.routes);
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     table.find(&head(line), peer).map(|found| Arc::clone(found.route()))
 }
 
 /// Where a target leads, in words: the name of the backend, `a:70 b:30` for shares, or a status.
-pub(super) fn words(target: &Target) -> String {
+pub(crate) fn words(target: &Target) -> String {
     match target {
         Target::Backend(id) => id.as_str().trim_start_matches("infra/").replace(":8080", ""),
         Target::Refuse(refusal) => refusal.reason.status().to_string(),
@@ -195,25 +195,25 @@ pub(super) fn words(target: &Target) -> String {
 }
 
 /// What a request gets on a plain port.
-pub(super) fn ask(world: &World, port: u16, line: &str) -> String {
+pub(crate) fn ask(world: &World, port: u16, line: &str) -> String {
     find(world, port, false, line).map_or("404".into(), |route| words(&route.target))
 }
 
 /// Checks a table of requests to port 80 and what they get.
-pub(super) fn check(world: &World, table: &[(&str, &str)]) {
+pub(crate) fn check(world: &World, table: &[(&str, &str)]) {
     for (line, expected) in table {
         assert_eq!(ask(world, 80, line), *expected, "{line}");
     }
 }
 
 /// The steps of the route that takes a request to port 80.
-pub(super) fn steps(world: &World, line: &str) -> Vec<StepKind> {
+pub(crate) fn steps(world: &World, line: &str) -> Vec<StepKind> {
     let route = find(world, 80, false, line).unwrap_or_else(|| panic!("no route takes {line}"));
     route.steps.iter().map(|step| step.kind.clone()).collect()
 }
 
 /// The backend that a request to port 80 goes to.
-pub(super) fn backend(world: &World, line: &str) -> Arc<Backend> {
+pub(crate) fn backend(world: &World, line: &str) -> Arc<Backend> {
     let route = find(world, 80, false, line).unwrap_or_else(|| panic!("no route takes {line}"));
     let Target::Backend(id) = &route.target else {
         panic!("{line} goes to {}", words(&route.target))
@@ -222,7 +222,7 @@ pub(super) fn backend(world: &World, line: &str) -> Arc<Backend> {
 }
 
 /// The addresses of a backend.
-pub(super) fn addresses(backend: &Backend) -> Vec<String> {
+pub(crate) fn addresses(backend: &Backend) -> Vec<String> {
     match &backend.endpoints {
         Endpoints::Static(list) => list.iter().map(|endpoint| endpoint.addr.to_string()).collect(),
         Endpoints::Dns { name, port } => vec![format!("{name}:{port}")],
@@ -231,7 +231,7 @@ pub(super) fn addresses(backend: &Backend) -> Vec<String> {
 }
 
 /// The only backend there is.
-pub(super) fn only_backend(world: &World) -> Arc<Backend> {
+pub(crate) fn only_backend(world: &World) -> Arc<Backend> {
     assert_eq!(world.snapshot.backends.len(), 1);
     let (_, backend) = world.snapshot.backends.first_key_value().unwrap();
     Arc::clone(backend)

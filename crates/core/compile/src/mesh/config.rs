@@ -14,6 +14,8 @@ use crate::remark::Place;
 pub(super) struct Config {
     /// What becomes of calls to what the mesh does not know.
     pub(super) unknown: UnknownDestinations,
+    /// All that is written.
+    pub(super) written: MeshConfig,
 }
 
 // === impl Config ===
@@ -21,7 +23,7 @@ pub(super) struct Config {
 impl Config {
     pub(super) fn new(scene: &Scene<'_>, out: &mut Output) -> Self {
         let root = &scene.options.root_namespace;
-        let mut config = Self { unknown: scene.options.outbound };
+        let mut config = Self { unknown: scene.options.outbound, written: MeshConfig::default() };
         let resource = scene.get("", "ConfigMap", root, CONFIG_MAP);
         let Some((resource, (written, problems))) =
             resource.and_then(|resource| Some((resource, of(resource, root)?)))
@@ -35,7 +37,8 @@ impl Config {
             config.unknown = unknown(mode);
         }
         let own = &scene.options.trust_domain;
-        if let Some(other) = written.trust_domain.filter(|other| **other != *own.as_str()) {
+        let other = written.trust_domain.as_ref();
+        if let Some(other) = other.filter(|other| ***other != *own.as_str()) {
             let message = format!(
                 "the authority of this mesh signs for `{own}`, which stays in force; `{other}` is not"
             );
@@ -43,6 +46,7 @@ impl Config {
             let path = format!("data.{CONFIG_MAP_KEY}.trustDomain");
             Place::new(resource, Pos::default(), &path).error_with(out, message, fix);
         }
+        config.written = written;
         config
     }
 }

@@ -18,7 +18,7 @@ use crate::mesh::address::Assigned;
 use crate::mesh::draft::kubernetes::Slices;
 use crate::mesh::population::{Instance, Origin, Population};
 use crate::mesh::protocol::{OpaquePorts, Said};
-use crate::mesh::scene::Scene;
+use crate::mesh::scene::{Labels, Scene};
 use crate::remark::Place;
 
 /// A service.
@@ -72,11 +72,14 @@ pub(super) struct Site {
     /// The workload there, by its place in the population.
     pub(super) instance: Option<usize>,
     pub(super) workload: WorkloadName,
+    /// Its labels, where the population does not know it.
+    pub(super) labels: Box<Labels>,
     pub(super) ip: IpAddr,
     /// Service ports with those of the workload.
     pub(super) ports: Vec<(u16, u16)>,
     pub(super) weight: u32,
-    pub(super) zone: Option<Box<str>>,
+    /// Where it runs: `region/zone/subzone`.
+    pub(super) locality: Option<Box<str>>,
     pub(super) hostname: Option<Box<str>>,
     pub(super) peer: Option<Peer>,
     /// Whether it takes calls.
@@ -186,6 +189,18 @@ fn settle_given(drafts: &mut Drafts<'_>, out: &mut Output) -> HashSet<IpAddr> {
     taken
 }
 
+// === impl Draft ===
+
+impl Draft<'_> {
+    /// The namespace that it belongs to: of its document, or of the name of registered workloads'.
+    pub(super) fn namespace<'d>(&'d self, name: &'d ServiceName) -> &'d str {
+        match self.origin {
+            Some(origin) => origin.namespace(),
+            None => name.as_str().split('.').nth(1).unwrap_or_default(),
+        }
+    }
+}
+
 // === impl Collector ===
 
 impl<'a> Collector<'_, 'a> {
@@ -212,10 +227,11 @@ impl<'a> Collector<'_, 'a> {
         Site {
             instance: Some(index),
             workload: instance.name.clone(),
+            labels: Box::default(),
             ip,
             ports,
             weight: instance.weight,
-            zone: instance.zone.map(Into::into),
+            locality: instance.locality.clone(),
             hostname: None,
             peer: instance.peer.clone(),
             is_ready: instance.phase == Phase::Ready,

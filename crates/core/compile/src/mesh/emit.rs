@@ -8,39 +8,62 @@ use std::sync::Arc;
 
 use weft_model::id::ServiceName;
 use weft_model::mesh::{
-    IndexEntry, Location, Mesh, MeshEndpoint, Mtls, Service, ServiceDefaults, ServiceEndpoints,
-    Transport,
+    IndexEntry, Location, Mesh, MeshEndpoint, Mtls, Service, ServiceEndpoints, Transport,
 };
 
+use crate::context::Output;
+use crate::mesh::calling::{Called, Callings, told_apart};
 use crate::mesh::draft::{Draft, Drafts, Runs, Site, Virtual};
 use crate::mesh::policy::Rules;
+use crate::mesh::population::Population;
+use crate::mesh::routing::Routing;
+use crate::mesh::scene::Scene;
 
 pub(super) use member::Members;
 
+/// What services are made of.
+pub(super) struct Material<'m> {
+    pub(super) scene: &'m Scene<'m>,
+    pub(super) population: &'m Population<'m>,
+    pub(super) drafts: &'m Drafts<'m>,
+    pub(super) rules: &'m [Rules],
+    pub(super) routing: &'m Routing,
+    pub(super) callings: &'m Callings<'m, 'm>,
+}
+
 /// The services of the model; those that are as before keep their `Arc`.
 pub(super) fn services(
-    drafts: &Drafts<'_>,
-    rules: &[Rules],
+    material: &Material<'_>,
     before: Option<&Mesh>,
+    out: &mut Output,
 ) -> BTreeMap<ServiceName, Arc<Service>> {
-    let service = |(name, draft): (&ServiceName, &Draft<'_>)| {
+    let Material { scene, population, drafts, rules, routing, callings } = *material;
+    let mut service = |(name, draft): (&ServiceName, &Draft<'_>)| {
         let old = before.and_then(|before| before.services.get(name));
+        let called = callings.of(name, draft, out);
         let entry = keep(entry(name, draft), old.map(|old| &old.entry));
         let endpoints = match &draft.runs {
-            Runs::Sites(sites) => ServiceEndpoints::Known(endpoints(sites, draft.location, rules)),
+            Runs::Sites(sites) => ServiceEndpoints::Known(endpoints(
+                sites,
+                draft.location,
+                rules,
+                population,
+                &called,
+            )),
             Runs::Dns(name, ports) => {
                 ServiceEndpoints::Dns { name: name.clone(), ports: ports.clone() }
             }
             Runs::Dialled => ServiceEndpoints::Dialled,
         };
-        let service = Service { entry, endpoints, defaults: ServiceDefaults::DEFAULT };
+        let traffic = routing.traffic(name, called.calling, scene, old.map(|old| &old.traffic));
+        let service = Service { entry, endpoints, traffic };
         (name.clone(), keep(service, old))
     };
-    drafts.iter().map(service).collect()
+    drafts.iter().map(&mut service).collect()
 }
 
 /// The old value where the new one is equal to it.
-fn keep<T: PartialEq>(new: T, old: Option<&Arc<T>>) -> Arc<T> {
+pub(super) fn keep<T: PartialEq>(new: T, old: Option<&Arc<T>>) -> Arc<T> {
     match old {
         Some(old) if **old == new => Arc::clone(old),
         _ => Arc::new(new),
@@ -70,7 +93,13 @@ fn entry(name: &ServiceName, draft: &Draft<'_>) -> IndexEntry {
 
 /// The endpoints at places that take calls. A workload whose ports are not all reached in the same
 /// way comes once for each way.
-fn endpoints(sites: &[Site], location: Location, rules: &[Rules]) -> Arc<[MeshEndpoint]> {
+fn endpoints(
+    sites: &[Site],
+    location: Location,
+    rules: &[Rules],
+    population: &Population<'_>,
+    called: &Called,
+) -> Arc<[MeshEndpoint]> {
     let mut shared: Vec<Arc<[(u16, u16)]>> = Vec::new();
     let mut share = |ports: Vec<(u16, u16)>| -> Arc<[(u16, u16)]> {
         if let Some(known) = shared.iter().find(|known| ***known == *ports) {
@@ -89,6 +118,10 @@ fn endpoints(sites: &[Site], location: Location, rules: &[Rules]) -> Arc<[MeshEn
         let (meshed, plain): (Vec<_>, Vec<_>) =
             site.ports.iter().partition(|(_, target)| is_mesh(*target));
         let peer = site.peer.clone().map_or(Transport::Plain, Transport::Mesh);
+        let labels = match site.instance {
+            Some(index) => told_apart(&population.instances[index].labels, &called.labels),
+            None => told_apart(&site.labels, &called.labels),
+        };
         for (ports, transport) in [(meshed, peer), (plain, Transport::Plain)] {
             if ports.is_empty() {
                 continue;
@@ -98,7 +131,8 @@ fn endpoints(sites: &[Site], location: Location, rules: &[Rules]) -> Arc<[MeshEn
                 ip: site.ip,
                 ports: share(ports),
                 weight: site.weight,
-                zone: site.zone.clone(),
+                locality: site.locality.clone(),
+                labels: Arc::clone(&labels),
                 hostname: site.hostname.clone(),
                 transport,
             });

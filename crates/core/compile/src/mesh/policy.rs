@@ -3,6 +3,8 @@
 //! What cannot be enforced closes what it is about, for everybody.
 
 mod authorization;
+mod ingress;
+mod limits;
 mod outbound;
 mod peer;
 mod server;
@@ -12,15 +14,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
-use weft_model::mesh::{Mtls, Protocol, UnknownDestinations};
+use weft_model::calling::Calling;
+use weft_model::mesh::{Egress, Mtls, Protocol, UnknownDestinations};
 use weft_model::outcome::Reason;
-use weft_model::policy::Refusal;
+use weft_model::policy::{Refusal, Step};
 use weft_resources::Resource;
 
 use crate::context::Output;
 use crate::mesh::config::Config;
 use crate::mesh::policy::authorization::Authorizations;
-use crate::mesh::policy::outbound::Sidecars;
+use crate::mesh::policy::ingress::Arriving;
+pub(super) use crate::mesh::policy::limits::{Limits, OfServices, of_services};
+use crate::mesh::policy::outbound::{Outbound, Sidecars};
 use crate::mesh::policy::peer::Peers;
 use crate::mesh::policy::server::Servers;
 pub(super) use crate::mesh::policy::unread::Unread;
@@ -38,6 +43,10 @@ pub(super) struct Rules {
     pub(super) ports: BTreeMap<u16, PortRules>,
     /// What becomes of calls to what the mesh does not know.
     pub(super) unknown: UnknownDestinations,
+    /// The only services that it may call; all when `None`.
+    pub(super) egress: Option<Box<[Egress]>>,
+    /// How the application is called on all other ports.
+    pub(super) calling: Option<Arc<Calling>>,
 }
 
 /// What documents ask of one port.
@@ -47,6 +56,12 @@ pub(super) struct PortRules {
     pub(super) closed: Option<Refusal>,
     /// What is spoken on it, if a policy says so.
     pub(super) protocol: Option<Protocol>,
+    /// What is done to requests for it.
+    pub(super) steps: Vec<Arc<Step>>,
+    /// How the application is called.
+    pub(super) calling: Option<Arc<Calling>>,
+    /// The port of the application, where it is another one.
+    pub(super) forward: Option<u16>,
 }
 
 /// All documents that ask something of workloads.
@@ -69,6 +84,9 @@ impl Rules {
             mtls: self.mtls,
             closed: self.closed.clone(),
             protocol: None,
+            steps: Vec::new(),
+            calling: self.calling.clone(),
+            forward: None,
         })
     }
 
@@ -84,7 +102,7 @@ impl<'a> Policies<'a> {
     pub(super) fn new(
         scene: &Scene<'a>,
         population: &'a Population<'a>,
-        config: &Config,
+        config: &'a Config,
         unread: &Unread,
         out: &mut Output,
     ) -> Self {
@@ -108,23 +126,32 @@ impl<'a> Policies<'a> {
         let peer = self.peers.of(instance, out);
         let authorization = self.authorizations.of(index, instance);
         let server = self.servers.of(instance);
+        let sidecar = self.sidecars.document(instance, out);
         let at = |port: Option<u16>| {
             let asked = server.at(port);
+            let Arriving { protocol, forward, calling } = ingress::of(sidecar, port);
             PortRules {
                 mtls: if asked.is_strict { Mtls::Strict } else { peer.at(port) },
                 closed: authorization.at(port).or(asked.closed).or_else(|| self.closed.clone()),
-                protocol: asked.protocol,
+                protocol: asked.protocol.or(protocol),
+                steps: asked.steps,
+                calling,
+                forward,
             }
         };
         let mut numbers: BTreeSet<u16> = peer.ports().collect();
         numbers.extend(authorization.ports());
         numbers.extend(server.ports());
+        numbers.extend(ingress::ports(sidecar));
         let others = at(None);
+        let Outbound { unknown, egress } = self.sidecars.of(sidecar, instance);
         Rules {
             mtls: others.mtls,
             closed: others.closed,
             ports: numbers.into_iter().map(|number| (number, at(Some(number)))).collect(),
-            unknown: self.sidecars.of(instance, out),
+            unknown,
+            egress,
+            calling: others.calling,
         }
     }
 }

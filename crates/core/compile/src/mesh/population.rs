@@ -14,6 +14,7 @@ use weft_resources::kubernetes::pod::{DEFAULT_SERVICE_ACCOUNT, Readiness};
 use weft_resources::{Kind, Pos, Problem, Resource, Severity};
 
 use crate::context::Output;
+use crate::mesh::place;
 use crate::mesh::scene::{Labels, Scene, fits};
 use crate::remark::Place;
 
@@ -38,7 +39,8 @@ pub(super) struct Instance<'a> {
     pub(super) peer: Option<Peer>,
     /// Share among its siblings.
     pub(super) weight: u32,
-    pub(super) zone: Option<&'a str>,
+    /// Where it runs: `region/zone/subzone`.
+    pub(super) locality: Option<Box<str>>,
     pub(super) phase: Phase,
     pub(super) origin: Origin<'a>,
 }
@@ -224,11 +226,11 @@ fn registered_instance<'a>(
     Some(Instance {
         name: name.clone(),
         namespace: &workload.namespace,
+        locality: place::of_labels(&labels, workload.zone.as_deref()),
         labels: labels.into(),
         addrs: Cow::Borrowed(&workload.addrs),
         peer,
         weight: 1,
-        zone: workload.zone.as_deref(),
         phase: workload.phase,
         origin: Origin::Node(workload),
     })
@@ -251,7 +253,7 @@ fn pod_instance<'a>(
             .then(|| peer(scene, first, resource.namespace(), &pod.service_account))
             .flatten(),
         weight: 1,
-        zone: None,
+        locality: place::of_labels(&resource.labels, None),
         phase: match pod.readiness {
             Readiness::Ready => Phase::Ready,
             Readiness::Unready => Phase::Unready,
@@ -283,7 +285,7 @@ fn entry_instance<'a>(
         addrs: vec![ip].into(),
         peer: entry_peer(scene, ip, resource.namespace(), entry),
         weight: entry.weight,
-        zone: entry.zone.as_deref(),
+        locality: place::of_entry(entry),
         phase: Phase::Ready,
         origin: Origin::Entry(resource, entry),
     })

@@ -31,10 +31,8 @@ impl<'a> Scene<'a> {
     ) -> Self {
         let mut resources: Vec<&Arc<Resource>> = resources.iter().collect();
         // What has no time yet is the newest.
-        resources.sort_by_cached_key(|resource| {
-            let created = resource.created.clone();
-            (created.is_empty(), created, resource.key.clone())
-        });
+        let age = |resource: &'a Resource| (resource.created.is_empty(), &*resource.created);
+        resources.sort_by(|a, b| age(a).cmp(&age(b)).then_with(|| a.key.cmp(&b.key)));
         Self { resources, index, options }
     }
 

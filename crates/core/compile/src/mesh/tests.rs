@@ -1,11 +1,13 @@
 //! What proxies know, for resources and registered workloads.
 
+mod arriving;
 mod entry;
 mod incremental;
 mod members;
 mod outbound;
 mod protection;
 mod report;
+mod routing;
 mod security;
 mod service;
 
@@ -128,7 +130,7 @@ pub(super) fn runs(world: &MeshWorld, name: &str) -> Vec<String> {
                 } else {
                     format!(" x{}", endpoint.weight)
                 };
-                let zone = endpoint.zone.iter().map(|zone| format!(" in {zone}"));
+                let zone = endpoint.locality.iter().map(|zone| format!(" in {zone}"));
                 let rest: String = hostname.chain(zone).chain([weight]).collect();
                 let ports = pairs(&endpoint.ports);
                 format!("{} {} {ports} {way}{rest}", endpoint.workload, endpoint.ip)

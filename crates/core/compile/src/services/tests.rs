@@ -31,7 +31,7 @@ fn resolve_beside(
                 .map(|endpoint| format!("{}*{}", endpoint.addr, endpoint.weight))
                 .collect(),
             Endpoints::Dns { name, port } => vec![format!("{name}:{port}")],
-            Endpoints::Service { name, port } => vec![format!("mesh {name}:{port}")],
+            Endpoints::Service { name, port, subset: _ } => vec![format!("mesh {name}:{port}")],
             Endpoints::Dialled | Endpoints::DialledThrough(_) => Vec::new(),
         }),
         Err(error) => Err(error.to_string()),

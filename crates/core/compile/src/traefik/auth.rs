@@ -9,15 +9,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 use weft_message::FieldName;
-use weft_model::backend::{
-    Backend, Endpoint, Endpoints, HostHeader, PoolSettings, UpstreamProtocol,
-};
+use weft_model::backend::{Backend, Endpoint, Endpoints, HostHeader, UpstreamProtocol};
+use weft_model::calling::{Calling, PoolSettings};
 use weft_model::id::{BackendId, PolicyId};
 use weft_model::outcome::Reason;
 use weft_model::policy::{BasicAuth, ErrorPages, ForwardAuth, Refusal, Step, StepKind};
 use weft_model::text::Pattern;
 use weft_policy::basic::htpasswd::PasswordHash;
-use weft_resilience::settings::PickerKind;
+use weft_resilience::settings::SlowStartSettings;
 use weft_resources::kubernetes::service::PortRef;
 use weft_resources::traefik::file::split_url;
 use weft_resources::traefik::middleware as written;
@@ -265,17 +264,16 @@ fn authorizer(
         id: BackendId::new(format!("forwardauth/{}", label(middleware))),
         endpoints,
         protocol: UpstreamProtocol::Auto,
-        tls: (scheme == Scheme::Https).then(|| Arc::new(tls)),
-        picker: PickerKind::RoundRobin,
-        sticky: None,
         health_check: None,
-        outlier: None,
-        slow_start,
-        retry_budget: link.scope.options().retry_budget,
-        pool,
         host: HostHeader::Endpoint,
-        proxy_protocol: None,
         termination_delay: None,
+        calling: Arc::new(Calling {
+            tls: (scheme == Scheme::Https).then(|| Arc::new(tls)),
+            slow_start: SlowStartSettings::linear(slow_start),
+            retry_budget: link.scope.options().retry_budget,
+            pool,
+            ..Calling::default()
+        }),
     }))
 }
 
@@ -285,10 +283,7 @@ fn address(link: &Link<'_, '_>, home: Home<'_>, host: &str, port: u16) -> (Endpo
     let slow_start = link.scope.options().slow_start;
     if let Ok(ip) = host.parse::<IpAddr>() {
         let addr = SocketAddr::new(ip, port);
-        return (
-            Endpoints::Static([Endpoint { addr, weight: 1, zone: None, peer: None }].into()),
-            slow_start,
-        );
+        return (Endpoints::Static([Endpoint::new(addr)].into()), slow_start);
     }
     let (name, namespace) = crate::services::service_of_host(host, home.namespace());
     match link.scope.resolve(&namespace, &name, &PortRef::Number(port)) {

@@ -91,8 +91,14 @@ impl Borrower<'_> {
         for backend in link.backends {
             output.backend(backend);
         }
+        for (id, said) in link.said {
+            output.said.entry(id).or_insert(said);
+        }
         for problem in link.problems {
             output.problem(&self.resource.key, problem);
+        }
+        for (key, problem) in link.told {
+            output.problem_once(&key, &problem);
         }
         found
     }

@@ -41,16 +41,8 @@ pub(super) fn active(
 
 /// Passive checks.
 pub(super) fn passive(check: written::PassiveHealthCheck) -> OutlierSettings {
-    OutlierSettings {
-        failures: check.max_failed_attempts,
-        window: check.failure_window,
-        // Traefik lets a server back in when the window has passed, all of them if need be.
-        ejection: check.failure_window,
-        ejection_max: check.failure_window,
-        ejected_ratio_max: 1.0,
-        on_server_error: true,
-        consecutive: false,
-    }
+    // Traefik lets a server back in when the window has passed, all of them if need be.
+    OutlierSettings::traefik(check.max_failed_attempts, check.failure_window)
 }
 
 /// A check in the terms of the model, whether it can be made or not.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use weft_model::backend::Backend;
+use weft_model::calling::Calling;
 use weft_model::id::{BackendId, PolicyId};
 use weft_model::outcome::Reason;
 use weft_model::policy::{Refusal, Step, StepKind};
@@ -15,7 +16,10 @@ use super::locate::{Home, Missing, label, locate};
 use super::middleware::{self, Prepared};
 use super::prepare::Value;
 use super::{Memo, auth};
-use crate::context::Scope;
+use crate::calling::From;
+use crate::calling::gateway::{self, Ask, Base, Said};
+use crate::calling::layers::Part;
+use crate::context::{Output, Scope};
 use crate::remark::Fix;
 
 /// Chains of chains, services of services: more levels than this are a mistake.
@@ -29,8 +33,12 @@ pub(super) struct Link<'s, 'a> {
     resource: &'a Resource,
     /// Backends that targets name.
     pub(super) backends: Vec<Arc<Backend>>,
+    /// What documents about the services of those say besides how they are called.
+    pub(super) said: Vec<(BackendId, Said)>,
     /// What is wrong.
     pub(super) problems: Vec<Problem>,
+    /// What is to say about documents that speak of services behind backends.
+    pub(super) told: Vec<(Key, Problem)>,
     /// Where in `resource` the objects were named that are being walked through, outermost first.
     walk: Vec<Visit>,
 }
@@ -46,7 +54,21 @@ struct Visit {
 impl<'s, 'a> Link<'s, 'a> {
     /// A link from `resource` to whatever it names.
     pub(super) fn new(scope: &'s Scope<'a>, memo: &'s Memo, resource: &'a Resource) -> Self {
-        Self { scope, memo, resource, backends: Vec::new(), problems: Vec::new(), walk: Vec::new() }
+        Self {
+            scope,
+            memo,
+            resource,
+            backends: Vec::new(),
+            said: Vec::new(),
+            problems: Vec::new(),
+            told: Vec::new(),
+            walk: Vec::new(),
+        }
+    }
+
+    /// The namespace of whoever refers.
+    pub(super) fn namespace(&self) -> &'a str {
+        self.resource.namespace()
     }
 
     /// A resource looked at alone.
@@ -122,6 +144,46 @@ impl<'s, 'a> Link<'s, 'a> {
             self.backends.push(Arc::new(backend));
         }
         id
+    }
+
+    /// Adds a backend that is called as documents about its service say, besides `parts` of its own
+    /// settings that are written at `at`.
+    ///
+    /// # Errors
+    ///
+    /// What is missing, where a document asks for protection that cannot be had.
+    pub(super) fn call(
+        &mut self,
+        ask: Ask<'_>,
+        backend: Backend,
+        parts: &[(Part, &'static str)],
+        at: Pos,
+    ) -> Result<BackendId, Missing> {
+        let at = self.walk.first().map_or(at, |visit| visit.at);
+        let resource = self.resource;
+        let from =
+            |field| From { resource, field, at, first_line: self.scope.first_line(resource) };
+        let parts = parts.iter().map(|(part, field)| (*part, from(field))).collect();
+        let calling = Calling::clone(&backend.calling);
+        let base = Base { calling, parts, is_last_word: false };
+        let mut out = Output::default();
+        let called = gateway::called(self.scope, ask, base, backend, &mut out);
+        for (key, problems) in out.problems {
+            for problem in problems {
+                match key == self.resource.key {
+                    true if self.problems.contains(&problem) => {}
+                    true => self.problems.push(problem),
+                    false => self.told.push((key.clone(), problem)),
+                }
+            }
+        }
+        let (backend, said) =
+            called.map_err(|refusal| Missing::because(refusal.detail.to_string()))?;
+        let id = self.backend(backend);
+        if !self.said.iter().any(|(known, _)| *known == id) {
+            self.said.push((id.clone(), said));
+        }
+        Ok(id)
     }
 
     /// Walks into another resource, unless that goes round in a circle.

@@ -1,7 +1,6 @@
 //! Middlewares, looked at alone.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use weft_message::FieldName;
 use weft_model::id::PolicyId;
@@ -10,7 +9,7 @@ use weft_model::policy::{
     StepKind,
 };
 use weft_model::text::Pattern;
-use weft_resilience::settings::{BreakerSettings, RateSettings};
+use weft_resilience::settings::{BackoffSettings, BreakerSettings, RateSettings};
 use weft_resources::traefik::middleware as written;
 use weft_resources::traefik::middleware::{Middleware, MiddlewareKind};
 use weft_resources::{Pos, Resource, Spanned};
@@ -217,13 +216,13 @@ fn rate_limit(
 fn retry_policy(retry: &written::Retry) -> RetryPolicy {
     RetryPolicy {
         attempts: retry.attempts,
-        initial_interval: retry.initial_interval,
-        interval_min: Duration::ZERO,
+        backoff: BackoffSettings::traefik(retry.initial_interval),
         timeout: Some(retry.timeout).filter(|timeout| !timeout.is_zero()),
         statuses: retry.statuses.clone(),
         body_bytes_max: retry.max_request_body_bytes.unwrap_or(u64::MAX),
         on_network_error: !retry.disable_on_network_error,
         non_idempotent: retry.non_idempotent,
+        ..RetryPolicy::NEVER
     }
 }
 

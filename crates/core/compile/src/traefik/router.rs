@@ -46,7 +46,11 @@ pub(super) fn piece(context: &Context<'_>, memo: &Memo, resource: &Arc<Resource>
     }
     let is_router = super::has_routers(&resource.body);
     piece.problems = std::mem::take(&mut link.problems);
-    piece.backends = if is_router { std::mem::take(&mut link.backends) } else { Vec::new() };
+    piece.told = std::mem::take(&mut link.told);
+    if is_router {
+        piece.backends = std::mem::take(&mut link.backends);
+        piece.said = std::mem::take(&mut link.said);
+    }
     drop(link);
     piece.dependencies = scope.into_dependencies();
     piece.places.shrink_to_fit();

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use weft_model::backend::{
-    Backend, Endpoints, HostHeader, PoolSettings, SubjectAltName, UpstreamProtocol, UpstreamTls,
+    Backend, Endpoints, HostHeader, SubjectAltName, UpstreamProtocol, UpstreamTls,
 };
+use weft_model::calling::{Calling, PoolSettings};
 use weft_model::id::BackendId;
 use weft_model::listener::Certificate;
 use weft_model::route::StickyCookie;
 use weft_policy::sticky::cookie_name;
-use weft_resilience::settings::PickerKind;
+use weft_resilience::settings::{PickerKind, SlowStartSettings};
 use weft_resources::traefik::ObjectRef;
 use weft_resources::traefik::service as written;
 use weft_resources::traefik::service::{BackendSettings, Scheme, Strategy};
@@ -20,6 +21,7 @@ use weft_resources::{Key, Kind, Severity, Spanned};
 use super::health;
 use super::link::Link;
 use super::locate::{Home, Missing, label, locate};
+use crate::calling::layers::Part;
 use crate::certificates::{self, InvalidCertificate};
 
 /// What decides the protocol besides the scheme.
@@ -62,6 +64,7 @@ pub(super) fn backend(
             idle_timeout: transport.idle_conn_timeout,
             response_head_timeout: Some(transport.response_header_timeout)
                 .filter(|timeout| !timeout.is_zero()),
+            ..PoolSettings::DEFAULT
         };
         if transport.disable_http2 && protocol == UpstreamProtocol::Auto {
             protocol = UpstreamProtocol::Http1;
@@ -85,17 +88,18 @@ pub(super) fn backend(
         id: BackendId::new(id),
         endpoints,
         protocol,
-        tls: (scheme == Scheme::Https).then(|| Arc::new(tls)),
-        picker: picker(settings.strategy),
-        sticky: None,
         health_check,
-        outlier: settings.passive_health_check.map(health::passive),
-        slow_start: link.scope.options().slow_start,
-        retry_budget: link.scope.options().retry_budget,
-        pool,
         host: if settings.pass_host_header { HostHeader::Pass } else { HostHeader::Endpoint },
-        proxy_protocol: None,
         termination_delay: None,
+        calling: Arc::new(Calling {
+            tls: (scheme == Scheme::Https).then(|| Arc::new(tls)),
+            picker: picker(settings.strategy),
+            outlier: settings.passive_health_check.map(health::passive),
+            slow_start: SlowStartSettings::linear(link.scope.options().slow_start),
+            retry_budget: link.scope.options().retry_budget,
+            pool,
+            ..Calling::default()
+        }),
     })
 }
 
@@ -124,6 +128,20 @@ pub(super) fn suffix(settings: &BackendSettings) -> String {
         settings.passive_health_check
     );
     format!("#{:08x}", fnv1a(text.as_bytes()))
+}
+
+/// The parts of calls that settings speak of, each with the field that does.
+pub(super) fn parts(settings: &BackendSettings) -> Vec<(Part, &'static str)> {
+    let asks_for_tls = settings.scheme == Some(Scheme::Https);
+    let parts = [
+        (settings.strategy != Strategy::default(), Part::Balancing, "strategy"),
+        (settings.sticky.is_some(), Part::Session, "sticky"),
+        (settings.passive_health_check.is_some(), Part::Outlier, "passiveHealthCheck"),
+        (settings.servers_transport.is_some(), Part::Pool, "serversTransport"),
+        (asks_for_tls, Part::Tls, "scheme"),
+    ];
+    let said = parts.into_iter().filter(|(is_said, ..)| *is_said);
+    said.map(|(_, part, field)| (part, field)).collect()
 }
 
 /// TLS with the system's authorities.

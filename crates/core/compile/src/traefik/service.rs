@@ -6,6 +6,7 @@ use std::sync::Arc;
 use weft_model::backend::{Endpoint, Endpoints};
 use weft_model::policy::Step;
 use weft_model::route::{Choice, Failover, Mirror, Mirrors, Target, Weighted};
+use weft_resilience::settings::SlowStartSettings;
 use weft_resources::kubernetes::service::PortRef;
 use weft_resources::traefik::ObjectRef;
 use weft_resources::traefik::file;
@@ -17,6 +18,7 @@ use weft_resources::{Kind, Pos, Resource, Severity};
 use super::link::{Link, refusing};
 use super::locate::{Home, Missing, label, locate, namespace};
 use super::server::{self, PortHints, cookie, suffix};
+use crate::calling::gateway::Ask;
 use crate::services::{Resolved, Unresolved};
 
 /// Parts per million in one percent.
@@ -250,11 +252,21 @@ fn of_resolved(
     let id = format!("{namespace}/{name}:{port}{}", suffix(settings));
     let slow_start = resolved.slow_start;
     let mut backend = server::backend(link, home, id, settings, &hints, resolved.endpoints, path)?;
-    backend.slow_start = slow_start;
     let sticky = settings.sticky.as_ref();
-    backend.sticky =
+    let calling = Arc::make_mut(&mut backend.calling);
+    calling.slow_start = SlowStartSettings::linear(slow_start);
+    calling.sticky =
         sticky.map(|sticky| cookie(sticky, &format!("{namespace}-{name}-{port}@kubernetescrd")));
-    Ok(Target::Backend(link.backend(backend)))
+    let ask = Ask {
+        caller: link.namespace(),
+        namespace,
+        name,
+        port,
+        port_name: &resolved.port_name,
+        subset: None,
+        is_tls_through: false,
+    };
+    link.call(ask, backend, &server::parts(settings), at).map(Target::Backend)
 }
 
 fn missing(unresolved: Unresolved) -> Missing {
@@ -413,7 +425,7 @@ fn servers_target(
             .filter_map(|server| {
                 let ip = server.host.parse().ok()?;
                 let addr = SocketAddr::new(ip, server.port);
-                Some(Endpoint { addr, weight: server.weight, zone: None, peer: None })
+                Some(Endpoint { weight: server.weight, ..Endpoint::new(addr) })
             })
             .collect();
         if let Some(first) = addresses.first() {
@@ -442,7 +454,8 @@ fn servers_target(
         let path = format!("{path}.loadBalancer");
         let mut backend =
             server::backend(link, Home::of(resource), id, &settings, &hints, endpoints, &path)?;
-        backend.sticky = settings.sticky.as_ref().map(|sticky| cookie(sticky, &name));
+        Arc::make_mut(&mut backend.calling).sticky =
+            settings.sticky.as_ref().map(|sticky| cookie(sticky, &name));
         let target = Target::Backend(link.backend(backend));
         let name = format!("{name}{part}").into();
         choices.push(Choice { name, weight, steps: Arc::default(), target });

@@ -4,14 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use weft_model::backend::{
-    Backend, Endpoint, Endpoints, HostHeader, PoolSettings, ProxyVersion, UpstreamProtocol,
-};
+use weft_model::backend::{Backend, Endpoint, Endpoints, HostHeader, UpstreamProtocol};
+use weft_model::calling::{Calling, PoolSettings, ProxyVersion};
 use weft_model::id::{BackendId, RouteId};
 use weft_model::outcome::Reason;
 use weft_model::policy::Refusal;
 use weft_model::route::{Choice, HostMatch, Target, TcpMatcher, TcpRoute, TcpTls, Weighted};
-use weft_resilience::settings::PickerKind;
+use weft_resilience::settings::SlowStartSettings;
 use weft_resources::traefik::file::{RouterTcp, ServerTcp, ServiceTcp};
 use weft_resources::traefik::route::RouterTls;
 use weft_resources::traefik::service::{TcpServiceRef, TerminationDelay};
@@ -25,6 +24,8 @@ use super::locate::{Home, Missing, label, locate, namespace};
 use super::prepare::tcp_matcher;
 use super::router::{origin, placement, ranked};
 use super::{Piece, server, tls};
+use crate::calling::gateway::Ask;
+use crate::calling::layers::Part;
 
 /// The bounds that TCP middlewares set.
 #[derive(Default)]
@@ -281,7 +282,17 @@ fn of_service(
     };
     let id = format!("tcp/{namespace}/{name}:{}{}", resolved.port, settings.suffix());
     let home = Home::Namespace(namespace);
-    backend(link, home, id, &settings, resolved.endpoints, path)
+    let backend = backend(link, home, id, &settings, resolved.endpoints, path)?;
+    let ask = Ask {
+        caller: link.namespace(),
+        namespace,
+        name,
+        port: resolved.port,
+        port_name: &resolved.port_name,
+        subset: None,
+        is_tls_through: false,
+    };
+    link.call(ask, backend, &settings.parts(), service.target.at).map(Target::Backend)
 }
 
 /// How a TCP service is called.
@@ -294,6 +305,17 @@ struct Settings<'a> {
 }
 
 impl Settings<'_> {
+    /// The parts of calls that they speak of, each with the field that does.
+    fn parts(&self) -> Vec<(Part, &'static str)> {
+        let parts = [
+            (self.tls, Part::Tls, "tls"),
+            (self.transport.is_some(), Part::Pool, "serversTransport"),
+            (self.proxy_protocol.is_some(), Part::Wrapping, "proxyProtocol"),
+        ];
+        let said = parts.into_iter().filter(|(is_said, ..)| *is_said);
+        said.map(|(_, part, field)| (part, field)).collect()
+    }
+
     /// Tells apart the uses of one service with different settings.
     fn suffix(&self) -> String {
         let mut text = String::new();
@@ -324,7 +346,7 @@ fn backend(
     settings: &Settings<'_>,
     endpoints: Endpoints,
     path: &str,
-) -> Result<Target, Missing> {
+) -> Result<Backend, Missing> {
     let mut pool = PoolSettings::DEFAULT;
     let mut delay = TerminationDelay::After(TERMINATION_DELAY);
     let mut proxy_protocol = None;
@@ -350,30 +372,27 @@ fn backend(
     }
     let delay = settings.termination_delay.unwrap_or(delay);
     let version = settings.proxy_protocol.or(proxy_protocol);
-    let backend = Backend {
+    Ok(Backend {
         id: BackendId::new(id),
         endpoints,
         protocol: UpstreamProtocol::Auto,
-        tls: tls.map(Arc::new),
-        picker: PickerKind::RoundRobin,
-        sticky: None,
         health_check: None,
-        outlier: None,
-        slow_start: settings.slow_start,
-        // Connections are not made again once bytes have passed.
-        retry_budget: None,
-        pool,
         host: HostHeader::Pass,
-        proxy_protocol: version.map(|version| match version {
-            1 => ProxyVersion::V1,
-            _ => ProxyVersion::V2,
-        }),
         termination_delay: match delay {
             TerminationDelay::After(delay) => Some(delay),
             TerminationDelay::Never => None,
         },
-    };
-    Ok(Target::Backend(link.backend(backend)))
+        calling: Arc::new(Calling {
+            tls: tls.map(Arc::new),
+            slow_start: SlowStartSettings::linear(settings.slow_start),
+            pool,
+            proxy_protocol: version.map(|version| match version {
+                1 => ProxyVersion::V1,
+                _ => ProxyVersion::V2,
+            }),
+            ..Calling::default()
+        }),
+    })
 }
 
 /// The target of a TCP service of the file provider.
@@ -441,7 +460,7 @@ fn servers_target(
             match server.host.parse::<IpAddr>() {
                 Ok(ip) => {
                     let addr = SocketAddr::new(ip, server.port);
-                    addresses.push(Endpoint { addr, weight: 1, zone: None, peer: None });
+                    addresses.push(Endpoint::new(addr));
                 }
                 Err(_) => {
                     let name = server.host.to_ascii_lowercase().into();
@@ -461,7 +480,8 @@ fn servers_target(
         let name = format!("tcp/{}{part}", label(resource));
         let settings = Settings { tls, ..settings };
         let path = format!("{path}.loadBalancer.serversTransport");
-        let target = backend(link, Home::File, name.clone(), &settings, endpoints, &path)?;
+        let backend = backend(link, Home::File, name.clone(), &settings, endpoints, &path)?;
+        let target = Target::Backend(link.backend(backend));
         choices.push(Choice { name: name.into(), weight, steps: Arc::default(), target });
     }
     match choices.len() {

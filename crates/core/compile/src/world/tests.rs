@@ -324,6 +324,29 @@ fn document() -> impl Strategy<Value = String> {
         1 => (name(), any::<bool>()).prop_map(move |(own, strict)| {
             format!("{}  sniStrict: {strict}\n", head("TLSOption", own))
         }),
+        1 => (name(), name()).prop_map(move |(own, service)| {
+            format!(
+                "{}  routes:\n  - match: Host(`{own}.example`)\n    services: [{{name: {service}, port: 80, strategy: p2c}}]\n",
+                head("IngressRoute", own)
+            )
+        }),
+        2 => (name(), name(), 0..6usize).prop_map(|(own, other, shape)| {
+            let policy = [
+                "{loadBalancer: {simple: RANDOM}}",
+                "{connectionPool: {tcp: {maxConnections: 3}}}",
+                "{tls: {mode: SIMPLE, credentialName: a}}",
+                "{tls: {mode: ISTIO_MUTUAL}}",
+                "{timeout: 3s, retries: {attempts: 1}}",
+                "{outlierDetection: {consecutive5xxErrors: 3}}",
+            ][shape];
+            format!("apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {own}}}\nspec: {{host: {other}, trafficPolicy: {policy}}}\n")
+        }),
+        1 => name().prop_map(|own| {
+            format!("apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: {own}}}\nspec:\n  servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]\n")
+        }),
+        1 => (name(), name(), name()).prop_map(|(own, gateway, service)| {
+            format!("apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {own}}}\nspec:\n  hosts: ['*']\n  gateways: [{gateway}]\n  http: [{{route: [{{destination: {{host: {service}, port: {{number: 80}}}}}}]}}]\n")
+        }),
         1 => (name(), name()).prop_map(|(own, other)| {
             format!("http:\n  routers: {{{own}: {{rule: Path(`/f`), service: {other}}}}}\n  services: {{{own}: {{loadBalancer: {{servers: [{{url: 'http://127.0.0.1:1'}}]}}}}}}\n")
         }),
@@ -359,6 +382,7 @@ proptest! {
                 prop_assert_eq!(&next.snapshot.listeners, &fresh.snapshot.listeners);
                 prop_assert_eq!(&next.snapshot.backends, &fresh.snapshot.backends);
                 prop_assert_eq!(&next.snapshot.lines, &fresh.snapshot.lines);
+                prop_assert_eq!(&next.snapshot.sources, &fresh.snapshot.sources);
                 prop_assert_eq!(&next.report, &fresh.report);
             }
             world = Some(next);
@@ -401,7 +425,10 @@ fn a_service_that_joins_the_mesh_is_found_and_nothing_else_is_looked_at_again() 
     let joined = compile_in_mesh(&set, &options(), &index, Some(&before));
     let endpoints: Vec<_> =
         joined.snapshot.backends.values().map(|backend| backend.endpoints.clone()).collect();
-    assert_eq!(endpoints, [weft_model::backend::Endpoints::Service { name, port: 80 }]);
+    assert_eq!(
+        endpoints,
+        [weft_model::backend::Endpoints::Service { name, port: 80, subset: None }]
+    );
     let same = compile_in_mesh(&set, &options(), &index.clone(), Some(&joined));
     assert_eq!(same.compiled(), 0);
     assert_eq!(same.snapshot.backends, joined.snapshot.backends);

@@ -7,16 +7,13 @@ use crate::bytes::is_token;
 use crate::error::ParseError;
 use crate::fields::{Fields, InvalidFieldValue};
 use crate::h1::HeadLimits;
+use crate::hpack::FIELD_OVERHEAD;
 use crate::known::{Known, UNKNOWN, id_of};
 use crate::method::Method;
 use crate::path::PathRules;
 use crate::request::RequestHead;
 use crate::response::ResponseHead;
 use crate::version::{Scheme, Version};
-
-/// What each field adds to the size of a head (RFC 9113 section 6.5.2), so that many tiny fields
-/// count for the memory they take.
-const FIELD_OVERHEAD: usize = 32;
 
 // === impl RequestHead ===
 

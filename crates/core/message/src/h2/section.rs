@@ -3,7 +3,7 @@
 use crate::error::ParseError;
 use crate::fields::Fields;
 use crate::h1::{HeadLimits, is_trailer_allowed, parse_content_length};
-use crate::hpack::{Answer, DecodeError, Decoder, Field, ListLimits, Name, Pseudo};
+use crate::hpack::{Answer, DecodeError, Decoder, FIELD_OVERHEAD, Field, ListLimits, Name, Pseudo};
 use crate::known::{Known, UNKNOWN, ids_of};
 use crate::path::{InvalidTarget, PathRules};
 use crate::request::RequestHead;
@@ -57,9 +57,6 @@ const OF_CONNECTIONS: [bool; 256] = ids_of(&[
     Known::Upgrade,
     Known::Http2Settings,
 ]);
-
-/// What each field adds to the size of a head (RFC 9113 section 6.5.2).
-const FIELD_OVERHEAD: usize = 32;
 
 // === impl Section ===
 

@@ -84,3 +84,35 @@ fn a_forged_caller_gives_way_to_the_proved_one() {
     assert_eq!(lines(&all), ["accept: */*"]);
     assert_eq!(remove_caller(&mut all), 0);
 }
+
+#[test]
+fn a_mark_of_spent_retries_is_taken_out() {
+    let mut marked = fields(&[("server", "a")]);
+    assert!(!take_retried(&mut marked));
+    set_retried(&mut marked);
+    set_retried(&mut marked);
+    assert_eq!(lines(&marked), ["server: a", "weftway-retried: 1"]);
+    assert!(take_retried(&mut marked));
+    assert_eq!(lines(&marked), ["server: a"]);
+}
+
+#[test]
+fn attempts_are_counted_from_the_first() {
+    for (lines, expected) in [
+        (&[][..], 0),
+        (&[("X-Envoy-Attempt-Count", "1")], 0),
+        (&[("x-envoy-attempt-count", "3")], 2),
+        (&[("x-envoy-attempt-count", "0")], 0),
+        (&[("x-envoy-attempt-count", "many")], 0),
+        (&[("grpc-previous-rpc-attempts", "1")], 1),
+        (&[("grpc-previous-rpc-attempts", "1"), ("x-envoy-attempt-count", "3")], 2),
+    ] {
+        assert_eq!(attempts_before(&fields(lines)), expected, "{lines:?}");
+    }
+    let mut all = fields(&[("x-envoy-attempt-count", "9")]);
+    set_attempt(&mut all, 2);
+    assert_eq!(lines(&all), ["x-envoy-attempt-count: 2"]);
+    all.append("x_envoy_attempt_count", b"9").unwrap();
+    assert_eq!(remove_attempt(&mut all), 2);
+    assert!(all.is_empty());
+}

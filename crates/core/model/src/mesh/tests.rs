@@ -86,7 +86,8 @@ fn headless_endpoints_are_found_by_name_and_address() {
         ip: ip.parse().unwrap(),
         ports: [(port, port)].into(),
         weight: 1,
-        zone: None,
+        locality: None,
+        labels: Arc::default(),
         hostname: Some(hostname.into()),
         transport: Transport::Plain,
     };
@@ -98,7 +99,7 @@ fn headless_endpoints_are_found_by_name_and_address() {
     let service = Service {
         entry: entry("db.shop.svc.cluster.local", &[], &["10.77.0.9", "10.77.0.10"]),
         endpoints: ServiceEndpoints::Known(endpoints.clone().into()),
-        defaults: ServiceDefaults::DEFAULT,
+        traffic: Arc::default(),
     };
     let named: Vec<_> = service.named("db-0").cloned().collect();
     assert_eq!(named, endpoints[..2]);

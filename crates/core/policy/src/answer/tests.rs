@@ -99,6 +99,30 @@ fn grpc() {
 }
 
 #[test]
+fn grpc_knows_deadlines() {
+    for reason in [Reason::RequestTimeout, Reason::UpstreamTimeout] {
+        let answer = error(reason, GRPC);
+        assert_eq!(answer.head.fields.get_str("grpc-status"), Some("4"), "{reason:?}");
+    }
+    assert_eq!(error(Reason::RequestTimeout, PROBLEM).status(), 504);
+}
+
+#[test]
+fn faults_answer_as_they_say() {
+    let check = |abort, asker, status, code| {
+        let answer = super::abort(abort, asker);
+        let found = answer.head.fields.get_str("grpc-status");
+        assert_eq!((answer.status(), found), (status, code), "{abort:?}");
+        assert_eq!(answer.reason, Reason::FaultInjected);
+    };
+    check(Abort::Http(418), PROBLEM, 418, None);
+    check(Abort::Http(503), GRPC, 200, Some("14"));
+    check(Abort::Grpc(13), GRPC, 200, Some("13"));
+    check(Abort::Grpc(14), PROBLEM, 503, None);
+    check(Abort::Grpc(4), PROBLEM, 504, None);
+}
+
+#[test]
 fn no_reason_breaks_an_answer_or_leaks() {
     for &reason in Reason::ALL {
         for form in [Form::Text, Form::Problem, Form::Grpc] {

@@ -200,6 +200,25 @@ fn rewrites_whole_paths_and_hosts() {
 }
 
 #[test]
+fn rewrites_by_pattern_as_istio_says() {
+    let regex = |pattern: &str, replacement: &str| {
+        let (pattern, replacement) = (self::pattern(pattern), replacement.into());
+        let path = Some(PathRewrite::Regex { pattern, replacement });
+        StepKind::Rewrite(Rewrite { host: None, path })
+    };
+    let service = || regex("^/service/([^/]+)(/.*)$", "$2/instance/$1");
+    check(service(), "/service/foo/v1/api?q=1", Ok("/v1/api/instance/foo?q=1"), &[]);
+    check(service(), "/other/foo?q=1", Ok("/other/foo?q=1"), &[]);
+    // Every match, as RE2's GlobalReplace.
+    check(regex("one", "two"), "/xxx/one/yyy/one/zzz", Ok("/xxx/two/yyy/two/zzz"), &[]);
+    check(regex("^/a", ""), "/a", Ok("/"), &[]);
+    check(regex("^/a/", ""), "/a/b", Ok("/b"), &[]);
+    // What it puts together must not be read as something else.
+    check(regex("x", ""), "/a/.x./b", Err(400), &[]);
+    check(regex("b c", ""), "/a", Ok("/a"), &[]);
+}
+
+#[test]
 fn leaves_requests_without_a_path() {
     let mut head = RequestHead::new();
     head.set_authority("example.com").expect("an authority");

@@ -161,3 +161,14 @@ fn keys_tell_sources_apart() {
     assert_eq!(key(&SourceCriterion::Host, "v", "A:8080", "::1"), keys[8]);
     assert!(!format!("{:?}", keys[3]).contains('v'), "values are not shown");
 }
+
+#[test]
+fn all_requests_may_count_together() {
+    let key = |url: &str, peer: [u8; 4]| {
+        source_key(&SourceCriterion::All, &request(&format!("GET {url}"), &[]), peer.into())
+    };
+    assert_eq!(key("http://a/", [10, 0, 0, 1]), key("http://b/", [10, 0, 0, 2]));
+    let host =
+        source_key(&SourceCriterion::Host, &request("GET http://a/", &[]), [10, 0, 0, 1].into());
+    assert_ne!(key("http://a/", [10, 0, 0, 1]), host);
+}

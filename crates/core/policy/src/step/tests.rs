@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use weft_model::id::BackendId;
 use weft_model::policy::{
-    BasicAuth, Compress, Cors, HeaderEdits, IpAllowList, IpStrategy, PathRewrite, Refusal,
-    RetryPolicy, Rewrite, SecureHeaders, SourceCriterion,
+    BasicAuth, Compress, Cors, Fault, FixedAnswer, HeaderEdits, IpAllowList, IpStrategy,
+    PathRewrite, Refusal, RetryPolicy, Rewrite, SecureHeaders, SourceCriterion,
 };
 use weft_model::text::Pattern;
-use weft_resilience::settings::RateSettings;
+use weft_resilience::settings::{HedgeSettings, RateSettings};
 
 use super::*;
 use crate::testing::{PLAIN, TLS, lines, name, request, response, run, step};
@@ -19,16 +19,7 @@ fn rate_limit() -> StepKind {
 }
 
 fn impure() -> Vec<(StepKind, StepClass)> {
-    let retry = RetryPolicy {
-        attempts: 2,
-        initial_interval: Duration::ZERO,
-        interval_min: Duration::ZERO,
-        timeout: None,
-        statuses: vec![],
-        body_bytes_max: 0,
-        on_network_error: true,
-        non_idempotent: false,
-    };
+    let retry = RetryPolicy { attempts: 2, on_network_error: true, ..RetryPolicy::NEVER };
     let compress = Compress {
         codings: vec![],
         default: None,
@@ -42,13 +33,18 @@ fn impure() -> Vec<(StepKind, StepClass)> {
         header: None,
         remove_header: false,
     };
-    let mirror = StepKind::Mirror { parts_per_million: 1, backend: BackendId::new("b") };
+    let backend = BackendId::new("b");
+    let mirror = StepKind::Mirror { parts_per_million: 1, backend, compared: None };
+    let hedge = StepKind::Hedge(HedgeSettings::DEFAULT);
     vec![
         (rate_limit(), StepClass::Admission),
         (StepKind::InFlight { amount: 1, source: SourceCriterion::Host }, StepClass::Admission),
         (StepKind::BasicAuth(basic), StepClass::Question),
         (StepKind::Retry(retry), StepClass::Attempt),
         (mirror, StepClass::Attempt),
+        (hedge, StepClass::Attempt),
+        (StepKind::Fault(Fault::default()), StepClass::Attempt),
+        (StepKind::LocalRateLimit(Box::default()), StepClass::Admission),
         (StepKind::Compress(compress), StepClass::Response),
     ]
 }
@@ -70,6 +66,18 @@ fn refusals_answer_at_once() {
     assert_eq!(class(&kind), StepClass::Pure);
     let answer = run(kind, request("GET http://a/", &[]), PLAIN).answer();
     assert_eq!((answer.status(), answer.detail), (500, Some(detail)));
+}
+
+#[test]
+fn fixed_answers_are_as_they_are() {
+    let kind = |body: &[u8]| StepKind::Respond(FixedAnswer { status: 418, body: body.into() });
+    assert_eq!(class(&kind(b"")), StepClass::Pure);
+    let answer = run(kind(b"short and stout"), request("GET http://a/", &[]), PLAIN).answer();
+    assert_eq!((answer.status(), answer.reason), (418, Reason::Direct));
+    assert_eq!(answer.body, &b"short and stout"[..]);
+    assert_eq!(lines(&answer.head.fields), ["content-type: text/plain"]);
+    let empty = run(kind(b""), request("GET http://a/", &[]), PLAIN).answer();
+    assert_eq!(lines(&empty.head.fields), [""; 0]);
 }
 
 #[test]

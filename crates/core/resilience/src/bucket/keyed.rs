@@ -114,18 +114,27 @@ impl KeyedBuckets {
 
     /// Takes a token from the bucket of a source, perhaps one that is still to come.
     pub fn take(&self, source: &[u8], now: Instant) -> Admission {
-        if self.rate.parts_per_token.is_none() {
-            return Admission::Pass;
-        }
-        let (source, now) = (self.hasher.hash(source), parts(self.epoch, now));
-        let mut shard = self.lock(shard_of(source));
-        self.rate.take(shard.full_at(source, now, self.sources_per_shard_max), now)
+        self.take_at(self.rate, source, now)
+    }
+
+    /// Takes a token from the bucket of a source if there is one now.
+    pub fn try_take(&self, source: &[u8], now: Instant) -> Admission {
+        self.take_at(self.rate.impatient(), source, now)
     }
 
     /// Sources with a bucket of their own, for metrics.
     #[must_use]
     pub fn sources(&self) -> usize {
         (0..SHARDS).map(|shard| self.lock(shard).slots.len()).sum()
+    }
+
+    fn take_at(&self, rate: Rate, source: &[u8], now: Instant) -> Admission {
+        if rate.parts_per_token.is_none() {
+            return Admission::Pass;
+        }
+        let (source, now) = (self.hasher.hash(source), parts(self.epoch, now));
+        let mut shard = self.lock(shard_of(source));
+        rate.take(shard.full_at(source, now, self.sources_per_shard_max), now)
     }
 
     fn lock(&self, shard: usize) -> std::sync::MutexGuard<'_, Shard> {

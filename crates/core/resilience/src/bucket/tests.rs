@@ -88,9 +88,10 @@ fn refusal_takes_nothing() {
 fn impatient_taker_never_takes_in_advance() {
     let epoch = start();
     let bucket = TokenBucket::new(settings(10, secs(1), 1), epoch);
-    assert!(bucket.take_at_once(epoch));
-    assert!(!bucket.take_at_once(epoch + ms(99)));
-    assert!(bucket.take_at_once(epoch + ms(100)));
+    assert_eq!(bucket.try_take(epoch), Admission::Pass);
+    let refused = Admission::Refuse { retry_after: ms(1) };
+    assert_eq!(bucket.try_take(epoch + ms(99)), refused);
+    assert_eq!(bucket.try_take(epoch + ms(100)), Admission::Pass);
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn limit_may_change_under_way() {
     let limit = InFlight::new(3);
     let mut permits: Vec<Permit> = (0..3).filter_map(|_| limit.acquire().ok()).collect();
     limit.set_limit(1);
+    assert_eq!(limit.limit(), 1);
     permits.pop();
     permits.pop();
     assert!(limit.acquire().is_err());

@@ -76,3 +76,47 @@ fn odd_times_do_not_panic() {
     assert!(load.cost(now).is_finite());
     assert!(load.cost(now + secs(1_000_000)) >= 0.0);
 }
+
+#[test]
+fn refusals_cost_an_endpoint_more_than_slow_answers() {
+    let now = start();
+    let settings = BiasSettings::DEFAULT;
+    let cost = |latency, retry_after| {
+        let load = PeakEwma::new(secs(10), now);
+        load.penalize(now, latency, retry_after, &settings);
+        load.cost(now) / 1e9
+    };
+    assert_eq!(cost(ms(10), None), 5.0);
+    assert_eq!(cost(secs(8), None), 8.0);
+    assert_eq!(cost(ms(10), Some(secs(2))), 5.0);
+    assert_eq!(cost(ms(10), Some(secs(60))), 60.0);
+    assert_eq!(cost(ms(10), Some(Duration::MAX)), 300.0);
+}
+
+#[test]
+fn penalties_fade() {
+    let now = start();
+    let (busy, usual) = (PeakEwma::new(secs(10), now), PeakEwma::new(secs(10), now));
+    busy.penalize(now, ms(1), None, &BiasSettings::DEFAULT);
+    let later = now + secs(80);
+    usual.observe(later, ms(10));
+    assert!(busy.cost(now + secs(30)) > 10e6 && busy.cost(later) < 10e6);
+}
+
+#[test]
+fn the_average_alone_costs_the_same_and_may_move_to_another_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    let now = start();
+    let (load, average) = (PeakEwma::new(secs(10), now), LatencyEwma::new(secs(10), now));
+    is_send(&average);
+    assert_eq!(average.cost(now, 0), 0.0);
+    for (step, latency) in [(0, 20), (1, 5), (2, 80)] {
+        load.observe(now + secs(step), ms(latency));
+        average.observe(now + secs(step), ms(latency));
+    }
+    load.penalize(now + secs(3), ms(1), None, &BiasSettings::DEFAULT);
+    average.penalize(now + secs(3), ms(1), None, &BiasSettings::DEFAULT);
+    let _pending = (load.begin(), load.begin());
+    assert_eq!(average.cost(now + secs(7), 2), load.cost(now + secs(7)));
+    assert_eq!(average.average(), load.latency());
+}

@@ -4,7 +4,8 @@
 //! (Schindelhauer and Schomaker, "Weighted distributed hash tables", SPAA 2005): each share is
 //! exactly proportional, and a changed weight moves no key between two others.
 
-use super::{Candidates, View};
+use super::Candidates;
+use super::view::View;
 use crate::hash::combine;
 
 /// The candidate that ranks highest for a key.
@@ -18,7 +19,7 @@ pub(super) fn pick<C: Candidates + ?Sized>(view: &View<'_, C>, key: u64) -> Opti
         if *common.get_or_insert(weight) != weight {
             return pick_weighted(view, key);
         }
-        let hash = combine(key, view.candidates.hash(index));
+        let hash = combine(key, view.hash(index));
         if best.is_none_or(|(highest, _)| hash > highest) {
             best = Some((hash, index));
         }
@@ -30,7 +31,7 @@ fn pick_weighted<C: Candidates + ?Sized>(view: &View<'_, C>, key: u64) -> Option
     let mut best: Option<(f64, usize)> = None;
     for index in 0..view.len() {
         let Some(weight) = view.weight(index) else { continue };
-        let hash = combine(key, view.candidates.hash(index));
+        let hash = combine(key, view.hash(index));
         // In (0, 1), so that the logarithm is below zero and finite. Exponentially distributed
         // times: the earliest of several wins in proportion to its rate.
         let even = ((hash >> 12) as f64 + 0.5) / (1u64 << 52) as f64;

@@ -13,7 +13,8 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
-use super::{Candidates, View};
+use super::Candidates;
+use super::view::View;
 use crate::rng::Rng;
 
 /// Longest list for the smooth algorithm, which looks at all of them.
@@ -59,18 +60,21 @@ struct Turn {
 // === impl RoundRobin ===
 
 impl RoundRobin {
+    /// The next one, with shares by `weigh`.
     pub(super) fn pick<C: Candidates + ?Sized>(
         &self,
         view: &View<'_, C>,
+        weigh: impl Fn(usize) -> Option<f64>,
         rng: &Rng,
     ) -> Option<usize> {
         let mut state = self.state.take();
         if state.len() != view.len() {
-            state = State::new(view, rng);
+            state = State::new(view.len(), &weigh, rng);
         }
+        let free = |index| if view.is_free(index) { weigh(index) } else { None };
         let picked = match &mut state {
-            State::Smooth(owed) => pick_smooth(owed, |index| view.weight(index)),
-            State::Earliest(schedule) => schedule.pick(view),
+            State::Smooth(owed) => pick_smooth(owed, free),
+            State::Earliest(schedule) => schedule.pick(view, &weigh),
         };
         self.state.set(state);
         picked
@@ -87,13 +91,13 @@ impl std::fmt::Debug for RoundRobin {
 // === impl State ===
 
 impl State {
-    fn new<C: Candidates + ?Sized>(view: &View<'_, C>, rng: &Rng) -> Self {
-        if view.len() > SMOOTH_MAX {
-            return Self::Earliest(Schedule::new(view, rng));
+    fn new(len: usize, weigh: &impl Fn(usize) -> Option<f64>, rng: &Rng) -> Self {
+        if len > SMOOTH_MAX {
+            return Self::Earliest(Schedule::new(len, weigh, rng));
         }
-        let mut owed = vec![0.0; view.len()];
+        let mut owed = vec![0.0; len];
         for _ in 0..rng.below(PHASES) {
-            pick_smooth(&mut owed, |index| view.any_weight(index));
+            pick_smooth(&mut owed, weigh);
         }
         Self::Smooth(owed)
     }
@@ -131,10 +135,10 @@ fn pick_smooth(owed: &mut [f64], weight: impl Fn(usize) -> Option<f64>) -> Optio
 // === impl Schedule ===
 
 impl Schedule {
-    fn new<C: Candidates + ?Sized>(view: &View<'_, C>, rng: &Rng) -> Self {
-        let weights = || (0..view.len()).map(|index| view.any_weight(index).unwrap_or(0.0));
+    fn new(len: usize, weigh: &impl Fn(usize) -> Option<f64>, rng: &Rng) -> Self {
+        let weights = || (0..len).map(|index| weigh(index).unwrap_or(0.0));
         let total: f64 = weights().sum();
-        let weight_unit = if total > 0.0 { total / view.len() as f64 } else { 1.0 };
+        let weight_unit = if total > 0.0 { total / len as f64 } else { 1.0 };
         let phase = rng.ratio();
         let first = |(index, weight): (usize, f64)| {
             let period = if weight > 0.0 { weight_unit / weight } else { 1.0 };
@@ -142,17 +146,22 @@ impl Schedule {
         };
         Self {
             turns: weights().enumerate().map(first).collect(),
-            skipped: Vec::with_capacity(view.len()),
+            skipped: Vec::with_capacity(len),
             weight_unit,
         }
     }
 
     /// The earliest that may be picked. Those before it keep their turn if they were tried already,
     /// and lose it if they are not usable.
-    fn pick<C: Candidates + ?Sized>(&mut self, view: &View<'_, C>) -> Option<usize> {
+    fn pick<C: Candidates + ?Sized>(
+        &mut self,
+        view: &View<'_, C>,
+        weigh: &impl Fn(usize) -> Option<f64>,
+    ) -> Option<usize> {
         let mut picked = None;
         while let Some(mut turn) = self.turns.peek_mut() {
-            if let Some(weight) = view.weight(turn.index) {
+            let free = view.is_free(turn.index);
+            if let Some(weight) = weigh(turn.index).filter(|_| free) {
                 picked = Some(*turn);
                 turn.at += self.weight_unit / weight;
                 break;
@@ -160,14 +169,14 @@ impl Schedule {
             self.skipped.push(PeekMut::pop(turn));
             // Once per pick, instead of taking the whole heap apart when there is nothing to find.
             let first = self.skipped.len() == 1;
-            if first && !(0..view.len()).any(|index| view.weight(index).is_some()) {
+            if first && view.is_exhausted() {
                 break;
             }
         }
         let now = picked.map(|turn| turn.at);
         for mut turn in self.skipped.drain(..) {
             if let Some(now) = now.filter(|_| !view.was_tried(turn.index)) {
-                turn.at = now + self.weight_unit / view.any_weight(turn.index).unwrap_or(1.0);
+                turn.at = now + self.weight_unit / weigh(turn.index).unwrap_or(1.0);
             }
             self.turns.push(turn);
         }

@@ -1,90 +1,25 @@
-use std::cell::Cell;
-
 use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
 
+use super::testing::{Set, ask, assert_shares, choices, counts};
 use super::*;
-use crate::hash::stable;
+use crate::settings::{LoadReportSettings, MaglevSettings, RingHashSettings};
 
-const KINDS: [PickerKind; 4] = [
+const KINDS: [PickerKind; 8] = [
     PickerKind::RoundRobin,
     PickerKind::LeastRequest,
     PickerKind::PeakEwma,
+    PickerKind::Random,
     PickerKind::Rendezvous,
+    PickerKind::RingHash(RingHashSettings { load_max_percent: Some(125), ..RING }),
+    PickerKind::Maglev(MaglevSettings { size: 2_003, load_max_percent: None }),
+    PickerKind::WeightedByLoad(LoadReportSettings::DEFAULT),
 ];
 
-/// Candidates that a test can change between picks.
-struct Set(Vec<Member>);
+const RING: RingHashSettings = RingHashSettings::DEFAULT;
 
-struct Member {
-    weight: Cell<f64>,
-    usable: Cell<bool>,
-    load: Cell<f64>,
-    hash: u64,
-}
-
-impl Set {
-    fn new(weights: impl IntoIterator<Item = f64>) -> Self {
-        let member = |(index, weight): (usize, f64)| Member {
-            weight: Cell::new(weight),
-            usable: Cell::new(true),
-            load: Cell::new(0.0),
-            hash: stable(format!("10.0.0.{index}:8080").as_bytes()),
-        };
-        Self(weights.into_iter().enumerate().map(member).collect())
-    }
-
-    fn equal(len: usize) -> Self {
-        Self::new((0..len).map(|_| 1.0))
-    }
-
-    fn shut(&self, indexes: impl IntoIterator<Item = usize>) {
-        indexes.into_iter().for_each(|index| self.0[index].usable.set(false));
-    }
-
-    fn total(&self) -> f64 {
-        self.0.iter().map(|member| member.weight.get()).sum()
-    }
-}
-
-impl Candidates for Set {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn weight(&self, index: usize) -> f64 {
-        self.0[index].weight.get()
-    }
-
-    fn usable(&self, index: usize) -> bool {
-        self.0[index].usable.get()
-    }
-
-    fn load(&self, index: usize) -> f64 {
-        self.0[index].load.get()
-    }
-
-    fn hash(&self, index: usize) -> u64 {
-        self.0[index].hash
-    }
-}
-
-/// How often each was picked in so many picks.
-fn counts(picker: &Picker, set: &Set, picks: usize, rng: &Rng) -> Vec<u32> {
-    let mut counts = vec![0; set.len()];
-    for _ in 0..picks {
-        counts[picker.pick(set, None, &[], rng).expect("some are usable")] += 1;
-    }
-    counts
-}
-
-/// Compares counts with the shares that the weights promise.
-fn assert_shares(counts: &[u32], set: &Set, tolerance: f64) {
-    let picks: f64 = counts.iter().map(|count| f64::from(*count)).sum();
-    for (index, count) in counts.iter().enumerate() {
-        let expected = picks * set.weight(index) / set.total();
-        let off = (f64::from(*count) - expected).abs();
-        assert!(off <= tolerance, "{index}: {count} instead of {expected}");
-    }
+/// A pick with a key and what was tried.
+fn wanting(key: Option<u64>, tried: &[usize]) -> Ask<'_> {
+    Ask { key, tried, ..ask() }
 }
 
 proptest! {
@@ -109,7 +44,7 @@ proptest! {
                 let fits = |index: usize| set.usable(index) && set.weight(index) > 0.0;
                 let all: Vec<usize> = (0..set.len()).filter(|index| fits(*index)).collect();
                 let untried = all.iter().any(|index| !tried.contains(index));
-                match picker.pick(&set, None, &tried, &rng) {
+                match picker.pick(&set, &wanting(None, &tried), &rng) {
                     None => prop_assert!(all.is_empty()),
                     Some(picked) => {
                         prop_assert!(all.contains(&picked), "{kind:?} {picked}");
@@ -126,15 +61,15 @@ fn nothing_to_choose_from_is_no_pick() {
     let rng = Rng::new(1);
     for kind in KINDS {
         let picker = Picker::new(kind);
-        assert_eq!(picker.pick(&Set::equal(0), Some(1), &[], &rng), None);
-        assert_eq!(picker.pick(&Set::equal(1), Some(1), &[], &rng), Some(0));
-        assert_eq!(picker.pick(&Set::equal(1), Some(1), &[0], &rng), Some(0));
+        assert_eq!(picker.pick(&Set::equal(0), &wanting(Some(1), &[]), &rng), None);
+        assert_eq!(picker.pick(&Set::equal(1), &wanting(Some(1), &[]), &rng), Some(0));
+        assert_eq!(picker.pick(&Set::equal(1), &wanting(Some(1), &[0]), &rng), Some(0));
         let odd = Set::new([0.0, -1.0, f64::NAN, 0.5, 0.0]);
-        assert_eq!(picker.pick(&odd, Some(1), &[], &rng), Some(3));
+        assert_eq!(picker.pick(&odd, &wanting(Some(1), &[]), &rng), Some(3));
         for len in [3, 30] {
             let shut = Set::equal(len);
             shut.shut(0..len);
-            assert_eq!(picker.pick(&shut, Some(1), &[1], &rng), None);
+            assert_eq!(picker.pick(&shut, &wanting(Some(1), &[1]), &rng), None);
         }
     }
 }
@@ -147,7 +82,7 @@ fn panic_ignores_health_below_the_ratio() {
             let set = Set::equal(len);
             let picker = Picker::new(kind).with_panic_ratio(0.5);
             let unusable_picked = || {
-                let picks = (0..1_000).filter_map(|_| picker.pick(&set, None, &[], &rng));
+                let picks = (0..1_000).filter_map(|_| picker.pick(&set, &ask(), &rng));
                 picks.filter(|picked| !set.usable(*picked)).count()
             };
             set.shut(0..len / 2);
@@ -180,7 +115,10 @@ fn few_usable_among_many_are_found() {
     for kind in KINDS {
         let picker = Picker::new(kind);
         let counts = counts(&picker, &set, 500, &rng);
-        assert!(counts[7] > 200 && counts[1_500] > 200, "{kind:?}");
+        assert_eq!(counts[7] + counts[1_500], 500, "{kind:?}");
+        // Whose keys a table passes on to whom depends on the gaps between their places.
+        let even = !matches!(kind, PickerKind::RingHash(_) | PickerKind::Maglev(_));
+        assert!(!even || counts[7] > 200 && counts[1_500] > 200, "{kind:?}");
     }
 }
 
@@ -190,7 +128,7 @@ fn few_usable_among_many_are_found() {
 fn round_robin_is_smooth() {
     let (picker, rng) = (Picker::new(PickerKind::RoundRobin), Rng::new(5));
     let set = Set::new([5.0, 1.0, 1.0]);
-    let picks = (0..21).filter_map(|_| picker.pick(&set, None, &[], &rng));
+    let picks = (0..21).filter_map(|_| picker.pick(&set, &ask(), &rng));
     let sequence: String = picks.map(|picked| ['a', 'b', 'c'][picked]).collect();
     assert!("aabacaa".repeat(5).contains(&sequence), "{sequence}");
 }
@@ -198,7 +136,7 @@ fn round_robin_is_smooth() {
 #[test]
 fn round_robin_begins_anywhere() {
     let (set, rng) = (Set::equal(8), Rng::new(6));
-    let first = |_| Picker::new(PickerKind::RoundRobin).pick(&set, None, &[], &rng);
+    let first = |_| Picker::new(PickerKind::RoundRobin).pick(&set, &ask(), &rng);
     let mut begun: Vec<usize> = (0..100).filter_map(first).collect();
     begun.sort_unstable();
     begun.dedup();
@@ -225,7 +163,7 @@ fn round_robin_spaces_its_turns_in_large_lists() {
     let set = Set::new((0..100).map(|n| if n == 0 { 50.0 } else { 1.0 }));
     let mut last = vec![None; 100];
     for pick in 0..20_000 {
-        let picked = picker.pick(&set, None, &[], &rng).expect("all are usable");
+        let picked = picker.pick(&set, &ask(), &rng).expect("all are usable");
         let period = set.total() / set.weight(picked);
         if let Some(last) = last[picked].replace(pick) {
             let gap = f64::from(pick - last);
@@ -268,10 +206,12 @@ fn round_robin_keeps_the_turn_of_the_tried() {
         let (picker, set) = (Picker::new(PickerKind::RoundRobin), Set::equal(len));
         let mut counts = vec![0; len];
         for request in 0..1_000 * len {
-            let first = picker.pick(&set, None, &[], &rng).expect("all are usable");
+            let first = picker.pick(&set, &ask(), &rng).expect("all are usable");
             counts[first] += 1;
             if request % 3 == 0 {
-                counts[picker.pick(&set, None, &[first], &rng).expect("others are usable")] += 1;
+                counts[picker
+                    .pick(&set, &wanting(None, &[first]), &rng)
+                    .expect("others are usable")] += 1;
             }
         }
         let picks: u32 = counts.iter().sum();
@@ -283,7 +223,8 @@ fn round_robin_keeps_the_turn_of_the_tried() {
 #[test]
 fn round_robin_passes_the_tried_over_once_only() {
     let (picker, rng, set) = (Picker::new(PickerKind::RoundRobin), Rng::new(11), Set::equal(40));
-    let pick = |tried: &[usize]| picker.pick(&set, None, tried, &rng).expect("all are usable");
+    let pick =
+        |tried: &[usize]| picker.pick(&set, &wanting(None, tried), &rng).expect("all are usable");
     let round: Vec<usize> = (0..40).map(|_| pick(&[])).collect();
     assert_eq!(pick(&[round[0]]), round[1]);
     assert_eq!(pick(&[]), round[0]);
@@ -365,7 +306,7 @@ fn least_request_evens_out_load_by_weight() {
             let ended: usize = flying.swap_remove(rng.below(80));
             set.0[ended].load.set(set.load(ended) - 1.0);
         }
-        let picked = picker.pick(&set, None, &[], &rng).expect("all are usable");
+        let picked = picker.pick(&set, &ask(), &rng).expect("all are usable");
         set.0[picked].load.set(set.load(picked) + 1.0);
         flying.push(picked);
         if step > 1_000 {
@@ -391,7 +332,7 @@ fn slow_endpoint_gets_less_in_a_closed_loop() {
                 }
                 ends != now
             });
-            let picked = picker.pick(&set, None, &[], &rng).expect("all are usable");
+            let picked = picker.pick(&set, &ask(), &rng).expect("all are usable");
             picks[picked] += 1;
             set.0[picked].load.set(set.load(picked) + 1.0);
             flying.push((now + if picked == 0 { 50 } else { 5 }, picked));
@@ -407,7 +348,7 @@ fn peak_ewma_keeps_weights_among_endpoints_alike() {
     let mut light = 0;
     for _ in 0..50_000 {
         set.0.iter().for_each(|member| member.load.set(100.0 + rng.ratio()));
-        light += picker.pick(&set, None, &[], &rng).expect("both are usable");
+        light += picker.pick(&set, &ask(), &rng).expect("both are usable");
     }
     assert!((light as f64 / 50_000.0 - 0.25).abs() < 0.01, "{light}");
 }
@@ -421,20 +362,45 @@ fn peak_ewma_leaves_a_heavy_endpoint_that_hangs() {
     assert_eq!(counts(&picker, &set, 1_000, &rng), [0, 1_000]);
 }
 
-// Rendezvous.
+// At random.
 
-fn choices(set: &Set, keys: u64) -> Vec<usize> {
-    let (picker, rng) = (Picker::new(PickerKind::Rendezvous), Rng::new(20));
-    let choice = |key: u64| picker.pick(set, Some(stable(&key.to_le_bytes())), &[], &rng);
-    (0..keys).map(|key| choice(key).expect("some are usable")).collect()
+#[test]
+fn random_shares_are_by_weight_whatever_the_load() {
+    let rng = Rng::new(23);
+    for len in [4, 200] {
+        let set = Set::new((0..len).map(|n| f64::from(n % 4 + 1)));
+        set.0[0].load.set(1e9);
+        let picks = 500 * len as usize;
+        // Five standard deviations of the mean count.
+        let counts = counts(&Picker::new(PickerKind::Random), &set, picks, &rng);
+        assert_shares(&counts, &set, 5.0 * 500f64.sqrt() * 1.3);
+    }
 }
+
+// By key.
+
+#[test]
+fn keys_need_not_be_hashes() {
+    let (rng, set) = (Rng::new(24), Set::equal(8));
+    for kind in KINDS.into_iter().filter(|kind| kind.is_keyed()) {
+        let (picker, mut counts) = (Picker::new(kind), [0; 8]);
+        for key in 0..2_000 {
+            counts[picker.pick(&set, &wanting(Some(key), &[]), &rng).expect("usable")] += 1;
+        }
+        assert!(counts.iter().all(|count| (120..420).contains(count)), "{kind:?} {counts:?}");
+    }
+}
+
+// Rendezvous.
 
 #[test]
 fn rendezvous_shares_are_proportional() {
     for weights in [vec![1.0; 5], vec![1.0, 2.0, 5.0]] {
         let set = Set::new(weights);
         let mut counts = vec![0; set.len()];
-        choices(&set, 80_000).into_iter().for_each(|choice| counts[choice] += 1);
+        choices(PickerKind::Rendezvous, &set, 80_000)
+            .into_iter()
+            .for_each(|choice| counts[choice] += 1);
         assert_shares(&counts, &set, 600.0);
     }
 }
@@ -443,14 +409,14 @@ fn rendezvous_shares_are_proportional() {
 fn rendezvous_moves_only_the_keys_of_one_that_leaves() {
     for weights in [vec![2.0; 20], (1..=20).map(f64::from).collect()] {
         let set = Set::new(weights);
-        let before = choices(&set, 20_000);
+        let before = choices(PickerKind::Rendezvous, &set, 20_000);
         set.shut([7]);
-        let after = choices(&set, 20_000);
+        let after = choices(PickerKind::Rendezvous, &set, 20_000);
         for (before, after) in before.iter().zip(&after) {
             assert!(*before == 7 && *after != 7 || before == after);
         }
         set.0[7].usable.set(true);
-        assert_eq!(choices(&set, 20_000), before);
+        assert_eq!(choices(PickerKind::Rendezvous, &set, 20_000), before);
     }
 }
 
@@ -458,9 +424,9 @@ fn rendezvous_moves_only_the_keys_of_one_that_leaves() {
 fn rendezvous_moves_keys_only_to_one_that_gains_weight() {
     // From equal weights to others, and so from one way of comparing to the other.
     let set = Set::equal(10);
-    let before = choices(&set, 40_000);
+    let before = choices(PickerKind::Rendezvous, &set, 40_000);
     set.0[4].weight.set(2.0);
-    let after = choices(&set, 40_000);
+    let after = choices(PickerKind::Rendezvous, &set, 40_000);
     let moved = before.iter().zip(&after).filter(|(before, after)| before != after);
     let (gained, others): (Vec<_>, Vec<_>) = moved.partition(|(_, after)| **after == 4);
     assert_eq!(others, []);
@@ -473,7 +439,8 @@ fn rendezvous_moves_keys_only_to_one_that_gains_weight() {
 fn rendezvous_retries_at_the_next_in_rank() {
     let (picker, rng, set) = (Picker::new(PickerKind::Rendezvous), Rng::new(21), Set::equal(9));
     for key in 0..500 {
-        let pick = |tried: &[usize]| picker.pick(&set, Some(key), tried, &rng).expect("usable");
+        let pick =
+            |tried: &[usize]| picker.pick(&set, &wanting(Some(key), tried), &rng).expect("usable");
         let first = pick(&[]);
         let second = pick(&[first]);
         set.shut([first]);

@@ -5,7 +5,8 @@
 
 use std::cell::Cell;
 
-use super::{Candidates, View};
+use super::Candidates;
+use super::view::View;
 use crate::rng::Rng;
 
 /// Up to so many candidates, looking at all is as quick as drawing.
@@ -39,7 +40,7 @@ impl Two {
         rng: &Rng,
     ) -> Option<usize> {
         let (first, second) = self.draw_two(view, rng)?;
-        let busyness = |drawn: Drawn| view.candidates.load(drawn.index) / drawn.weight;
+        let busyness = |drawn: Drawn| view.load(drawn.index) / drawn.weight;
         let better = busyness(second) < busyness(first);
         Some(if better { second.index } else { first.index })
     }
@@ -55,11 +56,20 @@ impl Two {
         rng: &Rng,
     ) -> Option<usize> {
         let (first, second) = self.draw_two(view, rng)?;
-        let cost = |drawn: Drawn| view.candidates.load(drawn.index);
+        let cost = |drawn: Drawn| view.load(drawn.index);
         let (first_cost, second_cost) = (cost(first), cost(second));
         let better = second_cost < first_cost
             && rng.ratio() * first.weight * second_cost < second.weight * first_cost;
         Some(if better { second.index } else { first.index })
+    }
+
+    /// The first drawn.
+    pub(super) fn any<C: Candidates + ?Sized>(
+        &self,
+        view: &View<'_, C>,
+        rng: &Rng,
+    ) -> Option<usize> {
+        self.draw(view, None, rng).map(|drawn| drawn.index)
     }
 
     /// Two different candidates, or the only one twice.

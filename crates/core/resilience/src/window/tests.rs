@@ -172,3 +172,15 @@ fn threads_lose_no_count() {
     });
     assert_eq!(counters.sum(epoch + ms(9), 0), 40_000);
 }
+
+#[test]
+fn length_is_that_of_the_window() {
+    let epoch = start();
+    let histogram = RollingHistogram::new(10, secs(1), epoch);
+    assert!(histogram.is_empty(epoch));
+    (0..20).for_each(|at| histogram.record(epoch + secs(at), ms(1)));
+    assert_eq!(histogram.len(epoch + secs(19)), 10);
+    assert_eq!(histogram.len(epoch + secs(24)), 5);
+    histogram.clear();
+    assert!(histogram.is_empty(epoch + secs(19)));
+}

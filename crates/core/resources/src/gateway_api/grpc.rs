@@ -3,6 +3,8 @@
 use super::filter::{self, Filter, FilterKind};
 use super::http::{SessionPersistence, ValueMatch, session, value_matches};
 use super::reference::{BackendRef, ParentRef, hostnames};
+use crate::linkerd::annotations::{self, CallAnnotations};
+use crate::metadata::Annotations;
 use crate::problem::Pos;
 use crate::read::Reader;
 use crate::resource::Spanned;
@@ -16,6 +18,8 @@ pub struct GrpcRoute {
     pub hostnames: Vec<Spanned<Box<str>>>,
     /// Its rules.
     pub rules: Vec<GrpcRule>,
+    /// What Linkerd's annotations say of its calls.
+    pub calls: CallAnnotations,
 }
 
 /// One rule.
@@ -59,11 +63,12 @@ pub struct GrpcMethod {
 
 /// Reads a GRPCRoute.
 pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<GrpcRoute> {
+    let calls = annotations::calls(&Annotations::of(reader), "GRPCRoute");
     reader.require("spec")?.nested(|spec| {
         let parents = ParentRef::take_all(spec);
         let hostnames = hostnames(spec);
         let rules = spec.list("rules", |item| item.nested(rule));
-        Some(GrpcRoute { parents, hostnames, rules })
+        Some(GrpcRoute { parents, hostnames, rules, calls })
     })
 }
 

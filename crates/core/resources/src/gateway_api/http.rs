@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use super::filter::{self, Filter};
 use super::reference::{BackendRef, ParentRef, hostnames};
+use crate::linkerd::annotations::{self, CallAnnotations};
+use crate::metadata::Annotations;
 use crate::problem::Pos;
 use crate::read::{Field, Reader};
 use crate::resource::Spanned;
 
 /// An HTTPRoute.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct HttpRoute {
     /// What it attaches to.
     pub parents: Vec<ParentRef>,
@@ -17,6 +19,8 @@ pub struct HttpRoute {
     pub hostnames: Vec<Spanned<Box<str>>>,
     /// Its rules.
     pub rules: Vec<HttpRule>,
+    /// What Linkerd's annotations say of its calls.
+    pub calls: CallAnnotations,
 }
 
 /// One rule.
@@ -106,6 +110,8 @@ pub struct SessionPersistence {
     pub by_header: bool,
     /// The session ends after this.
     pub absolute_timeout: Option<Duration>,
+    /// The session ends after this without a request.
+    pub idle_timeout: Option<Duration>,
     /// The cookie outlives the browser's session, for `absolute_timeout`.
     pub permanent: bool,
     /// `Path` of the cookie.
@@ -147,6 +153,7 @@ impl std::fmt::Display for PathMatch {
 
 /// Reads an HTTPRoute.
 pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<HttpRoute> {
+    let calls = annotations::calls(&Annotations::of(reader), "HTTPRoute");
     reader.require("spec")?.nested(|spec| {
         let parents = ParentRef::take_all(spec);
         let hostnames = hostnames(spec);
@@ -154,7 +161,7 @@ pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<HttpRoute> {
         if !spec.has("rules") {
             rules.push(HttpRule::default_at(spec.at()));
         }
-        Some(HttpRoute { parents, hostnames, rules })
+        Some(HttpRoute { parents, hostnames, rules, calls })
     })
 }
 
@@ -288,7 +295,6 @@ fn retry(reader: &Reader<'_, '_>) -> Option<RouteRetry> {
 
 /// Reads `sessionPersistence`.
 pub(crate) fn session(reader: &Reader<'_, '_>) -> Option<SessionPersistence> {
-    reader.ignored("idleTimeout", "a session lasts until its absolute timeout");
     let by_header = reader
         .take("type")
         .and_then(|field| field.choice(&[("Cookie", false), ("Header", true)]))
@@ -298,16 +304,19 @@ pub(crate) fn session(reader: &Reader<'_, '_>) -> Option<SessionPersistence> {
         name: reader.string("sessionName"),
         by_header,
         absolute_timeout: reader.take("absoluteTimeout").and_then(|field| bound(&field)),
+        idle_timeout: reader.take("idleTimeout").and_then(|field| bound(&field)),
         permanent: false,
         path: None,
         at: reader.at(),
     };
+    reader.nested("cookieConfig", |cookie| {
+        session.permanent = is_permanent(cookie);
+        Some(())
+    });
     reader.nested("cookie", |cookie| {
         session.name = cookie.string("name").or(session.name.take());
         session.path = cookie.string("path");
-        let lifetimes = [("Session", false), ("Permanent", true)];
-        session.permanent =
-            cookie.take("lifetimeType").and_then(|field| field.choice(&lifetimes)).unwrap_or(false);
+        session.permanent |= is_permanent(cookie);
         Some(())
     });
     reader.nested("header", |header| {
@@ -318,4 +327,9 @@ pub(crate) fn session(reader: &Reader<'_, '_>) -> Option<SessionPersistence> {
         reader.error("`absoluteTimeout` is required for a permanent cookie", None);
     }
     Some(session)
+}
+
+fn is_permanent(cookie: &Reader<'_, '_>) -> bool {
+    let lifetimes = [("Session", false), ("Permanent", true)];
+    cookie.take("lifetimeType").and_then(|field| field.choice(&lifetimes)).unwrap_or(false)
 }

@@ -1,7 +1,11 @@
-//! ReferenceGrant and BackendTLSPolicy.
+//! ReferenceGrant, BackendTLSPolicy and BackendTrafficPolicy.
 
+use std::time::Duration;
+
+use super::http::{SessionPersistence, session};
 use super::reference::{ObjectRef, hostname, ignore_options};
-use crate::read::Reader;
+use crate::problem::Pos;
+use crate::read::{Field, Reader};
 use crate::resource::Spanned;
 
 /// A ReferenceGrant: who may refer to objects of its namespace.
@@ -55,6 +59,32 @@ pub struct BackendTlsPolicy {
     pub is_broken: bool,
 }
 
+/// A BackendTrafficPolicy: how all routes call a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendTrafficPolicy {
+    /// Services of its namespace.
+    pub targets: Vec<PolicyTarget>,
+    /// A bound on retries.
+    pub retry: Option<RetryConstraint>,
+    /// Keeps a client on its endpoint.
+    pub session: Option<SessionPersistence>,
+}
+
+/// A bound on retries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryConstraint {
+    /// Retries per hundred requests, 0 to 100; 20 when absent.
+    pub percent: u32,
+    /// Requests count for this long, 1 s to 1 h; 10 s when absent.
+    pub interval: Duration,
+    /// Retries that are allowed per `min_interval` whatever the percentage says; 10 when absent.
+    pub min_count: u32,
+    /// 1 s when absent.
+    pub min_interval: Duration,
+    /// Where it is written.
+    pub at: Pos,
+}
+
 /// What a policy is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyTarget {
@@ -88,6 +118,16 @@ impl ReferenceGrant {
     }
 }
 
+// === impl PolicyTarget ===
+
+impl PolicyTarget {
+    /// Reads one of `targetRefs`.
+    pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<Self> {
+        let section = reader.string("sectionName").filter(|name| !name.is_empty());
+        Some(Self { object: ObjectRef::take_local(reader)?, section })
+    }
+}
+
 /// Reads a ReferenceGrant.
 pub(crate) fn read_grant(reader: &Reader<'_, '_>) -> Option<ReferenceGrant> {
     reader.require("spec")?.nested(|spec| {
@@ -117,7 +157,7 @@ pub(crate) fn read_tls(reader: &Reader<'_, '_>) -> Option<BackendTlsPolicy> {
         ignore_options(spec);
         let targets = spec
             .require("targetRefs")
-            .map(|field| field.list(|item| item.nested(target)))
+            .map(|field| field.list(|item| item.nested(PolicyTarget::read)))
             .unwrap_or_default();
         let mut policy = BackendTlsPolicy {
             targets,
@@ -160,9 +200,56 @@ fn read_validation(reader: &Reader<'_, '_>, policy: &mut BackendTlsPolicy) {
     }
 }
 
-fn target(reader: &Reader<'_, '_>) -> Option<PolicyTarget> {
-    let section = reader.string("sectionName").filter(|name| !name.is_empty());
-    Some(PolicyTarget { object: ObjectRef::take_local(reader)?, section })
+/// Reads a BackendTrafficPolicy.
+pub(crate) fn read_traffic(reader: &Reader<'_, '_>) -> Option<BackendTrafficPolicy> {
+    reader.require("spec")?.nested(|spec| {
+        let targets = spec.require("targetRefs").map(|field| {
+            // It cannot be about one port.
+            let target = |reader: &Reader<'_, '_>| {
+                Some(PolicyTarget { object: ObjectRef::take_local(reader)?, section: None })
+            };
+            field.list(|item| item.nested(target))
+        });
+        Some(BackendTrafficPolicy {
+            targets: targets.unwrap_or_default(),
+            retry: spec.nested("retryConstraint", retry_constraint),
+            session: spec.nested("sessionPersistence", session),
+        })
+    })
+}
+
+fn retry_constraint(reader: &Reader<'_, '_>) -> Option<RetryConstraint> {
+    let mut retry = RetryConstraint {
+        percent: 20,
+        interval: Duration::from_secs(10),
+        min_count: 10,
+        min_interval: Duration::from_secs(1),
+        at: reader.at(),
+    };
+    reader.nested("budget", |budget| {
+        retry.percent = budget.int("percent", 0, 100).map_or(20, |percent| percent as u32);
+        let interval = budget.take("interval").and_then(|field| interval(&field));
+        retry.interval = interval.unwrap_or(retry.interval);
+        Some(())
+    });
+    reader.nested("minRetryRate", |rate| {
+        let count = rate.int("count", 1, 1_000_000);
+        retry.min_count = count.map_or(10, |count| count as u32);
+        let interval = rate.take("interval").and_then(|field| interval(&field));
+        retry.min_interval = interval.unwrap_or(retry.min_interval);
+        Some(())
+    });
+    Some(retry)
+}
+
+/// A duration between a second and an hour.
+fn interval(field: &Field<'_, '_>) -> Option<Duration> {
+    let interval = field.gateway_duration()?;
+    if !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&interval) {
+        field.error("must be between 1s and 1h", None);
+        return None;
+    }
+    Some(interval)
 }
 
 fn subject_alt_name(reader: &Reader<'_, '_>) -> Option<PolicyName> {

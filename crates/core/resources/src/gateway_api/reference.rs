@@ -29,9 +29,9 @@ pub struct ObjectRef {
 pub struct ParentRef {
     /// The object.
     pub object: ObjectRef,
-    /// Name of one listener.
+    /// Name of one listener of a Gateway, or of one port of a Service.
     pub section: Option<Box<str>>,
-    /// Port of the listeners.
+    /// Port of the listeners, or of the Service.
     pub port: Option<u16>,
 }
 
@@ -76,6 +76,11 @@ impl ObjectRef {
     /// Whether it names that kind.
     pub fn is(&self, group: &str, kind: &str) -> bool {
         *self.group == *group && *self.kind == *kind
+    }
+
+    /// Whether it names a Service, which Linkerd's documents say is in the group `core`.
+    pub fn is_service(&self) -> bool {
+        self.is("", "Service") || self.is("core", "Service")
     }
 
     /// The namespace it leads to, seen from `home`.

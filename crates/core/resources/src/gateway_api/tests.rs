@@ -1,6 +1,7 @@
 use super::filter::{FilterKind, PathModifier};
 use super::gateway::{FromNamespaces, Protocol};
 use super::http::PathMatch;
+use super::policy::BackendTrafficPolicy;
 use crate::kind::Kind;
 use crate::set::load;
 
@@ -224,5 +225,103 @@ fn one_mistake_is_said_once() {
         assert!(body.is_none(), "{text}");
         let [problem] = &problems[..] else { panic!("{text}: {problems:?}") };
         assert!(problem.contains("is not a value of this field"), "{problem}");
+    }
+}
+
+/// A policy of the experimental group, under either of its names.
+fn traffic_policy(kind: &str, spec: &str) -> (Option<BackendTrafficPolicy>, Vec<String>) {
+    let text = format!(
+        "apiVersion: gateway.networking.x-k8s.io/v1alpha1\nkind: {kind}\n\
+         metadata: {{name: a}}\n\
+         spec: {{targetRefs: [{{group: '', kind: Service, name: b}}], {spec}}}\n"
+    );
+    let set = load(&[("a.yaml", text)]);
+    let policy = set.resources().next().map(|resource| match &resource.body {
+        Kind::BackendTrafficPolicy(policy) => (**policy).clone(),
+        other => panic!("{other:?}"),
+    });
+    (policy, set.problems().iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn retry_constraints_have_defaults() {
+    let secs = std::time::Duration::from_secs;
+    let check = |spec: &str, expected: (u32, u64, u32, u64)| {
+        for kind in ["XBackendTrafficPolicy", "BackendTrafficPolicy"] {
+            let (policy, problems) = traffic_policy(kind, spec);
+            assert_eq!(problems, [""; 0]);
+            let retry = policy.unwrap().retry.unwrap();
+            let found = (retry.percent, retry.interval, retry.min_count, retry.min_interval);
+            let (percent, interval, count, min_interval) = expected;
+            assert_eq!(found, (percent, secs(interval), count, secs(min_interval)), "{spec}");
+        }
+    };
+    check("retryConstraint: {}", (20, 10, 10, 1));
+    check("retryConstraint: {budget: {percent: 5}}", (5, 10, 10, 1));
+    let all = "retryConstraint: {budget: {interval: 1m}, minRetryRate: {count: 3, interval: 2s}}";
+    check(all, (20, 60, 3, 2));
+    assert_eq!(traffic_policy("XBackendTrafficPolicy", "").0.unwrap().retry, None);
+}
+
+#[test]
+fn impossible_retry_constraints() {
+    let check = |spec: &str, reason: &str| {
+        let (policy, problems) = traffic_policy("XBackendTrafficPolicy", spec);
+        assert!(policy.is_none(), "{spec}");
+        assert!(problems.iter().any(|problem| problem.contains(reason)), "{problems:?}");
+    };
+    check("retryConstraint: {budget: {percent: 101}}", "must be between 0 and 100");
+    check("retryConstraint: {budget: {interval: 2h}}", "must be between 1s and 1h");
+    check("retryConstraint: {minRetryRate: {count: 0}}", "must be between 1 and 1000000");
+    check("retryConstraint: {minRetryRate: {interval: 1ms}}", "must be between 1s and 1h");
+    check("sessionPersistence: {cookieConfig: {lifetimeType: Permanent}}", "`absoluteTimeout` is");
+}
+
+#[test]
+fn sessions_as_of_every_version() {
+    let check = |session: &str, expected: (Option<&str>, bool, bool, Option<u64>)| {
+        for kind in ["HTTPRoute", "GRPCRoute"] {
+            let body = clean(kind, &format!("  rules: [{{sessionPersistence: {{{session}}}}}]\n"));
+            let found = match body {
+                Kind::HttpRoute(route) => route.rules[0].session.clone(),
+                Kind::GrpcRoute(route) => route.rules[0].session.clone(),
+                other => panic!("{other:?}"),
+            };
+            let found = found.unwrap();
+            let idle = found.idle_timeout.map(|timeout| timeout.as_secs());
+            let found = (found.name.as_deref(), found.by_header, found.permanent, idle);
+            assert_eq!(found, expected, "{session}");
+        }
+    };
+    check("sessionName: s", (Some("s"), false, false, None));
+    check("type: Header, header: {name: x-s}", (Some("x-s"), true, false, None));
+    check("idleTimeout: 10m", (None, false, false, Some(600)));
+    let permanent = "absoluteTimeout: 1h, cookieConfig: {lifetimeType: Permanent}";
+    check(permanent, (None, false, true, None));
+    let newer = "absoluteTimeout: 1h, cookie: {name: c, lifetimeType: Permanent}";
+    check(newer, (Some("c"), false, true, None));
+}
+
+#[test]
+fn parents_may_be_ports_of_services() {
+    let parents = "  parentRefs:
+  - {group: '', kind: Service, name: a, port: 80}
+  - {group: core, kind: Service, name: a, sectionName: http}
+  - {name: g, sectionName: http}
+";
+    for kind in ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"] {
+        let body = clean(kind, &format!("{parents}  rules: [{{backendRefs: []}}]\n"));
+        let parents = match body {
+            Kind::HttpRoute(route) => route.parents.clone(),
+            Kind::GrpcRoute(route) => route.parents.clone(),
+            Kind::TlsRoute(route) | Kind::TcpRoute(route) => route.parents.clone(),
+            other => panic!("{other:?}"),
+        };
+        let found: Vec<_> = parents
+            .iter()
+            .map(|parent| (parent.object.is_service(), parent.port, parent.section.as_deref()))
+            .collect();
+        let http = Some("http");
+        assert_eq!(found, [(true, Some(80), None), (true, None, http), (false, None, http)]);
     }
 }

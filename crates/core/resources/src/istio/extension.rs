@@ -21,7 +21,7 @@ pub(super) fn read_plugin(reader: &Reader<'_, '_>) -> Kind {
             [("AUTHN", true), ("AUTHZ", true), ("STATS", false), ("UNSPECIFIED_PHASE", false)];
         decides = spec.take("phase").is_some_and(|field| field.choice(&phases).unwrap_or(true));
         // What the plugin is told is for the plugin.
-        spec.rest().count();
+        spec.skip_rest();
         Some(())
     });
     kind(policy, decides, "plugins are not run")
@@ -38,7 +38,7 @@ pub(super) fn read_filter(reader: &Reader<'_, '_>) -> Kind {
         policy.target = super::security::Target::Labels(labels.unwrap_or_default());
         let patches = spec.list("configPatches", |item| item.nested(|patch| Some(decide(patch))));
         decides = patches.into_iter().any(|decides| decides);
-        spec.rest().count();
+        spec.skip_rest();
         Some(())
     });
     kind(policy, decides, "there is no Envoy here that it could change")
@@ -52,12 +52,12 @@ fn decide(patch: &Reader<'_, '_>) -> bool {
     let is_elsewhere = patch.take("match").is_some_and(|field| {
         let context = field.nested(|found| {
             let context = found.string("context");
-            found.rest().count();
+            found.skip_rest();
             context
         });
         context.is_some_and(|context| matches!(&*context, "SIDECAR_OUTBOUND" | "GATEWAY"))
     });
-    patch.rest().count();
+    patch.skip_rest();
     is_filter && !is_elsewhere
 }
 

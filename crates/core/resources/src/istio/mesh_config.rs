@@ -1,8 +1,14 @@
 //! MeshConfig: what a ConfigMap `istio` says under `mesh`.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
+use super::destination_rule::LocalityLb;
 use super::sidecar::{OutboundMode, outbound};
+use super::value::ExportTo;
+use super::virtual_service::Retries;
 use crate::problem::{Pos, Problem};
 use crate::read::{Path, Reader, Sink};
 use crate::yaml::{Chunk, parse_chunk};
@@ -20,7 +26,27 @@ pub struct MeshConfig {
     pub outbound: Option<OutboundMode>,
     /// The name of those that trust one authority.
     pub trust_domain: Option<Box<str>>,
+    /// What is sent again where routes do not say.
+    pub default_http_retries: Option<Retries>,
+    /// What places are to each other where DestinationRules do not say.
+    pub locality: Option<LocalityLb>,
+    /// Who sees what does not say so itself.
+    pub default_export_to: DefaultExportTo,
 }
+
+/// Who sees documents that do not say so themselves; everyone where it is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DefaultExportTo {
+    /// Services and ServiceEntries.
+    pub services: Option<ExportTo>,
+    /// VirtualServices.
+    pub virtual_services: Option<ExportTo>,
+    /// DestinationRules.
+    pub destination_rules: Option<ExportTo>,
+}
+
+/// What is read, and looked at by nobody.
+const UNSERVED: &[&str] = &["localityLbSetting", "defaultDestinationRuleExportTo"];
 
 /// What has the same effect here without being said, or none that anybody misses.
 const BOOKKEEPING: &[&str] = &["defaultConfig", "rootNamespace", "configSources"];
@@ -50,7 +76,8 @@ impl MeshConfig {
     }
 }
 
-fn read(reader: &Reader<'_, '_>) -> MeshConfig {
+/// Reads what stands in the text.
+pub(crate) fn read(reader: &Reader<'_, '_>) -> MeshConfig {
     BOOKKEEPING.iter().for_each(|name| reader.skip(name));
     if let Some(field) = reader.take("enableAutoMtls")
         && field.bool() == Some(false)
@@ -61,9 +88,23 @@ fn read(reader: &Reader<'_, '_>) -> MeshConfig {
     let config = MeshConfig {
         outbound: reader.take("outboundTrafficPolicy").and_then(|field| outbound(&field)),
         trust_domain: reader.string("trustDomain").filter(|text| !text.is_empty()),
+        default_http_retries: reader.nested("defaultHttpRetryPolicy", Retries::read),
+        locality: reader.nested("localityLbSetting", LocalityLb::read),
+        default_export_to: DefaultExportTo {
+            services: export_to(reader, "defaultServiceExportTo"),
+            virtual_services: export_to(reader, "defaultVirtualServiceExportTo"),
+            destination_rules: export_to(reader, "defaultDestinationRuleExportTo"),
+        },
     };
+    for name in UNSERVED {
+        reader.ignored(name, "it is not supported yet");
+    }
     for (name, field) in reader.rest() {
         field.warn(format!("`{name}` has no effect here"), None);
     }
     config
+}
+
+fn export_to(reader: &Reader<'_, '_>, name: &'static str) -> Option<ExportTo> {
+    ExportTo::take(reader, name).map(|export| export.value)
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::service::{Distribution, distribution};
+use crate::metadata::Annotations;
 use crate::read::{Field, Reader};
+use crate::resource::Spanned;
 
 /// A Secret (core v1): named bytes. `stringData` wins over `data`, as the API server merges them.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,7 +28,10 @@ pub struct ConfigMap {
 
 /// A Namespace (core v1). Its labels are the resource's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Namespace;
+pub struct Namespace {
+    /// Which endpoints of its Services come first, by Istio's annotation; `None` when nothing is said.
+    pub distribution: Option<Spanned<Distribution>>,
+}
 
 /// A ServiceAccount (core v1): a name that identities are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +60,12 @@ impl ConfigMap {
     pub fn value(&self, name: &str) -> Option<&[u8]> {
         self.data.get(name).map(|value| &**value).filter(|value| !value.is_empty())
     }
+}
+
+/// Reads a Namespace.
+pub(crate) fn read_namespace(reader: &Reader<'_, '_>) -> Namespace {
+    reader.skip("spec");
+    Namespace { distribution: distribution(&Annotations::of(reader)) }
 }
 
 /// Reads a Secret.

@@ -66,13 +66,13 @@ pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<Pod> {
         pod.subdomain = spec.string("subdomain").filter(|name| !name.is_empty());
         pod.ports.extend(spec.list("containers", container).into_iter().flatten());
         pod.ports.extend(spec.list("initContainers", container).into_iter().flatten());
-        spec.rest().for_each(drop);
+        spec.skip_rest();
         Some(())
     });
     reader.nested("status", |status| {
         pod.addrs = addrs(status);
         pod.readiness = readiness(status);
-        status.rest().for_each(drop);
+        status.skip_rest();
         Some(())
     });
     if is_deleted {
@@ -84,7 +84,7 @@ pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<Pod> {
 fn container(field: &Field<'_, '_>) -> Option<Vec<ContainerPort>> {
     field.nested(|container| {
         let ports = container.list("ports", |item| item.nested(port));
-        container.rest().for_each(drop);
+        container.skip_rest();
         Some(ports.into_iter().flatten().collect())
     })
 }
@@ -117,7 +117,7 @@ fn readiness(status: &Reader<'_, '_>) -> Readiness {
         item.nested(|condition| {
             let is_met = condition.string("status").is_some_and(|status| *status == *"True");
             let kind = condition.string("type");
-            condition.rest().for_each(drop);
+            condition.skip_rest();
             Some(is_met && kind.as_deref() == Some("Ready"))
         })
     });

@@ -1,9 +1,11 @@
 //! Service.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::Labels;
-use crate::metadata::{SLOW_START, annotation};
+use crate::linkerd::annotations::{self, BalancerAnnotations, CallAnnotations};
+use crate::metadata::{Annotations, SLOW_START, annotation};
 use crate::problem::Pos;
 use crate::read::{Field, Reader};
 use crate::resource::Spanned;
@@ -26,6 +28,26 @@ pub struct Service {
     pub publishes_unready: bool,
     /// The annotation `weftway.io/slow-start`, as written.
     pub slow_start: Option<Spanned<Box<str>>>,
+    /// Which endpoints come first; `None` when nothing is said.
+    pub distribution: Option<Spanned<Distribution>>,
+    /// Keeps a client, by its address, on its endpoint until it made no call for this long.
+    pub client_affinity: Option<Spanned<Duration>>,
+    /// What Linkerd's annotations say of calls.
+    pub calls: CallAnnotations,
+    /// What Linkerd's annotations say of how endpoints are chosen.
+    pub balancer: BalancerAnnotations,
+}
+
+/// Which endpoints of a Service come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Distribution {
+    /// Those of the caller's zone (`PreferSameZone`, and `PreferClose` as it was called before).
+    SameZone,
+    /// Those of the caller's node (`PreferSameNode`).
+    SameNode,
+    /// Those whose hints name the caller's zone
+    /// (`service.kubernetes.io/topology-mode: Auto`).
+    Hints,
 }
 
 /// `spec.type`.
@@ -75,6 +97,16 @@ pub enum Transport {
     Sctp,
 }
 
+/// The annotation by which Istio says what `spec.trafficDistribution` says, also for a ServiceEntry
+/// and for all Services of a Namespace.
+pub const TRAFFIC_DISTRIBUTION: &str = "networking.istio.io/traffic-distribution";
+
+/// The annotation that asks for hints in EndpointSlices.
+pub const TOPOLOGY_MODE: &str = "service.kubernetes.io/topology-mode";
+
+/// The same as it was called before.
+pub const TOPOLOGY_AWARE_HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+
 /// Fields that the cluster acts on and a gateway does not: it goes to endpoints itself.
 const CLUSTER_ONLY: &[&str] = &[
     "ipFamilies",
@@ -100,6 +132,17 @@ impl Service {
             },
         )
     }
+}
+
+// === impl Distribution ===
+
+impl Distribution {
+    /// The words of `spec.trafficDistribution` and of Istio's annotation.
+    const CHOICES: [(&'static str, Self); 3] = [
+        ("PreferSameZone", Self::SameZone),
+        ("PreferClose", Self::SameZone),
+        ("PreferSameNode", Self::SameNode),
+    ];
 }
 
 // === impl PortRef ===
@@ -137,11 +180,16 @@ impl Transport {
 /// Reads a Service.
 pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<Service> {
     let slow_start = annotation(reader, SLOW_START);
+    let annotations = Annotations::of(reader);
+    let calls = annotations::calls(&annotations, "Service");
+    let balancer = annotations::balancer(&annotations);
+    let annotated = annotated_distribution(&annotations);
     reader.require("spec")?.nested(|spec| {
         CLUSTER_ONLY.iter().for_each(|name| spec.skip(name));
-        session_affinity(spec);
         spec.ignored("internalTrafficPolicy", "endpoints are not chosen by node");
-        spec.ignored("trafficDistribution", "endpoints are not chosen by zone");
+        let distribution = spec.take("trafficDistribution").and_then(|field| {
+            field.choice(&Distribution::CHOICES).map(|choice| field.spanned(choice))
+        });
         let kind = service_type(spec)?;
         let (cluster_ips, is_headless) = cluster_ips(spec);
         let selector = spec.take("selector").map(|field| field.text_map()).unwrap_or_default();
@@ -153,6 +201,10 @@ pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<Service> {
             selector: selector.into(),
             publishes_unready: spec.bool_or("publishNotReadyAddresses", false),
             slow_start,
+            distribution: distribution.or(annotated),
+            client_affinity: client_affinity(spec),
+            calls,
+            balancer,
         })
     })
 }
@@ -197,14 +249,41 @@ fn service_type(spec: &Reader<'_, '_>) -> Option<ServiceType> {
     }
 }
 
-fn session_affinity(spec: &Reader<'_, '_>) {
-    spec.skip("sessionAffinityConfig");
-    let Some(field) = spec.take("sessionAffinity") else { return };
-    if field.choice(&[("None", false), ("ClientIP", true)]) == Some(true) {
-        let fix = "ask for stickiness in the route that uses this service".into();
-        field
-            .warn("`sessionAffinity` has no effect: a gateway chooses endpoints itself", Some(fix));
-    }
+/// `sessionAffinity: ClientIP` with its timeout, three hours when absent.
+fn client_affinity(spec: &Reader<'_, '_>) -> Option<Spanned<Duration>> {
+    const TIMEOUT_SECS: i64 = 10_800;
+    const DAY_SECS: i64 = 86_400;
+    let secs = spec.nested("sessionAffinityConfig", |config| {
+        config.nested("clientIP", |client| client.int("timeoutSeconds", 1, DAY_SECS))
+    });
+    let field = spec.take("sessionAffinity")?;
+    let is_kept = field.choice(&[("None", false), ("ClientIP", true)])?;
+    let timeout = Duration::from_secs(secs.unwrap_or(TIMEOUT_SECS).unsigned_abs());
+    is_kept.then(|| field.spanned(timeout))
+}
+
+/// What annotations say of the distribution: Istio's, then those of Kubernetes.
+fn annotated_distribution(annotations: &Annotations<'_, '_>) -> Option<Spanned<Distribution>> {
+    let istio = distribution(annotations);
+    let hints = |text: &str| match text {
+        "Auto" | "auto" => Ok(Some(Distribution::Hints)),
+        "Disabled" | "disabled" | "" => Ok(None),
+        _ => Err(format!("`{text}` is neither `Auto` nor `Disabled`")),
+    };
+    let hints = [TOPOLOGY_MODE, TOPOLOGY_AWARE_HINTS].map(|name| {
+        let choice = annotations.parse(name, hints).flatten()?;
+        Some(annotations.take(name)?.spanned(choice))
+    });
+    [istio].into_iter().chain(hints).flatten().next()
+}
+
+/// What Istio's annotation of a Service, ServiceEntry or Namespace says of the distribution.
+pub(crate) fn distribution(annotations: &Annotations<'_, '_>) -> Option<Spanned<Distribution>> {
+    let choice = annotations.parse(TRAFFIC_DISTRIBUTION, |text| {
+        let found = Distribution::CHOICES.iter().find(|(word, _)| *word == text);
+        found.map(|(_, choice)| *choice).ok_or_else(|| format!("`{text}` is not known"))
+    })?;
+    Some(annotations.take(TRAFFIC_DISTRIBUTION)?.spanned(choice))
 }
 
 fn port(reader: &Reader<'_, '_>) -> Option<ServicePort> {

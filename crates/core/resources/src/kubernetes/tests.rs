@@ -135,20 +135,75 @@ spec: {type: ExternalName, externalName: Legacy.Example.COM.}
     assert_eq!(service.kind, ServiceType::ExternalName("legacy.example.com".into()));
 }
 
+/// A Service with these annotations and fields, and what is said of it.
+fn service(annotations: &str, spec: &str) -> (super::Service, Vec<String>) {
+    let (kind, problems) = read(&format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: a, annotations: {{{annotations}}}}}\n\
+         spec: {{ports: [{{port: 80}}], {spec}}}\n"
+    ));
+    let Some(Kind::Service(service)) = kind else { panic!("not a Service: {problems:?}") };
+    (*service, problems)
+}
+
 #[test]
-fn session_affinity_is_reported() {
-    let (kind, problems) = read(
-        "apiVersion: v1
-kind: Service
-metadata: {name: a}
-spec:
-  sessionAffinity: ClientIP
-  ports: [{port: 80}]
+fn clients_stay_for_three_hours_unless_told_otherwise() {
+    let check = |spec: &str, secs: Option<u64>| {
+        let (service, problems) = service("", spec);
+        let found = service.client_affinity.map(|affinity| affinity.value.as_secs());
+        assert_eq!((found, problems), (secs, vec![]), "{spec}");
+    };
+    check("", None);
+    check("sessionAffinity: None", None);
+    check("sessionAffinity: ClientIP", Some(10_800));
+    let config = "sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}";
+    check(&format!("sessionAffinity: ClientIP, {config}"), Some(60));
+    check(config, None);
+}
+
+#[test]
+fn the_field_comes_before_annotations_of_the_same() {
+    use super::service::Distribution;
+    let istio = |value: &str| format!("networking.istio.io/traffic-distribution: {value}");
+    let hints = "service.kubernetes.io/topology-mode: Auto";
+    let check = |annotations: &str, spec: &str, expected: Option<Distribution>| {
+        let (service, problems) = service(annotations, spec);
+        let found = service.distribution.map(|distribution| distribution.value);
+        assert_eq!((found, problems), (expected, vec![]), "{annotations} {spec}");
+    };
+    check("", "", None);
+    check("", "trafficDistribution: PreferClose", Some(Distribution::SameZone));
+    check("", "trafficDistribution: PreferSameZone", Some(Distribution::SameZone));
+    check(&istio("PreferSameNode"), "", Some(Distribution::SameNode));
+    check(hints, "", Some(Distribution::Hints));
+    check("service.kubernetes.io/topology-aware-hints: auto", "", Some(Distribution::Hints));
+    check("service.kubernetes.io/topology-mode: Disabled", "", None);
+    let both = format!("{}, {hints}", istio("PreferSameNode"));
+    check(&both, "", Some(Distribution::SameNode));
+    check(&both, "trafficDistribution: PreferSameZone", Some(Distribution::SameZone));
+    let (service, problems) = service(&istio("Nearest"), "");
+    assert_eq!(service.distribution, None);
+    assert!(problems[0].contains("`Nearest` is not known: it has no effect"), "{problems:?}");
+}
+
+#[test]
+fn slices_carry_hints() {
+    let kind = clean(
+        "apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: a-1}
+addressType: IPv4
+endpoints:
+- addresses: [10.0.0.1]
+  nodeName: n
+  hints: {forZones: [{name: x}, {name: y}], forNodes: [{name: n}]}
+- addresses: [10.0.0.2]
 ",
     );
-    assert!(kind.is_some());
-    assert_eq!(problems.len(), 1);
-    assert!(problems[0].contains("`sessionAffinity` has no effect"), "{problems:?}");
+    let Kind::EndpointSlice(slice) = kind else { panic!("not an EndpointSlice") };
+    let [hinted, plain] = &slice.endpoints[..] else { panic!("not two endpoints") };
+    assert_eq!(*hinted.hint_zones, ["x".into(), "y".into()]);
+    assert_eq!((&*hinted.hint_nodes, hinted.node.as_deref()), (&["n".into()][..], Some("n")));
+    assert!(plain.hint_zones.is_empty() && plain.hint_nodes.is_empty());
 }
 
 #[test]

@@ -205,6 +205,21 @@ impl<'d, 'p> Field<'d, 'p> {
         }
     }
 
+    /// A quantity of Kubernetes without a unit, such as `2` or `500m`, in thousandths.
+    pub fn quantity_thousandths(&self) -> Option<u64> {
+        let scalar = self.node.as_scalar().filter(|scalar| scalar.core() != Core::Null);
+        let Some(scalar) = scalar else { return self.mismatch("a quantity") };
+        let thousandths = match scalar.text.strip_suffix('m') {
+            Some(thousandths) => thousandths.parse().ok(),
+            None => scalar.text.parse().ok().and_then(|whole: u64| whole.checked_mul(1000)),
+        };
+        if thousandths.is_none() {
+            let fix = "write a number such as 2, or thousandths such as 500m".into();
+            self.error(format!("`{}` is not a quantity", scalar.text), Some(fix));
+        }
+        thousandths
+    }
+
     /// An address range; a bare address is a range of one.
     pub fn ip_net(&self) -> Option<IpNet> {
         let text = self.string()?;
@@ -281,6 +296,17 @@ impl<'d, 'p> Field<'d, 'p> {
     /// A map, read with `read`.
     pub fn nested<T>(&self, read: impl FnOnce(&Reader<'d, '_>) -> Option<T>) -> Option<T> {
         let reader = self.reader()?;
+        read(&reader)
+    }
+
+    /// A map that has the shape of the one at `shape`, in which it stands: conditions in conditions.
+    pub fn nested_as<T>(
+        &self,
+        shape: &Path<'_>,
+        read: impl FnOnce(&Reader<'d, '_>) -> Option<T>,
+    ) -> Option<T> {
+        let path = Path::Like(&self.path, shape);
+        let reader = Reader::new(self.node, path, self.sink)?;
         read(&reader)
     }
 

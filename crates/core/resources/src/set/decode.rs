@@ -120,29 +120,31 @@ fn single(file: &Arc<str>, node: &Node) -> Item {
     item
 }
 
-struct Head {
+/// What every object has.
+pub(crate) struct Head {
     api_version: Box<str>,
     metadata: Metadata,
 }
 
-fn decode(node: &Node, sink: &Sink) -> Option<(Key, Option<(Head, Kind)>)> {
+/// Reads an object. `None` when its name cannot be read; no body when an error keeps it from being.
+pub(crate) fn decode(node: &Node, sink: &Sink) -> Option<(Key, Option<(Head, Kind)>)> {
     let reader = Reader::new(node, Path::Root, sink)?;
     let api_version = reader.require_string("apiVersion");
     let kind = reader.require_string("kind");
     let metadata = metadata::metadata(&reader);
     let (Some(api_version), Some(kind), Some(metadata)) = (api_version, kind, metadata) else {
         // Without these nothing else can be judged.
-        reader.rest().for_each(drop);
+        reader.skip_rest();
         return None;
     };
     reader.skip("status");
     let known = kind::find(&api_version, &kind);
     // What protects and is written under a wrong name stays, as one that is broken.
     let Some(info) = known.or_else(|| meant(&reader, &api_version, &kind)) else {
-        reader.rest().for_each(drop);
+        reader.skip_rest();
         return Some(unknown(api_version, kind, metadata));
     };
-    metadata::check_own_annotations(&reader, info.kind);
+    metadata::check_annotations(&reader, info.kind);
     let body = (info.decode)(&reader);
     let group = match known {
         Some(_) => Cow::Borrowed(info.group),

@@ -178,9 +178,13 @@ pub fn is_file_provider(node: &Node) -> bool {
 
 /// The resources of a document of the file provider.
 pub(crate) fn items(file: &Arc<str>, node: &Node) -> Vec<Placed> {
-    let mut items = Items { file, first_line: node.at.line, items: Vec::new() };
-    let sink = Sink::new(Arc::clone(file), node.at.line);
-    if let Some(reader) = Reader::new(node, Path::Root, &sink) {
+    read(node, &Sink::new(Arc::clone(file), node.at.line))
+}
+
+/// The same with problems and records of `sink`.
+pub(crate) fn read(node: &Node, sink: &Sink) -> Vec<Placed> {
+    let mut items = Items { sink, first_line: node.at.line, items: Vec::new() };
+    if let Some(reader) = Reader::new(node, Path::Root, sink) {
         reader.nested("http", |r| {
             items.section(r, "routers", "Router", Router::read);
             items.section(r, "services", "Service", Service::read);
@@ -207,7 +211,7 @@ pub(crate) fn items(file: &Arc<str>, node: &Node) -> Vec<Placed> {
         reader.nested("udp", |r| {
             for (section, kind) in [("routers", "RouterUDP"), ("services", "ServiceUDP")] {
                 items.section(r, section, kind, |r| {
-                    r.rest().for_each(drop);
+                    r.skip_rest();
                     Some(Kind::Unsupported { why: "UDP is not served" })
                 });
             }
@@ -224,16 +228,17 @@ pub(crate) fn items(file: &Arc<str>, node: &Node) -> Vec<Placed> {
             Some(())
         });
     }
-    let problems = sink.into_problems();
     let mut items = items.items;
+    let problems = sink.take_problems();
     if !problems.is_empty() {
-        items.push(Placed { at: node.at, item: Arc::new(Item::unread(file, problems)) });
+        let item = Item::unread(sink.file(), problems);
+        items.push(Placed { at: node.at, item: Arc::new(item) });
     }
     items
 }
 
-struct Items<'f> {
-    file: &'f Arc<str>,
+struct Items<'s> {
+    sink: &'s Sink,
     first_line: u32,
     items: Vec<Placed>,
 }
@@ -273,11 +278,11 @@ impl Items<'_> {
 
     fn add(&mut self, key: Key, field: &Field<'_, '_>, read: fn(&Reader<'_, '_>) -> Option<Kind>) {
         let at = field.key_at().from_line(self.first_line);
-        let sink = Sink::new(Arc::clone(self.file), at.line);
+        let sink = self.sink.part(at.line);
         let body = match Reader::new(field.node(), *field.path(), &sink) {
             Some(reader) if !key.name.contains('@') => read(&reader),
             Some(reader) => {
-                reader.rest().for_each(drop);
+                reader.skip_rest();
                 reader.error(format!("the name `{}` may not contain `@`", key.name), None);
                 None
             }
@@ -293,14 +298,14 @@ impl Items<'_> {
                 labels: Box::default(),
                 annotations: Box::default(),
                 created: "".into(),
-                file: Arc::clone(self.file),
+                file: Arc::clone(self.sink.file()),
                 body,
             })
         });
         let (resource, draft) =
             if failed { (None, read.filter(|_| is_whole)) } else { (read, None) };
         let problems = sink.into_problems();
-        let item = Item { rejected, resource, draft, ..Item::unread(self.file, problems) };
+        let item = Item { rejected, resource, draft, ..Item::unread(self.sink.file(), problems) };
         self.items.push(Placed { at, item: Arc::new(item) });
     }
 }
@@ -518,7 +523,7 @@ fn name_of(r: &Reader<'_, '_>) -> Option<ObjectRef> {
 /// `healthCheck: {}` of a service of services makes it report its children's health to its parent,
 /// which ours always do.
 fn parents_health(r: &Reader<'_, '_>) {
-    r.take_even_null("healthCheck");
+    r.skip("healthCheck");
 }
 
 fn one_of(r: &Reader<'_, '_>, names: &[&'static str]) -> Option<&'static str> {

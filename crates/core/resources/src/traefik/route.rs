@@ -243,8 +243,11 @@ pub(super) fn observability(r: &Reader<'_, '_>) {
                 );
             }
         }
-        if let Some(verbosity) = r.take("traceVerbosity") {
-            verbosity.choice(&[("minimal", ()), ("detailed", ())]);
+        let verbosities = [("minimal", false), ("detailed", true)];
+        if let Some(field) = r.take("traceVerbosity")
+            && field.choice(&verbosities) == Some(true)
+        {
+            field.warn("`traceVerbosity: detailed` has no effect: all spans are the same", None);
         }
         Some(())
     });

@@ -259,10 +259,7 @@ impl BackendSettings {
                 .and_then(|f| PassiveHealthCheck::read(&f)),
         };
         // Answers are written as they arrive, so there is nothing to flush.
-        r.nested("responseForwarding", |r| {
-            r.take("flushInterval").and_then(|f| f.signed_duration());
-            Some(())
-        });
+        r.skip("responseForwarding");
         settings
     }
 }

@@ -83,6 +83,29 @@ fn conditions_are_shown_as_rules() {
     assert_eq!(shown(Matcher::Host(HostMatch::Any)), "Host(`*`)");
     assert_eq!(shown(Matcher::Path(PathMatch::Segments("/a".into()))), "PathElements(`/a`)");
     assert_eq!(shown(Matcher::Query("a".into(), TextMatch::Present)), "Query(`a`)");
+    let authority = |text| shown(Matcher::Authority(text));
+    assert_eq!(authority(TextMatch::Exact("a:80".into())), "Authority(`a:80`)");
+    let pattern = weft_model::text::Pattern::new("^a").unwrap();
+    assert_eq!(authority(TextMatch::Regex(pattern)), "AuthorityRegexp(`^a`)");
+    assert_eq!(authority(TextMatch::Present), "Authority(`*`)");
+    assert_eq!(shown(Matcher::Scheme(weft_message::Scheme::Https)), "Scheme(`https`)");
+}
+
+#[test]
+fn authority_and_scheme_are_told_of() {
+    let rank = |tie| weft_model::route::Rank { tie, ..Default::default() };
+    let authority = Matcher::Authority(TextMatch::Exact("a:8080".into()));
+    let scheme = Matcher::Scheme(weft_message::Scheme::Https);
+    let table = HttpTable::new(&[
+        crate::testing::route(rank(2), authority),
+        crate::testing::route(rank(1), scheme),
+    ]);
+    let near = "1 Scheme Scheme(`https`) but http";
+    check(&table, &request("GET", "a:8080", "/", &[]), &["0 taken", near]);
+    let far = "0 Host Authority(`a:8080`) but a";
+    check(&table, &request("GET", "a", "/", &[]), &[near]);
+    let only = HttpTable::new(&table.routes()[..1]);
+    check(&only, &request("GET", "a", "/", &[]), &[far]);
 }
 
 proptest! {

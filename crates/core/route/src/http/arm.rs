@@ -184,9 +184,12 @@ fn has_keys(matcher: &Matcher, keys: Keys) -> bool {
         },
         Matcher::Host(_) => true,
         Matcher::Path(_) => keys == Keys::HostAndPath,
-        Matcher::Method(_) | Matcher::Header(..) | Matcher::Query(..) | Matcher::ClientIp(_) => {
-            false
-        }
+        Matcher::Method(_)
+        | Matcher::Header(..)
+        | Matcher::Query(..)
+        | Matcher::ClientIp(_)
+        | Matcher::Authority(_)
+        | Matcher::Scheme(_) => false,
     }
 }
 

@@ -75,7 +75,9 @@ fn addresses_in_ipv6_form_are_ipv4() {
     assert!(matches(&matcher, &head, "::ffff:10.1.1.1".parse().unwrap()));
     assert!(!matches(&matcher, &head, "::ffff:11.1.1.1".parse().unwrap()));
     let matcher = TcpMatcher::ClientIp("10.0.0.0/8".parse().unwrap());
-    assert!(tcp_holds(&matcher, None, &[], "::ffff:10.1.1.1".parse().unwrap()));
+    let client_ip = "::ffff:10.1.1.1".parse().unwrap();
+    let ask = TcpAsk { sni: None, alpn: &[], client_ip, local_ip: client(), tls: false };
+    assert!(tcp_holds(&matcher, &ask));
 }
 
 #[test]

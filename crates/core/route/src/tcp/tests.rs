@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use proptest::prelude::*;
 use proptest::sample::select;
 use weft_model::route::Rank;
@@ -18,6 +20,12 @@ fn table(rules: &[(&str, TcpTls)]) -> TcpTable {
     TcpTable::new(&routes)
 }
 
+const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+
+fn plain(client_ip: IpAddr) -> TcpAsk<'static> {
+    TcpAsk { sni: None, alpn: &[], client_ip, local_ip: LOCAL, tls: false }
+}
+
 #[test]
 fn names_protocols_and_tls_decide() {
     let table = table(&[
@@ -27,7 +35,9 @@ fn names_protocols_and_tls_decide() {
         ("HostSNI(`*`) && ClientIP(`10.0.0.9`)", TcpTls::Plain),
     ]);
     let check = |sni: Option<&str>, alpn: &[&[u8]], tls: bool, expected: &str| {
-        let found = table.find(sni, alpn, client(), tls).expect("the star takes the rest");
+        let found = table
+            .find(&TcpAsk { sni, alpn, tls, ..plain(client()) })
+            .expect("the star takes the rest");
         assert_eq!(found.matcher, parse_tcp(expected).unwrap(), "{sni:?} {alpn:?} {tls}");
     };
     check(None, &[], false, "HostSNI(`*`)");
@@ -38,9 +48,27 @@ fn names_protocols_and_tls_decide() {
     check(Some("db.example"), &[b"h2"], true, "HostSNI(`*.example`) && ALPN(`h2`)");
     check(Some("x.example"), &[b"http/1.1"], true, "HostSNI(`*`)");
     let nine = IpAddr::from([10, 0, 0, 9]);
-    let found = table.find(None, &[], nine, false).expect("two take it");
+    let found = table.find(&plain(nine)).expect("two take it");
     assert_eq!(found.rank.tie, 3);
-    assert!(TcpTable::default().find(None, &[], nine, false).is_none());
+    assert!(TcpTable::default().find(&plain(nine)).is_none());
+}
+
+#[test]
+fn the_address_that_was_dialled_decides() {
+    let to = |net: &str| TcpMatcher::Destination(net.parse().unwrap());
+    let route = |tie, matcher| tcp_route(Rank { tie, ..Rank::default() }, matcher, TcpTls::Plain);
+    let table = TcpTable::new(&[
+        route(2, to("10.0.0.0/30")),
+        route(1, TcpMatcher::Not(Box::new(to("10.9.0.0/16")))),
+    ]);
+    let check = |local_ip: &str, expected: Option<u32>| {
+        let ask = TcpAsk { local_ip: local_ip.parse().unwrap(), ..plain(client()) };
+        assert_eq!(table.find(&ask).map(|route| route.rank.tie), expected, "{local_ip}");
+    };
+    check("10.0.0.2", Some(2));
+    check("::ffff:10.0.0.2", Some(2));
+    check("10.0.0.4", Some(1));
+    check("10.9.0.1", None);
 }
 
 /// Offers of application protocols.
@@ -70,9 +98,12 @@ proptest! {
             let expected = routes
                 .iter()
                 .filter(|route| tls || route.tls == TcpTls::Plain)
-                .filter(|route| tcp_holds(&route.matcher, lower.as_deref(), alpn, client_ip))
+                .filter(|route| {
+                    let sni = lower.as_deref();
+                    tcp_holds(&route.matcher, &TcpAsk { sni, alpn, ..plain(client_ip) })
+                })
                 .max_by_key(|route| route.rank);
-            let found = table.find(name, alpn, client_ip, tls);
+            let found = table.find(&TcpAsk { sni: name, alpn, tls, ..plain(client_ip) });
             prop_assert_eq!(found.map(|route| &route.id), expected.map(|route| &route.id));
         }
     }

@@ -3,18 +3,22 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use weft_message::PathRules;
 use weft_model::Snapshot;
-use weft_model::backend::{Backend, Endpoints, HostHeader, PoolSettings, UpstreamProtocol};
+use weft_model::backend::Backend;
+use weft_model::calling::Source;
 use weft_model::id::{BackendId, ListenerId, RouteId};
 use weft_model::listener::{Destination, HttpRoutes, Intake, Limits, Listener, Served};
-use weft_model::mesh::{Protocol, ServiceDefaults};
+use weft_model::mesh::Protocol;
 use weft_model::outcome::Reason;
+use weft_model::policy::{Step, StepKind};
 use weft_model::route::{
     Matcher, Origin, Rank, Route, Target, TcpMatcher, TcpRoute, TcpTls, Timeouts,
 };
+
+use super::rules::Rules;
+use crate::resolve::{Resolved, keep};
 
 /// A sidecar judges no path: the application would have got it, too.
 const PATH_RULES: PathRules = PathRules {
@@ -41,10 +45,11 @@ const PEERS: Limits = Limits {
 pub(super) struct Parts<'a> {
     pub(super) listeners: Vec<Arc<Listener>>,
     pub(super) backends: BTreeMap<BackendId, Arc<Backend>>,
+    pub(super) sources: HashMap<BackendId, Arc<[Source]>>,
     /// Whether destinations that were there before are known to be the same.
     pub(super) keep: bool,
     listeners_before: HashMap<&'a ListenerId, &'a Arc<Listener>>,
-    backends_before: Option<&'a BTreeMap<BackendId, Arc<Backend>>>,
+    before: Option<&'a Snapshot>,
 }
 
 /// A destination, and what leads there.
@@ -52,8 +57,11 @@ pub(super) struct Meant {
     /// The kind of document that it comes from.
     pub(super) kind: &'static str,
     pub(super) destination: Destination,
-    pub(super) endpoints: Endpoints,
-    pub(super) defaults: ServiceDefaults,
+    /// What is called where no rule says otherwise.
+    pub(super) backend: BackendId,
+    pub(super) rules: Rules,
+    /// What is done to requests where no rule says otherwise.
+    pub(super) steps: Arc<[Arc<Step>]>,
 }
 
 // === impl Parts ===
@@ -64,9 +72,10 @@ impl<'a> Parts<'a> {
         Self {
             listeners: Vec::new(),
             backends: BTreeMap::new(),
+            sources: HashMap::new(),
             keep: false,
             listeners_before: listeners.map(|listener| (&listener.id, listener)).collect(),
-            backends_before: before.map(|before| &before.backends),
+            before,
         }
     }
 
@@ -77,39 +86,51 @@ impl<'a> Parts<'a> {
         self.listener(Listener { limits, ..listener });
     }
 
-    /// Adds a destination of that name.
-    pub(super) fn destination(&mut self, id: &str, make: impl FnOnce() -> Meant) {
+    /// Adds a destination of that name. Its backends are still to be added.
+    pub(super) fn destination(&mut self, id: &str, make: impl FnOnce() -> Meant) -> Arc<Listener> {
+        let id = ListenerId::new(id);
         if self.keep
-            && let Some(listener) = self.listeners_before.get(&ListenerId::new(id))
+            && let Some(listener) = self.listeners_before.get(&id)
         {
             self.listeners.push(Arc::clone(listener));
-            let backend = self.backends_before.and_then(|before| before.get_key_value(id));
-            self.backends.extend(backend.map(|(id, backend)| (id.clone(), Arc::clone(backend))));
-            return;
+            return Arc::clone(listener);
         }
-        let Meant { kind, destination, endpoints, defaults } = make();
-        let target = match &destination.closed {
-            // Hosts that the mesh knows are open all the same.
-            Some(refusal) if refusal.reason != Reason::UnknownDestination => {
-                Target::Refuse(refusal.clone())
-            }
-            Some(_) | None => {
-                let backend = backend(id, destination.protocol, endpoints, &defaults);
-                Target::Backend(self.backend(backend))
-            }
-        };
-        let origin =
-            Origin { kind: kind.into(), name: destination.name.clone(), ..Origin::default() };
-        let served = served(id, &origin, destination.protocol, &target);
+        let meant = make();
+        let served = meant.served(&id);
+        let destination = meant.destination;
         let ip = destination.addrs.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let addr = SocketAddr::new(ip, destination.port.unwrap_or(0));
-        let intake = Intake::Destination(destination);
-        self.listener(listener(ListenerId::new(id), addr, intake, Some(served)));
+        self.listener(listener(id, addr, Intake::Destination(destination), Some(served)))
     }
 
-    fn listener(&mut self, mut listener: Listener) {
+    /// Adds a backend of that name, unless it is there already. `is_same` says that it is known to
+    /// be as it was before, if it was there.
+    pub(super) fn backend(
+        &mut self,
+        id: &BackendId,
+        is_same: bool,
+        make: impl FnOnce() -> Resolved,
+    ) {
+        if self.backends.contains_key(id) {
+            return;
+        }
+        let before = self.before.and_then(|before| before.backends.get(id));
+        let (backend, sources) = match (before, self.before) {
+            (Some(backend), Some(before)) if is_same => {
+                (Arc::clone(backend), before.sources.get(id).cloned())
+            }
+            _ => {
+                let Resolved { backend, sources } = make();
+                (keep(backend, before), sources)
+            }
+        };
+        self.sources.extend(sources.map(|sources| (id.clone(), sources)));
+        self.backends.insert(id.clone(), backend);
+    }
+
+    fn listener(&mut self, mut listener: Listener) -> Arc<Listener> {
         let before = self.listeners_before.get(&listener.id).copied();
-        self.listeners.push(match before {
+        let made = match before {
             Some(before) if **before == listener => Arc::clone(before),
             Some(before) => {
                 if let (Some(have), Some(new)) = (&before.plain, &mut listener.plain) {
@@ -118,27 +139,80 @@ impl<'a> Parts<'a> {
                 Arc::new(listener)
             }
             None => Arc::new(listener),
-        });
+        };
+        self.listeners.push(Arc::clone(&made));
+        made
+    }
+}
+
+// === impl Meant ===
+
+impl Meant {
+    /// Rules, or one route, for whatever is HTTP, and for whatever is not, as far as the protocol
+    /// allows.
+    fn served(&self, id: &ListenerId) -> Served {
+        let Self { destination, rules, .. } = self;
+        let (http, tcp) = match destination.protocol {
+            Protocol::Detect => (true, true),
+            Protocol::Http | Protocol::Http2 => (true, false),
+            Protocol::Tls | Protocol::Tcp => (false, true),
+        };
+        let routes = match &rules.http {
+            _ if !http => Vec::new(),
+            Some(routes) => routes.clone(),
+            None => vec![Arc::new(self.route(id))],
+        };
+        let tcp = match &rules.tcp {
+            _ if !tcp => Vec::new(),
+            Some(routes) => routes.clone(),
+            None => vec![Arc::new(self.tcp_route(id))],
+        };
+        Served { tcp, http: Arc::new(HttpRoutes { routes, enabled: http }) }
     }
 
-    fn backend(&mut self, mut backend: Backend) -> BackendId {
-        let id = backend.id.clone();
-        let before = self.backends_before.and_then(|before| before.get(&id));
-        let made = match before {
-            Some(before) if **before == backend => Arc::clone(before),
-            Some(before) => {
-                if let (Endpoints::Static(have), Endpoints::Static(new)) =
-                    (&before.endpoints, &mut backend.endpoints)
-                    && have == new
-                {
-                    *new = Arc::clone(have);
-                }
-                Arc::new(backend)
+    fn route(&self, id: &ListenerId) -> Route {
+        Route {
+            id: RouteId::new(id.as_str()),
+            origin: self.origin(),
+            rank: Rank::default(),
+            matcher: Matcher::All(Vec::new()),
+            steps: Arc::clone(&self.steps),
+            target: self.target(),
+            timeouts: Timeouts::default(),
+        }
+    }
+
+    fn tcp_route(&self, id: &ListenerId) -> TcpRoute {
+        // Steps are for requests. What refuses all of those refuses connections of bytes, too.
+        let refusal = self.steps.iter().find_map(|step| match &step.kind {
+            StepKind::Refuse(refusal) => Some(Target::Refuse(refusal.clone())),
+            _ => None,
+        });
+        TcpRoute {
+            id: RouteId::new(id.as_str()),
+            origin: self.origin(),
+            rank: Rank::default(),
+            matcher: TcpMatcher::All(Vec::new()),
+            tls: TcpTls::Plain,
+            in_flight_max: None,
+            allow: Vec::new(),
+            target: refusal.unwrap_or_else(|| self.target()),
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        let name = self.destination.name.clone();
+        Origin { kind: self.kind.into(), name, ..Origin::default() }
+    }
+
+    fn target(&self) -> Target {
+        match &self.destination.closed {
+            // Hosts that the mesh knows are open all the same.
+            Some(refusal) if refusal.reason != Reason::UnknownDestination => {
+                Target::Refuse(refusal.clone())
             }
-            None => Arc::new(backend),
-        };
-        self.backends.insert(id.clone(), made);
-        id
+            Some(_) | None => Target::Backend(self.backend.clone()),
+        }
     }
 }
 
@@ -146,11 +220,23 @@ impl<'a> Parts<'a> {
 
 /// Where routes are the same, they stay the same.
 fn keep_served(have: &Served, new: &mut Served) {
-    if have.http == new.http {
-        new.http = Arc::clone(&have.http);
+    let Served { tcp, http } = new;
+    keep_routes(&have.tcp, tcp, |route| &route.id);
+    let is_enabled = http.enabled;
+    keep_routes(&have.http.routes, &mut Arc::make_mut(http).routes, |route| &route.id);
+    let is_same = have.http.routes.len() == http.routes.len()
+        && have.http.routes.iter().zip(&http.routes).all(|(have, new)| Arc::ptr_eq(have, new));
+    if is_same && have.http.enabled == is_enabled {
+        *http = Arc::clone(&have.http);
     }
-    if have.tcp == new.tcp {
-        new.tcp.clone_from(&have.tcp);
+}
+
+fn keep_routes<T: PartialEq>(have: &[Arc<T>], new: &mut [Arc<T>], id: impl Fn(&T) -> &RouteId) {
+    let have: HashMap<&RouteId, &Arc<T>> = have.iter().map(|route| (id(route), route)).collect();
+    for route in new {
+        if let Some(have) = have.get(id(route)).filter(|have| ***have == *route) {
+            *route = Arc::clone(have);
+        }
     }
 }
 
@@ -165,69 +251,5 @@ fn listener(id: ListenerId, addr: SocketAddr, intake: Intake, plain: Option<Serv
         path_rules: PATH_RULES,
         plain,
         tls: None,
-    }
-}
-
-/// One route for whatever is HTTP, and one for whatever is not, as far as the protocol allows.
-fn served(id: &str, origin: &Origin, protocol: Protocol, target: &Target) -> Served {
-    let (http, tcp) = match protocol {
-        Protocol::Detect => (true, true),
-        Protocol::Http | Protocol::Http2 => (true, false),
-        Protocol::Tls | Protocol::Tcp => (false, true),
-    };
-    let route = || Route {
-        id: RouteId::new(id),
-        origin: origin.clone(),
-        rank: Rank::default(),
-        matcher: Matcher::All(Vec::new()),
-        steps: Arc::new([]),
-        target: target.clone(),
-        timeouts: Timeouts::default(),
-    };
-    let tcp_route = || TcpRoute {
-        id: RouteId::new(id),
-        origin: origin.clone(),
-        rank: Rank::default(),
-        matcher: TcpMatcher::All(Vec::new()),
-        tls: TcpTls::Plain,
-        in_flight_max: None,
-        allow: Vec::new(),
-        target: target.clone(),
-    };
-    let routes = http.then(|| Arc::new(route())).into_iter().collect();
-    Served {
-        tcp: tcp.then(|| Arc::new(tcp_route())).into_iter().collect(),
-        http: Arc::new(HttpRoutes { routes, enabled: http }),
-    }
-}
-
-fn backend(
-    id: &str,
-    protocol: Protocol,
-    endpoints: Endpoints,
-    defaults: &ServiceDefaults,
-) -> Backend {
-    let ServiceDefaults { picker, outlier, connect_timeout } = defaults;
-    // An address that was dialled has no other beside it to go to.
-    let outlier = outlier.filter(|_| !endpoints.is_dialled());
-    Backend {
-        id: BackendId::new(id),
-        endpoints,
-        protocol: match protocol {
-            Protocol::Detect | Protocol::Http => UpstreamProtocol::AsClient,
-            Protocol::Http2 => UpstreamProtocol::Http2,
-            Protocol::Tls | Protocol::Tcp => UpstreamProtocol::Http1,
-        },
-        tls: None,
-        picker: *picker,
-        sticky: None,
-        health_check: None,
-        outlier,
-        slow_start: Duration::ZERO,
-        retry_budget: None,
-        pool: PoolSettings { connect_timeout: *connect_timeout, ..PoolSettings::DEFAULT },
-        host: HostHeader::Pass,
-        proxy_protocol: None,
-        termination_delay: None,
     }
 }

@@ -1,7 +1,10 @@
+mod laws;
+mod traffic;
+mod workload;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use weft_model::Generation;
 use weft_model::backend::{Backend, UpstreamProtocol};
 use weft_model::id::{BackendId, ListenerId, ServiceName};
@@ -9,6 +12,8 @@ use weft_model::identity::{Identity, TrustDomain};
 use weft_model::listener::{Listener, Served};
 use weft_model::mesh::{IndexEntry, Location, Peer, WorkloadPort};
 use weft_model::route::Target;
+
+use weft_model::mesh::MeshEndpoint;
 
 use super::*;
 use crate::state::Versioned;
@@ -41,7 +46,8 @@ fn known(ip: &str, ports: &[(u16, u16)], transport: Transport) -> MeshEndpoint {
         ip: ip.parse().unwrap(),
         ports: ports.into(),
         weight: 1,
-        zone: None,
+        locality: None,
+        labels: Arc::default(),
         hostname: None,
         transport,
     }
@@ -67,20 +73,14 @@ fn service(name: &str, addrs: &[&str], list: &[(u16, Protocol)]) -> Service {
     Service {
         entry: Arc::new(entry),
         endpoints: ServiceEndpoints::Known([].into()),
-        defaults: ServiceDefaults::DEFAULT,
+        traffic: Arc::default(),
     }
 }
 
 fn workload() -> Workload {
     Workload {
-        name: WorkloadName::new("shop/cart"),
-        identity: identity("cart"),
         addrs: ips(&["10.77.0.2"]),
-        ports: [].into(),
-        mtls: Mtls::Permissive,
-        closed: None,
-        unknown: UnknownDestinations::Allow,
-        networks: [].into(),
+        ..Workload::new(WorkloadName::new("shop/cart"), identity("cart"))
     }
 }
 
@@ -219,14 +219,14 @@ fn a_service_is_called_at_its_virtual_addresses() {
     assert_eq!(meant.addrs, ips(&["10.78.0.1", "fd78::1"]));
     assert_eq!((meant.port, &*meant.name), (Some(80), SHOP));
     assert_eq!(meant.direction, Direction::Outbound);
-    let backend = backend_of(&snapshot, &id);
+    let backend = backend_of(&snapshot, &format!("{SHOP}:80"));
     assert_eq!(addrs(backend), ["10.77.0.3:8080", "10.77.0.4:8080"]);
     let Endpoints::Static(endpoints) = &backend.endpoints else { panic!() };
     let peers: Vec<_> = endpoints.iter().map(|endpoint| endpoint.peer.as_deref()).collect();
     assert_eq!(peers, [Some(&peer("10.77.0.3")), None]);
-    assert_eq!(backend.outlier, ServiceDefaults::DEFAULT.outlier);
-    assert_eq!(backend.pool.connect_timeout, Duration::from_secs(5));
-    let backend = backend_of(&snapshot, &format!("outbound/{SHOP}:5432"));
+    assert_eq!(backend.calling.outlier, Calling::mesh().outlier);
+    assert_eq!(backend.calling.pool.connect_timeout, Duration::from_secs(5));
+    let backend = backend_of(&snapshot, &format!("{SHOP}:5432"));
     assert_eq!(addrs(backend), ["10.77.0.3:5432"]);
 }
 
@@ -238,8 +238,9 @@ fn protocols_decide_what_is_served() {
         let served = served(&snapshot, &id);
         assert_eq!((served.http.enabled, served.http.routes.len()), (http, usize::from(http)));
         assert_eq!(served.tcp.len(), usize::from(tcp), "{protocol:?}");
-        assert_eq!(backend_of(&snapshot, &id).protocol, upstream, "{protocol:?}");
-        let target = Target::Backend(BackendId::new(id));
+        let backend = format!("{SHOP}:80");
+        assert_eq!(backend_of(&snapshot, &backend).protocol, upstream, "{protocol:?}");
+        let target = Target::Backend(BackendId::new(backend));
         assert!(served.http.routes.iter().all(|route| route.target == target));
         assert!(served.tcp.iter().all(|route| route.target == target));
     };
@@ -299,10 +300,8 @@ fn an_address_of_a_workload_leads_through_its_proxy_on_every_port() {
     assert_eq!((meant.protocol, &*meant.name), (Protocol::Detect, "10.77.0.3"));
     let through = Endpoints::DialledThrough(Arc::new(peer("10.77.0.3")));
     assert_eq!(backend_of(&snapshot, whole).endpoints, through);
-    assert!(backend_of(&snapshot, whole).outlier.is_none());
-    let peers = |port: u16| match &backend_of(&snapshot, &format!("outbound/10.77.0.3:{port}"))
-        .endpoints
-    {
+    assert!(backend_of(&snapshot, whole).calling.outlier.is_none());
+    let peers = |port: u16| match &backend_of(&snapshot, &format!("10.77.0.3:{port}")).endpoints {
         Endpoints::Static(list) => {
             list.iter().map(|one| (one.addr.to_string(), one.peer.is_some())).collect::<Vec<_>>()
         }
@@ -347,7 +346,7 @@ fn services_elsewhere_are_resolved_or_called_as_they_were_dialled() {
     let snapshot = assembled(workload(), [dns, dialled, nameless]);
     let endpoints = |id: &str| backend_of(&snapshot, id).endpoints.clone();
     let resolved = Endpoints::Dns { name: "api.example".into(), port: 8443 };
-    assert_eq!(endpoints("outbound/api.example:443"), resolved);
+    assert_eq!(endpoints("api.example:443"), resolved);
     assert_eq!(endpoints("outbound/any.example:443"), Endpoints::Dialled);
     // No address would stand for all of them.
     assert!(!ids(&snapshot).iter().any(|id| id.contains("no.example")));
@@ -388,7 +387,7 @@ fn what_the_mesh_does_not_know_passes_or_is_refused() {
         let backend = &snapshot.backends[&BackendId::new("outbound/unknown")];
         assert_eq!(backend.endpoints, Endpoints::Dialled);
         // There is no other to go to.
-        assert!(backend.outlier.is_none());
+        assert!(backend.calling.outlier.is_none());
     };
     check(Some(UnknownDestinations::Allow), false);
     check(Some(UnknownDestinations::Refuse), true);
@@ -399,7 +398,10 @@ fn what_the_mesh_does_not_know_passes_or_is_refused() {
 fn callers_of_the_workload_are_led_to_its_own_addresses_only() {
     let refusal =
         Refusal { reason: Reason::PolicyUnenforceable, detail: "AuthorizationPolicy deny".into() };
-    let port = |number, protocol, mtls, closed| WorkloadPort { number, protocol, mtls, closed };
+    let port = |number, protocol, mtls, closed| WorkloadPort {
+        closed,
+        ..WorkloadPort::new(number, protocol, mtls)
+    };
     let own = Workload {
         addrs: ips(&["10.77.0.2", "fd77::2"]),
         ports: [
@@ -433,131 +435,4 @@ fn callers_of_the_workload_are_led_to_its_own_addresses_only() {
 fn a_workload_without_addresses_takes_nothing() {
     let snapshot = assembled(Workload { addrs: [].into(), ..workload() }, []);
     assert!(!ids(&snapshot).iter().any(|id| id.starts_with("inbound/")));
-}
-
-#[test]
-fn what_does_not_change_stays() {
-    let list = &[(80, Protocol::Http)];
-    let one = service("one.shop.svc.cluster.local", &["10.78.0.1"], list);
-    let two = service("two.shop.svc.cluster.local", &["10.78.0.2"], list);
-    let before = state(workload(), [one, two.clone()]);
-    let old = assemble(&before, &role(), None);
-    let mut after = before.clone();
-    let endpoints = [known("10.77.0.9", &[(80, 80)], Transport::Plain)];
-    let grown = Service { endpoints: ServiceEndpoints::Known(endpoints.into()), ..two };
-    let name = grown.entry.name.clone();
-    Arc::make_mut(&mut after.services).insert(name, versioned(grown));
-    let new = assemble(&after, &role(), Some((&before, &old)));
-    assert!(Arc::ptr_eq(&old.services, &new.services));
-    let pairs = old.listeners.iter().zip(&new.listeners);
-    assert!(pairs.clone().count() > 4 && pairs.clone().all(|(old, new)| Arc::ptr_eq(old, new)));
-    for (id, backend) in &old.backends {
-        let is_kept = Arc::ptr_eq(backend, &new.backends[id]);
-        assert_eq!(is_kept, !id.as_str().contains("two"), "{id}");
-    }
-    // And with nothing known of how the states differ, too.
-    let mut copy = after.clone();
-    copy.index = Arc::new(Directory::clone(&after.index));
-    let again = assemble(&copy, &role(), Some((&after, &new)));
-    assert!(new.listeners.iter().zip(&again.listeners).all(|(old, new)| Arc::ptr_eq(old, new)));
-    assert!(new.backends.iter().all(|(id, old)| Arc::ptr_eq(old, &again.backends[id])));
-}
-
-/// One of few services, so that several states have some in common.
-fn any_service() -> impl Strategy<Value = Service> {
-    let protocol = prop_oneof![
-        Just(Protocol::Detect),
-        Just(Protocol::Http),
-        Just(Protocol::Http2),
-        Just(Protocol::Tls),
-        Just(Protocol::Tcp),
-    ];
-    let parts = (0..4_u8, 0..3_u8, protocol, 0..4_u8, any::<bool>(), any::<bool>());
-    parts.prop_map(|(name, addr, protocol, kind, mesh, headless)| {
-        let vip = format!("10.78.0.{addr}");
-        let made = service(&format!("s{name}.shop.svc.cluster.local"), &[&vip], &[(80, protocol)]);
-        let entry = match headless {
-            true => IndexEntry {
-                addrs: [].into(),
-                endpoint_addrs: ips(&["10.77.0.3", "10.77.0.4"]),
-                ..IndexEntry::clone(&made.entry)
-            },
-            false => IndexEntry::clone(&made.entry),
-        };
-        let transport = if mesh { Transport::Mesh(peer("10.77.0.3")) } else { Transport::Plain };
-        let endpoints = match kind {
-            0 => ServiceEndpoints::Known([].into()),
-            1 => ServiceEndpoints::Known([known("10.77.0.3", &[(80, 8080)], transport)].into()),
-            2 => ServiceEndpoints::Dns { name: "x.example".into(), ports: [(80, 81)].into() },
-            _ => ServiceEndpoints::Dialled,
-        };
-        Service { entry: Arc::new(entry), endpoints, ..made }
-    })
-}
-
-fn any_workload() -> impl Strategy<Value = Workload> {
-    let parts = (0..3_usize, any::<bool>(), any::<bool>(), any::<bool>());
-    parts.prop_map(|(addrs, strict, refuse, has_port)| {
-        let mtls = if strict { Mtls::Strict } else { Mtls::Permissive };
-        let port = WorkloadPort { number: 80, protocol: Protocol::Http, mtls, closed: None };
-        let known: Vec<_> = Some(port).filter(|_| has_port).into_iter().collect();
-        Workload {
-            addrs: ips(&["10.77.0.2", "fd77::2"][..addrs]),
-            ports: known.into(),
-            mtls,
-            unknown: match refuse {
-                true => UnknownDestinations::Refuse,
-                false => UnknownDestinations::Allow,
-            },
-            ..workload()
-        }
-    })
-}
-
-/// A state that has some of what it knows in full, and takes over what equals `before`.
-fn follow(before: &State, workload: Workload, all: &[Service], dialled: u8) -> State {
-    let mut next = state(workload, all.to_vec());
-    let dialled = |at: usize| dialled & (1 << at) != 0;
-    let services = std::mem::take(&mut next.services);
-    let services = services.iter().enumerate().filter(|(at, _)| dialled(*at));
-    let kept = services.map(|(_, (name, has))| {
-        let old = before.services.get(name).filter(|old| *old == has);
-        (name.clone(), old.unwrap_or(has).clone())
-    });
-    next.services = Arc::new(kept.collect());
-    if next.index == before.index {
-        next.index = Arc::clone(&before.index);
-    }
-    next
-}
-
-proptest! {
-    /// Whatever was before, the plan follows from the state alone.
-    #[test]
-    fn incremental_equals_fresh(
-        steps in proptest::collection::vec(
-            (any_workload(), proptest::collection::vec(any_service(), 0..4), any::<u8>()),
-            1..5,
-        ),
-    ) {
-        let mut state = State::default();
-        let mut snapshot = assemble(&state, &role(), None);
-        for (workload, services, dialled) in steps {
-            let next = follow(&state, workload, &services, dialled);
-            let incremental = assemble(&next, &role(), Some((&state, &snapshot)));
-            let fresh = assemble(&next, &role(), None);
-            prop_assert_eq!(&incremental, &fresh);
-            for new in &incremental.listeners {
-                let mut old = snapshot.listeners.iter();
-                let copy = old.find(|old| **old == *new && !Arc::ptr_eq(old, new));
-                prop_assert!(copy.is_none(), "{} was copied", new.id);
-            }
-            for (id, backend) in &incremental.backends {
-                if let Some(old) = snapshot.backends.get(id) {
-                    prop_assert!(Arc::ptr_eq(old, backend) || old != backend, "{} was copied", id);
-                }
-            }
-            (state, snapshot) = (next, incremental);
-        }
-    }
 }

@@ -1,11 +1,12 @@
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use weft_model::backend::{self, HostHeader, PoolSettings, UpstreamProtocol};
-use weft_model::id::WorkloadName;
+use weft_model::backend::{self, HostHeader, UpstreamProtocol};
+use weft_model::calling::{Audience, Calling, CallingFor, Source};
+use weft_model::id::BackendId;
 use weft_model::identity::{Identity, TrustDomain};
 use weft_model::mesh::{
-    IndexEntry, Location, MeshEndpoint, Peer, Protocol, Service, ServiceDefaults, ServicePort,
-    Transport,
+    IndexEntry, Location, MeshEndpoint, Peer, Protocol, Service, ServiceEndpoints, ServicePort,
+    Traffic, Transport,
 };
 use weft_resilience::settings::PickerKind;
 
@@ -20,17 +21,10 @@ fn backend(id: &str, endpoints: Endpoints) -> (BackendId, Arc<Backend>) {
         id: id.clone(),
         endpoints,
         protocol: UpstreamProtocol::Auto,
-        tls: None,
-        picker: PickerKind::RoundRobin,
-        sticky: None,
         health_check: None,
-        outlier: None,
-        slow_start: Duration::ZERO,
-        retry_budget: None,
-        pool: PoolSettings::DEFAULT,
         host: HostHeader::Pass,
-        proxy_protocol: None,
         termination_delay: None,
+        calling: Arc::default(),
     };
     (id, Arc::new(backend))
 }
@@ -40,10 +34,11 @@ fn plan() -> Snapshot {
     let elsewhere = backend::Endpoint {
         addr: "192.0.2.1:80".parse().unwrap(),
         weight: 1,
-        zone: None,
+        locality: None,
+        tier: 0,
         peer: None,
     };
-    let shop = Endpoints::Service { name: ServiceName::new(SHOP), port: 80 };
+    let shop = Endpoints::Service { name: ServiceName::new(SHOP), port: 80, subset: None };
     let backends =
         [backend("shop", shop), backend("elsewhere", Endpoints::Static([elsewhere].into()))];
     Snapshot { backends: backends.into(), ..Snapshot::default() }
@@ -60,7 +55,8 @@ fn at(ip: &str, transport: Transport) -> MeshEndpoint {
         ip: ip.parse().unwrap(),
         ports: [(80, 8080)].into(),
         weight: 1,
-        zone: None,
+        locality: None,
+        labels: Arc::default(),
         hostname: None,
         transport,
     }
@@ -74,10 +70,14 @@ fn state(endpoints: ServiceEndpoints) -> State {
         ports: [ServicePort { number: 80, name: "".into(), protocol: Protocol::Detect }].into(),
         location: Location::Mesh,
     };
-    let service = Service { entry: Arc::new(entry), endpoints, defaults: ServiceDefaults::DEFAULT };
+    let service = Service { entry: Arc::new(entry), endpoints, traffic: Arc::default() };
     let known = Versioned { version: "1".into(), value: Arc::new(service) };
     let services = BTreeMap::from([(ServiceName::new(SHOP), known)]);
     State { services: Arc::new(services), ..State::default() }
+}
+
+fn settled(snapshot: &Snapshot, state: &State, before: Option<&Snapshot>) -> Snapshot {
+    settle(snapshot, state, &WorkloadName::new("edge/gateway"), before)
 }
 
 fn shop(snapshot: &Snapshot) -> &Arc<Backend> {
@@ -89,17 +89,18 @@ fn workloads_are_reached_through_their_proxies() {
     let known =
         [at("10.77.0.2", Transport::Mesh(peer("10.77.0.2"))), at("10.77.0.3", Transport::Plain)];
     let plan = plan();
-    let settled = settle(&plan, &state(ServiceEndpoints::Known(known.into())), None);
+    let settled = settled(&plan, &state(ServiceEndpoints::Known(known.into())), None);
     let endpoint = |addr: &str, peer: Option<Peer>| backend::Endpoint {
         addr: addr.parse().unwrap(),
         weight: 1,
-        zone: None,
+        locality: None,
+        tier: 0,
         peer: peer.map(Arc::new),
     };
     let expected =
         [endpoint("10.77.0.2:8080", Some(peer("10.77.0.2"))), endpoint("10.77.0.3:8080", None)];
     assert_eq!(shop(&settled).endpoints, Endpoints::Static(expected.into()));
-    assert_eq!(shop(&settled).outlier, ServiceDefaults::DEFAULT.outlier);
+    assert_eq!(shop(&settled).calling.outlier, Calling::mesh().outlier);
     // What documents say of places outside of the mesh holds.
     let elsewhere = BackendId::new("elsewhere");
     assert!(Arc::ptr_eq(&settled.backends[&elsewhere], &plan.backends[&elsewhere]));
@@ -108,7 +109,7 @@ fn workloads_are_reached_through_their_proxies() {
 #[test]
 fn what_is_not_known_has_no_endpoint() {
     let check = |state: &State, endpoints: Endpoints| {
-        assert_eq!(shop(&settle(&plan(), state, None)).endpoints, endpoints);
+        assert_eq!(shop(&settled(&plan(), state, None)).endpoints, endpoints);
     };
     check(&State::default(), Endpoints::Static([].into()));
     check(&state(ServiceEndpoints::Known([].into())), Endpoints::Static([].into()));
@@ -124,17 +125,18 @@ fn what_does_not_change_stays() {
         let known = [at(ip, Transport::Mesh(peer(ip)))];
         state(ServiceEndpoints::Known(known.into()))
     };
-    let first = settle(&plan(), &with("10.77.0.2"), None);
-    let same = settle(&plan(), &with("10.77.0.2"), Some(&first));
+    let first = settled(&plan(), &with("10.77.0.2"), None);
+    let same = settled(&plan(), &with("10.77.0.2"), Some(&first));
     assert!(Arc::ptr_eq(shop(&same), shop(&first)));
-    let moved = settle(&plan(), &with("10.77.0.3"), Some(&same));
+    let moved = settled(&plan(), &with("10.77.0.3"), Some(&same));
     assert_ne!(shop(&moved), shop(&first));
     // Other settings leave the list as it is.
     let mut sticky = plan();
     let id = BackendId::new("shop");
-    let backend = Backend { picker: PickerKind::LeastRequest, ..Backend::clone(shop(&sticky)) };
+    let calling = Calling { picker: PickerKind::LeastRequest, ..Calling::default() };
+    let backend = Backend { calling: Arc::new(calling), ..Backend::clone(shop(&sticky)) };
     sticky.backends.insert(id, Arc::new(backend));
-    let after = settle(&sticky, &with("10.77.0.2"), Some(&first));
+    let after = settled(&sticky, &with("10.77.0.2"), Some(&first));
     let list = |snapshot: &Snapshot| match &shop(snapshot).endpoints {
         Endpoints::Static(list) => Arc::clone(list),
         _ => panic!("they are known"),
@@ -145,5 +147,36 @@ fn what_does_not_change_stays() {
 #[test]
 fn the_services_of_a_plan_are_those_that_it_leads_to() {
     assert_eq!(services(&plan()), BTreeSet::from([ServiceName::new(SHOP)]));
-    assert_eq!(services(&settle(&plan(), &State::default(), None)), BTreeSet::new());
+    assert_eq!(services(&settled(&plan(), &State::default(), None)), BTreeSet::new());
+}
+
+/// What a DestinationRule says of a service holds for a gateway, too, where its own documents say
+/// nothing; what is for callers of other namespaces does not.
+#[test]
+fn a_gateway_calls_services_as_documents_of_theirs_say() {
+    let source = |setting: &str| Source {
+        setting: setting.into(),
+        document: "DestinationRule shop/payments".into(),
+        file: "".into(),
+        line: 1,
+    };
+    let entry = |namespace: &str, picker| CallingFor {
+        audience: Audience { namespaces: [namespace.into()].into(), ..Audience::default() },
+        port: None,
+        subset: None,
+        calling: Arc::new(Calling { picker, ..Calling::default() }),
+        sources: [source(namespace)].into(),
+    };
+    let mut state = state(ServiceEndpoints::Known([].into()));
+    let services = Arc::make_mut(&mut state.services);
+    let mut service = Service::clone(&services[SHOP].value);
+    let calling = [entry("web", PickerKind::Random), entry("edge", PickerKind::PeakEwma)].into();
+    service.traffic = Arc::new(Traffic { calling, ..Traffic::default() });
+    let known = Versioned { version: "2".into(), value: Arc::new(service) };
+    services.insert(ServiceName::new(SHOP), known);
+    let mut plan = plan();
+    plan.sources.insert(BackendId::new("shop"), [source("own")].into());
+    let settled = settled(&plan, &state, None);
+    assert_eq!(shop(&settled).calling.picker, PickerKind::PeakEwma);
+    assert_eq!(*settled.sources["shop"], [source("own"), source("edge")]);
 }

@@ -12,8 +12,8 @@ use crate::held::Held;
 use crate::saved;
 use crate::state::State;
 
-/// The state names services and addresses, which are not for everybody.
-const STATE_MODE: u32 = 0o640;
+/// The state may hold keys of certificates that documents give for calls.
+const STATE_MODE: u32 = 0o600;
 
 /// A private key.
 const CREDENTIALS_MODE: u32 = 0o600;

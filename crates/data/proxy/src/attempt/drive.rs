@@ -1,29 +1,28 @@
 //! One attempt: a connection, the request on it, and the response head.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use weft_http::Leg;
 use weft_http::error::{HeadError, ReadError, WriteError};
 use weft_http::pump::PumpError;
-use weft_message::h1::{BodyFraming, HeadLimits, write_request, write_upgrade_request};
-use weft_message::{Known, Method, Version};
-use weft_model::backend::HostHeader;
+use weft_message::h1::{BodyFraming, HeadLimits};
+use weft_message::{Known, Method, peer};
 use weft_model::outcome::Reason;
-use weft_policy::answer;
+use weft_resilience::deadline::Deadline;
 use weft_runtime::drain::Phase;
 use weft_runtime::time;
-use weft_upstream::{Connection, Dialled, Lease, Speaks};
+use weft_upstream::{Dialled, Lease, Speaks, Tried};
 
-use super::{Answered, Failed};
+use super::{Answered, Failed, Lost, hedge, send};
 use crate::body::{SendError, Sender};
+use crate::deadline::{self, Bound};
 use crate::exchange::Exchange;
 use crate::metrics::Limit;
-use crate::request::Scope;
+use crate::request::{self, Scope};
 use crate::respond;
-use crate::spool::Whole as _;
+use crate::worker::Worker;
 
 /// Limits of response heads.
 const RESPONSE_HEAD: HeadLimits =
@@ -32,84 +31,168 @@ const RESPONSE_HEAD: HeadLimits =
 /// Interim responses that one response may be preceded by; more is an upstream that floods.
 const INTERIM_MAX: u32 = 16;
 
-type Timer = Pin<Box<dyn Future<Output = ()>>>;
+/// How an attempt is to be made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Try<'a> {
+    /// On a new connection.
+    pub(super) fresh: bool,
+    /// The attempt's number, if the upstream is to be told.
+    pub(super) number: Option<u32>,
+    /// Bound on the time to its response head, in place of the route's.
+    pub(super) timeout: Option<Duration>,
+    /// Where it was tried already.
+    pub(super) tried: &'a Tried,
+}
 
-/// Sends the request once and waits for the response head, which ends up in `x.rsp`. With `fresh`,
-/// on a new connection.
+/// A request whose head is on a connection.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) lease: Lease,
+    up: Leg,
+    /// For how long the connection was idle before; `None` for a new one.
+    idle: Option<Duration>,
+    drive: Drive,
+}
+
+/// Sends the request once and waits for the response head, which ends up in `x.rsp`.
 pub(super) async fn attempt(
     scope: &Scope<'_>,
     x: &mut Exchange,
     down: &mut Leg,
     lease: Lease,
-    fresh: bool,
-) -> Result<Answered, (Lease, Failed)> {
+    how: Try<'_>,
+) -> Result<Answered, Box<Lost>> {
     let worker = &scope.conn.worker;
-    let speaks = speaks(scope, x);
+    let speaks = send::speaks(scope, x);
+    if let Some(number) = how.number {
+        peer::set_attempt(&mut x.req.fields, number);
+    }
     let replayable = x.stays_replayable();
-    let pooled = if fresh { None } else { lease.pooled(lease.started(), replayable, speaks) };
-    let original = set_host(x, &lease);
+    let pooled = if how.fresh { None } else { lease.pooled(lease.started(), replayable, speaks) };
     let dialled = match pooled {
         Some(dialled) => Ok(dialled),
         // Rare, so its state does not make every request's larger.
-        None => Box::pin(lease.dial(&worker.buffers, x.req.host(), speaks)).await,
+        None => {
+            let host: Box<str> = send::with_host(x, &lease, |x| x.req.host().into());
+            Box::pin(dial(worker, &lease, &host, speaks, x.decided.deadline)).await
+        }
     };
-    let begun = match dialled {
-        Ok(Dialled { connection, idle }) => begin(x, connection).map(|up| (up, idle)).map_err(
-            // The connection is gone, and nothing was sent on it.
-            |error| Failed::unsent(Reason::UpstreamReset, &error, idle.is_some()),
-        ),
-        Err(error) => Err(Failed::unsent(error.reason(), &error, false)),
-    };
-    restore_host(x, original);
-    let (mut up, idle) = match begun {
-        Ok(begun) => begun,
-        Err(failed) => return Err((lease, failed)),
-    };
-    x.record.upstream_started = Some(lease.started());
+    let mut sent = start(scope, x, lease, dialled, how.timeout)?;
     if matches!(down, Leg::H1(_)) {
         worker.gather().await;
     }
-    let mut drive = Drive::new(x, scope, &lease);
-    let head = poll_fn(|cx| drive.poll(cx, scope, x, down, &mut up)).await;
-    scope.watchdog.disarm();
-    let Drive { sender, .. } = drive;
-    match head {
-        Ok(head) => {
-            x.record.response_head = Some(worker.now());
-            note_idle(x, &lease, idle);
-            let Head { framing, declared, keep_alive, tunnel } = head;
-            Ok(Answered { up, lease, sender, framing, declared, keep_alive, tunnel })
-        }
-        Err(mut failed) => {
-            failed.stale = failed.stale && idle.is_some();
-            if let Some(idle) = idle.filter(|_| failed.stale) {
-                lease.stale(idle);
+    if let Some(hedge) = hedge::of(x, &sent.lease) {
+        return Box::pin(hedge::race(scope, x, down, sent, &hedge, how)).await;
+    }
+    let head = poll_fn(|cx| sent.poll(cx, scope, x, down)).await;
+    sent.end(scope, x, head)
+}
+
+/// A connection, if there is one before the request's time is over.
+pub(super) async fn dial(
+    worker: &Worker,
+    lease: &Lease,
+    host: &str,
+    speaks: Speaks,
+    deadline: Deadline,
+) -> Result<Dialled, Failed> {
+    let dialling = lease.dial(&worker.buffers, host, speaks);
+    let dialled = match deadline.remaining(worker.now()) {
+        None => dialling.await,
+        Some(left) => match time::timeout(left, dialling).await {
+            Ok(dialled) => dialled,
+            Err(time::Elapsed) => {
+                let detail = "the request's time was over before there was a connection".into();
+                let reason = Reason::RequestTimeout;
+                return Err(Failed { reason, detail, sent: false, stale: false });
             }
-            up.abort(weft_http::h2::Reason::CANCEL);
-            Err((lease, failed))
+        },
+    };
+    dialled.map_err(|error| Failed::unsent(error.reason(), &error, false))
+}
+
+/// Puts the request on a connection, if there is one.
+pub(super) fn start(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    lease: Lease,
+    dialled: Result<Dialled, Failed>,
+    timeout: Option<Duration>,
+) -> Result<Sent, Box<Lost>> {
+    let Dialled { connection, idle } = match dialled {
+        Ok(dialled) => dialled,
+        Err(failed) => return Err(Box::new(Lost { lease, failed })),
+    };
+    deadline::tell(x, scope.conn.worker.now());
+    match send::with_host(x, &lease, |x| send::begin(x, connection)) {
+        Ok(up) => {
+            x.record.upstream_started = Some(lease.started());
+            x.decided.answer_by = Deadline::NEVER;
+            x.decided.client_lags = false;
+            let drive = Drive::new(x, scope, &lease, timeout);
+            Ok(Sent { lease, up, idle, drive })
+        }
+        Err(error) => {
+            // The connection is gone, and nothing was sent on it.
+            let failed = Failed::unsent(Reason::UpstreamReset, &error, idle.is_some());
+            Err(Box::new(Lost { lease, failed }))
         }
     }
 }
 
-/// What the connection has to speak.
-fn speaks(scope: &Scope<'_>, x: &Exchange) -> Speaks {
-    match (&x.facts.upgrade, scope.conn.meant()) {
-        // Only HTTP/1.1 has upgrades.
-        (Some(_), _) => Speaks::Http1,
-        // An application that begins with HTTP/2 knows that the other side speaks it.
-        (None, Some(meant)) if x.req.version() == Version::Http2 && !meant.carried => Speaks::Http2,
-        // What a proxy passes on for others may be HTTP/1.1 as well, but not this.
-        (None, Some(_)) if is_grpc(x) => Speaks::Http2,
-        (None, _) => Speaks::Any,
-    }
-}
+// === impl Sent ===
 
-fn is_grpc(x: &Exchange) -> bool {
-    x.req.fields.get(Known::ContentType).is_some_and(answer::is_grpc)
+impl Sent {
+    /// Sends on, and waits for the response head.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        scope: &Scope<'_>,
+        x: &mut Exchange,
+        down: &mut Leg,
+    ) -> Poll<Result<Head, Failed>> {
+        self.drive.poll(cx, scope, x, down, &mut self.up)
+    }
+
+    /// What came of it.
+    pub(super) fn end(
+        self,
+        scope: &Scope<'_>,
+        x: &mut Exchange,
+        head: Result<Head, Failed>,
+    ) -> Result<Answered, Box<Lost>> {
+        let Self { lease, mut up, idle, drive: Drive { sender, .. } } = self;
+        scope.watchdog.disarm();
+        match head {
+            Ok(head) => {
+                let now = scope.conn.worker.now();
+                x.record.upstream_started = Some(lease.started());
+                x.record.response_head = Some(now);
+                note_idle(x, &lease, idle);
+                lease.answered(now, &x.rsp);
+                let Head { framing, declared, keep_alive, tunnel } = head;
+                Ok(Answered { up, lease, sender, framing, declared, keep_alive, tunnel })
+            }
+            Err(mut failed) => {
+                failed.stale = failed.stale && idle.is_some();
+                if let Some(idle) = idle.filter(|_| failed.stale) {
+                    lease.stale(idle);
+                }
+                up.abort(weft_http::h2::Reason::CANCEL);
+                Err(Box::new(Lost { lease, failed }))
+            }
+        }
+    }
+
+    /// Gives it up: nobody waits for its answer any more.
+    pub(super) fn abandon(mut self) {
+        self.up.abort(weft_http::h2::Reason::CANCEL);
+    }
 }
 
 /// What a response head said.
-struct Head {
+#[derive(Debug)]
+pub(super) struct Head {
     framing: BodyFraming,
     declared: BodyFraming,
     keep_alive: bool,
@@ -117,6 +200,7 @@ struct Head {
 }
 
 /// The wait for a response head while the request's body may still be on its way.
+#[derive(Debug)]
 struct Drive {
     sender: Sender,
     /// Sending failed; an early response may still explain why.
@@ -124,7 +208,9 @@ struct Drive {
     moved: u64,
     idle_limit: Duration,
     interim: u32,
-    timer: Option<(Timer, Reason)>,
+    bound: Option<Bound>,
+    /// How long both sides may be silent, where the route says so.
+    silence: Option<Duration>,
     /// It is a proxy of the mesh that answers first.
     through_proxy: bool,
 }
@@ -132,14 +218,15 @@ struct Drive {
 // === impl Drive ===
 
 impl Drive {
-    fn new(x: &Exchange, scope: &Scope<'_>, lease: &Lease) -> Self {
+    fn new(x: &Exchange, scope: &Scope<'_>, lease: &Lease, timeout: Option<Duration>) -> Self {
         Self {
             sender: Sender::new(),
             send_failed: None,
             moved: u64::MAX,
             idle_limit: scope.body_idle(x),
             interim: 0,
-            timer: timer(x, lease),
+            bound: bound(x, lease, timeout),
+            silence: request::silence(x),
             through_proxy: lease.peer().is_some(),
         }
     }
@@ -196,7 +283,7 @@ impl Drive {
         let polled = self.sender.poll(cx, &mut x.body, down, up);
         x.record.request_bytes = self.sender.bytes();
         match polled {
-            Poll::Ready(Ok(())) => scope.watchdog.disarm(),
+            Poll::Ready(Ok(())) => self.note_sent(scope, x),
             Poll::Pending if self.sender.bytes() != self.moved => {
                 self.moved = self.sender.bytes();
                 // A client that waits for 100 sends nothing before the upstream has said so.
@@ -221,12 +308,27 @@ impl Drive {
         Ok(())
     }
 
+    /// The whole request was sent: what is waited for now is the answer.
+    fn note_sent(&mut self, scope: &Scope<'_>, x: &mut Exchange) {
+        match self.silence {
+            Some(limit) => scope.watchdog.arm(limit),
+            None => scope.watchdog.disarm(),
+        }
+        let now = scope.conn.worker.now();
+        deadline::note_sent(x, now);
+        let is_earlier = |at| self.bound.as_ref().is_none_or(|bound| bound.is_after(at));
+        if x.decided.answer_by.instant().is_some_and(is_earlier) {
+            let late = (x.decided.answer_by, Reason::UpstreamTimeout);
+            self.bound = Bound::earliest(now, late, (Deadline::NEVER, Reason::RequestTimeout));
+        }
+    }
+
     /// Whether to go on waiting.
     fn poll_patience(
         &mut self,
         cx: &mut Context<'_>,
         scope: &Scope<'_>,
-        x: &Exchange,
+        x: &mut Exchange,
         down: &mut Leg,
     ) -> Poll<Result<Head, Failed>> {
         let worker = &scope.conn.worker;
@@ -235,17 +337,21 @@ impl Drive {
                 let detail = "the client closed the connection before the answer";
                 return Poll::Ready(Err(failed(Reason::ClientGone, detail)));
             }
+            if self.silence.is_some() && scope.watchdog.expired() {
+                let detail = "nothing came for as long as the route allows";
+                return Poll::Ready(Err(failed(Reason::UpstreamTimeout, detail)));
+            }
         } else if scope.watchdog.expired() {
             return Poll::Ready(Err(self.body_stopped(scope, x, down)));
         } else if x.body.is_held() && down.poll_gone(cx).is_ready() {
             let detail = "the client closed the connection while its request was sent";
             return Poll::Ready(Err(failed(Reason::ClientGone, detail)));
         }
-        if let Some((timer, reason)) = &mut self.timer
-            && timer.as_mut().poll(cx).is_ready()
+        if let Some(bound) = &mut self.bound
+            && let Poll::Ready(reason) = bound.poll(cx)
         {
-            let detail = "no response head in time";
-            return Poll::Ready(Err(failed(*reason, detail)));
+            x.decided.client_lags = !self.sender.is_done() && !self.is_upstreams(x, down);
+            return Poll::Ready(Err(failed(reason, "no response head in time")));
         }
         if worker.phase() == Phase::Forced {
             let detail = "the drain deadline passed";
@@ -257,12 +363,15 @@ impl Drive {
     /// The request's body has made no progress for too long: whose fault is it?
     fn body_stopped(&self, scope: &Scope<'_>, x: &Exchange, down: &Leg) -> Failed {
         scope.conn.worker.metrics.limit(Limit::BodyIdle);
-        let is_upstreams =
-            self.send_failed.is_some() || x.body.is_held() || !down.chunk().is_empty();
-        if is_upstreams {
+        if self.is_upstreams(x, down) {
             return failed(Reason::UpstreamTimeout, "the request body was not taken any more");
         }
         failed(Reason::BodyTimeout, "the request body stopped arriving")
+    }
+
+    /// Whether it is the upstream that the request's body waits for.
+    fn is_upstreams(&self, x: &Exchange, down: &Leg) -> bool {
+        self.send_failed.is_some() || x.body.is_held() || !down.chunk().is_empty()
     }
 
     fn head_failed(&mut self, error: &HeadError) -> Failed {
@@ -293,7 +402,7 @@ impl Drive {
 // === impl Failed ===
 
 impl Failed {
-    fn unsent(reason: Reason, error: &dyn std::error::Error, stale: bool) -> Self {
+    pub(super) fn unsent(reason: Reason, error: &dyn std::error::Error, stale: bool) -> Self {
         Self { reason, detail: describe(error), sent: false, stale }
     }
 }
@@ -346,83 +455,6 @@ fn head_of_h2(x: &Exchange, ended: bool) -> Head {
     Head { framing, declared, keep_alive: true, tunnel: false }
 }
 
-/// Puts the request's head on a connection.
-fn begin(x: &mut Exchange, connection: Connection) -> Result<Leg, WriteError> {
-    match connection {
-        Connection::H1(mut conn) => {
-            let framing = framing_upstream(x);
-            conn.begin_message(framing, |out| match &x.facts.upgrade {
-                Some(protocol) => write_upgrade_request(&x.req, framing, protocol, out),
-                None => write_request(&x.req, framing, out),
-            });
-            Ok(Leg::H1(conn))
-        }
-        Connection::Mesh(client, destination) => {
-            weft_message::peer::set_destination(&mut x.req.fields, destination);
-            let begun = begin(x, Connection::H2(client));
-            weft_message::peer::remove_destination(&mut x.req.fields);
-            begun
-        }
-        Connection::H2(mut client) => {
-            if x.facts.te_trailers {
-                // gRPC servers insist on it; it is one hop's, so it was stripped. There was room
-                // for it in the head that it came with.
-                let _ = x.req.fields.set(Known::Te, b"trailers");
-            }
-            let came_with_length = x.req.fields.contains(Known::ContentLength);
-            if let BodyFraming::Length(length) = framing_upstream(x) {
-                // Frames need no length, but whoever is behind them may: of the fields of a request
-                // over HTTP/1.1, it went into the framing.
-                let _ = x.req.fields.set(Known::ContentLength, length.to_string().as_bytes());
-            }
-            let begun = client.begin_request(&x.req, x.facts.framing == BodyFraming::None);
-            x.req.fields.remove(Known::Te);
-            if !came_with_length {
-                x.req.fields.remove(Known::ContentLength);
-            }
-            Ok(Leg::H2(begun?))
-        }
-    }
-}
-
-/// How the body is framed towards an HTTP/1.1 upstream. A body that is held whole has a known
-/// length, whatever the client said.
-fn framing_upstream(x: &Exchange) -> BodyFraming {
-    match x.body.whole() {
-        Some(body) if x.facts.framing != BodyFraming::None => BodyFraming::Length(body.len()),
-        _ => x.facts.framing,
-    }
-}
-
-/// Sets the host that the backend wants to see; gives back the one that was there, if that is
-/// another.
-fn set_host(x: &mut Exchange, lease: &Lease) -> Option<Box<str>> {
-    let original = match &lease.backend().settings().host {
-        HostHeader::Pass => return None,
-        HostHeader::Endpoint => {
-            let original = x.req.authority().into();
-            // An address is always a valid authority.
-            let _ = x.req.set_authority(&lease.endpoint().addr().to_string());
-            original
-        }
-        HostHeader::Set(host) => {
-            let original = x.req.authority().into();
-            // `compile` has checked it.
-            let _ = x.req.set_authority(host);
-            original
-        }
-    };
-    Some(original)
-}
-
-/// What comes after (another backend, a mirror, the log) has to see the client's host again.
-fn restore_host(x: &mut Exchange, original: Option<Box<str>>) {
-    if let Some(original) = original {
-        // It was there before.
-        let _ = x.req.set_authority(&original);
-    }
-}
-
 /// Learns from an answer how long the upstream keeps idle connections.
 fn note_idle(x: &Exchange, lease: &Lease, idle: Option<Duration>) {
     if let Some(idle) = idle.filter(|idle| !idle.is_zero()) {
@@ -435,21 +467,18 @@ fn note_idle(x: &Exchange, lease: &Lease, idle: Option<Duration>) {
     }
 }
 
-/// The earliest of the bounds on this attempt.
-fn timer(x: &Exchange, lease: &Lease) -> Option<(Timer, Reason)> {
-    let timeouts = x.route.as_ref().map(|route| &route.route.timeouts)?;
-    let head = lease.backend().settings().pool.response_head_timeout;
-    let attempt = [timeouts.attempt, head].into_iter().flatten().min();
-    let request = timeouts.request.zip(x.record.started).map(|(limit, started)| {
-        limit.saturating_sub(lease.started().saturating_duration_since(started))
-    });
-    let (limit, reason) = match (attempt, request) {
-        (None, None) => return None,
-        (Some(attempt), Some(request)) if request < attempt => (request, Reason::RequestTimeout),
-        (Some(attempt), _) => (attempt, Reason::UpstreamTimeout),
-        (None, Some(request)) => (request, Reason::RequestTimeout),
-    };
-    Some((Box::pin(time::sleep(limit)), reason))
+/// The earliest of the bounds on this attempt, as far as they are known when it begins.
+fn bound(x: &Exchange, lease: &Lease, timeout: Option<Duration>) -> Option<Bound> {
+    let by_route = || x.route.as_ref().and_then(|route| route.route.timeouts.attempt);
+    let head = lease.backend().settings().calling.pool.response_head_timeout;
+    let attempt = [timeout.or_else(by_route), head].into_iter().flatten().min();
+    if attempt.is_none() && x.decided.deadline == Deadline::NEVER {
+        return None;
+    }
+    let now = time::now();
+    let attempt = Deadline::after_some(now, attempt);
+    let request = (x.decided.deadline, Reason::RequestTimeout);
+    Bound::earliest(now, (attempt, Reason::UpstreamTimeout), request)
 }
 
 /// Whose fault a broken request body is.

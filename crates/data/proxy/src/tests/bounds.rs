@@ -82,8 +82,8 @@ fn an_upstream_that_does_not_answer_is_a_timeout_where_one_is_set() {
         for (reason, setup) in [
             (
                 "upstream_timeout",
-                Setup::new(up, &[origin.addr]).change_backend(|backend| {
-                    backend.pool.response_head_timeout = Some(Duration::from_secs(7));
+                Setup::new(up, &[origin.addr]).calling(|calling| {
+                    calling.pool.response_head_timeout = Some(Duration::from_secs(7));
                 }),
             ),
             (

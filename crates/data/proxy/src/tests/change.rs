@@ -145,8 +145,8 @@ fn a_change_keeps_connections_and_moves_requests() {
         let mut client = Client::connect(down, gateway.addr).await;
         client.get("/1").await;
         // Other settings, the same way of connecting: the connection stays.
-        let slower = setup.clone().change_backend(|backend| {
-            backend.pool.connect_timeout = Duration::from_secs(9);
+        let slower = setup.clone().calling(|calling| {
+            calling.pool.connect_timeout = Duration::from_secs(9);
         });
         gateway.apply(2, &slower).await;
         client.get("/2").await;

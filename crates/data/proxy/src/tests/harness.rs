@@ -14,15 +14,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use weft_message::PathRules;
-use weft_model::backend::{
-    Backend, Endpoint, Endpoints, HostHeader, PoolSettings, UpstreamProtocol,
-};
+use weft_model::backend::{Backend, Endpoint, Endpoints, HostHeader, UpstreamProtocol};
+use weft_model::calling::Calling;
 use weft_model::id::{BackendId, ListenerId, PolicyId, RouteId};
 use weft_model::listener::{HttpRoutes, Limits, Listener, Served};
 use weft_model::policy::{Step, StepKind};
 use weft_model::route::{Matcher, Origin as Place, Rank, Route, Target, TcpRoute, Timeouts};
 use weft_model::{Generation, Snapshot};
-use weft_resilience::settings::PickerKind;
 use weft_runtime::drain::{Drain, Drained, drain};
 use weft_runtime::metrics::Registry;
 use weft_runtime::task::{self, Task};
@@ -34,8 +32,8 @@ use crate::plan::SharedPlan;
 use crate::spool::SpoolArea;
 use crate::worker::{self, Command, Start};
 
-pub(super) use client::{Client, response_lines};
-pub(super) use origin::{Begun, Origin, begin, finish, reply, send_interim};
+pub(super) use client::{Answer, Client, response_lines};
+pub(super) use origin::{Begun, Origin, begin, finish, reply, reply_with, send_interim};
 pub(super) use proxy::{Destined, Proxy, endpoint, entry, inbound, service, unknown};
 pub(super) use tcp::{TcpApp, is_reset, read_exactly};
 
@@ -63,6 +61,7 @@ pub(super) struct Gateway {
     registry: Registry,
     worker: Task<()>,
     plan: Arc<SharedPlan>,
+    pub(super) live: Live,
 }
 
 /// Room for bodies that are held in files.
@@ -185,6 +184,11 @@ impl Setup {
         self
     }
 
+    /// Changes how the first backend is called.
+    pub(super) fn calling(self, change: impl FnOnce(&mut Calling)) -> Self {
+        self.change_backend(|backend| change(Arc::make_mut(&mut backend.calling)))
+    }
+
     /// Changes the first route.
     pub(super) fn change_route(mut self, change: impl FnOnce(&mut Route)) -> Self {
         change(&mut self.routes[0]);
@@ -225,6 +229,7 @@ impl Setup {
             generation: Generation(generation),
             listeners: vec![Arc::new(listener)],
             lines: Default::default(),
+            sources: Default::default(),
             services: Arc::default(),
             neighbours: Default::default(),
             backends: backends.collect(),
@@ -233,8 +238,7 @@ impl Setup {
 }
 
 pub(super) fn backend(id: &str, http: Http, endpoints: &[SocketAddr]) -> Backend {
-    let endpoints =
-        endpoints.iter().map(|addr| Endpoint { addr: *addr, weight: 1, zone: None, peer: None });
+    let endpoints = endpoints.iter().map(|addr| Endpoint::new(*addr));
     Backend {
         id: BackendId::new(id),
         endpoints: Endpoints::Static(endpoints.collect()),
@@ -242,17 +246,10 @@ pub(super) fn backend(id: &str, http: Http, endpoints: &[SocketAddr]) -> Backend
             Http::One => UpstreamProtocol::Http1,
             Http::Two => UpstreamProtocol::Http2,
         },
-        tls: None,
-        picker: PickerKind::RoundRobin,
-        sticky: None,
         health_check: None,
-        outlier: None,
-        slow_start: Duration::ZERO,
-        retry_budget: None,
-        pool: PoolSettings::DEFAULT,
         host: HostHeader::Pass,
-        proxy_protocol: None,
         termination_delay: None,
+        calling: Arc::default(),
     }
 }
 
@@ -283,6 +280,7 @@ impl Gateway {
         let (commands, receiver) = mpsc::unbounded_channel();
         let (drain, watch) = drain();
         let registry = Registry::new();
+        let live = Live::new(time::now(), [1, 2]);
         let spool = SpoolArea::new(std::env::temp_dir(), SPOOL_BYTES_MAX);
         registry.register(spool.metrics());
         let start = Start {
@@ -295,14 +293,14 @@ impl Gateway {
             mesh: weft_tls::MeshTlsCell::new(),
             interception: crate::interception::Interception::default(),
             registry: registry.clone(),
-            live: Live::new(time::now(), [1, 2]),
+            live: live.clone(),
             shared: Shared::new(time::now()),
             spool,
             access_log: None,
         };
         let worker = task::spawn("worker", worker::run(start));
-        let gateway =
-            Self { addr, commands, drain: Some(drain), registry, worker, plan: Arc::new(plan) };
+        let (drain, plan) = (Some(drain), Arc::new(plan));
+        let gateway = Self { addr, commands, drain, registry, worker, plan, live };
         gateway.apply_plan().await;
         gateway.send(Command::Listen(ListenerId::new("web"), socket));
         gateway

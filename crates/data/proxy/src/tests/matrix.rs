@@ -395,7 +395,7 @@ fn a_sticky_cookie_names_its_endpoint_as_traefik_does() {
         let (one, two) = (Origin::echo(up).await, Origin::echo(up).await);
         let scheme = if up == Http::Two { "h2c" } else { "http" };
         let gateway = Setup::new(up, &[one.addr, two.addr])
-            .change_backend(|backend| backend.sticky = Some(sticky()))
+            .calling(|calling| calling.sticky = Some(sticky()))
             .start()
             .await;
         let mut client = Client::connect(down, gateway.addr).await;

@@ -1,12 +1,14 @@
 //! The mesh: captured connections, detection, and proxies that talk to each other.
 
 mod calls;
+mod chain;
 mod demand;
 mod detection;
 mod explicit;
 mod external;
 mod inbound;
 mod log;
+mod origination;
 mod peers;
 mod replays;
 

@@ -12,7 +12,7 @@ use weft_message::h1::BodyFraming;
 use weft_model::backend::HostHeader;
 use weft_model::policy::{RetryPolicy, StepKind};
 use weft_model::route::{Failover, Mirror, Mirrors, Target};
-use weft_resilience::settings::BudgetSettings;
+use weft_resilience::settings::{BudgetSettings, RecentBudget};
 use weft_runtime::time;
 
 use super::harness::{
@@ -20,16 +20,14 @@ use super::harness::{
     matrix, pattern, reply, run, until,
 };
 
-const RETRY: RetryPolicy = RetryPolicy {
-    attempts: 3,
-    initial_interval: Duration::ZERO,
-    interval_min: Duration::ZERO,
-    timeout: None,
-    statuses: Vec::new(),
-    body_bytes_max: 1 << 20,
-    on_network_error: true,
-    non_idempotent: false,
-};
+fn retry() -> RetryPolicy {
+    RetryPolicy {
+        attempts: 3,
+        body_bytes_max: 1 << 20,
+        on_network_error: true,
+        ..RetryPolicy::NEVER
+    }
+}
 
 async fn read(leg: &mut Leg) -> Option<Vec<u8>> {
     let mut body = Vec::new();
@@ -116,7 +114,8 @@ fn a_retry_sends_the_whole_body_again() {
     for framing in [BodyFraming::Length(100_000), BodyFraming::Chunked] {
         matrix(|down, up| async move {
             let origin = flaky(up, 2, |_| async { None }).await;
-            let gateway = Setup::new(up, &[origin.addr]).step(StepKind::Retry(RETRY)).start().await;
+            let gateway =
+                Setup::new(up, &[origin.addr]).step(StepKind::Retry(retry())).start().await;
             let mut client = Client::connect(down, gateway.addr).await;
             let body = pattern(100_000);
             let mut call = client.begin("PUT", "/", &[], framing).await;
@@ -151,7 +150,7 @@ fn a_retry_in_the_middle_of_a_body_goes_on_with_the_rest() {
             }
         })
         .await;
-        let gateway = Setup::new(up, &[origin.addr]).step(StepKind::Retry(RETRY)).start().await;
+        let gateway = Setup::new(up, &[origin.addr]).step(StepKind::Retry(retry())).start().await;
         let mut client = Client::connect(down, gateway.addr).await;
         let mut call = client.begin("PUT", "/", &[], BodyFraming::Chunked).await;
         call.send(b"first part, ").await;
@@ -167,7 +166,7 @@ fn a_retry_in_the_middle_of_a_body_goes_on_with_the_rest() {
 fn a_body_beyond_the_bound_is_sent_once() {
     matrix(|down, up| async move {
         let origin = flaky(up, 2, |_| async { None }).await;
-        let policy = RetryPolicy { body_bytes_max: 10_000, ..RETRY };
+        let policy = RetryPolicy { body_bytes_max: 10_000, ..retry() };
         let gateway = Setup::new(up, &[origin.addr]).step(StepKind::Retry(policy)).start().await;
         let mut client = Client::connect(down, gateway.addr).await;
         let answer = client.send("PUT", "/", &pattern(10_001)).await;
@@ -182,7 +181,7 @@ fn a_body_beyond_the_bound_is_sent_once() {
 fn a_large_body_is_kept_in_a_file() {
     run(async {
         let origin = flaky(Http::One, 1, |_| async { None }).await;
-        let policy = RetryPolicy { body_bytes_max: u64::MAX, ..RETRY };
+        let policy = RetryPolicy { body_bytes_max: u64::MAX, ..retry() };
         let gateway =
             Setup::new(Http::One, &[origin.addr]).step(StepKind::Retry(policy)).start().await;
         let mut client = Client::connect(Http::One, gateway.addr).await;
@@ -203,12 +202,8 @@ fn a_large_body_is_kept_in_a_file() {
 /// A budget of so many retries an hour, however many requests there are.
 fn budget(retries_min: u32) -> Option<BudgetSettings> {
     let retries_min_interval = Duration::from_secs(3_600);
-    Some(BudgetSettings {
-        ratio: 0.0,
-        retries_min,
-        retries_min_interval,
-        ..BudgetSettings::DEFAULT
-    })
+    let never = RecentBudget { ratio: 0.0, ..RecentBudget::DEFAULT };
+    Some(BudgetSettings::Recent(RecentBudget { retries_min, retries_min_interval, ..never }))
 }
 
 #[test]
@@ -220,9 +215,9 @@ fn retries_beyond_the_budget_are_not_made() {
             reply(leg, 503, b"busy").await
         })
         .await;
-        let policy = RetryPolicy { statuses: vec![(503, 503)], ..RETRY };
+        let policy = RetryPolicy { statuses: vec![(503, 503)], ..retry() };
         let gateway = Setup::new(up, &[origin.addr])
-            .change_backend(|backend| backend.retry_budget = budget(3))
+            .calling(|calling| calling.retry_budget = budget(3))
             .step(StepKind::Retry(policy))
             .start()
             .await;
@@ -246,9 +241,9 @@ fn a_replay_on_a_stale_connection_is_not_charged() {
         })
         .await;
         // With a policy that covers such failures, and without one.
-        for policy in [RETRY, RetryPolicy { on_network_error: false, ..RETRY }] {
+        for policy in [retry(), RetryPolicy { on_network_error: false, ..retry() }] {
             let gateway = Setup::new(Http::One, &[origin.addr])
-                .change_backend(|backend| backend.retry_budget = budget(0))
+                .calling(|calling| calling.retry_budget = budget(0))
                 .step(StepKind::Retry(policy))
                 .start()
                 .await;
@@ -266,7 +261,7 @@ fn a_replay_on_a_stale_connection_is_not_charged() {
 fn a_stream_of_questions_and_answers_is_not_held_up_by_a_retry_policy() {
     matrix(|down, up| async move {
         let origin = Origin::echo(up).await;
-        let gateway = Setup::new(up, &[origin.addr]).step(StepKind::Retry(RETRY)).start().await;
+        let gateway = Setup::new(up, &[origin.addr]).step(StepKind::Retry(retry())).start().await;
         let mut client = Client::connect(down, gateway.addr).await;
         let mut call = client.begin("POST", "/", &[], BodyFraming::Chunked).await;
         call.send(b"question 1").await;
@@ -298,7 +293,7 @@ fn a_policy_for_statuses_leaves_stale_connections_to_replays() {
             if place == 2 { None } else { reply(leg, 200, b"ok").await }
         })
         .await;
-        let policy = RetryPolicy { statuses: vec![(503, 503)], on_network_error: false, ..RETRY };
+        let policy = RetryPolicy { statuses: vec![(503, 503)], on_network_error: false, ..retry() };
         let gateway =
             Setup::new(Http::One, &[origin.addr]).step(StepKind::Retry(policy)).start().await;
         let mut client = Client::connect(Http::One, gateway.addr).await;
@@ -442,7 +437,7 @@ fn an_answer_that_is_retried_leaves_its_connection_usable() {
             Some(leg)
         })
         .await;
-        let policy = RetryPolicy { statuses: vec![(503, 503)], ..RETRY };
+        let policy = RetryPolicy { statuses: vec![(503, 503)], ..retry() };
         let gateway =
             Setup::new(Http::One, &[origin.addr]).step(StepKind::Retry(policy)).start().await;
         let mut client = Client::connect(Http::One, gateway.addr).await;

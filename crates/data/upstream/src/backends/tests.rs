@@ -1,52 +1,33 @@
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use weft_model::backend::{Endpoint as ModelEndpoint, UpstreamProtocol};
-use weft_net::BufferPool;
+use weft_model::outcome::Reason;
 use weft_resilience::rng::Rng;
-use weft_resilience::settings::{BudgetSettings, OutlierSettings, PickerKind};
+use weft_resilience::settings::{
+    BudgetSettings, OutlierSettings, PickerKind, RecentBudget, StatusSet, WindowTrigger,
+};
 use weft_runtime::{task, time};
 use weft_testkit::RawOrigin;
 
 use super::*;
 use crate::error::PickError;
-use crate::testing::{backend, local, prepared, with};
-use crate::{Connection, Endpoint, Lease, Report, Speaks, Tried};
+use crate::testing::{addr, answer, backend, calling, get, local, prepared, with, worker};
+use crate::{Ask, Connection, Endpoint, Lease, RetryRefused, Speaks, Tried};
 
 fn backends(all: impl IntoIterator<Item = PreparedBackend>) -> Backends {
-    let backends = Backends::new(Environment {
-        buffers: Buffers::new(BufferPool::default()),
-        shared: Shared::new(time::now()),
-        metrics: Arc::default(),
-        mesh: MeshTlsCell::new(),
-    });
-    backends.reconcile(prepared(all), time::now());
-    backends
-}
-
-fn get(backends: &Backends, id: &str) -> Rc<Backend> {
-    backends.backend(&BackendId::new(id), time::now()).expect("it is there")
-}
-
-fn addr(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
+    worker(&Shared::new(time::now()), all)
 }
 
 fn weighted(id: &str, weights: &[(u16, u32)]) -> PreparedBackend {
     let endpoints: Arc<[ModelEndpoint]> = weights
         .iter()
-        .map(|(port, weight)| ModelEndpoint {
-            addr: addr(*port),
-            weight: *weight,
-            zone: None,
-            peer: None,
-        })
+        .map(|(port, weight)| ModelEndpoint { weight: *weight, ..ModelEndpoint::new(addr(*port)) })
         .collect();
     PreparedBackend { endpoints: endpoints.clone(), ..backend(id, &[]) }
 }
 
 fn pick(backend: &Rc<Backend>, now: Instant, rng: &Rng) -> Result<Lease, PickError> {
-    backend.pick(now, rng, None, &Tried::default())
+    backend.pick(&Ask::new(now, &Tried::default()), rng)
 }
 
 /// How often each port is picked.
@@ -75,7 +56,9 @@ fn shares_follow_weights() {
 fn a_new_endpoint_begins_with_a_small_share() {
     let start = time::now();
     let slow = |ports: &[(u16, u32)]| {
-        with(weighted("shop", ports), |settings| settings.slow_start = Duration::from_secs(100))
+        calling(weighted("shop", ports), |calling| {
+            calling.slow_start.window = Duration::from_secs(100)
+        })
     };
     let backends = backends([slow(&[(1, 1)])]);
     let shop = get(&backends, "shop");
@@ -93,7 +76,9 @@ fn the_first_endpoints_of_a_backend_are_not_new() {
     // They appear with the process; one that comes a second later is younger than they are.
     let start = time::now();
     let slow = |ports: &[(u16, u32)]| {
-        with(weighted("shop", ports), |settings| settings.slow_start = Duration::from_secs(100))
+        calling(weighted("shop", ports), |calling| {
+            calling.slow_start.window = Duration::from_secs(100)
+        })
     };
     let backends = backends([slow(&[(1, 1)])]);
     let shop = get(&backends, "shop");
@@ -105,18 +90,21 @@ fn the_first_endpoints_of_a_backend_are_not_new() {
 #[test]
 fn retries_come_from_a_budget() {
     let now = time::now();
-    let budget = BudgetSettings { retries_min: 1, ..BudgetSettings::DEFAULT };
-    let bounded = with(backend("shop", &[addr(1)]), |shop| shop.retry_budget = Some(budget));
+    let budget = BudgetSettings::Recent(RecentBudget { retries_min: 1, ..RecentBudget::DEFAULT });
+    let bounded =
+        calling(backend("shop", &[addr(1)]), |calling| calling.retry_budget = Some(budget));
     let backends = backends([bounded, backend("free", &[addr(1)])]);
     let shop = get(&backends, "shop");
-    assert!(shop.try_retry(now), "the least that is always there");
-    assert!(!shop.try_retry(now));
-    (0..20).for_each(|_| shop.note_request(now));
-    let allowed = (0..20).filter(|_| shop.try_retry(now)).count();
+    let mut call = shop.call(now);
+    assert_eq!(call.try_retry(now), Ok(()), "the least that is always there");
+    assert_eq!(call.try_retry(now), Err(RetryRefused::Budget));
+    let calls: Vec<_> = (0..19).map(|_| shop.call(now)).collect();
+    let allowed = (0..20).filter(|_| call.try_retry(now).is_ok()).count();
     assert_eq!(allowed, 3, "20 % of 20, less the one before");
     assert_eq!(shop.cells().retries_denied.value(), 1 + 17);
-    let free = get(&backends, "free");
-    assert!((0..1_000).all(|_| free.try_retry(now)));
+    drop(calls);
+    let mut free = get(&backends, "free").call(now);
+    assert!((0..1_000).all(|_| free.try_retry(now).is_ok()));
 }
 
 #[test]
@@ -141,33 +129,24 @@ fn nothing_unusable_is_picked() {
 #[test]
 fn endpoints_that_fail_are_set_aside_for_all_and_come_back() {
     let (now, rng) = (time::now(), Rng::new(7));
+    let window = WindowTrigger { failures: 2, window: Duration::from_secs(10) };
     let settings = OutlierSettings {
-        failures: 2,
-        window: Duration::from_secs(10),
-        ejection: Duration::from_secs(30),
-        ejection_max: Duration::from_secs(300),
+        in_window: Some(window),
         ejected_ratio_max: 0.5,
-        on_server_error: true,
-        consecutive: false,
+        ..OutlierSettings::NONE
     };
-    let watched = || {
-        let mut prepared = with(backend("shop", &[addr(1), addr(2)]), |backend| {
-            backend.outlier = Some(settings);
-        });
-        prepared.outlier = Some(Arc::new(Outlier::new(settings, 2)));
-        prepared
-    };
-    let backends = backends([watched()]);
+    let backends = backends([calling(backend("shop", &[addr(1), addr(2)]), |calling| {
+        calling.outlier = Some(settings);
+    })]);
     let shop = get(&backends, "shop");
-    let latency = Duration::from_millis(1);
     let mut failures = 0;
     while failures < 2 {
         let lease = pick(&shop, now, &rng).expect("there is one");
         if lease.endpoint().addr() == addr(1) {
             failures += 1;
-            lease.report(now, Report::Answered { status: 500, latency });
+            answer(&lease, now, 500);
         } else {
-            lease.report(now, Report::Answered { status: 200, latency });
+            answer(&lease, now, 200);
         }
     }
     assert_eq!(shares(&shop, now, 20), HashMap::from([(2, 20)]));
@@ -178,8 +157,8 @@ fn endpoints_that_fail_are_set_aside_for_all_and_come_back() {
 #[test]
 fn a_lease_counts_as_load_until_it_is_dropped() {
     let (now, rng) = (time::now(), Rng::new(7));
-    let backends = backends([with(backend("shop", &[addr(1), addr(2)]), |settings| {
-        settings.picker = PickerKind::LeastRequest;
+    let backends = backends([calling(backend("shop", &[addr(1), addr(2)]), |calling| {
+        calling.picker = PickerKind::LeastRequest;
     })]);
     let shop = get(&backends, "shop");
     let first = pick(&shop, now, &rng).expect("there is one");
@@ -231,18 +210,19 @@ fn what_was_tried_is_known_when_endpoints_have_changed() {
     let backends = backends([weighted("shop", &[(1, 1), (2, 1)])]);
     let shop = get(&backends, "shop");
     let mut tried = Tried::default();
-    tried.note(&shop.pick_where(now, &tried, |endpoint| endpoint.addr().port() == 1).unwrap());
+    let first = shop.pick_where(now, &tried, |endpoint| endpoint.addr().port() == 1);
+    tried.note(&first.expect("there is no bound").expect("it is there"));
     // The one that was tried is gone, and the other has its place.
     backends.reconcile(prepared([weighted("shop", &[(2, 1)])]), now);
     assert!(shop.has_others(&tried));
-    let lease = shop.pick(now, &rng, None, &tried).expect("it was not tried");
+    let lease = shop.pick(&Ask::new(now, &tried), &rng).expect("it was not tried");
     assert_eq!(lease.endpoint().addr(), addr(2));
     tried.note(&lease);
     drop(lease);
     assert!(!shop.has_others(&tried));
     // Another comes before the one that was tried.
     backends.reconcile(prepared([weighted("shop", &[(3, 1), (2, 1)])]), now);
-    let lease = shop.pick(now, &rng, None, &tried).expect("it was not tried");
+    let lease = shop.pick(&Ask::new(now, &tried), &rng).expect("it was not tried");
     assert_eq!(lease.endpoint().addr(), addr(3));
 }
 
@@ -253,11 +233,11 @@ fn other_settings_keep_endpoints_unless_the_way_of_connecting_changes() {
     let backends = backends([plain()]);
     let first = get(&backends, "shop");
     let endpoints = first.endpoints();
-    let patient = with(plain(), |settings| settings.pool.connect_timeout = Duration::from_secs(9));
+    let patient = calling(plain(), |calling| calling.pool.connect_timeout = Duration::from_secs(9));
     backends.reconcile(prepared([patient]), now);
     let second = get(&backends, "shop");
     assert!(!Rc::ptr_eq(&first, &second));
-    assert_eq!(second.settings().pool.connect_timeout, Duration::from_secs(9));
+    assert_eq!(second.settings().calling.pool.connect_timeout, Duration::from_secs(9));
     assert!(Rc::ptr_eq(&endpoints[0], &second.endpoints()[0]));
     assert!(!first.is_retired(), "what it lends comes back to endpoints in use");
     // HTTP/2 instead.
@@ -345,24 +325,21 @@ fn connections_that_succeed_count_for_an_endpoint() {
     let origin = weft_testkit::TcpOrigin::start("tcp");
     local(async {
         let settings = OutlierSettings {
-            failures: 3,
-            window: Duration::from_secs(60),
-            ejection: Duration::from_secs(5),
-            ejection_max: Duration::from_secs(60),
+            consecutive: Some(3),
+            errors: StatusSet::EMPTY,
             ejected_ratio_max: 1.0,
-            on_server_error: false,
-            consecutive: true,
+            ..OutlierSettings::NONE
         };
-        let tcp = backend("tcp", &[origin.addr()]);
-        let outlier = Some(Arc::new(Outlier::new(settings, 1)));
-        let backends = backends([PreparedBackend { outlier, ..tcp }]);
+        let backends = backends([calling(backend("tcp", &[origin.addr()]), |calling| {
+            calling.outlier = Some(settings);
+        })]);
         let tcp = get(&backends, "tcp");
         let (rng, buffers) = (Rng::new(7), backends.environment().buffers.clone());
         for _ in 0..4 {
             for _ in 0..2 {
                 pick(&tcp, time::now(), &rng)
                     .expect("it is not set aside")
-                    .report(time::now(), Report::Failed);
+                    .failed(time::now(), Reason::ConnectFailed);
             }
             let lease = pick(&tcp, time::now(), &rng).expect("it is not set aside");
             lease.dial_stream(&buffers, "", &[]).await.expect("it is reached");
@@ -370,7 +347,7 @@ fn connections_that_succeed_count_for_an_endpoint() {
         for _ in 0..3 {
             pick(&tcp, time::now(), &rng)
                 .expect("it is not set aside yet")
-                .report(time::now(), Report::Failed);
+                .failed(time::now(), Reason::ConnectFailed);
         }
         assert!(!tcp.is_available(time::now()));
     });

@@ -1,21 +1,20 @@
 use weft_model::backend::{Endpoints, UpstreamProtocol};
-use weft_model::id::BackendId;
-use weft_net::BufferPool;
 use weft_resilience::rng::Rng;
 use weft_runtime::time;
 use weft_testkit::RawOrigin;
-use weft_tls::MeshTlsCell;
 
-use weft_http::buffers::Buffers;
+use std::time::Duration;
 
 use super::*;
 use crate::backend::Backend;
 use crate::error::PickError;
 use crate::shared::{Shared, SharedEndpoint};
-use crate::testing::{backend, local, prepared, with};
-use crate::{Backends, Connection, Environment, PreparedBackend, Speaks, Tried};
+use crate::testing::{self, backend, local, prepared, with, worker};
+use crate::{Ask, Backends, Connection, PreparedBackend, Speaks, Tried};
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+const REUSE: Reuse = Reuse::until_idle(IDLE_TIMEOUT);
 
 fn addr(number: u16) -> SocketAddr {
     let [high, low] = number.to_be_bytes();
@@ -25,7 +24,7 @@ fn addr(number: u16) -> SocketAddr {
 fn get(dialled: &DialledEndpoints, addr: SocketAddr, now: Instant) -> Rc<Endpoint> {
     dialled.get(addr, now, || {
         let shared = std::sync::Arc::new(SharedEndpoint::new(addr, None, now));
-        Endpoint::new(shared, None, 1.0, now)
+        Endpoint::new(shared, None, now)
     })
 }
 
@@ -37,14 +36,8 @@ fn dialled() -> PreparedBackend {
 }
 
 fn backends() -> (Backends, Rc<Backend>) {
-    let backends = Backends::new(Environment {
-        buffers: Buffers::new(BufferPool::default()),
-        shared: Shared::new(time::now()),
-        metrics: Default::default(),
-        mesh: MeshTlsCell::new(),
-    });
-    backends.reconcile(prepared([dialled()]), time::now());
-    let any = backends.backend(&BackendId::new("any"), time::now()).expect("it is there");
+    let backends = worker(&Shared::new(time::now()), [dialled()]);
+    let any = testing::get(&backends, "any");
     (backends, any)
 }
 
@@ -73,12 +66,12 @@ fn what_is_not_used_is_forgotten() {
     let busy = get(&known, addr(0), start);
     let pending = busy.latency.begin();
     get(&known, addr(1), start);
-    known.sweep(start + IDLE_TIMEOUT - Duration::from_millis(1), IDLE_TIMEOUT);
+    known.sweep(start + IDLE_TIMEOUT - Duration::from_millis(1), &REUSE);
     assert_eq!(known.len(), 2);
-    known.sweep(start + IDLE_TIMEOUT, IDLE_TIMEOUT);
+    known.sweep(start + IDLE_TIMEOUT, &REUSE);
     assert_eq!(known.len(), 1, "one has a request under way");
     drop(pending);
-    known.sweep(start + IDLE_TIMEOUT, IDLE_TIMEOUT);
+    known.sweep(start + IDLE_TIMEOUT, &REUSE);
     assert_eq!(known.len(), 0);
 }
 
@@ -89,17 +82,17 @@ fn each_address_has_connections_of_its_own() {
         let (backends, any) = backends();
         let buffers = backends.environment().buffers.clone();
         assert!(any.is_dialled() && any.is_available(time::now()));
-        let picked = any.pick(time::now(), &Rng::new(7), None, &Tried::default());
+        let picked = any.pick(&Ask::new(time::now(), &Tried::default()), &Rng::new(7));
         assert_eq!(picked.err(), Some(PickError::NoEndpoint));
         for origin in &origins {
-            let lease = any.pick_addr(time::now(), origin.addr());
+            let lease = any.pick_addr(time::now(), origin.addr()).expect("there is no bound");
             assert_eq!(lease.endpoint().addr(), origin.addr());
             let dialled = lease.dial(&buffers, "shop", Speaks::Any).await.expect("it is there");
             let Connection::H1(conn) = dialled.connection else { panic!("it is HTTP/1.1") };
             lease.give_back(time::now(), conn);
         }
         for origin in &origins {
-            let lease = any.pick_addr(time::now(), origin.addr());
+            let lease = any.pick_addr(time::now(), origin.addr()).expect("there is no bound");
             // One that asks for HTTP/2 gets none that speaks HTTP/1.1.
             assert!(lease.pooled(time::now(), true, Speaks::Http2).is_none());
             let pooled = lease.pooled(time::now(), true, Speaks::Any).expect("it was kept");
@@ -109,12 +102,24 @@ fn each_address_has_connections_of_its_own() {
         // Other settings, but the same way of connecting.
         let changed = with(dialled(), |settings| settings.termination_delay = Some(IDLE_TIMEOUT));
         backends.reconcile(prepared([changed]), time::now());
-        let any = backends.backend(&BackendId::new("any"), time::now()).expect("it is there");
-        let lease = any.pick_addr(time::now(), origins[0].addr());
+        let any = testing::get(&backends, "any");
+        let lease = any.pick_addr(time::now(), origins[0].addr()).expect("there is no bound");
         assert_eq!(lease.endpoint().idle_connections(), 1);
         backends.sweep(time::now());
         assert_eq!(any.cells().idle.value(), 2);
         backends.reconcile(prepared([]), time::now());
         assert_eq!(lease.endpoint().idle_connections(), 0);
     });
+}
+
+#[test]
+fn new_bounds_hold_for_addresses_that_are_known_already() {
+    let (backends, any) = backends();
+    let pick = |backend: &Rc<Backend>| backend.pick_addr(time::now(), addr(1));
+    drop(pick(&any).expect("nothing is bounded"));
+    let bounded = testing::calling(dialled(), |calling| calling.endpoint_limits.requests = Some(1));
+    backends.reconcile(prepared([bounded]), time::now());
+    let any = testing::get(&backends, "any");
+    let _first = pick(&any).expect("it is the first");
+    assert!(matches!(pick(&any), Err(PickError::Overflow(_))));
 }

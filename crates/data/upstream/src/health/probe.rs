@@ -11,14 +11,16 @@ use weft_message::h1::{BodyFraming, HeadLimits, write_request};
 use weft_message::{
     FieldName, Known, Method, PathRules, RequestHead, ResponseHead, Scheme, canonical_path,
 };
-use weft_model::backend::{HealthCheck, Probe, ProxyVersion, UpstreamProtocol};
+use weft_model::backend::{HealthCheck, Probe, UpstreamProtocol};
+use weft_model::calling::ProxyVersion;
 use weft_runtime::time;
 use weft_tls::ClientTls;
 
 use crate::backends::PreparedBackend;
-use crate::connect::{self, Destination, Spoken};
+use crate::dial::{self, Destination, Spoken};
 use crate::error::ConnectError;
 use crate::peer::PeerPool;
+use crate::protobuf::{Reader, Value};
 
 /// Interim responses before the answer; more is an endpoint that floods.
 const INTERIM_MAX: u32 = 16;
@@ -103,7 +105,7 @@ impl<'a> Asked<'a> {
             through,
             tls: backend.tls.as_deref(),
             protocol: backend.settings.protocol,
-            first: match backend.settings.proxy_protocol {
+            first: match backend.settings.calling.proxy_protocol {
                 None => &[],
                 Some(ProxyVersion::V1) => PROXY_V1_UNKNOWN,
                 Some(ProxyVersion::V2) => PROXY_V2_LOCAL,
@@ -119,7 +121,7 @@ impl<'a> Asked<'a> {
         first: &'a [u8],
     ) -> Destination<'a> {
         let through = self.through.map(|peer| (peer, time::now()));
-        Destination { addr: self.addr, through, tls, host, first }
+        Destination { addr: self.addr, through, tls, host, first, keep_alive: None }
     }
 
     fn scheme(&self) -> Scheme {
@@ -131,7 +133,7 @@ async fn ask(asked: &Asked<'_>, buffers: &Buffers) -> Result<(), ProbeError> {
     match &asked.check.probe {
         Probe::Tcp => {
             // A connection is enough, so TLS is not begun.
-            connect::stream(&asked.destination(None, "", &[]), buffers).await?;
+            dial::stream(&asked.destination(None, "", &[]), buffers).await?;
             Ok(())
         }
         Probe::Http { path, method, host, headers, statuses } => {
@@ -204,11 +206,11 @@ async fn exchange(
     buffers: &Buffers,
 ) -> Result<Answer, ProbeError> {
     let to = asked.destination(asked.tls, req.host(), asked.first);
-    let (io, agreed_h2) = connect::stream(&to, buffers).await?;
+    let (io, agreed_h2) = dial::stream(&to, buffers).await?;
     if asked.tls.is_some() && protocol == UpstreamProtocol::Http2 && !agreed_h2 {
         return Err(ProbeError::NoHttp2);
     }
-    match connect::speak(io, agreed_h2, protocol, buffers).await? {
+    match dial::speak(io, agreed_h2, protocol, buffers).await? {
         Spoken::H1(mut conn) => {
             conn.begin_message(BodyFraming::None, |out| {
                 write_request(req, BodyFraming::None, out);
@@ -343,40 +345,14 @@ fn grpc_verdict(answer: &Answer) -> Result<(), ProbeError> {
 
 /// Field 1 of `HealthCheckResponse`; its last value counts, as protobuf has it. None when the
 /// message is malformed.
-fn serving_status(mut message: &[u8]) -> Option<u64> {
-    let mut status = 0;
-    while !message.is_empty() {
-        let tag = varint(&mut message)?;
-        match tag & 7 {
-            0 => {
-                let value = varint(&mut message)?;
-                if tag >> 3 == 1 {
-                    status = value;
-                }
-            }
-            1 => message = message.get(8..)?,
-            2 => {
-                let len = usize::try_from(varint(&mut message)?).ok()?;
-                message = message.get(len..)?;
-            }
-            5 => message = message.get(4..)?,
-            _ => return None,
+fn serving_status(message: &[u8]) -> Option<u64> {
+    let (mut status, mut reader) = (0, Reader::new(message));
+    while let Some((field, value)) = reader.next()? {
+        if let (1, Value::Varint(value)) = (field, value) {
+            status = value;
         }
     }
     Some(status)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (first, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(first & 0x7f) << shift;
-        if first & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

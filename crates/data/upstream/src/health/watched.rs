@@ -178,7 +178,7 @@ fn is_same_question(entry: &Entry, backend: &PreparedBackend, check: &Arc<Health
     same_tls
         && entry.check == *check
         && have.protocol == wanted.protocol
-        && have.proxy_protocol == wanted.proxy_protocol
+        && have.calling.proxy_protocol == wanted.calling.proxy_protocol
 }
 
 #[cfg(test)]

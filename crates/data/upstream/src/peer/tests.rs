@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use weft_http::h2::{OpenError, Stream};
 use weft_message::{Method, RequestHead, ResponseHead};
 use weft_model::backend::{Endpoint, Endpoints, Probe, UpstreamProtocol};
+use weft_model::calling::Calling;
 use weft_model::id::BackendId;
-use weft_model::mesh::ServiceDefaults;
 use weft_model::outcome::Reason;
 use weft_net::BufferPool;
 use weft_resilience::outlier::Outlier;
@@ -22,8 +22,8 @@ use weft_tls::mesh::IdentityRefused;
 use super::*;
 use crate::health::Prober;
 use crate::shared::Shared;
-use crate::testing::{backend, check, closed_address, local, prepared, until, with};
-use crate::{Backends, Connection, Environment, Lease, PreparedBackend, Report, Speaks, Tried};
+use crate::testing::{backend, calling, check, closed_address, local, prepared, until, with};
+use crate::{Ask, Backends, Connection, Environment, Lease, PreparedBackend, Speaks, Tried};
 use fake::{CART, FakePeer, HELD, Manners, PAYMENTS, expired, identity, mesh_tls, stranger};
 
 /// An application that nobody needs to connect to.
@@ -52,11 +52,15 @@ impl Caller {
     fn lease(&self, id: &str) -> Lease {
         let backend = self.backends.backend(&BackendId::new(id), time::now());
         let backend = backend.expect("it is configured");
-        backend.pick(time::now(), &Rng::new(7), None, &Tried::default()).expect("there is one")
+        backend.pick(&Ask::new(time::now(), &Tried::default()), &Rng::new(7)).expect("there is one")
     }
 
     async fn dial(&self, id: &str, speaks: Speaks) -> Result<Connection, ConnectError> {
-        let (lease, buffers) = (self.lease(id), &self.backends.environment().buffers);
+        self.dial_on(&self.lease(id), speaks).await
+    }
+
+    async fn dial_on(&self, lease: &Lease, speaks: Speaks) -> Result<Connection, ConnectError> {
+        let buffers = &self.backends.environment().buffers;
         if let Some(pooled) = lease.pooled(time::now(), true, speaks) {
             return Ok(pooled.connection);
         }
@@ -114,7 +118,7 @@ async fn answer(stream: &mut Stream) -> Result<u16, weft_http::error::HeadError>
 /// A backend with one endpoint beside a proxy.
 fn behind(id: &str, addr: &str, peer: &Arc<Peer>) -> PreparedBackend {
     let addr: SocketAddr = addr.parse().expect("it is valid");
-    let endpoint = Endpoint { addr, weight: 1, zone: None, peer: Some(peer.clone()) };
+    let endpoint = Endpoint { peer: Some(peer.clone()), ..Endpoint::new(addr) };
     let backend = PreparedBackend { endpoints: [endpoint].into(), ..backend(id, &[]) };
     with(backend, |settings| settings.protocol = UpstreamProtocol::AsClient)
 }
@@ -250,7 +254,7 @@ fn a_peer_that_knows_tunnels_only_gets_connections_inside_of_them() {
             assert_eq!(pooled.is_some(), round > 0);
             let connection = match pooled {
                 Some(pooled) => pooled.connection,
-                None => caller.dial("shop", Speaks::Any).await.expect("it is reached"),
+                None => caller.dial_on(&lease, Speaks::Any).await.expect("it is reached"),
             };
             let Connection::H1(conn) = connection else { panic!("{connection:?}") };
             lease.give_back(time::now(), conn);
@@ -371,7 +375,7 @@ fn a_peer_that_says_nothing_is_given_up_in_time() {
         let addr = listener.local_addr().expect("it is bound");
         let peer = Arc::new(Peer { addr, identity: identity(PAYMENTS) });
         let caller = Caller::new([with(behind("shop", APPLICATION, &peer), |settings| {
-            settings.pool.connect_timeout = Duration::from_millis(20);
+            Arc::make_mut(&mut settings.calling).pool.connect_timeout = Duration::from_millis(20);
         })]);
         let error = caller.refused("shop").await;
         assert!(matches!(error, ConnectError::Timeout), "{error:?}");
@@ -454,6 +458,39 @@ fn a_peer_that_says_goodbye_finishes_what_it_has_and_gets_no_more() {
 }
 
 #[test]
+fn a_request_that_is_carried_counts_as_a_connection_where_those_are_bounded() {
+    local(async {
+        let authority = MeshAuthority::new("root");
+        let peer = peer_with(&authority, Manners::default()).await;
+        let bounded = |id: &str, protocol| {
+            let bounded = calling(behind(id, APPLICATION, &peer.peer()), |calling| {
+                calling.limits.connections = Some(1);
+                calling.limits.pending = Some(0);
+            });
+            with(bounded, |settings| settings.protocol = protocol)
+        };
+        let all = [
+            bounded("shop", UpstreamProtocol::AsClient),
+            bounded("grpc", UpstreamProtocol::Http2),
+            behind("free", APPLICATION, &peer.peer()),
+        ];
+        let caller = Caller::of(authority, all);
+        assert_eq!(caller.ask("free", "/").await, 200);
+        let first = caller.lease("shop");
+        caller.dial_on(&first, Speaks::Any).await.expect("it is the only one");
+        let second = caller.refused("shop").await;
+        assert_eq!(second.reason(), Reason::PendingOverflow);
+        drop(first);
+        caller.dial("shop", Speaks::Any).await.expect("the first has ended");
+        // Where the application speaks HTTP/2, requests share a connection to the very end.
+        let leases = [caller.lease("grpc"), caller.lease("grpc")];
+        for lease in &leases {
+            caller.dial_on(lease, Speaks::Any).await.expect("it is shared");
+        }
+    });
+}
+
+#[test]
 fn new_credentials_are_used_from_then_on_while_old_streams_finish() {
     let origin = RawOrigin::start("shop");
     local(async {
@@ -467,9 +504,10 @@ fn new_credentials_are_used_from_then_on_while_old_streams_finish() {
         ];
         let caller = Caller::of(authority, all);
         let mut held = caller.begin("ours", HELD).await;
-        let inside = caller.dial("foreign", Speaks::Any).await.expect("it is reached");
+        let lease = caller.lease("foreign");
+        let inside = caller.dial_on(&lease, Speaks::Any).await.expect("it is reached");
         let Connection::H1(conn) = inside else { panic!("{inside:?}") };
-        caller.lease("foreign").give_back(time::now(), conn);
+        lease.give_back(time::now(), conn);
         // The same credentials change nothing.
         caller.backends.sweep(time::now());
         assert_eq!(caller.ask("ours", "/").await, 200);
@@ -541,7 +579,7 @@ fn another_way_to_an_endpoint_takes_the_place_of_the_old_one() {
 #[test]
 fn endpoints_whose_proxy_refuses_connections_are_set_aside_but_never_all() {
     local(async {
-        let outlier = ServiceDefaults::DEFAULT.outlier.expect("it is on by default");
+        let outlier = Calling::mesh().outlier.expect("it is on by default");
         let peers: Vec<_> = (0..2)
             .map(|_| Arc::new(Peer { addr: closed_address(), identity: identity(PAYMENTS) }))
             .collect();
@@ -557,7 +595,7 @@ fn endpoints_whose_proxy_refuses_connections_are_set_aside_but_never_all() {
             let buffers = &caller.backends.environment().buffers;
             let error = lease.dial(buffers, "shop", Speaks::Any).await.expect_err("refused");
             assert_eq!(error.reason(), Reason::ConnectFailed);
-            lease.report(time::now(), Report::Failed);
+            lease.failed(time::now(), Reason::ConnectFailed);
             let endpoints = lease.backend().endpoints();
             let now = time::now();
             usable.set(endpoints.iter().filter(|one| one.shared.passive.is_usable(now)).count());
@@ -661,7 +699,9 @@ fn addresses_that_are_dialled_may_be_behind_a_proxy() {
         let caller = Caller::of(authority, [through(&peers[0])]);
         let ask = async || {
             let any = caller.backends.backend(&BackendId::new("any"), time::now()).unwrap();
-            let lease = any.pick_addr(time::now(), APPLICATION.parse().unwrap());
+            let lease = any
+                .pick_addr(time::now(), APPLICATION.parse().unwrap())
+                .expect("there is no bound");
             let buffers = &caller.backends.environment().buffers;
             let dialled = lease.dial(buffers, "shop", Speaks::Any).await.expect("it is reached");
             let Connection::Mesh(mut client, to) = dialled.connection else { panic!("no proxy") };

@@ -144,7 +144,8 @@ impl Names {
             let endpoint = |addr: &IpAddr| Endpoint {
                 addr: SocketAddr::new(*addr, *port),
                 weight: 1,
-                zone: None,
+                locality: None,
+                tier: 0,
                 peer: None,
             };
             let endpoints: Vec<Endpoint> = addrs.iter().map(endpoint).collect();

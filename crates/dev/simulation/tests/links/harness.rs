@@ -22,10 +22,7 @@ use weft_link::{Connect, Connecting, ControlPeer, Endpoint, Link, Transport};
 use weft_model::Generation;
 use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::identity::{Identity, TrustDomain};
-use weft_model::mesh::{
-    Index, IndexEntry, Location, Mesh, Mtls, Service, ServiceDefaults, ServiceEndpoints,
-    UnknownDestinations, Workload,
-};
+use weft_model::mesh::{Index, IndexEntry, Location, Mesh, Service, ServiceEndpoints, Workload};
 use weft_runtime::drain::{Drain, Watch, drain};
 use weft_runtime::ready::Readiness;
 use weft_runtime::task::{self, Task};
@@ -97,19 +94,13 @@ pub(crate) fn mesh(generation: u64, services: &[(&str, u16)]) -> Mesh {
         Arc::new(Service {
             entry: entry.clone(),
             endpoints: ServiceEndpoints::Known([].into()),
-            defaults: ServiceDefaults::DEFAULT,
+            traffic: Arc::default(),
         })
     };
     let workload = |name: &str| {
         let workload = Workload {
-            name: WorkloadName::new(format!("shop/{name}-1")),
-            identity: identity(name),
             addrs: ["10.77.0.1".parse().unwrap()].into(),
-            ports: [].into(),
-            mtls: Mtls::Permissive,
-            closed: None,
-            unknown: UnknownDestinations::Allow,
-            networks: [].into(),
+            ..Workload::new(WorkloadName::new(format!("shop/{name}-1")), identity(name))
         };
         (workload.name.clone(), Arc::new(workload))
     };
@@ -227,6 +218,7 @@ impl Harness {
             is_open: Cell::new(true),
             hangs: Cell::new(false),
             pipes: RefCell::default(),
+            is_mute: Rc::default(),
             received_bytes: Rc::default(),
         })
     }
@@ -364,6 +356,7 @@ pub(crate) struct Way {
     is_open: Cell<bool>,
     hangs: Cell<bool>,
     pipes: RefCell<Vec<Task<()>>>,
+    is_mute: Rc<Cell<bool>>,
     pub(crate) received_bytes: Rc<Cell<usize>>,
 }
 
@@ -383,6 +376,11 @@ impl Way {
 
     pub(crate) fn open(&self) {
         self.is_open.set(true);
+    }
+
+    /// The control plane hears nothing any more on what is connected.
+    pub(crate) fn mute(&self) {
+        self.is_mute.set(true);
     }
 
     /// Who connects from now on hears nothing.
@@ -413,19 +411,29 @@ impl Connect for Way {
                 self.pipes.borrow_mut().push(silence);
                 return Ok(Box::new(ours) as Box<dyn Transport>);
             }
-            let counter = self.received_bytes.clone();
-            let task = task::spawn("way", carry(theirs, end, counter));
+            let (is_mute, counter) = (self.is_mute.clone(), self.received_bytes.clone());
+            let task = task::spawn("way", carry(theirs, end, is_mute, counter));
             self.pipes.borrow_mut().push(task);
             Ok(Box::new(ours) as Box<dyn Transport>)
         })
     }
 }
 
-async fn carry(plane: DuplexStream, link: DuplexStream, received_bytes: Rc<Cell<usize>>) {
+async fn carry(
+    plane: DuplexStream,
+    link: DuplexStream,
+    is_mute: Rc<Cell<bool>>,
+    received_bytes: Rc<Cell<usize>>,
+) {
     let (mut from_plane, mut to_plane) = tokio::io::split(plane);
     let (mut from_link, mut to_link) = tokio::io::split(link);
     let up = async {
-        let _ = tokio::io::copy(&mut from_link, &mut to_plane).await;
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(count @ 1..) = from_link.read(&mut buffer).await {
+            if !is_mute.get() && to_plane.write_all(&buffer[..count]).await.is_err() {
+                break;
+            }
+        }
     };
     let down = async {
         let mut buffer = vec![0; 16 * 1024];

@@ -8,5 +8,6 @@ mod certificates;
 mod harness;
 mod metrics;
 mod rotation;
+mod rules;
 mod sockets;
 mod stream;

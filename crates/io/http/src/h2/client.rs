@@ -1,8 +1,10 @@
 //! The calling side.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use weft_message::RequestHead;
 use weft_message::h2::{Config, Failure, Reason, Session};
@@ -161,6 +163,42 @@ impl ClientConnection {
             if self.0.link.get().session.pongs() > 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
+    }
+}
+
+impl ClientConnection {
+    /// Drives the connection, and asks the peer after each such time whether it is still there. A
+    /// peer that does not answer in time ends the connection, and with it every stream.
+    ///
+    /// Cancel safe: dropping it closes the connection.
+    ///
+    /// # Errors
+    ///
+    /// As the connection itself, and when an answer did not come.
+    pub async fn with_pings(mut self, every: Duration, patience: Duration) -> Result<(), Error> {
+        loop {
+            if let Ok(ended) = time::timeout(every, &mut self).await {
+                return ended;
+            }
+            let before = self.0.link.get().session.pongs();
+            self.0.link.get().session.ping();
+            let answer = poll_fn(|cx| {
+                if let Poll::Ready(ended) = Pin::new(&mut self).poll(cx) {
+                    return Poll::Ready(Some(ended));
+                }
+                let is_answered = self.0.link.get().session.pongs() != before;
+                if is_answered { Poll::Ready(None) } else { Poll::Pending }
+            });
+            match time::timeout(patience, answer).await {
+                Ok(Some(ended)) => return ended,
+                Ok(None) => {}
+                Err(time::Elapsed) => {
+                    // What is dropped here tells the streams.
+                    self.0.link.get().broken = Some(io::ErrorKind::TimedOut);
+                    return Err(Error::Io(io::ErrorKind::TimedOut));
+                }
+            }
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 mod floods;
+mod pings;
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -66,9 +66,25 @@ impl Tunnel {
         let named = request.set_authority(&destination.to_string());
         debug_assert!(named.is_ok(), "an address is an authority");
         request.fields = fields;
+        Self::open_by(client, &request, limits).await
+    }
+
+    /// The same by a request of any kind, whose body and whose answer's body carry the bytes: some
+    /// proxies take POST instead of CONNECT.
+    ///
+    /// Cancel safe: dropping it resets the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub async fn open_by(
+        client: &mut Client,
+        request: &RequestHead,
+        limits: &HeadLimits,
+    ) -> Result<Self, OpenError> {
         let room = poll_fn(|cx| client.poll_ready(cx)).await;
         room.map_err(|error| OpenError::Send(WriteError::H2(error)))?;
-        let mut stream = client.begin_request(&request, false).map_err(OpenError::Send)?;
+        let mut stream = client.begin_request(request, false).map_err(OpenError::Send)?;
         let mut answer = ResponseHead::default();
         let answered = poll_fn(|cx| stream.poll_response(cx, limits, &mut answer)).await;
         answered.map_err(OpenError::Answer)?;

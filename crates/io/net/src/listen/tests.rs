@@ -35,6 +35,28 @@ async fn accepted_connections_have_the_options_of_their_listener() {
     assert_eq!(stream.read_u8().await.unwrap(), b'x');
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_silent_peer_is_probed_as_it_is_wanted_within_what_the_system_takes() {
+    let listener = listening(loopback(), &ListenOptions::DEFAULT).unwrap();
+    let stream = TcpStream::connect(listener.local_addr()).await.unwrap();
+    let secs = Duration::from_secs;
+    for (idle, interval, probes, expected) in [
+        (secs(40), secs(7), Some(3), (secs(40), secs(7), 3)),
+        (Duration::ZERO, Duration::MAX, Some(1_000), (secs(1), secs(32_767), 127)),
+    ] {
+        let keepalive = Some(KeepAlive { idle, interval, probes });
+        tune(&stream, &ConnectionOptions { keepalive, ..ConnectionOptions::DEFAULT }).unwrap();
+        let socket = SockRef::from(&stream);
+        let found = (
+            socket.tcp_keepalive_time().unwrap(),
+            socket.tcp_keepalive_interval().unwrap(),
+            socket.tcp_keepalive_retries().unwrap(),
+        );
+        assert_eq!(found, expected);
+    }
+}
+
 #[tokio::test]
 async fn a_second_worker_shares_the_port_and_a_stranger_does_not() {
     let first = listening(loopback(), &ListenOptions::DEFAULT).unwrap();

@@ -1,5 +1,7 @@
 use rcgen::KeyPair;
-use weft_model::listener::TlsVersion;
+use weft_model::backend::SubjectAltName;
+use weft_model::listener::{PinnedClients, TlsVersion};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::*;
 use crate::ClientTls;
@@ -264,6 +266,62 @@ async fn client_certificates_in_five_modes() {
             let seen = clients.try_as(mode, version, Some(&clients.stranger)).await;
             assert_eq!(seen, stranger, "{name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn client_certificates_have_to_have_one_of_the_names_asked_for() {
+    let clients = clients();
+    let own = "spiffe://td/ns/a/sa/b";
+    for (names, is_required, none, trusted) in [
+        (vec![own], true, None, Some((true, true))),
+        (vec!["spiffe://td/ns/a/sa/c", own], true, None, Some((true, true))),
+        (vec!["spiffe://td/ns/a/sa/c"], true, None, None),
+        (vec!["spiffe://td/ns/a/sa/c"], false, Some((false, false)), None),
+    ] {
+        let mode = ClientAuth::Pinned(Arc::new(PinnedClients {
+            authorities: clients.authority.pem.clone(),
+            is_required,
+            names: names.iter().map(|name| SubjectAltName::Uri((*name).into())).collect(),
+            certificate_hashes: Vec::new(),
+            key_hashes: Vec::new(),
+        }));
+        let version = TlsVersion::Tls13;
+        assert_eq!(clients.try_as(mode.clone(), version, None).await, none, "{names:?}");
+        let seen = clients.try_as(mode.clone(), version, Some(&clients.trusted)).await;
+        assert_eq!(seen, trusted, "{names:?}");
+        let seen = clients.try_as(mode, version, Some(&clients.stranger)).await;
+        assert_eq!(seen, None, "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn client_certificates_may_be_pinned_by_their_hashes() {
+    let clients = clients();
+    let der = certificate::chain(&clients.trusted.chain_pem).unwrap().remove(0);
+    let (_, parsed) = X509Certificate::from_der(&der).unwrap();
+    let hash =
+        |bytes: &[u8]| -> [u8; 32] { client_auth::sha256(bytes).as_ref().try_into().unwrap() };
+    // Of the empty text (FIPS 180-4).
+    assert_eq!(hash(b"")[..4], [0xe3, 0xb0, 0xc4, 0x42]);
+    let (own, key) = (hash(&der), hash(parsed.public_key().raw));
+    for (certificate_hashes, key_hashes, trusted) in [
+        (vec![own], vec![], Some((true, true))),
+        (vec![], vec![key], Some((true, true))),
+        (vec![[0; 32]], vec![key], Some((true, true))),
+        (vec![[0; 32]], vec![own], None),
+    ] {
+        let mode = ClientAuth::Pinned(Arc::new(PinnedClients {
+            authorities: clients.authority.pem.clone(),
+            is_required: true,
+            names: Vec::new(),
+            certificate_hashes,
+            key_hashes,
+        }));
+        let version = TlsVersion::Tls13;
+        let seen = clients.try_as(mode.clone(), version, Some(&clients.trusted)).await;
+        assert_eq!(seen, trusted, "{mode:?}");
+        assert_eq!(clients.try_as(mode, version, Some(&clients.stranger)).await, None);
     }
 }
 

@@ -1,20 +1,25 @@
 //! What is in force, as the admin endpoint shows it. Nothing secret is read here.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weft_admin_api::ConfigDump;
 use weft_admin_api::config::{
-    BackendView, CertificateView, ChoiceView, EndpointView, HealthCheckView, ListenerView,
-    MirrorView, OriginView, ProblemView, ResourceView, RouteView, StepView, TargetView,
+    BackendView, CertificateView, ChoiceView, EndpointView, HealthCheckView, LimitsView,
+    ListenerView, MirrorView, OriginView, ProblemView, ResourceView, RouteView, SourceView,
+    StepView, TargetView,
 };
 use weft_compile::{Report, ResourceReport};
 use weft_model::Snapshot;
 use weft_model::backend::{Backend, Endpoints, HealthCheck, Probe, UpstreamProtocol};
+use weft_model::calling::Source;
 use weft_model::listener::{Listener, Served, TlsTable};
 use weft_model::policy::{Step, StepKind};
 use weft_model::route::{Choice, Origin, StickyCookie, Target};
-use weft_resilience::settings::PickerKind;
+use weft_resilience::settings::{LimitSettings, PickerKind};
 use weft_resources::Problem;
 
 use super::AdminConfig;
@@ -30,7 +35,11 @@ pub(super) fn dump(config: &AdminConfig) -> ConfigDump {
             .iter()
             .map(|listener| listener_view(listener, snapshot, addresses))
             .collect(),
-        backends: snapshot.backends.values().map(|backend| backend_view(backend)).collect(),
+        backends: snapshot
+            .backends
+            .values()
+            .map(|backend| backend_view(backend, snapshot.sources.get(&backend.id)))
+            .collect(),
         certificates: certificates(tables.map(|tls| &*tls.terminate)),
         resources: resources(report),
         problems: problems(report),
@@ -136,6 +145,10 @@ fn step_kind(kind: &StepKind) -> &'static str {
         StepKind::Errors(_) => "errors",
         StepKind::Compress(_) => "compress",
         StepKind::Mirror { .. } => "mirror",
+        StepKind::Fault(_) => "fault",
+        StepKind::LocalRateLimit(_) => "local_rate_limit",
+        StepKind::Hedge(_) => "hedge",
+        StepKind::Respond(_) => "respond",
         StepKind::Refuse(_) => "refuse",
     }
 }
@@ -187,12 +200,14 @@ fn cookie_name(cookie: Option<&StickyCookie>) -> Option<String> {
     cookie.map(|cookie| cookie.name.to_string())
 }
 
-fn backend_view(backend: &Backend) -> BackendView {
+fn backend_view(backend: &Backend, sources: Option<&Arc<[Source]>>) -> BackendView {
     let (dns_name, endpoints) = match &backend.endpoints {
         Endpoints::Static(endpoints) => {
             let view = |endpoint: &weft_model::backend::Endpoint| EndpointView {
                 addr: endpoint.addr,
                 weight: endpoint.weight,
+                locality: endpoint.locality.as_deref().map(str::to_owned),
+                tier: endpoint.tier,
             };
             (None, endpoints.iter().map(view).collect())
         }
@@ -210,19 +225,39 @@ fn backend_view(backend: &Backend) -> BackendView {
             UpstreamProtocol::AsClient => "as_client",
         }
         .into(),
-        tls: backend.tls.is_some(),
-        picker: match backend.picker {
+        tls: backend.calling.tls.is_some(),
+        picker: match backend.calling.picker {
             PickerKind::RoundRobin => "round_robin",
             PickerKind::LeastRequest => "least_request",
             PickerKind::PeakEwma => "peak_ewma",
+            PickerKind::Random => "random",
             PickerKind::Rendezvous => "rendezvous",
+            PickerKind::RingHash(_) => "ring_hash",
+            PickerKind::Maglev(_) => "maglev",
+            PickerKind::WeightedByLoad(_) => "weighted_by_load",
         }
         .into(),
-        sticky_cookie: cookie_name(backend.sticky.as_ref()),
+        sticky_cookie: cookie_name(backend.calling.sticky.as_ref()),
         health_check: backend.health_check.as_deref().map(health_check_view),
-        passive_health: backend.outlier.is_some(),
+        passive_health: backend.calling.outlier.is_some(),
+        limits: limits_view(&backend.calling.limits),
+        endpoint_limits: limits_view(&backend.calling.endpoint_limits),
+        sources: sources.into_iter().flat_map(|all| all.iter()).map(source_view).collect(),
         dns_name,
         endpoints,
+    }
+}
+
+fn limits_view(limits: &LimitSettings) -> LimitsView {
+    let LimitSettings { connections, pending, requests, retries } = *limits;
+    LimitsView { connections, pending, requests, retries }
+}
+
+fn source_view(source: &Source) -> SourceView {
+    SourceView {
+        setting: source.setting.to_string(),
+        document: source.document.to_string(),
+        place: place(&source.file, source.line, 0),
     }
 }
 

@@ -1,8 +1,10 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use weft_admin_api::ConfigDump;
 use weft_compile::{EntryPoint, Options, PemPair};
+use weft_explain::Standpoint;
 use weft_runtime::metrics::{Collect, Sink};
 use weft_runtime::worker;
+use weft_upstream::shared::Shared;
 
 use super::*;
 
@@ -29,7 +31,13 @@ impl Bench {
         let up: Arc<dyn Collect> = Arc::new(Up);
         registry.register_weak(Arc::downgrade(&up));
         let (config, receiver) = watch::channel(None);
-        let state = AdminState { registry, readiness: readiness.clone(), config: receiver };
+        let inspect = Inspect {
+            standpoint: Standpoint::Gateway,
+            samples: Default::default(),
+            shared: Shared::new(weft_runtime::time::now()),
+        };
+        let state =
+            AdminState { registry, readiness: readiness.clone(), config: receiver, inspect };
         task::spawn("admin", serve(listener, state));
         Self { addr, readiness, config, _up: up }
     }

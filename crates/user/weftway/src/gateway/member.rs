@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use weft_link::{Link, State};
-use weft_model::id::ServiceName;
+use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::mesh::{Directory, Index};
 use weft_model::{Generation, Snapshot};
 use weft_runtime::ready::Readiness;
@@ -26,6 +26,8 @@ const USED_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A member of a mesh.
 pub(super) struct Member {
+    /// What it is in the mesh.
+    workload: WorkloadName,
     link: Link,
     linking: Task<()>,
     state: watch::Receiver<State>,
@@ -45,9 +47,12 @@ impl Member {
     /// Begins to be what `args` say, if that is a part of a mesh at all.
     pub(super) fn start(args: &MemberArgs, readiness: &Readiness) -> anyhow::Result<Option<Self>> {
         let Some(control) = &args.control else { return Ok(None) };
-        let settings = link::settings(&args.workload, &args.service_account, control, &args.link)?;
+        let (workload, account) = (&args.workload, &args.service_account);
+        let mut settings = link::settings(workload, account, control, &args.link)?;
+        settings.follows_rules = false;
         let (link, running) = weft_link::start(settings, readiness);
         Ok(Some(Self {
+            workload: WorkloadName::new(args.workload.as_str()),
             linking: task::spawn("link", running),
             state: link.state(),
             link,
@@ -126,7 +131,7 @@ impl Member {
             tracing::warn!("not all services could be learned of in time");
         }
         self.settled = self.state.borrow().clone();
-        let mut settled = weft_link::settle(snapshot, &self.settled, before);
+        let mut settled = weft_link::settle(snapshot, &self.settled, &self.workload, before);
         self.generation += 1;
         settled.generation = Generation(self.generation);
         Arc::new(settled)

@@ -65,7 +65,7 @@ fn tls(documents: &[&str], line: &str) -> Option<UpstreamTls> {
     let (gateway, routes) = (plain_gateway(), routes());
     let mut all = vec![SECURE, &gateway, &routes];
     all.extend(documents);
-    backend(&clean(&all), line).tls.as_deref().cloned()
+    backend(&clean(&all), line).calling.tls.as_deref().cloned()
 }
 
 /// BackendTLSPolicy
@@ -111,7 +111,7 @@ fn the_oldest_policy_counts_and_one_for_a_port_before_one_for_all() {
         let mut all = vec![SECURE, &gateway, &routes, &ca];
         all.extend(documents);
         let world = world(&all);
-        let name = backend(&world, line).tls.as_ref().unwrap().server_name.clone().unwrap();
+        let name = backend(&world, line).calling.tls.as_ref().unwrap().server_name.clone().unwrap();
         (name.to_string(), world)
     };
     let a = policy("a", "name: secure", &named("a.example"));
@@ -159,7 +159,7 @@ fn the_last_good_form_of_a_policy_stays_in_force() {
     };
     let before = compile(&good, None);
     let after = compile(&bad, Some(&before));
-    assert!(backend(&after, "GET h/one").tls.is_some());
+    assert!(backend(&after, "GET h/one").calling.tls.is_some());
     assert_reported(&after, "the last good form of BackendTLSPolicy infra/p is still in force");
 }
 
@@ -178,9 +178,9 @@ fn certificates_shown_to_backends() {
     let own = secret("infra", "own", &["gateway.example"]);
     let world = clean(&[SECURE, &ca, &policy, &own, &gateway("own"), &routes()]);
     let shown = backend(&world, "GET h/one");
-    let client = shown.tls.as_ref().unwrap().client.clone().unwrap();
+    let client = shown.calling.tls.as_ref().unwrap().client.clone().unwrap();
     assert_eq!(&*client.origin, "secret infra/own");
-    assert_eq!(backend(&world, "GET h/").tls, None, "plain backends are shown none");
+    assert_eq!(backend(&world, "GET h/").calling.tls, None, "plain backends are shown none");
     let lost = super::world(&[SECURE, &ca, &policy, &gateway("lost"), &routes()]);
     assert_eq!(ask(&lost, 80, "GET h/one"), "503");
 }

@@ -175,7 +175,7 @@ fn mirrors() {
     let shares: Vec<(u32, String)> = steps(&world, "GET h/p")
         .into_iter()
         .filter_map(|step| match step {
-            StepKind::Mirror { parts_per_million, backend } => {
+            StepKind::Mirror { parts_per_million, backend, compared: _ } => {
                 Some((parts_per_million, backend.to_string()))
             }
             _ => None,
@@ -298,8 +298,8 @@ fn timeouts_and_retries() {
     let retry = timeouts.retry.as_ref().unwrap();
     assert_eq!(retry.attempts, 3, "two after the first");
     assert_eq!(retry.statuses, [(500, 500), (503, 503)]);
-    assert_eq!(retry.interval_min, Duration::from_millis(100), "no wait is shorter");
-    assert_eq!(retry.initial_interval, Duration::from_millis(150));
+    assert_eq!(retry.backoff.interval_min, Duration::from_millis(100), "no wait is shorter");
+    assert_eq!(retry.backoff.initial_interval, Duration::from_millis(150));
     assert!(retry.on_network_error);
 }
 
@@ -311,7 +311,7 @@ fn sessions_are_cookies() {
       cookie: {name: session, lifetimeType: Permanent}
 ";
     let world = clean(&[&plain_gateway(), &http_route(rule)]);
-    let sticky = super::only_backend(&world).sticky.clone().unwrap();
+    let sticky = super::only_backend(&world).calling.sticky.clone().unwrap();
     assert_eq!((&*sticky.name, &*sticky.path, sticky.max_age_secs), ("session", "/", 3600));
 
     let rule = "  - backendRefs: [{name: v1, port: 8080}, {name: v2, port: 8080}]
@@ -322,8 +322,12 @@ fn sessions_are_cookies() {
     let Target::Weighted(weighted) = &route.target else { panic!("not weighted") };
     let outer = weighted.sticky.clone().unwrap().name;
     assert!(outer.starts_with("weft-"), "{outer}");
-    let mut names: Vec<_> =
-        world.snapshot.backends.values().map(|one| one.sticky.clone().unwrap().name).collect();
+    let mut names: Vec<_> = world
+        .snapshot
+        .backends
+        .values()
+        .map(|one| one.calling.sticky.clone().unwrap().name)
+        .collect();
     names.push(outer);
     names.sort();
     names.dedup();

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use weft_model::route::TcpTls;
-use weft_route::TcpTable;
+use weft_route::{TcpAsk, TcpTable};
 
 use super::tls::secret;
 use super::{assert_reported, clean, gateway, route, served, words, world};
@@ -14,7 +14,8 @@ fn dial(world: &World, port: u16, sni: Option<&str>) -> String {
     let is_tls = sni.is_some();
     let table = TcpTable::new(&served(world, port, is_tls).tcp);
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    match table.find(sni, &[], peer, is_tls) {
+    let ask = TcpAsk { sni, alpn: &[], client_ip: peer, local_ip: peer, tls: is_tls };
+    match table.find(&ask) {
         None => "nothing".into(),
         Some(route) => {
             let how = match &route.tls {

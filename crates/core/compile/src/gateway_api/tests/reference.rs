@@ -132,7 +132,11 @@ spec: {{ports: [{{port: 8080, appProtocol: {protocol}}}]}}
         let world =
             clean(&[&service, SLICE, &plain_gateway(), &backends("{name: app, port: 8080}")]);
         let backend = backend(&world, "GET h/");
-        assert_eq!((backend.protocol, backend.tls.is_some()), (expected, tls), "{protocol}");
+        assert_eq!(
+            (backend.protocol, backend.calling.tls.is_some()),
+            (expected, tls),
+            "{protocol}"
+        );
     };
     check("kubernetes.io/h2c", Http2, false);
     check("kubernetes.io/ws", Http1, false);

@@ -8,7 +8,7 @@ use super::{assert_reported, clean, find, gateway, route, rule, words, world};
 use crate::World;
 
 /// A Secret in `namespace` with a certificate for these names.
-pub(super) fn secret(namespace: &str, name: &str, hosts: &[&str]) -> String {
+pub(crate) fn secret(namespace: &str, name: &str, hosts: &[&str]) -> String {
     let names: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     let indented = |pem: &str| pem.trim_end().replace('\n', "\n    ");
@@ -29,14 +29,14 @@ stringData:
     )
 }
 
-fn table(world: &World, port: u16) -> Arc<TlsTable> {
+pub(crate) fn table(world: &World, port: u16) -> Arc<TlsTable> {
     let listeners = &world.snapshot.listeners;
     let listener = listeners.iter().find(|listener| listener.addr.port() == port).unwrap();
     Arc::clone(&listener.tls.as_ref().unwrap().terminate)
 }
 
 /// The entry of a server name: an exact one, else the longest wildcard, else the default.
-fn entry<'a>(table: &'a TlsTable, name: &str) -> Option<&'a TlsEntry> {
+pub(crate) fn entry<'a>(table: &'a TlsTable, name: &str) -> Option<&'a TlsEntry> {
     let fits = |entry: &&TlsEntry| match entry.host.strip_prefix("*.") {
         None => *entry.host == *name,
         Some(suffix) => name

@@ -11,6 +11,7 @@ use weft_resources::{Pos, Resource};
 
 use super::{Collector, Draft, Runs, Site, Virtual};
 use crate::context::Output;
+use crate::mesh::place;
 use crate::mesh::population::{Origin, entry_peer};
 use crate::mesh::protocol::{OpaquePorts, Said, declared};
 use crate::remark::Place;
@@ -157,17 +158,18 @@ impl<'a> Collector<'_, 'a> {
             None => Site {
                 instance: None,
                 workload: WorkloadName::new(format!("{namespace}/{ip}")),
+                labels: endpoint.labels.clone(),
                 ip,
                 ports,
                 weight: 1,
-                zone: None,
+                locality: None,
                 hostname: None,
                 peer: entry_peer(self.scene, ip, namespace, endpoint),
                 is_ready: true,
             },
         };
         site.weight = endpoint.weight;
-        site.zone = endpoint.zone.clone().or(site.zone);
+        site.locality = place::of_entry(endpoint).or(site.locality);
         site
     }
 }
@@ -188,6 +190,12 @@ fn runs(
             }
             Runs::Sites(sites.to_vec())
         }
+        Resolution::DynamicDns => {
+            let message =
+                "the resolution DYNAMIC_DNS is not supported yet, and no call gets through";
+            place("spec.resolution").error_with(out, message, "use NONE or DNS");
+            Runs::Sites(Vec::new())
+        }
         Resolution::None => {
             if !entry.endpoints.is_empty() {
                 let message = "endpoints have no effect with the resolution NONE";
@@ -195,7 +203,7 @@ fn runs(
             }
             Runs::Dialled
         }
-        Resolution::Dns => {
+        Resolution::Dns | Resolution::DnsRoundRobin => {
             let mut names = entry
                 .endpoints
                 .iter()

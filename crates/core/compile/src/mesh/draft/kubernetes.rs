@@ -15,6 +15,7 @@ use weft_resources::{Kind, Resource};
 
 use super::{Alias, Collector, Draft, Runs, Site, Virtual};
 use crate::context::Output;
+use crate::mesh::place;
 use crate::mesh::population::{Instance, Origin};
 use crate::mesh::protocol::{OpaquePorts, Said, declared};
 use crate::mesh::scene::Scene;
@@ -300,17 +301,19 @@ impl<'a> Collector<'_, 'a> {
                 None => Site {
                     instance: None,
                     workload: WorkloadName::new(format!("{namespace}/{ip}")),
+                    labels: Box::default(),
                     ip: *ip,
                     ports: ports.to_vec(),
                     weight: 1,
-                    zone: None,
+                    locality: None,
                     hostname: None,
                     peer: None,
                     is_ready: true,
                 },
             };
             site.is_ready &= is_ready;
-            site.zone = endpoint.zone.clone().or(site.zone);
+            site.locality =
+                site.locality.or_else(|| place::of_labels(&[], endpoint.zone.as_deref()));
             site
         };
         endpoint.addresses.iter().map(site).collect()

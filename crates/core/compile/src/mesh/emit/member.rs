@@ -7,14 +7,14 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::mesh::{
-    IndexEntry, Location, Mesh, MeshEndpoint, Mtls, Peer, Protocol, Service, ServiceDefaults,
-    ServiceEndpoints, ServicePort, Transport, Workload, WorkloadPort,
+    IndexEntry, Location, Mesh, MeshEndpoint, Mtls, Peer, Protocol, Service, ServiceEndpoints,
+    ServicePort, Transport, Workload, WorkloadPort,
 };
 
 use super::keep;
 use crate::context::Output;
 use crate::mesh::draft::{Drafts, Runs};
-use crate::mesh::policy::Rules;
+use crate::mesh::policy::{Limits, OfServices, Rules};
 use crate::mesh::population::{Instance, Origin, Population};
 use crate::mesh::protocol::{OpaquePorts, Said};
 use crate::mesh::scene::Scene;
@@ -28,8 +28,7 @@ pub(in crate::mesh) struct Members<'s> {
 }
 
 struct Member<'s> {
-    name: &'s WorkloadName,
-    addrs: &'s [IpAddr],
+    instance: &'s Instance<'s>,
     peer: &'s Peer,
     rules: &'s Rules,
     ports: Box<[WorkloadPort]>,
@@ -46,16 +45,23 @@ impl<'s> Members<'s> {
         population: &'s Population<'s>,
         rules: &'s [Rules],
         drafts: &Drafts<'_>,
+        limits: &OfServices,
     ) -> Self {
         let (spoken, unknown) = (spoken(drafts), BTreeMap::new());
+        let unlimited = BTreeMap::new();
         let all = population.instances.iter().zip(rules).enumerate();
         let member = |(index, (instance, rules)): (usize, (&'s Instance<'s>, &'s Rules))| {
             Some(Member {
-                name: &instance.name,
-                addrs: &instance.addrs,
+                instance,
                 peer: instance.peer.as_ref()?,
                 rules,
-                ports: ports(scene, instance, rules, spoken.get(&index).unwrap_or(&unknown)),
+                ports: ports(
+                    scene,
+                    instance,
+                    rules,
+                    spoken.get(&index).unwrap_or(&unknown),
+                    limits.get(&index).unwrap_or(&unlimited),
+                ),
                 is_served: matches!(instance.origin, Origin::Node(_) | Origin::Entry(..)),
             })
         };
@@ -70,19 +76,22 @@ impl<'s> Members<'s> {
     ) -> BTreeMap<WorkloadName, Arc<Workload>> {
         let served = self.members.iter().filter(|member| member.is_served);
         let workload = |member: &Member<'_>| {
-            let Member { name, addrs, peer, rules, ports, is_served: _ } = member;
+            let Member { instance, peer, rules, ports, is_served: _ } = member;
+            let name = &instance.name;
             let workload = Workload {
-                name: (*name).clone(),
-                identity: peer.identity.clone(),
-                addrs: (*addrs).into(),
+                addrs: (*instance.addrs).into(),
                 ports: ports.clone(),
                 mtls: rules.mtls,
                 closed: rules.closed.clone(),
                 unknown: rules.unknown,
+                egress: rules.egress.clone(),
                 networks: networks.into(),
+                labels: (*instance.labels).into(),
+                locality: instance.locality.clone(),
+                ..Workload::new(name.clone(), peer.identity.clone())
             };
-            let old = before.and_then(|before| before.workloads.get(*name));
-            ((*name).clone(), keep(workload, old))
+            let old = before.and_then(|before| before.workloads.get(name));
+            (name.clone(), keep(workload, old))
         };
         served.map(workload).collect()
     }
@@ -95,7 +104,7 @@ impl<'s> Members<'s> {
     ) -> BTreeMap<IpAddr, Arc<Service>> {
         let mut found = BTreeMap::new();
         for member in &self.members {
-            for ip in member.addrs {
+            for ip in &*member.instance.addrs {
                 let old = before.and_then(|before| before.addresses.get(ip));
                 found.entry(*ip).or_insert_with(|| keep(member.at(*ip), old));
             }
@@ -122,11 +131,12 @@ impl Member<'_> {
             location: Location::Mesh,
         };
         let endpoint = |ports: Vec<(u16, u16)>, is_mesh: bool| MeshEndpoint {
-            workload: self.name.clone(),
+            workload: self.instance.name.clone(),
             ip,
             ports: ports.into(),
             weight: 1,
-            zone: None,
+            locality: None,
+            labels: Arc::default(),
             hostname: None,
             transport: match is_mesh {
                 true => Transport::Mesh(self.peer.clone()),
@@ -147,7 +157,7 @@ impl Member<'_> {
         Service {
             entry: Arc::new(entry),
             endpoints: ServiceEndpoints::Known(endpoints.into()),
-            defaults: ServiceDefaults::DEFAULT,
+            traffic: Arc::default(),
         }
     }
 }
@@ -180,6 +190,7 @@ fn ports(
     instance: &Instance<'_>,
     rules: &Rules,
     spoken: &BTreeMap<u16, Protocol>,
+    limits: &BTreeMap<u16, Limits>,
 ) -> Box<[WorkloadPort]> {
     // Reported where services are made.
     let opaque = OpaquePorts::of(scene, None, instance.namespace, &mut Output::default());
@@ -187,6 +198,7 @@ fn ports(
     let mut numbers: BTreeSet<u16> = own.iter().map(|port| port.number).collect();
     numbers.extend(rules.ports.keys());
     numbers.extend(spoken.keys());
+    numbers.extend(limits.keys());
     let port = |number: u16| {
         let asked = rules.port(number);
         let own = own.iter().find(|port| port.number == number);
@@ -198,11 +210,15 @@ fn ports(
         };
         let known = spoken.get(&number).copied();
         let protocol = asked.protocol.or_else(|| said.explicit()).or(known);
+        let protocol = protocol.unwrap_or_else(|| said.usual());
+        let limits = limits.get(&number);
+        let further = limits.map(|limits| &*limits.steps).unwrap_or_default();
         WorkloadPort {
-            number,
-            protocol: protocol.unwrap_or_else(|| said.usual()),
-            mtls: asked.mtls,
-            closed: asked.closed,
+            closed: asked.closed.or_else(|| limits.and_then(|limits| limits.closed.clone())),
+            steps: asked.steps.iter().chain(further).map(Arc::clone).collect(),
+            calling: asked.calling,
+            forward: asked.forward,
+            ..WorkloadPort::new(number, protocol, asked.mtls)
         }
     };
     numbers.into_iter().map(port).collect()

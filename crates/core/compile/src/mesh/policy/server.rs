@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use weft_model::mesh::Protocol;
-use weft_model::policy::Refusal;
+use weft_model::policy::{Refusal, Step};
 use weft_resources::gateway_api::ParentRef;
 use weft_resources::kubernetes::service::PortRef;
-use weft_resources::linkerd::{Access, DEFAULT_INBOUND_POLICY, GROUP, Server};
+use weft_resources::linkerd::route::servers;
+use weft_resources::linkerd::{
+    Access, DEFAULT_INBOUND_POLICY, ProxyProtocol, RateLimitPolicy, Server,
+};
 use weft_resources::{Kind, Resource};
 
-use super::unenforceable;
+use super::{limits, overruled, unenforceable};
 use crate::context::Output;
 use crate::mesh::population::{Instance, Origin};
 use crate::mesh::protocol;
@@ -31,6 +34,8 @@ struct Held<'a> {
     resource: &'a Resource,
     server: &'a Server,
     guard: Option<&'a Resource>,
+    /// The oldest bound on its requests.
+    limit: Option<(&'a Resource, Arc<Step>)>,
 }
 
 /// What is asked of the ports of one workload.
@@ -50,6 +55,8 @@ pub(super) struct PortAsked {
     pub(super) closed: Option<Refusal>,
     /// What is spoken on it.
     pub(super) protocol: Option<Protocol>,
+    /// What is done to requests for it.
+    pub(super) steps: Vec<Arc<Step>>,
 }
 
 // === impl Servers ===
@@ -62,7 +69,7 @@ impl<'a> Servers<'a> {
             match &resource.body {
                 Kind::Server(server) => {
                     remark(resource, server, out);
-                    let held = Held { resource, server, guard: None };
+                    let held = Held { resource, server, guard: None, limit: None };
                     all.servers.entry(resource.namespace()).or_default().push(held);
                 }
                 Kind::Namespace(_) => {
@@ -79,33 +86,64 @@ impl<'a> Servers<'a> {
             }
         }
         for resource in scene.resources.iter().copied() {
-            all.guard(resource, out);
+            match &resource.body {
+                Kind::RateLimitPolicy(policy) if !policy.is_broken => {
+                    all.limit(scene, resource, policy, out);
+                }
+                _ => all.guard(resource, out),
+            }
         }
         all
+    }
+
+    /// Hangs a bound on requests on its Server.
+    fn limit(
+        &mut self,
+        scene: &Scene<'_>,
+        resource: &'a Arc<Resource>,
+        policy: &RateLimitPolicy,
+        out: &mut Output,
+    ) {
+        let place = Place::whole(resource);
+        let name = policy.server.as_deref().unwrap_or_default();
+        let here = self.servers.get_mut(resource.namespace()).map(Vec::as_mut_slice);
+        let here = here.unwrap_or_default();
+        let Some(held) = here.iter_mut().find(|held| held.resource.name() == name) else {
+            place.warn(out, format!("there is no Server `{name}`, and nothing to protect"));
+            return;
+        };
+        let spoken = held.server.protocol;
+        if matches!(spoken, ProxyProtocol::Opaque | ProxyProtocol::Tls) {
+            let message = "requests are not seen on a port that does not speak HTTP: the Server's \
+                           port is closed";
+            place.error(out, message);
+            held.guard.get_or_insert(resource);
+        } else if let Some((older, _)) = &held.limit {
+            overruled(resource, older, out);
+        } else {
+            let step = limits::of_server(scene.options, resource, policy, out);
+            held.limit = Some((resource, step));
+        }
     }
 
     /// Hangs a document on the Servers that it restricts.
     fn guard(&mut self, resource: &'a Arc<Resource>, out: &mut Output) {
         let of_parents = |parents: &'a [ParentRef]| {
-            let servers = parents.iter().filter(|parent| parent.object.is(GROUP, "Server"));
-            servers.map(|parent| &*parent.object.name).collect()
+            servers(parents).map(|parent| &*parent.object.name).collect()
         };
-        let (names, is_broken): (Vec<&str>, bool) = match &resource.body {
-            Kind::ServerGuard(guard) => {
-                (guard.servers.iter().map(|name| &**name).collect(), guard.is_broken)
-            }
-            Kind::HttpRoute(route) => (of_parents(&route.parents), false),
-            Kind::GrpcRoute(route) => (of_parents(&route.parents), false),
+        let names: Vec<&str> = match &resource.body {
+            Kind::LinkerdHttpRoute(route) => of_parents(&route.route.parents),
+            Kind::RateLimitPolicy(policy) => policy.server.as_deref().into_iter().collect(),
+            Kind::HttpRoute(route) => of_parents(&route.parents),
+            Kind::GrpcRoute(route) => of_parents(&route.parents),
             _ => return,
         };
+        let is_broken = resource.body.is_broken();
         let place = Place::whole(resource);
         let here = self.servers.get_mut(resource.namespace()).map(Vec::as_mut_slice);
         let here = here.unwrap_or_default();
         if is_broken {
             place.error(out, "the Servers of its namespace are closed until it can be read");
-        }
-        if names.is_empty() && matches!(&resource.body, Kind::ServerGuard(_)) && !is_broken {
-            place.warn(out, "it names no Server; what it asks of Services is not served");
         }
         for name in &names {
             if here.iter().any(|held| held.resource.name() == *name) {
@@ -198,6 +236,7 @@ impl PortAsked {
             is_strict: access == Access::AllAuthenticated,
             closed: is_closed.then(|| unenforceable(resource)),
             protocol: None,
+            steps: Vec::new(),
         }
     }
 
@@ -209,6 +248,7 @@ impl PortAsked {
         let broken = held.server.is_broken.then(|| unenforceable(held.resource));
         self.closed = self.closed.take().or(own.closed).or(guarded).or(broken);
         self.protocol = self.protocol.or(protocol::of_server(held.server.protocol));
+        self.steps.extend(held.limit.iter().map(|(_, step)| Arc::clone(step)));
     }
 }
 

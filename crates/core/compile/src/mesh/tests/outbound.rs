@@ -91,7 +91,8 @@ fn of_two_sidecars_the_older_holds() {
 
 #[test]
 fn what_a_sidecar_cannot_do_is_said() {
-    says(&world(&sidecar("name: s", "egress: [{hosts: ['./*']}]"), &[]), "`egress` has no effect");
+    let spec = "egress: [{hosts: ['./*'], bind: 127.0.0.1}]";
+    says(&world(&sidecar("name: s", spec), &[]), "services are called at their own addresses");
     let root = "name: s, namespace: istio-system";
     let text = sidecar(root, &format!("workloadSelector: {{labels: {{a: b}}}}, {REFUSE}"));
     says(&world(&text, &[]), "a selector has no effect in the root namespace");

@@ -9,13 +9,15 @@ enum Calls {
     Open,
     /// Of those who prove who they are.
     Strict,
+    /// So many of them per second.
+    Limited,
     /// Refused, as the document asks.
     Denied,
     /// Refused for want of enforcement.
     Closed,
 }
 
-use Calls::{Closed, Denied, Open, Strict};
+use Calls::{Closed, Denied, Limited, Open, Strict};
 
 fn calls(world: &MeshWorld, port: u16) -> Calls {
     let asked = asked(world, "default/payments", port);
@@ -23,6 +25,7 @@ fn calls(world: &MeshWorld, port: u16) -> Calls {
         "forbidden" => Denied,
         "policy_unenforceable" => Closed,
         "Strict" => Strict,
+        _ if !of(world, "default/payments").port(port).steps.is_empty() => Limited,
         _ => Open,
     }
 }
@@ -89,7 +92,7 @@ const OF_A_SERVER: &[Row] = &[
         "HTTPLocalRateLimitPolicy",
         "policy.linkerd.io/v1alpha1",
         "targetRef: {group: policy.linkerd.io, kind: Server, name: a}, total: {requestsPerSecond: 1}",
-        [Closed, Open],
+        [Limited, Open],
     ),
     (
         "HTTPRoute",
@@ -138,7 +141,12 @@ const ELSEWHERE: &[Row] = &[
         "configPatches: [{applyTo: HTTP_FILTER, match: {context: GATEWAY}}, {applyTo: CLUSTER}]",
         [Open; 2],
     ),
-    ("Sidecar", "networking.istio.io/v1", "ingress: [{port: {number: 8080}}]", [Open; 2]),
+    (
+        "Sidecar",
+        "networking.istio.io/v1",
+        "ingress: [{port: {number: 8080}, bind: 127.0.0.1}]",
+        [Open; 2],
+    ),
 ];
 
 #[test]

@@ -89,3 +89,22 @@ fn the_last_good_form_of_a_broken_document_holds() {
     let fresh = step("mtls: {mode: OFF}", None);
     assert_eq!(of(&fresh, "default/payments").mtls, Mtls::Strict);
 }
+
+#[test]
+fn a_route_of_a_service_is_judged_by_the_mesh_alone() {
+    let text = service_document("a", "ports: [{port: 80, name: http}]")
+        + &document(
+            "gateway.networking.k8s.io/v1",
+            "HTTPRoute",
+            "name: a",
+            "parentRefs: [{group: '', kind: Service, name: a}],
+             rules: [{backendRefs: [{name: a, port: 80}]}]",
+        );
+    let set = load(&[("a.yaml", text)]);
+    let mesh = compile_mesh(&set, &Registered::default(), &options(), None);
+    let options = crate::Options::new(Vec::new());
+    let gateway = crate::compile_in_mesh(&set, &options, &mesh.mesh.index, None);
+    let merged = gateway.report.merge(&mesh.report);
+    assert_eq!(verdict(&merged, "HTTPRoute", "gateway.networking.k8s.io"), Verdict::Accepted);
+    assert_eq!(merged.problems(), []);
+}

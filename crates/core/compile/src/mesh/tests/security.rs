@@ -275,12 +275,15 @@ fn what_restricts_a_server_closes_it() {
     check(&(open.clone() + &route("gateway.networking.k8s.io/v1", parent)), closed);
     let outbound = route("policy.linkerd.io/v1beta3", "{group: core, kind: Service, name: s}");
     let world = check(&(open.clone() + &outbound), ["open"; 3]);
-    says(&world, "what it asks of Services is not served");
+    says(&world, "there is no Service default/s");
     let limit = |spec: &str| {
         document("policy.linkerd.io/v1alpha1", "HTTPLocalRateLimitPolicy", "name: l", spec)
     };
     let target = "targetRef: {group: policy.linkerd.io, kind: Server, name: s}";
-    check(&(open.clone() + &limit(&format!("{target}, total: {{requestsPerSecond: 1}}"))), closed);
+    check(
+        &(open.clone() + &limit(&format!("{target}, total: {{requestsPerSecond: 1}}"))),
+        ["open"; 3],
+    );
     check(&(open.clone() + &limit("targetRef: 5")), closed);
     let world = check(&(open + &limit(&target.replace("name: s", "name: t"))), ["open"; 3]);
     says(&world, "there is no Server `t`");

@@ -63,7 +63,7 @@ fn selectors_find_workloads_of_all_kinds() {
             "default/checkout 10.77.0.3 80>7000 default/default",
             "default/payments 10.77.0.2 80>8080 default/default",
             "default/pod 10.0.0.5 80>8080 plain",
-            "default/vm 10.1.0.1 80>9999 plain in west x3",
+            "default/vm 10.1.0.1 80>9999 plain in eu/west x3",
         ]
     );
 }
@@ -98,13 +98,13 @@ fn slices_say_where_a_service_runs() {
     assert_eq!(
         runs(&world, PAYMENTS),
         [
-            "default/10.0.0.9 10.0.0.9 80>3000 plain in a",
+            "default/10.0.0.9 10.0.0.9 80>3000 plain in /a",
             "default/greeter 10.77.0.2 80>3000 default/default",
         ]
     );
     let world =
         clean(&text, &[RegisteredWorkload { phase: Phase::Terminating, ..workload("greeter", 2) }]);
-    assert_eq!(runs(&world, PAYMENTS), ["default/10.0.0.9 10.0.0.9 80>3000 plain in a"]);
+    assert_eq!(runs(&world, PAYMENTS), ["default/10.0.0.9 10.0.0.9 80>3000 plain in /a"]);
 }
 
 #[test]

@@ -66,8 +66,8 @@ http:
         .iter()
         .map(|choice| {
             let backend = backend(&world, &choice.target);
-            assert_eq!(backend.pool.idle_per_endpoint_max, 3);
-            format!("{} {:?} {}", backend.id, backend.protocol, backend.tls.is_some())
+            assert_eq!(backend.calling.pool.idle_per_endpoint_max, 3);
+            format!("{} {:?} {}", backend.id, backend.protocol, backend.calling.tls.is_some())
         })
         .collect();
     assert_eq!(parts, ["s@file/0 Auto false", "s@file/1 Auto true", "s@file/2 Http2 false"]);

@@ -10,7 +10,7 @@ use weft_model::policy::{
 };
 use weft_model::route::Target;
 use weft_model::text::Pattern;
-use weft_resilience::settings::RateSettings;
+use weft_resilience::settings::{BackoffSettings, RateSettings};
 
 use super::{backend, kinds, object, only_route, problems, route, world};
 
@@ -83,13 +83,10 @@ fn retry_counts_all_tries() {
         "retry: {attempts: 2, initialInterval: 250ms}",
         StepKind::Retry(RetryPolicy {
             attempts: 2,
-            initial_interval: Duration::from_millis(250),
-            interval_min: Duration::ZERO,
-            timeout: None,
-            statuses: vec![],
+            backoff: BackoffSettings::traefik(Duration::from_millis(250)),
             body_bytes_max: 2 << 20,
             on_network_error: true,
-            non_idempotent: false,
+            ..RetryPolicy::NEVER
         }),
     );
     check(
@@ -97,13 +94,11 @@ fn retry_counts_all_tries() {
          disableRetryOnNetworkError: true, retryNonIdempotentMethod: true}",
         StepKind::Retry(RetryPolicy {
             attempts: 4,
-            initial_interval: Duration::ZERO,
-            interval_min: Duration::ZERO,
             timeout: Some(Duration::from_secs(3)),
             statuses: vec![(500, 503), (429, 429)],
             body_bytes_max: u64::MAX,
-            on_network_error: false,
             non_idempotent: true,
+            ..RetryPolicy::NEVER
         }),
     );
 }
@@ -397,9 +392,9 @@ fn forward_auth() {
     let backend = backend(&world, &Target::Backend(auth.backend.clone()));
     assert_eq!(
         format!("{:?}", backend.endpoints),
-        "Static([Endpoint { addr: 10.0.0.2:9000, weight: 1, zone: None, peer: None }])"
+        "Static([Endpoint { addr: 10.0.0.2:9000, weight: 1, locality: None, tier: 0, peer: None }])"
     );
-    assert_eq!(backend.tls, None);
+    assert_eq!(backend.calling.tls, None);
 }
 
 #[test]

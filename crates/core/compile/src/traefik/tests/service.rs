@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use weft_model::backend::{
-    Endpoints, HostHeader, PoolSettings, Probe, SubjectAltName, UpstreamProtocol,
-};
+use weft_model::backend::{Endpoints, HostHeader, Probe, SubjectAltName, UpstreamProtocol};
+use weft_model::calling::PoolSettings;
 use weft_model::outcome::Reason;
 use weft_model::route::{Route, Target};
-use weft_resilience::settings::{BudgetSettings, PickerKind};
+use weft_resilience::settings::{BudgetSettings, PickerKind, WindowTrigger};
 
 use super::{backend, object, only_route, options, problems, world, world_with};
 use crate::World;
@@ -46,13 +45,16 @@ fn endpoints_come_from_slices() {
     assert_eq!(backend.id.as_str(), "default/greeter:8080");
     assert_eq!(
         format!("{:?}", backend.endpoints),
-        "Static([Endpoint { addr: 10.0.0.1:9000, weight: 1, zone: None, peer: None }])"
+        "Static([Endpoint { addr: 10.0.0.1:9000, weight: 1, locality: None, tier: 0, peer: None }])"
     );
     assert_eq!(backend.protocol, UpstreamProtocol::Auto);
     assert_eq!(backend.host, HostHeader::Pass);
-    assert_eq!(backend.picker, PickerKind::RoundRobin);
-    assert_eq!(backend.pool, PoolSettings::DEFAULT);
-    assert_eq!((&backend.tls, &backend.sticky, &backend.health_check), (&None, &None, &None));
+    assert_eq!(backend.calling.picker, PickerKind::RoundRobin);
+    assert_eq!(backend.calling.pool, PoolSettings::DEFAULT);
+    assert_eq!(
+        (&backend.calling.tls, &backend.calling.sticky, &backend.health_check),
+        (&None, &None, &None)
+    );
 }
 
 #[test]
@@ -72,10 +74,13 @@ fn settings_make_another_backend() {
     );
     let backend = backend(&world, target(&world));
     assert!(backend.id.as_str().starts_with("default/greeter:8080#"), "{}", backend.id);
-    assert_eq!(backend.picker, PickerKind::LeastRequest);
+    assert_eq!(backend.calling.picker, PickerKind::LeastRequest);
     assert_eq!(backend.host, HostHeader::Endpoint);
-    let outlier = backend.outlier.expect("passive health");
-    assert_eq!((outlier.failures, outlier.window), (3, Duration::from_secs(10)));
+    let outlier = backend.calling.outlier.expect("passive health");
+    assert_eq!(
+        outlier.in_window,
+        Some(WindowTrigger { failures: 3, window: Duration::from_secs(10) })
+    );
     let check = backend.health_check.as_deref().expect("active health");
     assert_eq!((check.interval, check.timeout), (Duration::from_secs(5), Duration::from_secs(5)));
     let probe = Probe::Http {
@@ -86,7 +91,7 @@ fn settings_make_another_backend() {
         statuses: vec![(204, 204)],
     };
     assert_eq!(check.probe, probe);
-    let cookie = backend.sticky.as_ref().expect("a cookie");
+    let cookie = backend.calling.sticky.as_ref().expect("a cookie");
     // Traefik's name for that of its service, `default-greeter-8080@kubernetescrd`.
     assert_eq!(&*cookie.name, "_a5424");
     assert_eq!((&*cookie.path, &*cookie.same_site, cookie.max_age_secs), ("/", "lax", 60));
@@ -176,7 +181,7 @@ fn slow_start_is_the_services_own_or_the_options() {
     let check = |annotation: &str, secs: u64| {
         let world = with(annotation);
         assert_eq!(problems(&world), [""; 0], "{annotation}");
-        let found = backend(&world, target(&world)).slow_start;
+        let found = backend(&world, target(&world)).calling.slow_start.window;
         assert_eq!(found, Duration::from_secs(secs), "{annotation}");
     };
     check("", 7);
@@ -190,12 +195,12 @@ fn slow_start_is_the_services_own_or_the_options() {
           duration; new endpoints get the share that --slow-start gives them [write a duration \
           such as 30s, or 0s for none]"]
     );
-    assert_eq!(backend(&world, target(&world)).slow_start, Duration::from_secs(7));
+    assert_eq!(backend(&world, target(&world)).calling.slow_start.window, Duration::from_secs(7));
     let world = with("weftway.io/slowstart: 30s");
     assert_eq!(
         problems(&world),
         [
-            "services.yaml:3:61: warning: metadata.annotations.weftway.io/slowstart: it is not known \
+            "services.yaml:3:83: warning: metadata.annotations.weftway.io/slowstart: it is not known \
           and has no effect [did you mean `weftway.io/slow-start`?]"
         ]
     );
@@ -206,7 +211,7 @@ fn retries_are_bounded_as_the_options_say() {
     let text = documents("[{name: greeter, port: 8080}]", "");
     let budget = |options: &crate::Options| {
         let world = world_with(&text, options);
-        backend(&world, target(&world)).retry_budget
+        backend(&world, target(&world)).calling.retry_budget
     };
     let mut options = options();
     assert_eq!(budget(&options), Some(BudgetSettings::DEFAULT));
@@ -233,7 +238,11 @@ fn schemes() {
         );
         let world = clean(&format!("[{{name: s{rest}}}]"), &service);
         let backend = backend(&world, target(&world));
-        assert_eq!((backend.tls.is_some(), backend.protocol), (tls, protocol), "{rest} {port}");
+        assert_eq!(
+            (backend.calling.tls.is_some(), backend.protocol),
+            (tls, protocol),
+            "{rest} {port}"
+        );
     };
     check("", "{port: 80}", false, UpstreamProtocol::Auto);
     check("", "{port: 443}", true, UpstreamProtocol::Auto);
@@ -332,7 +341,7 @@ fn external_names_need_permission() {
     assert_eq!(problems(&world), [""; 0]);
     let backend = backend(&world, target(&world));
     assert_eq!(backend.endpoints, Endpoints::Dns { name: "api.example".into(), port: 443 });
-    let tls = backend.tls.as_deref().expect("port 443 is https");
+    let tls = backend.calling.tls.as_deref().expect("port 443 is https");
     assert_eq!(tls.server_name.as_deref(), Some("api.example"));
 }
 
@@ -371,10 +380,11 @@ fn transports() {
         idle_per_endpoint_max: 0,
         idle_timeout: Duration::from_secs(3),
         response_head_timeout: Some(Duration::from_secs(2)),
+        ..PoolSettings::DEFAULT
     };
-    assert_eq!(backend.pool, expected);
+    assert_eq!(backend.calling.pool, expected);
     assert_eq!(backend.protocol, UpstreamProtocol::Http1);
-    let tls = backend.tls.as_deref().expect("https");
+    let tls = backend.calling.tls.as_deref().expect("https");
     assert_eq!(tls.server_name.as_deref(), Some("up.example"));
     assert!(tls.insecure_skip_verify);
     assert_eq!(tls.subject_alt_names, [SubjectAltName::Uri("spiffe://a/b".into())]);

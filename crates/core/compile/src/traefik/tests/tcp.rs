@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use weft_model::backend::ProxyVersion;
+use weft_model::calling::ProxyVersion;
 use weft_model::route::{HostMatch, Target, TcpMatcher, TcpRoute, TcpTls};
 
 use super::{backend, object, problems, side, world};
@@ -77,13 +77,16 @@ fn services_have_settings() {
     let Target::Weighted(weighted) = target else { panic!("{target:?}") };
     assert_eq!(weighted.choices.iter().map(|choice| choice.weight).collect::<Vec<_>>(), [3, 1]);
     let first = backend(&world, &weighted.choices[0].target);
-    assert_eq!((first.proxy_protocol, first.termination_delay), (Some(ProxyVersion::V2), None));
-    assert_eq!(first.tls, None);
+    assert_eq!(
+        (first.calling.proxy_protocol, first.termination_delay),
+        (Some(ProxyVersion::V2), None)
+    );
+    assert_eq!(first.calling.tls, None);
     let second = backend(&world, &weighted.choices[1].target);
-    assert_eq!(second.proxy_protocol, Some(ProxyVersion::V1));
+    assert_eq!(second.calling.proxy_protocol, Some(ProxyVersion::V1));
     assert_eq!(second.termination_delay, Some(Duration::from_secs(1)));
-    assert_eq!(second.pool.connect_timeout, Duration::from_secs(3));
-    let tls = second.tls.as_deref().expect("tls");
+    assert_eq!(second.calling.pool.connect_timeout, Duration::from_secs(3));
+    let tls = second.calling.tls.as_deref().expect("tls");
     assert_eq!(tls.server_name.as_deref(), Some("db.example"));
 }
 

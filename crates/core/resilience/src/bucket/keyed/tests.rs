@@ -140,3 +140,15 @@ fn threads_share_every_token_once() {
     });
     assert_eq!(passed, 50 * 10);
 }
+
+#[test]
+fn impatient_taker_of_a_source_never_takes_in_advance() {
+    let epoch = start();
+    let rate = RateSettings { average: 10, period: secs(1), burst: 1 };
+    let buckets = KeyedBuckets::new(rate, epoch, [1, 2]);
+    assert_eq!(buckets.try_take(b"one", epoch), Admission::Pass);
+    let refused = Admission::Refuse { retry_after: ms(1) };
+    assert_eq!(buckets.try_take(b"one", epoch + ms(99)), refused);
+    assert_eq!(buckets.try_take(b"two", epoch + ms(99)), Admission::Pass);
+    assert_eq!(buckets.try_take(b"one", epoch + ms(100)), Admission::Pass);
+}

@@ -28,12 +28,13 @@ impl Candidates for Twenty {
 #[test]
 fn deadlines_begin_at_zero_again() {
     let twenty = Twenty(Cell::new(1e5));
-    let view = View { candidates: &twenty, tried: &[], panicking: false };
-    let mut schedule = Schedule::new(&view, &Rng::new(1));
+    let view = View { candidates: &twenty, members: None, tried: &[], panicking: false };
+    let weigh = |index| view.any_weight(index);
+    let mut schedule = Schedule::new(20, &weigh, &Rng::new(1));
     twenty.0.set(1.0);
     let mut counts = [0u32; 20];
     for _ in 0..20_000 {
-        counts[schedule.pick(&view).expect("all are usable")] += 1;
+        counts[schedule.pick(&view, &weigh).expect("all are usable")] += 1;
         assert!(schedule.turns.iter().all(|turn| turn.at <= DEADLINE_MAX + 2e5));
     }
     assert!(counts.iter().all(|count| count.abs_diff(1_000) <= 1), "{counts:?}");

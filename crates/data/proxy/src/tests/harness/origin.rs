@@ -211,9 +211,22 @@ pub(in crate::tests) async fn finish(leg: &mut Leg, trailers: Option<&Fields>) -
 }
 
 /// Answers with a body of known length.
-pub(in crate::tests) async fn reply(mut leg: Leg, status: u16, body: &[u8]) -> Option<Leg> {
+pub(in crate::tests) async fn reply(leg: Leg, status: u16, body: &[u8]) -> Option<Leg> {
+    reply_with(leg, status, &[], body).await
+}
+
+/// The same with header fields.
+pub(in crate::tests) async fn reply_with(
+    mut leg: Leg,
+    status: u16,
+    fields: &[(&str, &str)],
+    body: &[u8],
+) -> Option<Leg> {
     let mut head = ResponseHead::default();
     head.set_status(status);
+    for (name, value) in fields {
+        head.fields.append(*name, value.as_bytes()).expect("valid");
+    }
     begin(&mut leg, &mut head, BodyFraming::Length(body.len() as u64));
     let mut sent = 0;
     while sent < body.len() {

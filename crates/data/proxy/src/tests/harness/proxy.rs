@@ -11,11 +11,13 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use weft_message::PathRules;
 use weft_model::backend::{Backend, Endpoint, Endpoints, UpstreamProtocol};
-use weft_model::id::{ListenerId, ServiceName};
+use weft_model::calling::Calling;
+use weft_model::id::{ListenerId, PolicyId, ServiceName};
 use weft_model::identity::Identity;
 use weft_model::listener::{Destination, Direction, HttpRoutes, Intake, Limits, Listener, Served};
 use weft_model::mesh::{Directory, IndexEntry, Location, Mtls, Peer, Protocol, ServicePort};
-use weft_model::route::{TcpMatcher, TcpRoute, TcpTls};
+use weft_model::policy::{Step, StepKind};
+use weft_model::route::{Route, TcpMatcher, TcpRoute, TcpTls, Timeouts};
 use weft_model::{Generation, Snapshot};
 use weft_net::original::OriginalDst;
 use weft_runtime::drain::{Drain, drain};
@@ -62,6 +64,8 @@ struct Log {
 pub(in crate::tests) struct Destined {
     destination: Destination,
     backend: Backend,
+    timeouts: Timeouts,
+    steps: Vec<StepKind>,
 }
 
 /// The bound listeners, by id.
@@ -81,22 +85,18 @@ pub(in crate::tests) fn service(
 ) -> Destined {
     let addr: SocketAddr = addr.parse().expect("an address");
     let destination = destination(Direction::Outbound, name, protocol);
-    Destined {
-        destination: Destination {
-            addrs: [addr.ip()].into(),
-            port: Some(addr.port()),
-            ..destination
-        },
-        backend: lead(&format!("outbound/{name}"), protocol, Endpoints::Static(endpoints.into())),
-    }
+    let destination =
+        Destination { addrs: [addr.ip()].into(), port: Some(addr.port()), ..destination };
+    let endpoints = Endpoints::Static(endpoints.into());
+    Destined::new(destination, lead(&format!("outbound/{name}"), protocol, endpoints))
 }
 
 /// What the mesh does not know.
 pub(in crate::tests) fn unknown() -> Destined {
-    Destined {
-        destination: destination(Direction::Outbound, "unknown", Protocol::Detect),
-        backend: lead("outbound/unknown", Protocol::Detect, Endpoints::Dialled),
-    }
+    Destined::new(
+        destination(Direction::Outbound, "unknown", Protocol::Detect),
+        lead("outbound/unknown", Protocol::Detect, Endpoints::Dialled),
+    )
 }
 
 /// A port of the workload, or all others.
@@ -104,10 +104,8 @@ pub(in crate::tests) fn inbound(port: Option<u16>, protocol: Protocol) -> Destin
     let destination = destination(Direction::Inbound, "shop/cart-1", protocol);
     let own = "127.0.0.1".parse().expect("an address");
     let id = port.map_or("inbound/other".into(), |port| format!("inbound/{port}"));
-    Destined {
-        destination: Destination { addrs: [own].into(), port, ..destination },
-        backend: lead(&id, protocol, Endpoints::Dialled),
-    }
+    let destination = Destination { addrs: [own].into(), port, ..destination };
+    Destined::new(destination, lead(&id, protocol, Endpoints::Dialled))
 }
 
 /// An endpoint, behind a proxy or not.
@@ -115,7 +113,7 @@ pub(in crate::tests) fn endpoint(addr: SocketAddr, proxy: Option<&Proxy>) -> End
     let peer = proxy.map(|proxy| {
         Arc::new(Peer { addr: proxy.addrs["mesh"], identity: proxy.identity.clone() })
     });
-    Endpoint { addr, weight: 1, zone: None, peer }
+    Endpoint { peer, ..Endpoint::new(addr) }
 }
 
 /// What every proxy knows of a service.
@@ -173,6 +171,28 @@ fn prove(authority: &MeshAuthority, account: &str) -> (Identity, MeshTlsCell) {
 // === impl Destined ===
 
 impl Destined {
+    fn new(destination: Destination, backend: Backend) -> Self {
+        Self { destination, backend, timeouts: Timeouts::default(), steps: Vec::new() }
+    }
+
+    /// Changes how it is called.
+    pub(in crate::tests) fn calling(mut self, change: impl FnOnce(&mut Calling)) -> Self {
+        change(Arc::make_mut(&mut self.backend.calling));
+        self
+    }
+
+    /// Bounds its requests in time, and says when they are sent again.
+    pub(in crate::tests) fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Adds a step.
+    pub(in crate::tests) fn step(mut self, kind: StepKind) -> Self {
+        self.steps.push(kind);
+        self
+    }
+
     /// Changes the destination.
     pub(in crate::tests) fn change(mut self, change: impl FnOnce(&mut Destination)) -> Self {
         change(&mut self.destination);
@@ -194,7 +214,13 @@ impl Destined {
             allow: Vec::new(),
             target: target.clone(),
         };
-        let http = vec![Arc::new(route(id, target))];
+        let step = |(place, kind): (usize, &StepKind)| {
+            let id = PolicyId::new(format!("{id}/{place}"));
+            Arc::new(Step { id, kind: kind.clone() })
+        };
+        let steps = self.steps.iter().enumerate().map(step).collect();
+        let timeouts = self.timeouts.clone();
+        let http = vec![Arc::new(Route { steps, timeouts, ..route(id, target) })];
         let ip = self.destination.addrs.first().copied();
         let addr = SocketAddr::new(
             ip.unwrap_or_else(|| std::net::Ipv4Addr::UNSPECIFIED.into()),

@@ -9,6 +9,7 @@ use weft_model::backend::Endpoint;
 use weft_model::mesh::{Mtls, Peer, Protocol};
 use weft_model::outcome::Reason;
 use weft_model::policy::Refusal;
+use weft_runtime::time;
 
 use super::super::harness::{
     Destined, Proxy, TcpApp, endpoint, entry, inbound, is_reset, make_time_fly, make_time_walk,
@@ -197,6 +198,38 @@ fn a_connection_on_which_nothing_moves_is_said_to_idle() {
         make_time_walk();
         check(&line, &["reason=idle_timeout", "received_bytes=2", "sent_bytes=2"]);
     });
+}
+
+#[test]
+fn a_connection_of_bytes_ends_when_the_settings_of_its_service_say_so() {
+    let minutes = |count: u64| Some(Duration::from_secs(60 * count));
+    for (idle, age, reason, expected) in [
+        (minutes(2), None, "reason=idle_timeout", minutes(2)),
+        (None, minutes(3), "reason=too_old", minutes(3)),
+        (minutes(30), minutes(3), "reason=too_old", minutes(3)),
+    ] {
+        run(async {
+            let app = TcpApp::start("").await;
+            let destined = payments(Protocol::Tcp, &[endpoint(app.addr, None)]);
+            let ours = caller(destined.calling(|calling| {
+                calling.pool.tcp_idle_timeout = idle;
+                calling.pool.connection_age_max = age;
+            }))
+            .await;
+            let mut stream = ours.dial(PAYMENTS_ADDR).await;
+            stream.write_all(b"\x01\x02").await.unwrap();
+            read_exactly(&mut stream, 2).await;
+            make_time_fly();
+            let start = time::now();
+            let line = ours.logged("scheme=tcp").await;
+            let lasted = time::now() - start;
+            make_time_walk();
+            check(&line, &[reason, "received_bytes=2", "sent_bytes=2"]);
+            let expected = expected.unwrap();
+            let margin = Duration::from_secs(30);
+            assert!(lasted + margin > expected && lasted < expected + margin, "{lasted:?}");
+        });
+    }
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn a_proxy_header_speaks_for_no_client() {
         [(ProxyVersion::V1, PROXY_V1_UNKNOWN), (ProxyVersion::V2, PROXY_V2_LOCAL)]
     {
         let shop = with(backend("shop", &[origin.addr()]), |settings| {
-            settings.proxy_protocol = Some(version);
+            Arc::make_mut(&mut settings.calling).proxy_protocol = Some(version);
         });
         // The origin greets, which is no HTTP.
         assert!(ask(&shop, &get(&[])).is_err());

@@ -1,0 +1,421 @@
+//! Routes of the Gateway API's shape whose parent is the service: those of the Gateway API (GAMMA)
+//! and Linkerd's own.
+//!
+//! A route in the namespace of the service is for all callers (a producer route), any other for the
+//! callers of its own namespace (a consumer route), which come first.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use weft_model::calling::Audience;
+use weft_model::id::{BackendId, RouteId};
+use weft_model::mesh::{Protocol, ServicePort};
+use weft_model::outcome::Reason;
+use weft_model::policy::{Refusal, Step};
+use weft_model::route::{
+    HostMatch, Matcher, Rank, Route, RouteSet, Routed, StickyCookie, TcpMatcher, TcpRoute, Timeouts,
+};
+use weft_resources::gateway_api::l4::L4Route;
+use weft_resources::gateway_api::{BackendRef, ObjectRef, ParentRef};
+use weft_resources::linkerd::CallAnnotations;
+use weft_resources::{Kind, Resource, Spanned};
+
+use super::precedence::Table;
+use super::table::{Draft, Places, Subject, origin, routed, tcp_route, union};
+use super::{policy, profile};
+use crate::context::Output;
+use crate::dialect;
+use crate::gateway_api;
+use crate::gateway_api::host::Host;
+use crate::gateway_api::referrer::{Referrer, Speaks};
+use crate::gateway_api::rule::{self, Match, Rule, Rules};
+use crate::remark::Place;
+
+/// A route for some ports of the service.
+struct Attached<'a> {
+    resource: &'a Arc<Resource>,
+    parents: &'a [ParentRef],
+    ports: Vec<u16>,
+}
+
+/// A route beside the service that it is for.
+struct Caller<'a> {
+    route: &'a Resource,
+    parents: &'a [ParentRef],
+    speaks: Speaks,
+    subject: Subject<'a>,
+}
+
+/// The tables of routes that are of one dialect: first those of callers, each for its namespace, then
+/// that of the service's own namespace.
+pub(super) fn tables<'a>(
+    subject: Subject<'_>,
+    documents: &[&'a Arc<Resource>],
+    dialect: u8,
+    places: &mut Places,
+    out: &mut Output,
+) -> Vec<Table<'a>> {
+    let mut consumers: BTreeMap<&str, Vec<Attached<'a>>> = BTreeMap::new();
+    let mut producers: Vec<Attached<'a>> = Vec::new();
+    for resource in documents.iter().copied() {
+        let Some((of, parents)) = parents(&resource.body) else { continue };
+        let Some(ports) = (of == dialect).then(|| ports(subject, resource, parents, out)).flatten()
+        else {
+            continue;
+        };
+        let attached = Attached { resource, parents, ports };
+        match resource.namespace() == subject.namespace {
+            true => producers.push(attached),
+            false => consumers.entry(resource.namespace()).or_default().push(attached),
+        }
+    }
+    let mut tables = Vec::new();
+    for (namespace, routes) in consumers {
+        let audience = Audience { namespaces: [namespace.into()].into(), ..Audience::default() };
+        tables.extend(table(subject, dialect, audience, &routes, places, out));
+    }
+    tables.extend(table(subject, dialect, Audience::default(), &producers, places, out));
+    tables
+}
+
+/// The dialect and the parents of a route.
+fn parents(body: &Kind) -> Option<(u8, &[ParentRef])> {
+    match body {
+        Kind::LinkerdHttpRoute(route) if !route.is_broken => {
+            Some((dialect::LINKERD, &*route.route.parents))
+        }
+        _ => gateway_api::parents(body).map(|parents| (dialect::GATEWAY_API, parents)),
+    }
+}
+
+/// The ports of the service that a route is for, empty for all of them; `None` when it is for none.
+fn ports(
+    subject: Subject<'_>,
+    resource: &Resource,
+    parents: &[ParentRef],
+    out: &mut Output,
+) -> Option<Vec<u16>> {
+    let mut found: Option<Vec<u16>> = None;
+    for (index, parent) in parents.iter().enumerate() {
+        let object = &parent.object;
+        let namespace = object.namespace_or(resource.namespace());
+        let is_meant = object.is_service()
+            && namespace == subject.namespace
+            && subject.view.scene().service_name(namespace, &object.name) == *subject.name;
+        if !is_meant {
+            continue;
+        }
+        let is_port = |port: &&ServicePort| {
+            parent.port.is_none_or(|number| number == port.number)
+                && parent.section.as_deref().is_none_or(|name| *name == *port.name)
+        };
+        match (parent.port, &parent.section) {
+            (None, None) => return Some(Vec::new()),
+            _ => match subject.ports.iter().find(is_port) {
+                Some(port) => found.get_or_insert_default().push(port.number),
+                None => {
+                    let wanted = match (&parent.section, parent.port) {
+                        (Some(name), _) => format!("`{name}`"),
+                        (None, number) => number.unwrap_or_default().to_string(),
+                    };
+                    let path = format!("spec.parentRefs[{index}]");
+                    let message = format!("{object} has no port {wanted}");
+                    Place::new(resource, object.at, &path).error(out, message);
+                }
+            },
+        }
+    }
+    found
+}
+
+fn table<'a>(
+    subject: Subject<'_>,
+    dialect: u8,
+    audience: Audience,
+    routes: &[Attached<'a>],
+    places: &mut Places,
+    out: &mut Output,
+) -> Option<Table<'a>> {
+    let mut draft = Draft::default();
+    for attached in routes {
+        add(subject, dialect, attached, &mut draft, places, out);
+    }
+    if routes.is_empty() {
+        return None;
+    }
+    break_ties(&mut draft.http, |route| &mut route.rank);
+    break_ties(&mut draft.tcp, |route| &mut route.rank);
+    if draft.http.is_empty() {
+        draft.http = requests(&draft.tcp, subject);
+    }
+    let ports = |of: &[&[u16]]| union(of.iter().copied());
+    let http_ports: Vec<&[u16]> = draft.http.iter().map(|routed| &*routed.ports).collect();
+    let tcp_ports: Vec<&[u16]> = draft.tcp.iter().map(|routed| &*routed.ports).collect();
+    let all: Vec<&[u16]> = http_ports.iter().chain(&tcp_ports).copied().collect();
+    let set = RouteSet {
+        audience,
+        ports: ports(&all),
+        // A route whose matches are all invalid takes nothing, and is there all the same.
+        http: (!draft.http.is_empty() || draft.tcp.is_empty()).then(|| draft.http.into()),
+        tcp: (!draft.tcp.is_empty()).then(|| draft.tcp.into()),
+    };
+    let documents = routes.iter().map(|attached| &**attached.resource).collect();
+    Some(Table { dialect, set, documents, words: "" })
+}
+
+/// Adds the rules of a route.
+fn add(
+    subject: Subject<'_>,
+    dialect: u8,
+    attached: &Attached<'_>,
+    draft: &mut Draft,
+    places: &mut Places,
+    out: &mut Output,
+) {
+    let Attached { resource, parents, ports } = attached;
+    let caller = |speaks| Caller { route: resource, parents, speaks, subject };
+    let (rules, calls, hosts) = match &resource.body {
+        Kind::HttpRoute(route) => {
+            let caller = caller(Speaks::Http);
+            let rules = rule::compile(&caller, Rules::Http(&route.rules), out);
+            (rules, &route.calls, &route.hostnames)
+        }
+        Kind::LinkerdHttpRoute(route) => {
+            let (caller, route) = (caller(Speaks::Http), &route.route);
+            let rules = rule::compile(&caller, Rules::Http(&route.rules), out);
+            (rules, &route.calls, &route.hostnames)
+        }
+        Kind::GrpcRoute(route) => {
+            let caller = caller(Speaks::Grpc);
+            let rules = rule::compile(&caller, Rules::Grpc(&route.rules), out);
+            (rules, &route.calls, &route.hostnames)
+        }
+        Kind::TlsRoute(route) | Kind::TcpRoute(route) => {
+            connections(&caller(Speaks::Passthrough), dialect, route, ports, draft, places, out);
+            return;
+        }
+        _ => return,
+    };
+    ignore_hosts(resource, hosts, out);
+    for mut rule in rules {
+        annotate(subject, resource, calls, &mut rule.timeouts, out);
+        let added = policy::steps(subject.view, resource, rule.name.as_deref(), &rule.id, out);
+        for (index, found) in rule.matches.iter().enumerate() {
+            let mut route = http_route(resource, dialect, &rule, index, found);
+            added.apply(&mut route);
+            places.insert(route.id.clone(), (resource.key.clone(), rule.at));
+            draft.http.push(routed(ports, route));
+        }
+    }
+}
+
+/// Inside of a mesh a route is for the service's own hosts (GEP-1294).
+fn ignore_hosts(resource: &Resource, hosts: &[Spanned<Box<str>>], out: &mut Output) {
+    if let Some(host) = hosts.first() {
+        let message = "`hostnames` have no effect where the parent is a Service: the route is for \
+                       all hosts of it";
+        Place::new(resource, host.at, "spec.hostnames").note(out, message);
+    }
+}
+
+/// Puts in what Linkerd's annotations say. Those of a route replace those of the service, retries and
+/// timeouts each by themselves, and come before what the rule says.
+fn annotate(
+    subject: Subject<'_>,
+    resource: &Resource,
+    own: &CallAnnotations,
+    timeouts: &mut Timeouts,
+    out: &mut Output,
+) {
+    let service = profile::service_calls(subject);
+    let retry = own.retry.as_ref().map(|retry| (resource, retry));
+    let retry = retry.or_else(|| {
+        let (service, calls) = service?;
+        Some((service, calls.retry.as_ref()?))
+    });
+    let bounds = match own.timeouts.is_empty() {
+        true => service.map(|(_, calls)| calls.timeouts).unwrap_or_default(),
+        false => own.timeouts,
+    };
+    profile::apply(retry, bounds, timeouts, out);
+}
+
+fn http_route(resource: &Resource, dialect: u8, rule: &Rule, index: usize, found: &Match) -> Route {
+    let condition = &found.condition;
+    let matcher = match &*condition.matchers {
+        [single] => single.clone(),
+        several => Matcher::All(several.to_vec()),
+    };
+    let id = match rule.matches.len() {
+        1 => rule.id.clone(),
+        _ => format!("{}/{index}", rule.id),
+    };
+    Route {
+        id: RouteId::new(id),
+        origin: origin(resource, condition.words.clone()),
+        rank: Rank { dialect, major: 0, minor: condition.minor, detail: condition.detail, tie: 0 },
+        matcher,
+        steps: Arc::clone(&found.steps),
+        target: found.target.clone(),
+        timeouts: rule.timeouts.clone(),
+    }
+}
+
+/// Adds the rule of a TLSRoute or TCPRoute.
+fn connections(
+    caller: &Caller<'_>,
+    dialect: u8,
+    route: &L4Route,
+    ports: &[u16],
+    draft: &mut Draft,
+    places: &mut Places,
+    out: &mut Output,
+) {
+    let resource = caller.route;
+    let Some(rule) = route.rules.first() else {
+        let message = "the route has no rule, so it takes nothing";
+        Place::whole(resource).error_with(out, message, "write a rule with `backendRefs`");
+        return;
+    };
+    let target = rule::connections(caller, rule, out);
+    let kind = resource.key.kind.to_ascii_lowercase();
+    let id = RouteId::new(format!("{kind}/{}/{}/0", resource.namespace(), resource.name()));
+    places.insert(id.clone(), (resource.key.clone(), rule.at));
+    let is_tls = matches!(resource.body, Kind::TlsRoute(_));
+    let names: Vec<Host> = route.hostnames.iter().map(|name| Host::new(Some(name))).collect();
+    let matcher = match (is_tls, &*names) {
+        (false, _) => TcpMatcher::All(Vec::new()),
+        (true, []) => TcpMatcher::Sni(HostMatch::Any),
+        (true, names) => {
+            TcpMatcher::Any(names.iter().map(|name| TcpMatcher::Sni(name.to_match())).collect())
+        }
+    };
+    // Names come before none, and TLS before all else.
+    let rank = Rank {
+        dialect,
+        major: i64::from(names.iter().map(Host::specificity).max().unwrap_or(0)),
+        minor: u64::from(is_tls),
+        ..Rank::default()
+    };
+    let words = match is_tls {
+        true => "every connection with TLS".to_owned(),
+        false => "every connection".to_owned(),
+    };
+    let route = tcp_route((id, origin(resource, words)), rank, (matcher, is_tls), target);
+    draft.tcp.push(routed(ports, route));
+}
+
+/// Where only connections have rules, requests are led the same way: who writes a TCPRoute may not
+/// know that HTTP is spoken.
+fn requests(tcp: &[Routed<TcpRoute>], subject: Subject<'_>) -> Vec<Routed<Route>> {
+    let speaks_http = |ports: &[u16]| {
+        subject.http_ports().any(|port| ports.is_empty() || ports.contains(&port.number))
+    };
+    let is_meant = |routed: &&Routed<TcpRoute>| {
+        routed.route.matcher == TcpMatcher::All(Vec::new()) && speaks_http(&routed.ports)
+    };
+    tcp.iter()
+        .filter(is_meant)
+        .map(|Routed { audience, ports, route }| {
+            let TcpRoute { id, origin, rank, target, .. } = &**route;
+            let route = Route {
+                id: id.clone(),
+                origin: origin.clone(),
+                rank: *rank,
+                matcher: Matcher::All(Vec::new()),
+                steps: Arc::default(),
+                target: target.clone(),
+                timeouts: Timeouts::default(),
+            };
+            Routed { audience: audience.clone(), ports: ports.clone(), route: Arc::new(route) }
+        })
+        .collect()
+}
+
+/// Makes ranks differ: among equals the earlier wins.
+fn break_ties<T>(routes: &mut [Routed<T>], rank: impl Fn(&mut T) -> &mut Rank) {
+    let mut seen: HashMap<(i64, u64, u64), u32> = HashMap::new();
+    for routed in routes {
+        // They were made just now, and nobody else has them.
+        let Some(route) = Arc::get_mut(&mut routed.route) else { continue };
+        let rank = rank(route);
+        let count = seen.entry((rank.major, rank.minor, rank.detail)).or_insert(0);
+        rank.tie = u32::MAX - *count;
+        *count += 1;
+    }
+}
+
+// === impl Caller ===
+
+impl Referrer for Caller<'_> {
+    fn route(&self) -> &Resource {
+        self.route
+    }
+
+    fn speaks(&self) -> Speaks {
+        self.speaks
+    }
+
+    fn backend(
+        &self,
+        reference: &BackendRef,
+        sticky: Option<StickyCookie>,
+        place: Place<'_>,
+        out: &mut Output,
+    ) -> Result<BackendId, Refusal> {
+        let object = &reference.object;
+        if !object.is_service() {
+            let group = if object.group.is_empty() { "core" } else { &*object.group };
+            let message = format!("requests cannot be sent to a {} ({group})", object.kind);
+            return Err(self.invalid(message));
+        }
+        let view = self.subject.view;
+        let namespace = object.namespace_or(self.route.namespace());
+        // The service that it is attached to has nothing to fear from being called.
+        if !self.is_parent(object) && !view.permits(self.route, object) {
+            return Err(self.invalid(format!(
+                "no ReferenceGrant in the namespace `{namespace}` allows {} to refer to {object}",
+                self.route.key
+            )));
+        }
+        let number = reference.port;
+        let number =
+            number.ok_or_else(|| self.invalid("`port` is required for a Service".into()))?;
+        let name = view.scene().service_name(namespace, &object.name);
+        let ports = view.ports(&name).ok_or_else(|| {
+            self.invalid(format!("there is no Service {namespace}/{}", object.name))
+        })?;
+        let port = ports.iter().find(|port| port.number == number);
+        let port = port.ok_or_else(|| {
+            self.invalid(format!("the Service {namespace}/{} has no port {number}", object.name))
+        })?;
+        if self.speaks == Speaks::Grpc && matches!(port.protocol, Protocol::Tcp | Protocol::Tls) {
+            place.warn(out, format!("port {number} of {object} does not speak HTTP"));
+        }
+        Ok(self.subject.backend(&name, port, None, sticky, out))
+    }
+
+    /// None: middlewares are for gateways.
+    fn extension(
+        &self,
+        reference: &ObjectRef,
+        _path: &str,
+        _id: &str,
+        _out: &mut Output,
+    ) -> Result<Vec<Arc<Step>>, Refusal> {
+        let detail = format!("a {} is not applied to calls of a mesh", reference.kind);
+        Err(Refusal { reason: Reason::PolicyUnenforceable, detail: detail.into() })
+    }
+}
+
+impl Caller<'_> {
+    /// Whether the route is attached to that Service.
+    fn is_parent(&self, object: &ObjectRef) -> bool {
+        let home = self.route.namespace();
+        self.parents.iter().any(|parent| {
+            parent.object.is_service()
+                && parent.object.name == object.name
+                && parent.object.namespace_or(home) == object.namespace_or(home)
+        })
+    }
+}

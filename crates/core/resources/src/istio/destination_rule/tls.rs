@@ -1,0 +1,129 @@
+//! Whether connections are encrypted, and how.
+
+use crate::istio::value::{spanned, text};
+use crate::read::Reader;
+use crate::resource::Spanned;
+
+/// Whether connections are encrypted, and how. Files are those of the proxy's machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientTls {
+    /// Whether they are.
+    pub mode: Spanned<ClientTlsMode>,
+    /// The Secret that holds certificates and authorities.
+    pub credential_name: Option<Spanned<Box<str>>>,
+    /// The file with the certificate to show.
+    pub client_certificate: Option<Spanned<Box<str>>>,
+    /// The file with its key.
+    pub private_key: Option<Spanned<Box<str>>>,
+    /// The file with the authorities that are trusted; `None` for those of the system.
+    pub ca_certificates: Option<Spanned<Box<str>>>,
+    /// The file with certificates that were revoked.
+    pub ca_crl: Option<Spanned<Box<str>>>,
+    /// Names, one of which the other side has to show; its host's name when empty.
+    pub subject_alt_names: Vec<Spanned<Box<str>>>,
+    /// The name that is asked for; `None` for the host of the request.
+    pub sni: Option<Spanned<Box<str>>>,
+    /// Whether the other side may show anything; `None` for the default, which is that it may not.
+    pub insecure_skip_verify: Option<Spanned<bool>>,
+}
+
+/// Whether connections are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientTlsMode {
+    /// They are not (`DISABLE`).
+    Disable,
+    /// They are (`SIMPLE`).
+    Simple,
+    /// They are, and show a certificate of the document's (`MUTUAL`).
+    Mutual,
+    /// They are, and show that of the workload (`ISTIO_MUTUAL`).
+    IstioMutual,
+}
+
+// === impl ClientTls ===
+
+impl ClientTls {
+    /// Takes `tls`. Something comes out of whatever is there: who asks for encryption, however
+    /// wrongly, must not get plain text.
+    pub(super) fn take(reader: &Reader<'_, '_>) -> Option<Spanned<Self>> {
+        let field = reader.take("tls")?;
+        let tls = field.nested(|tls| Some(Self::read(tls))).unwrap_or_else(|| Self {
+            mode: field.spanned(ClientTlsMode::Simple),
+            credential_name: None,
+            client_certificate: None,
+            private_key: None,
+            ca_certificates: None,
+            ca_crl: None,
+            subject_alt_names: Vec::new(),
+            sni: None,
+            insecure_skip_verify: None,
+        });
+        Some(Spanned::new(tls, field.key_at()))
+    }
+
+    fn read(reader: &Reader<'_, '_>) -> Self {
+        let tls = Self {
+            mode: ClientTlsMode::take(reader),
+            credential_name: text(reader, "credentialName"),
+            client_certificate: text(reader, "clientCertificate"),
+            private_key: text(reader, "privateKey"),
+            ca_certificates: text(reader, "caCertificates"),
+            ca_crl: text(reader, "caCrl"),
+            subject_alt_names: reader
+                .list("subjectAltNames", |item| Some(item.spanned(item.non_empty_string()?))),
+            sni: text(reader, "sni"),
+            insecure_skip_verify: spanned(reader, "insecureSkipVerify", |field| field.bool()),
+        };
+        tls.check(reader);
+        tls
+    }
+
+    fn check(&self, reader: &Reader<'_, '_>) {
+        let mode = *self.mode;
+        let is_own = matches!(mode, ClientTlsMode::Simple | ClientTlsMode::Mutual);
+        let has_files =
+            [&self.client_certificate, &self.private_key, &self.ca_certificates, &self.ca_crl];
+        if is_own && self.credential_name.is_some() {
+            if has_files.iter().any(|file| file.is_some()) {
+                let fix = Some("keep `credentialName`, or the files".into());
+                reader.error("`credentialName` and names of files exclude each other", fix);
+            }
+        } else if mode == ClientTlsMode::Mutual {
+            for (name, file) in
+                [("clientCertificate", &self.client_certificate), ("privateKey", &self.private_key)]
+            {
+                if file.is_none() {
+                    let fix = "name it, or a Secret as `credentialName`".into();
+                    reader.error(format!("MUTUAL needs `{name}`"), Some(fix));
+                }
+            }
+        }
+        let is_blind = self.insecure_skip_verify.as_ref().is_some_and(|skips| **skips);
+        let wants_proof = self.ca_certificates.is_some()
+            || !self.subject_alt_names.is_empty()
+            || mode == ClientTlsMode::Simple && self.credential_name.is_some();
+        if is_own && is_blind && wants_proof {
+            let message = "`insecureSkipVerify` excludes authorities and names to verify";
+            reader.error(message, Some("remove `insecureSkipVerify`".into()));
+        }
+    }
+}
+
+// === impl ClientTlsMode ===
+
+impl ClientTlsMode {
+    fn take(reader: &Reader<'_, '_>) -> Spanned<Self> {
+        let modes = [
+            ("DISABLE", Self::Disable),
+            ("SIMPLE", Self::Simple),
+            ("MUTUAL", Self::Mutual),
+            ("ISTIO_MUTUAL", Self::IstioMutual),
+        ];
+        let Some(field) = reader.take("mode") else {
+            let fix = "write mode: SIMPLE, MUTUAL or ISTIO_MUTUAL".into();
+            reader.warn("without `mode` connections are not encrypted", Some(fix));
+            return Spanned::new(Self::Disable, reader.at());
+        };
+        field.spanned(field.choice(&modes).unwrap_or(Self::Simple))
+    }
+}

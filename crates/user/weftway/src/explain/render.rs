@@ -1,0 +1,104 @@
+//! Explanations for people.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+
+use weft_admin_api::ExplanationView;
+use weft_admin_api::explain::{LeadEndpointView, LeadView, PolicyView, RuleView, SampleView};
+
+use crate::table::table;
+
+/// All of it.
+pub(super) fn text(view: &ExplanationView) -> String {
+    let mut text = format!("{}\n  arrives {}\n", view.request, view.arrives);
+    if let Some(past) = &view.past {
+        text += &self::past(past);
+    }
+    match view.rules.split_first() {
+        Some((first, others)) if first.verdict == super::view::WINS => {
+            let _ = writeln!(text, "\ntaken by {}\n  {}", first.place, first.rule);
+            text += &considered("also considered", others);
+        }
+        _ => {
+            text += "\nno rule takes it\n";
+            text += &considered("nearest", &view.rules);
+        }
+    }
+    if let Some(refused) = &view.refused {
+        let _ = writeln!(text, "\nanswered {refused}");
+    }
+    if !view.policies.is_empty() {
+        let _ = writeln!(text, "\npolicies, in order\n{}", policies(&view.policies));
+    }
+    for lead in &view.leads {
+        text += &self::lead(lead);
+    }
+    text.trim_end().to_owned()
+}
+
+fn past(past: &SampleView) -> String {
+    let SampleView { status, reason, attempts, duration_ms, .. } = past;
+    let tries = if *attempts == 1 { "try" } else { "tries" };
+    let mut text = format!(
+        "\nwhat became of it: {status} ({reason}) after {attempts} {tries} and {duration_ms:.1} ms"
+    );
+    let to = past.endpoint.map(|endpoint| format!(", last at {endpoint}")).unwrap_or_default();
+    let _ = writeln!(text, "{to}");
+    for (what, value) in
+        [("rule then", &past.route), ("backend then", &past.backend), ("because", &past.detail)]
+    {
+        if let Some(value) = value {
+            let _ = writeln!(text, "  {what}: {value}");
+        }
+    }
+    let _ = writeln!(text, "what would become of it now:");
+    text
+}
+
+fn considered(title: &str, rules: &[RuleView]) -> String {
+    if rules.is_empty() {
+        return String::new();
+    }
+    let row = |rule: &RuleView| [rule.place.clone(), rule.rule.clone(), rule.verdict.clone()];
+    let list = table(["RULE", "TAKES", "VERDICT"], rules.iter().map(row));
+    format!("\n{title}\n{}\n", indented(&list))
+}
+
+fn policies(all: &[PolicyView]) -> String {
+    let row = |one: &PolicyView| [one.name.clone(), one.value.clone(), one.source.clone()];
+    indented(&table(["POLICY", "VALUE", "FROM"], all.iter().map(row)))
+}
+
+fn lead(lead: &LeadView) -> String {
+    let share = match (lead.percent, lead.role.as_str()) {
+        (Some(percent), _) => format!("{:.4} %", percent).replace(".0000", ""),
+        (None, "") => "a share".into(),
+        (None, role) => role.into(),
+    };
+    let mut text = format!("\nto {} ({share})\n{}\n", lead.backend, policies(&lead.calling));
+    if let Some(found_by) = &lead.found_by {
+        let _ = writeln!(text, "  endpoints: by {found_by}");
+    } else if lead.endpoints.is_empty() {
+        text += "  endpoints: none\n";
+    } else {
+        let row = |endpoint: &LeadEndpointView| {
+            [
+                endpoint.addr.to_string(),
+                endpoint.weight.to_string(),
+                endpoint.tier.to_string(),
+                endpoint.locality.clone().unwrap_or_default(),
+                endpoint.identity.clone().unwrap_or_else(|| "plain".into()),
+                endpoint.state.clone().unwrap_or_default(),
+            ]
+        };
+        let header = ["ENDPOINT", "WEIGHT", "TIER", "LOCALITY", "IDENTITY", "STATE"];
+        let _ = writeln!(text, "{}", indented(&table(header, lead.endpoints.iter().map(row))));
+    }
+    text
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
