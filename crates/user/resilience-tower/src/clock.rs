@@ -1,0 +1,22 @@
+//! The clock: the only module of this crate that reads one.
+//!
+//! Monotonic time is tokio's, so a test that pauses it pauses everything here.
+
+use std::time::{Duration, Instant};
+
+/// The present.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Wall-clock time, for answers that name a date.
+#[cfg(feature = "http")]
+#[expect(clippy::disallowed_methods, reason = "the one place of this crate that reads it")]
+pub(crate) fn wall() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
+/// A wait that begins now.
+pub(crate) fn sleep(wait: Duration) -> tokio::time::Sleep {
+    tokio::time::sleep(wait)
+}

@@ -1,0 +1,84 @@
+//! Requests of gRPC, as tonic makes them.
+
+use ::http::Request;
+use tonic::body::Body;
+
+use super::http::{may_repeat, number};
+use super::{Replay, ReplayBody};
+use crate::balance::Tried;
+use crate::error::Stop;
+
+/// Bytes of messages that are kept for another attempt.
+const KEPT_MAX: usize = 64 * 1024;
+
+/// Repeats the requests of clients that tonic has generated.
+///
+/// Messages are kept as they are sent, up to 64 KiB of them unless
+/// [`kept_max`](Self::kept_max) says otherwise; a call that has sent more is not repeated.
+/// All calls are POST, so it is the status that says what may be repeated: by default
+/// UNAVAILABLE, which servers give for calls that they have not begun to carry out. Like
+/// [`HttpReplay`](super::HttpReplay) it repeats no retry of another caller's and numbers attempts.
+#[derive(Debug, Clone, Copy)]
+pub struct GrpcReplay {
+    kept_max: usize,
+}
+
+/// What further attempts are made of.
+#[derive(Debug)]
+pub struct Kept {
+    head: Request<()>,
+    body: ReplayBody<Body>,
+}
+
+// === impl GrpcReplay ===
+
+impl GrpcReplay {
+    /// As the page of this type says.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { kept_max: KEPT_MAX }
+    }
+
+    /// Keeps up to so many bytes of messages; 0 repeats only calls without any.
+    #[must_use]
+    pub const fn kept_max(self, bytes: usize) -> Self {
+        Self { kept_max: bytes }
+    }
+}
+
+impl Default for GrpcReplay {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Replay<Request<Body>> for GrpcReplay {
+    type Kept = Kept;
+
+    fn keep(&self, req: Request<Body>) -> (Request<Body>, Result<Kept, Stop>) {
+        if let Err(stop) = may_repeat(&req, true) {
+            return (req, Err(stop));
+        }
+        let (mut head, body) = req.into_parts();
+        head.extensions.get_or_insert_default::<Tried>();
+        let body = ReplayBody::new(body, self.kept_max);
+        let kept = Kept { head: Request::from_parts(head, ()), body };
+        (kept.request(), Ok(kept))
+    }
+
+    fn again(&self, kept: &Kept) -> Option<Request<Body>> {
+        kept.body.can_replay().then(|| kept.request())
+    }
+
+    fn number(&self, req: &mut Request<Body>, attempt: u32) {
+        number(req, attempt);
+    }
+}
+
+// === impl Kept ===
+
+impl Kept {
+    fn request(&self) -> Request<Body> {
+        self.head.clone().map(|()| Body::new(self.body.clone()))
+    }
+}
