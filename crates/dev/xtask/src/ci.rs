@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use crate::run::{cargo, run, run_within};
-use crate::{FuzzLength, deny, fuzz, layers, mesh, status, tidy};
+use crate::{FuzzLength, compatibility, deny, fuzz, layers, mesh, status, tidy};
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
@@ -17,6 +17,7 @@ const STEPS: &[Step] = &[
     ("layers", layers::run_layers),
     ("deny", deny::run_deny),
     ("status", status::run_status),
+    ("compatibility", compatibility::check),
     ("clippy", clippy),
     ("test", test),
     ("mesh", mesh::run_mesh_if_possible),
@@ -67,5 +68,7 @@ fn doc() -> anyhow::Result<()> {
     let mut command: Command = cargo();
     run(command
         .args(["doc", "--workspace", "--no-deps", "--document-private-items"])
+        // The library's page on the web has all features.
+        .args(["--features", "resilience-tower/tonic"])
         .env("RUSTDOCFLAGS", "-D warnings"))
 }

@@ -17,6 +17,7 @@ const INSIDE: &[(&str, &str, &[&str])] = &[
     ("core", "route", &["message", "model"]),
     ("core", "policy", &["message", "model"]),
     ("core", "compile", &["message", "model", "resilience", "resources", "route", "policy"]),
+    ("core", "explain", &["message", "model", "resilience", "route"]),
     ("core", "inject", &["resources"]),
     ("core", "authority", &["model"]),
     ("io", "tls", &["net"]),
@@ -27,7 +28,13 @@ const INSIDE: &[(&str, &str, &[&str])] = &[
     ("control", "controlplane", &["source-kube", "distribute"]),
     ("local", "node", &["apiserver"]),
     ("user", "weftway", &["load", "dashboard", "resilience-tower"]),
+    ("dev", "xtask", &["compatibility"]),
 ];
+
+/// Crates for other people's programs: of ours they reach only these, by any way and in tests as
+/// well. What the lints forbid elsewhere (a clock) each of them has in one module of its own.
+const ALONE: &[(&str, &str, &[&str])] =
+    &[("user", "resilience-tower", &["resilience-tower", "weft-resilience"])];
 
 /// What would give the core a clock, a socket, an executor or a wire format.
 const BANNED_FROM_CORE: &[&str] =
@@ -88,6 +95,7 @@ pub(crate) fn check(crates: &[Crate]) -> Vec<String> {
                 broken.extend(arrow(member, to, dep.is_dev));
             }
         }
+        broken.extend(company(member, &by_name));
         if folder == "core" {
             broken.extend(core_bans(member));
         }
@@ -123,6 +131,17 @@ fn arrow(from: &Crate, to: &Crate, is_dev: bool) -> Option<String> {
     let is_allowed = is_dev || inside(&from.folder, &from.role).contains(&to.role.as_str());
     (!is_allowed)
         .then(|| format!("{from_name} -> {to_name}: crates/{} has no such arrow", from.folder))
+}
+
+/// Crates of ours that a crate which stands alone knows all the same.
+fn company(member: &Crate, ours: &BTreeMap<&str, &Crate>) -> Vec<String> {
+    let Crate { name, folder, role, .. } = member;
+    let alone = ALONE.iter().find(|(in_folder, of, _)| in_folder == folder && of == role);
+    let Some((_, _, allowed)) = alone else { return Vec::new() };
+    let direct = member.deps.iter().map(|dep| dep.name.as_str());
+    let known: BTreeSet<&str> = direct.chain(member.reached.iter().map(String::as_str)).collect();
+    let others = known.iter().filter(|dep| ours.contains_key(*dep) && !allowed.contains(*dep));
+    others.map(|dep| format!("{name} -> {dep}: {name} stands alone")).collect()
 }
 
 fn core_bans(member: &Crate) -> Vec<String> {

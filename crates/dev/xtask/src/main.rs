@@ -8,6 +8,7 @@
 )]
 
 mod ci;
+mod compatibility;
 mod deny;
 mod fuzz;
 mod interop;
@@ -42,6 +43,12 @@ enum Command {
     Deny,
     /// Check that every test named in docs/STATUS.md exists.
     Status,
+    /// Write docs/COMPATIBILITY.md, which says what becomes of every field.
+    Compatibility {
+        /// Only check that it is up to date, and that the tests which it names exist.
+        #[arg(long)]
+        check: bool,
+    },
     /// Run the tests of the mesh in namespaces; needs root, ip and nft.
     Mesh,
     /// Run the fuzz targets.
@@ -93,6 +100,8 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Tidy => tidy::run_tidy(),
         Command::Deny => deny::run_deny(),
         Command::Status => status::run_status(),
+        Command::Compatibility { check: true } => compatibility::check(),
+        Command::Compatibility { check: false } => compatibility::write(),
         Command::Mesh => mesh::run_mesh(),
         Command::Fuzz { length, target } => fuzz::run_fuzz(length, target.as_deref()),
         Command::Interop(args) => interop::run_interop(&args),

@@ -74,7 +74,7 @@ fn cells(line: &str) -> Option<Vec<&str>> {
 }
 
 /// Names of all test functions of the tree.
-fn tests() -> anyhow::Result<BTreeSet<String>> {
+pub(crate) fn tests() -> anyhow::Result<BTreeSet<String>> {
     let mut names = Names::default();
     for path in tree::files(&["rs"])? {
         let text = std::fs::read_to_string(root().join(&path))?;

@@ -93,6 +93,24 @@ fn the_core_stays_pure() {
 }
 
 #[test]
+fn the_library_stands_alone() {
+    let ours = ["core/weft-resilience:", "core/model:", "dev/testkit:"];
+    let check = |library: &str, expected: &[&str]| {
+        check_sample(&[&[library], &ours[..]].concat(), expected);
+    };
+    check("user/resilience-tower: weft-resilience, tokio, dev resilience-tower", &[]);
+    let broken = "resilience-tower -> model: resilience-tower stands alone";
+    check("user/resilience-tower: model", &[broken]);
+    let broken = "resilience-tower -> testkit: resilience-tower stands alone";
+    check("user/resilience-tower: dev testkit", &[broken]);
+    let mut sneaky = krate("user/resilience-tower: weft-resilience");
+    sneaky.reached.insert("model".to_owned());
+    let crates = [sneaky, krate("core/weft-resilience:"), krate("core/model:")];
+    let broken = "resilience-tower -> model: resilience-tower stands alone";
+    assert_eq!(super::check(&crates), [broken]);
+}
+
+#[test]
 fn a_crate_sits_in_a_known_folder_and_inherits_the_lints() {
     check_sample(&["misc/a:"], &["a: the folder crates/misc is no layer"]);
     let mut bare = krate("core/route:");
