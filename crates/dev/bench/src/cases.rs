@@ -2,6 +2,7 @@
 
 pub(crate) mod gateway;
 pub(crate) mod mesh;
+pub(crate) mod policy;
 
 mod throughput;
 
@@ -49,7 +50,7 @@ pub(crate) struct Bench {
 
 /// All suites, in the order of the document.
 #[cfg(test)]
-pub(crate) const SUITES: [&Suite; 2] = [&gateway::SUITE, &mesh::SUITE];
+pub(crate) const SUITES: [&Suite; 3] = [&gateway::SUITE, &mesh::SUITE, &policy::SUITE];
 
 // === impl Suite ===
 

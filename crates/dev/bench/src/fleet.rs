@@ -24,8 +24,8 @@ use weft_model::Generation;
 use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::identity::{Identity, TrustDomain};
 use weft_model::mesh::{
-    Index, IndexEntry, Location, Mesh, MeshEndpoint, Service, ServiceDefaults, ServiceEndpoints,
-    ServicePort, Transport,
+    Index, IndexEntry, Location, Mesh, MeshEndpoint, Service, ServiceEndpoints, ServicePort,
+    Transport,
 };
 use weft_runtime::drain::drain;
 use weft_runtime::ready::Readiness;
@@ -256,7 +256,8 @@ fn service(number: usize, last: u8) -> Service {
         ip: [10, 77, 0, last].into(),
         ports: [(80, 8080)].into(),
         weight: 1,
-        zone: None,
+        locality: None,
+        labels: Arc::default(),
         hostname: None,
         transport: Transport::Plain,
     };
@@ -271,7 +272,7 @@ fn service(number: usize, last: u8) -> Service {
     Service {
         entry: Arc::new(entry),
         endpoints: ServiceEndpoints::Known([endpoint].into()),
-        defaults: ServiceDefaults::DEFAULT,
+        traffic: Arc::default(),
     }
 }
 

@@ -42,6 +42,8 @@ enum Command {
     Gateway(GatewayArgs),
     /// Two sidecars between client and origin, and what is behind them.
     Mesh(RunArgs),
+    /// What policies cost a request, and what rules cost the control plane.
+    Policy(RunArgs),
     /// A part of the mesh's case `fleet`, in a process of its own.
     #[command(hide = true)]
     Fleet(fleet::FleetArgs),
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Gateway(args) => cases::gateway::run(&args),
         Command::Mesh(args) => cases::mesh::run(&args),
+        Command::Policy(args) => cases::policy::run(&args),
         Command::Fleet(args) => fleet::run(&args),
     };
     match done {

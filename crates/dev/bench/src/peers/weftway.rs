@@ -23,6 +23,8 @@ pub(crate) struct Weftway<'a> {
     pub(crate) folder: PathBuf,
     /// `None` leaves the backend to the documents.
     pub(crate) backend: Option<SocketAddr>,
+    /// A port of Gateways that the system chooses another for.
+    moved_port: Option<u16>,
 }
 
 /// The file that says where it listens.
@@ -66,7 +68,12 @@ fn log(lab: &Lab) -> String {
 
 impl<'a> Weftway<'a> {
     pub(crate) fn new(program: &'a Path, folder: PathBuf, backend: Option<SocketAddr>) -> Self {
-        Self { program, folder, backend }
+        Self { program, folder, backend, moved_port: None }
+    }
+
+    /// The same where documents ask for a port that is not to be had here.
+    pub(crate) fn with_ports(self, moved: u16) -> Self {
+        Self { moved_port: Some(moved), ..self }
     }
 
     /// Starts it on the proxy's CPU and waits until it says where it listens.
@@ -116,6 +123,9 @@ impl<'a> Weftway<'a> {
             .arg("--key")
             .arg(&cert.key)
             .args(["--admin", "127.0.0.1:0", "--workers", "1", "--access-log", "off"]);
+        if let Some(port) = self.moved_port {
+            command.args(["--bind", "127.0.0.1", "--port-map"]).arg(format!("{port}=0"));
+        }
         if let Some(backend) = self.backend {
             command.arg("--backend").arg(format!("{BACKEND}={backend}"));
         }
