@@ -55,7 +55,18 @@ fn good() -> String {
 
 #[test]
 fn every_example_is_accepted() {
-    for folder in ["traefik", "traefik-file", "ingress", "gateway-api", "mesh"] {
+    for folder in [
+        "traefik",
+        "traefik-file",
+        "ingress",
+        "gateway-api",
+        "gateway-api-mesh",
+        "istio",
+        "linkerd",
+        "mesh",
+        "smi",
+        "weftway",
+    ] {
         let ran = weftway(&["analyze", "-f", &format!("examples/{folder}")]);
         assert_eq!(ran.code, 0, "{folder}: {}", ran.stdout);
         assert!(ran.stdout.contains(" 0 errors"), "{folder}: {}", ran.stdout);

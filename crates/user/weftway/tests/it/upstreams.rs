@@ -481,6 +481,6 @@ fn retries_are_bounded_by_a_share_of_requests() {
     assert!((REQUESTS + 10..3 * REQUESTS).contains(&count), "{count}");
     let denied = gateway.metric("weftway_upstream_retries_denied_total", &labels);
     assert!(denied > 0.0);
-    let spent = "not sent again: the retry budget of default/echo:80 is spent";
+    let spent = "not sent again: the retry budget is spent (default/echo:80)";
     gateway.log_line("the reason", |line| line.contains(spent));
 }

@@ -113,6 +113,53 @@ fn strict_workloads_take_calls_of_the_gateway_and_know_them() {
     mesh.stop();
 }
 
+/// HTTP to the versions of payments by Istio's way.
+const ISTIO: &str = "\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: public, namespace: default}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: payments, namespace: default}
+spec:
+  host: payments
+  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: payments, namespace: default}
+spec:
+  hosts: ['*']
+  gateways: [public]
+  http:
+  - match: [{headers: {x-tester: {exact: 'yes'}}}]
+    route: [{destination: {host: payments, subset: v2}}]
+  - route: [{destination: {host: payments, subset: v1}}]
+---
+";
+
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn an_istio_gateway_leads_to_subsets_of_a_service_of_the_mesh() {
+    let mut mesh = Mesh::with_gateway(&[STRICT, SERVICE, ISTIO].concat());
+    for version in ["v1", "v2"] {
+        let label = format!("version={version}");
+        let labels = ["--label", "app=payments", "--label", &label];
+        mesh.serve(&format!("payments-{version}"), "http", 8080, &labels);
+    }
+    for _ in 0..4 {
+        let usual = ask(&mesh, &["http://127.0.0.1/"]);
+        assert_eq!(usual.json()["name"], "payments-v1");
+        let tester = ask(&mesh, &["-H", "x-tester: yes", "http://127.0.0.1/"]);
+        assert_eq!(tester.json()["name"], "payments-v2");
+    }
+    mesh.stop();
+}
+
 /// Calls the gateway for a while, each call on its own connection or all on one.
 fn load(mesh: &Mesh, connections: &str, seconds: &str) -> Process {
     let script = script("client.py");

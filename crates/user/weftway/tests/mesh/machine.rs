@@ -10,10 +10,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use weft_testkit::{program, wait};
 
 /// Run inside, before anything else: what tells of the network is told of this one, and what
-/// commands write below `/run` and `/etc/netns` is nobody else's. Lives as long as its input.
+/// commands write below `/run` and `/etc/netns` is nobody else's. Lives as long as its input, and
+/// ends everything then, with the machine's folder.
 const SETUP: &str = "mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && \
                      mkdir -p /etc/netns && mount -t tmpfs tmpfs /etc/netns && \
-                     ip link set lo up && echo ready && exec cat";
+                     ip link set lo up && echo ready && cat; kill -9 -1; rm -rf \"$1\"";
 
 /// A machine that ends with everything in it when it is dropped, or when the test dies.
 #[derive(Debug)]
@@ -40,7 +41,8 @@ impl Machine {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let mut unshare = Command::new("unshare")
             .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
-            .args(["sh", "-c", SETUP])
+            .args(["sh", "-c", SETUP, "sh"])
+            .arg(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -65,6 +67,16 @@ impl Machine {
         std::fs::write(&temporary, text).unwrap();
         std::fs::rename(&temporary, &path).unwrap();
         path
+    }
+
+    /// What a file of the folder has.
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder().join(name)).unwrap()
+    }
+
+    /// The end of every log, for who has to find out why a test failed.
+    pub(crate) fn show_logs(&self) {
+        show_logs(self.folder());
     }
 
     /// A command inside.
@@ -102,7 +114,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            show_logs(self.folder());
+            self.show_logs();
         }
         let _ = self.unshare.kill();
         let _ = self.unshare.wait();
@@ -152,7 +164,6 @@ fn child_of(parent: &Child) -> Option<Pid> {
     Pid::from_raw(children.split_whitespace().next()?.parse().ok()?)
 }
 
-/// The end of every log, for who has to find out why a test failed.
 fn show_logs(folder: &Path) {
     const LINES_MAX: usize = 40;
     let mut folders = vec![folder.to_path_buf()];

@@ -13,8 +13,13 @@
 )]
 
 mod calls;
+mod chain;
+mod chaos;
+mod conformance;
 mod control;
 mod demo;
+mod dialects;
+mod echo;
 mod external;
 mod failure;
 mod gateway;
@@ -25,7 +30,9 @@ mod loopback;
 mod machine;
 mod mesh;
 mod policy;
+mod role;
 mod rotation;
+mod shared;
 mod tcp;
 mod traffic;
 mod upgrade;

@@ -36,6 +36,11 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
+/// How the node calls a workload, `name` or `namespace/name`.
+fn handle(workload: &str) -> String {
+    workload.strip_prefix("default/").unwrap_or(workload).replace('/', ".")
+}
+
 /// A script of these tests.
 pub(crate) fn script(name: &str) -> String {
     format!("{SCRIPTS}/{name}")
@@ -117,7 +122,7 @@ impl Mesh {
         argv.extend(arguments);
         argv.push("--");
         argv.extend(application);
-        self.machine.spawn(name, &argv)
+        self.machine.spawn(&handle(name), &argv)
     }
 
     /// A workload that serves with `service.py`, once it listens.
@@ -146,7 +151,7 @@ impl Mesh {
 
     /// A program beside a workload's application: in its network, with its resolver.
     pub(crate) fn beside(workload: &str, argv: &[&str]) -> Vec<String> {
-        let namespace = format!("wf-{workload}");
+        let namespace = format!("wf-{}", handle(workload));
         let before = ["ip", "netns", "exec", &namespace];
         before.iter().chain(argv).map(|word| (*word).to_owned()).collect()
     }
@@ -185,6 +190,18 @@ impl Mesh {
         let text = self.machine.output(&argv);
         let addr = text.split_whitespace().find(|word| word.contains('/')).unwrap();
         addr.split('/').next().unwrap().parse().unwrap()
+    }
+
+    /// Replaces the documents, which have to be without errors, and waits until what follows is in
+    /// force everywhere.
+    pub(crate) fn apply(&self, documents: &str) {
+        if self.machine.read("mesh.yaml") != documents {
+            let before = self.up.printed().len();
+            self.change(documents);
+            let said = &self.up.printed()[before..];
+            assert!(!said.contains("error: "), "{said}\n{documents}");
+            self.until_in_force();
+        }
     }
 
     /// Ends the mesh as a user does, and waits for it.

@@ -1,4 +1,6 @@
-"""Services of the mesh's tests: python3 service.py KIND PORT [NAME]; with a 6 after the kind over IPv6, too."""
+"""Services of the mesh's tests: python3 service.py KIND PORT [NAME]; with a 6 after the kind over IPv6, too.
+
+For tls, a file with key and certificate stands before the name."""
 
 import http.server
 import json
@@ -124,15 +126,15 @@ class TlsServer(Server):
         return context.wrap_socket(sock, server_side=True), peer
 
 
-def main(kind, port, name=None):
+def main(kind, port, *rest):
     handlers = {"http": Http, "tls": Http, "greeter": Greeter, "echo": Echo}
     server, addr = Server, "0.0.0.0"
     if kind.endswith("6"):
         server, addr = Server6, "::"
     if kind == "tls":
-        server, TlsServer.pem = TlsServer, name
-    elif name:
-        Http.name = name
+        server, TlsServer.pem, *rest = TlsServer, *rest
+    if rest:
+        Http.name = rest[0]
     with server((addr, int(port)), handlers[kind.rstrip("6")]) as running:
 
         def drain(*_):

@@ -1,8 +1,8 @@
 //! Applications that call each other all the time, over HTTP/1.1, gRPC and TCP, on connections that
 //! come and go, and that count what fails.
 //!
-//! An application is this very test binary, told by a variable what to be. It begins to call when
-//! its folder has a file `go`, and ends its calls in order when there is a file `stop`.
+//! An application begins to call when its folder has a file `go`, and ends its calls in order when
+//! there is a file `stop`.
 
 mod call;
 mod count;
@@ -10,20 +10,17 @@ mod serve;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::exit;
 use std::time::Duration;
 
 use serde_json::Value;
-use weft_runtime::{task, time, worker};
+use weft_runtime::{task, time};
 use weft_testkit::wait;
 
 use crate::mesh::Mesh;
+use crate::role;
 
 use call::Caller;
 use count::Counts;
-
-/// The variable that tells.
-const ROLE: &str = "WEFT_MESH_TEST_ROLE";
 
 /// What an application serves: connections of HTTP/1.1, gRPC and TCP.
 pub(crate) const PORTS: [&str; 3] = ["8080", "9090", "7000"];
@@ -118,16 +115,11 @@ impl Traffic {
         bind: &str,
         proxy: &str,
     ) -> Vec<String> {
-        let program = std::env::current_exe().unwrap();
         self.callers.push((name.to_owned(), load.kinds()));
         let Load { http, grpc, tcp, streams } = load;
         let folder = self.folder.display();
-        let role =
-            format!("{ROLE}={name} {other} {http} {grpc} {tcp} {streams} {folder} {bind} {proxy}");
-        let test = "traffic::application";
-        let test = [test, "--exact", "--nocapture", "--include-ignored", "--test-threads=1"];
-        let argv = ["env", &role, program.to_str().unwrap()].into_iter().chain(test);
-        argv.map(str::to_owned).collect()
+        let words = format!("{name} {other} {http} {grpc} {tcp} {streams} {folder} {bind} {proxy}");
+        role::command("traffic", &words)
     }
 
     /// The calls begin; waits until every kind has been answered a few times.
@@ -173,27 +165,21 @@ fn calls(counts: &Value, kind: &str) -> u64 {
     counts[kind]["calls"].as_u64().unwrap_or(0)
 }
 
-/// Becomes an application, if that is what it is told.
-#[test]
-#[ignore = "not a test: an application of others"]
-fn application() {
-    let Some(role) = Role::told() else { return };
-    let ran = worker::block_on(async move { role.play().await });
-    exit(if ran.is_ok() { 0 } else { 1 });
+/// Is an application, as it is told.
+pub(crate) async fn play(words: &str) {
+    Role::read(words).play().await;
 }
 
 // === impl Role ===
 
 impl Role {
-    #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
-    fn told() -> Option<Self> {
-        let role = std::env::var(ROLE).ok()?;
-        let words: Vec<&str> = role.split(' ').collect();
-        let [name, other, http, grpc, tcp, streams, folder, bind, proxy] = words[..] else {
-            panic!("{role}");
+    fn read(words: &str) -> Self {
+        let role: Vec<&str> = words.split(' ').collect();
+        let [name, other, http, grpc, tcp, streams, folder, bind, proxy] = role[..] else {
+            panic!("{words}");
         };
         let number = |text: &str| text.parse().unwrap();
-        Some(Self {
+        Self {
             load: Load {
                 http: number(http),
                 grpc: number(grpc),
@@ -205,7 +191,7 @@ impl Role {
             proxy: (!proxy.is_empty()).then(|| proxy.to_owned()),
             folder: folder.into(),
             name: name.to_owned(),
-        })
+        }
     }
 
     async fn play(self) {

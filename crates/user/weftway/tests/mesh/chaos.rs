@@ -1,0 +1,163 @@
+//! Instances that die, fail, flap, are slow or refuse, while requests flow: what callers get to feel
+//! of it has a bound.
+
+use rustix::process::Signal;
+use weft_testkit::wait;
+
+use crate::echo::{App, Call, Tally, UnderWay};
+use crate::mesh::Mesh;
+
+/// Requests at one time.
+const AT_ONCE: usize = 8;
+
+const CALLER: &str = "shop";
+
+const APPS: [&str; 4] = ["orders-1", "orders-2", "orders-3", "orders-4"];
+
+/// Three failures in a row, and an instance is left alone for a second, at most half of them.
+const DOCUMENTS: &str = "\
+apiVersion: v1
+kind: Service
+metadata: {name: orders, namespace: default}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: orders, namespace: default}
+spec:
+  host: orders
+  trafficPolicy:
+    outlierDetection:
+      consecutive5xxErrors: 3
+      interval: 1s
+      baseEjectionTime: 1s
+      maxEjectionPercent: 50
+";
+
+/// Failures that an ejection costs: what ejects, and what was under way meanwhile.
+const PER_EJECTION: usize = 3 + AT_ONCE;
+
+fn mesh() -> Mesh {
+    let apps = APPS.map(|name| App::new(name).labels(&["app=orders"]));
+    let mut mesh = Mesh::of(DOCUMENTS, &apps);
+    mesh.echo(&App::new(CALLER));
+    mesh.until_in_force();
+    mesh
+}
+
+fn flow(mesh: &Mesh) -> UnderWay {
+    let flow = mesh.flow(CALLER, &Call::get("orders/"), AT_ONCE);
+    goes_on(mesh, &APPS, 20);
+    flow
+}
+
+/// Waits until each of these got so many more requests.
+fn goes_on(mesh: &Mesh, apps: &[&str], more: u64) {
+    for app in apps {
+        let before = mesh.seen(app);
+        wait::until_true("more requests", || mesh.seen(app) >= before + more);
+    }
+}
+
+/// Failures of answers that no application has given, or the whole.
+fn failed(found: &Tally) -> usize {
+    println!("{found:?}");
+    assert!(found.total() > 500, "{found:?}");
+    found.failed()
+}
+
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn an_instance_that_dies_takes_with_it_what_it_had_and_nothing_else() {
+    let mut mesh = mesh();
+    let flow = flow(&mesh);
+    let mut dying = mesh.take(APPS[0]);
+    dying.signal(Signal::INT);
+    dying.signal(Signal::INT);
+    dying.code();
+    goes_on(&mesh, &APPS[1..], 50);
+    let found = flow.stop();
+    assert!(failed(&found) <= AT_ONCE, "{found:?}");
+}
+
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn an_instance_that_fails_costs_what_ejects_it() {
+    let mesh = mesh();
+    let flow = flow(&mesh);
+    mesh.tell(APPS[0], "status=500");
+    goes_on(&mesh, &APPS[1..], 100);
+    mesh.tell(APPS[0], "");
+    // It is back.
+    goes_on(&mesh, &APPS, 20);
+    let found = flow.stop();
+    // It may have been back while it still failed.
+    assert!((3..=3 * PER_EJECTION).contains(&failed(&found)), "{found:?}");
+}
+
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn an_instance_that_flaps_costs_as_much_each_time() {
+    const TIMES: usize = 4;
+    let mesh = mesh();
+    let flow = flow(&mesh);
+    for _ in 0..TIMES {
+        mesh.tell(APPS[0], "status=503");
+        goes_on(&mesh, &APPS[1..], 30);
+        mesh.tell(APPS[0], "");
+        goes_on(&mesh, &APPS[1..], 30);
+    }
+    let found = flow.stop();
+    assert!((3..=2 * TIMES * PER_EJECTION).contains(&failed(&found)), "{found:?}");
+}
+
+/// What it had when it closed its port may be lost: it may have been done. What it refuses is not.
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn an_instance_that_refuses_costs_what_it_had_and_nothing_more() {
+    let mesh = mesh();
+    let flow = flow(&mesh);
+    mesh.tell(APPS[0], "refuse");
+    goes_on(&mesh, &APPS[1..], 100);
+    mesh.tell(APPS[0], "");
+    goes_on(&mesh, &APPS, 20);
+    let found = flow.stop();
+    assert!(failed(&found) <= AT_ONCE, "{found:?}");
+}
+
+/// Least request is Istio's default: who is slow has most under way, and gets little more.
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn an_instance_that_is_slow_gets_little_and_fails_nobody() {
+    let mesh = mesh();
+    let flow = flow(&mesh);
+    mesh.tell(APPS[0], "delay=500");
+    APPS.iter().for_each(|app| mesh.forget(app));
+    goes_on(&mesh, &APPS[1..], 200);
+    let slow = mesh.seen(APPS[0]);
+    let others: u64 = APPS[1..].iter().map(|app| mesh.seen(app)).sum();
+    mesh.tell(APPS[0], "");
+    let found = flow.stop();
+    assert_eq!(failed(&found), 0, "{found:?}");
+    assert!(slow * 10 < others, "the slow one got {slow}, the others {others}");
+}
+
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn when_all_fail_half_of_them_stay_and_all_are_back_when_they_are_well() {
+    let mesh = mesh();
+    let flow = flow(&mesh);
+    APPS.iter().for_each(|app| mesh.tell(app, "status=500"));
+    APPS.iter().for_each(|app| mesh.forget(app));
+    let total = || -> u64 { APPS.iter().map(|app| mesh.seen(app)).sum() };
+    wait::until_true("requests to those that stay", || total() > 400);
+    APPS.iter().for_each(|app| mesh.tell(app, ""));
+    goes_on(&mesh, &APPS, 20);
+    let found = flow.stop();
+    // The applications have answered all of it: nobody was told that there is no instance.
+    assert_eq!(found.total(), found.status(200) + found.status(500), "{found:?}");
+    let by_apps: usize = found.names.values().sum();
+    assert_eq!(by_apps, found.total(), "{found:?}");
+}

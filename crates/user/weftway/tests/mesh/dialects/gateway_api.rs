@@ -1,0 +1,142 @@
+//! Gateway API in the mesh beyond HTTP and gRPC routes, of which the conformance cases are: routes
+//! of connections, sessions, and budgets.
+
+use weft_testkit::Certificates;
+
+use crate::echo::{Call, Load, Tally};
+use crate::mesh::{PYTHON, script};
+
+use super::{SHOP, WEB_1, WEB_2, document, greeting, mesh, service, service_with};
+
+const GROUP: &str = "gateway.networking.k8s.io/v1";
+
+/// A Service of that name, and one for each version with a number behind.
+fn services(name: &str) -> String {
+    let version = |number: u32| {
+        service_with(&format!("{name}-{number}"), &format!("app: web, version: v{number}"), "")
+    };
+    [service(name), version(1), version(2)].concat()
+}
+
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn a_tcproute_shares_the_connections_of_a_service() {
+    let route = document(
+        "gateway.networking.k8s.io/v1alpha2",
+        "TCPRoute",
+        "bytes",
+        "  parentRefs: [{group: \"\", kind: Service, name: bytes, port: 9090}]
+  rules:
+  - backendRefs:
+    - {name: bytes-1, port: 9090, weight: 0}
+    - {name: bytes-2, port: 9090, weight: 1}
+",
+    );
+    let mesh = mesh(&[&services("bytes"), &route]);
+    let names: Vec<String> = (0..4).map(|_| greeting(&mesh, "bytes")).collect();
+    assert!(names.iter().all(|name| name == WEB_2), "{names:?}");
+}
+
+/// A Service without instances of the mesh: it is where the slice says.
+fn outside(name: &str, port: u16) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: \
+         default}}\nspec: {{ports: [{{name: tls, port: 443}}]}}\n---\napiVersion: \
+         discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: {name}-1, namespace: default, \
+         labels: {{kubernetes.io/service-name: {name}}}}}\naddressType: IPv4\nports: [{{name: tls, \
+         port: {port}}}]\nendpoints: [{{addresses: [10.77.0.1]}}]\n"
+    )
+}
+
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn a_tlsroute_leads_by_the_name_that_is_asked_for() {
+    let certificates = Certificates::new("the root of the applications");
+    let leaf = certificates.leaf(&["red.test", "blue.test"]);
+    let route = |name: &str| {
+        let spec = format!(
+            "  parentRefs: [{{group: \"\", kind: Service, name: front, port: 443}}]\n  hostnames: \
+             [{name}.test]\n  rules: [{{backendRefs: [{{name: {name}, port: 443}}]}}]\n"
+        );
+        document(GROUP, "TLSRoute", name, &spec)
+    };
+    let documents = [
+        outside("front", 9551),
+        outside("red", 9551),
+        outside("blue", 9552),
+        route("red"),
+        route("blue"),
+    ];
+    let mesh = mesh(&[&documents.concat()]);
+    let pem = mesh.machine.write("colours.pem", &format!("{}{}", leaf.key, leaf.chain));
+    let roots = mesh.machine.write("colours-roots.pem", certificates.pem());
+    let script = script("service.py");
+    let servers = [("red", "9551"), ("blue", "9552")].map(|(name, port)| {
+        let argv = [PYTHON, &script, "tls", port, pem.to_str().unwrap(), name];
+        let server = mesh.machine.spawn(name, &argv);
+        server.until_printed("tls ");
+        server
+    });
+    for name in ["red", "blue"] {
+        let (url, to) = (format!("https://{name}.test/"), format!("{name}.test:443:front:443"));
+        let answer =
+            mesh.get(SHOP, &["--cacert", roots.to_str().unwrap(), "--connect-to", &to, &url]);
+        assert_eq!(answer.json()["name"], name);
+    }
+    drop(servers);
+}
+
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn a_session_stays_with_the_instance_that_began_it() {
+    let route = document(
+        GROUP,
+        "HTTPRoute",
+        "sessions",
+        "  parentRefs: [{group: \"\", kind: Service, name: sessions, port: 80}]
+  rules:
+  - backendRefs: [{name: sessions, port: 80}]
+    sessionPersistence: {sessionName: session, type: Cookie}
+",
+    );
+    let mesh = mesh(&[&service("sessions"), &route]);
+    let call = Call::get("sessions/");
+    let begun = mesh.calls(SHOP, &Load::times(&call, 40));
+    for app in [WEB_1, WEB_2] {
+        let first = begun.iter().find(|reply| reply.name().as_deref() == Some(app)).unwrap();
+        let cookie = first.header("set-cookie").expect("a session has begun");
+        let (cookie, _) = cookie.split_once(';').unwrap_or((&cookie, ""));
+        assert!(cookie.starts_with("session="), "{cookie}");
+        let later = mesh.calls(SHOP, &Load::times(&call.clone().header("cookie", cookie), 20));
+        Tally::of(&later).check_shares(&[(app, 1.0)]);
+    }
+}
+
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn retries_of_a_route_have_the_budget_of_the_backends_policy() {
+    const REQUESTS: u64 = 200;
+    let route = document(
+        GROUP,
+        "HTTPRoute",
+        "constrained",
+        "  parentRefs: [{group: \"\", kind: Service, name: constrained, port: 80}]
+  rules:
+  - retry: {codes: [500], attempts: 3, backoff: 1ms}
+    backendRefs: [{name: constrained, port: 80}]
+",
+    );
+    let policy = document(
+        "gateway.networking.x-k8s.io/v1alpha1",
+        "XBackendTrafficPolicy",
+        "constrained",
+        "  targetRefs: [{group: \"\", kind: Service, name: constrained}]
+  retryConstraint: {budget: {percent: 15, interval: 10s}, minRetryRate: {count: 1, interval: 10s}}
+",
+    );
+    let mesh = mesh(&[&service("constrained"), &policy, &route]);
+    [WEB_1, WEB_2].iter().for_each(|app| mesh.tell(app, "status=500"));
+    mesh.calls(SHOP, &Load::times(&Call::get("constrained/"), REQUESTS as usize));
+    let retries = mesh.seen(WEB_1) + mesh.seen(WEB_2) - REQUESTS;
+    assert!((20..=30).contains(&retries), "{retries} retries");
+}
