@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::known::{Known, UNKNOWN};
 use crate::name::AsFieldName;
+use crate::secret;
 
 /// The fields of one message, in order.
 ///
@@ -228,25 +229,13 @@ impl PartialEq for Fields {
 impl Eq for Fields {}
 
 impl fmt::Debug for Fields {
-    /// Values that carry credentials are left out: this ends in logs.
+    /// Values that hold secrets are left out (see [`secret::shown`]): this ends in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
         for entry in &self.entries {
-            let secret = matches!(
-                Known::from_id(entry.id),
-                Some(
-                    Known::Authorization
-                        | Known::ProxyAuthorization
-                        | Known::Cookie
-                        | Known::SetCookie
-                        | Known::XApiKey
-                )
-            );
-            if secret {
-                map.entry(&self.name_text(entry), &format_args!("(hidden)"));
-            } else {
-                map.entry(&self.name_text(entry), &String::from_utf8_lossy(self.value(entry)));
-            }
+            let name = self.name_text(entry);
+            let value = secret::shown(name, self.value(entry));
+            map.entry(&name, &String::from_utf8_lossy(value));
         }
         map.finish()
     }

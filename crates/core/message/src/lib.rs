@@ -9,6 +9,7 @@
 
 pub mod cookie;
 pub mod forwarded;
+pub mod grpc;
 pub mod h1;
 pub mod h2;
 pub mod hpack;
@@ -27,6 +28,7 @@ mod path;
 mod query;
 mod request;
 mod response;
+mod retry_after;
 mod version;
 
 pub use authority::InvalidHost;
@@ -41,4 +43,5 @@ pub use path::{InvalidTarget, PathRules, canonical_path};
 pub use query::QueryValues;
 pub use request::RequestHead;
 pub use response::{ResponseHead, reason_phrase};
+pub use retry_after::RetryAfter;
 pub use version::{Scheme, Version};

@@ -3,11 +3,12 @@
 //! Every mechanism has the same shape: its settings, the present moment and an event go in, a
 //! decision comes out. Nothing here reads a clock, opens a socket, spawns, logs or draws its own
 //! random numbers, so each runs inside a proxy, inside an application or on the virtual clock of a
-//! test without a change. Nothing knows HTTP beyond status numbers.
+//! test without a change. Of HTTP and gRPC only numbers of statuses and values of fields are known.
 //!
 //! | To | use |
 //! | --- | --- |
 //! | choose an endpoint | [`pick::Picker`], with [`load`] and [`slow_start`] |
+//! | read what endpoints report of their load | `orca`, with the feature of that name |
 //! | set endpoints aside | [`outlier::Outlier`] (passive), [`health::Active`] (active) |
 //! | try again within reason | [`retry::Attempts`], [`retry::Backoff`], [`retry::RetryBudget`] |
 //! | try a second time meanwhile | [`hedge::Hedge`] |
@@ -129,6 +130,7 @@ pub mod adaptive;
 pub mod breaker;
 pub mod bucket;
 pub mod deadline;
+pub mod grpc;
 pub mod hash;
 pub mod health;
 pub mod hedge;
@@ -137,8 +139,11 @@ pub mod inflight;
 pub mod jitter;
 pub mod limits;
 pub mod load;
+#[cfg(feature = "orca")]
+pub mod orca;
 pub mod outlier;
 pub mod pick;
+pub mod protobuf;
 pub mod retry;
 pub mod rng;
 pub mod settings;

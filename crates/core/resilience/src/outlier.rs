@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::jitter;
 use crate::settings::{EjectionSettings, Growth, OutlierSettings, StatusSet};
+use crate::{grpc, jitter};
 
 mod endpoint;
 
@@ -205,23 +205,10 @@ impl Outlier {
 // === impl Signal ===
 
 impl Signal {
-    /// A gRPC status code, as the HTTP status that Envoy takes it for.
+    /// A gRPC status code, as the [HTTP status](grpc::http_status) that Envoy takes it for.
     #[must_use]
     pub const fn grpc(code: u32) -> Self {
-        Self::Status(match code {
-            0 => 200,
-            1 => 499,
-            3 | 9 | 11 => 400,
-            4 => 504,
-            5 => 404,
-            6 | 10 => 409,
-            7 => 403,
-            8 => 429,
-            12 => 501,
-            14 => 503,
-            16 => 401,
-            _ => 500,
-        })
+        Self::Status(grpc::http_status(code))
     }
 }
 

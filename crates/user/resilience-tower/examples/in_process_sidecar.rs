@@ -102,11 +102,9 @@ impl Sidecar {
     /// With instances as discovery tells of them.
     fn new(discovery: mpsc::UnboundedReceiver<Change<SocketAddr, Instance>>) -> (Self, Telemetry) {
         let telemetry = Telemetry::default();
-        let endpoints = Endpoints::http(BalanceSettings {
-            outlier: OutlierSettings { consecutive: Some(2), ..OutlierSettings::ISTIO },
-            ..BalanceSettings::DEFAULT
-        });
-        let endpoints = endpoints.observed_by(telemetry.clone());
+        let outlier = OutlierSettings { consecutive: Some(2), ..OutlierSettings::ISTIO };
+        let endpoints = Endpoints::http(BalanceSettings::DEFAULT.outlier(outlier))
+            .observed_by(telemetry.clone());
         let stack = ServiceBuilder::new()
             .layer(Timeout::new(Duration::from_secs(3)).observed_by(telemetry.clone()))
             .layer(Retry::http(RetrySettings::DEFAULT).observed_by(telemetry.clone()))

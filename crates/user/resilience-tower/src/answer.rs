@@ -11,6 +11,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::error::{Error, Refused};
+use crate::oneshot::OrRefused;
 
 /// Answers refused requests, so that a server with limits has no other errors than it had without.
 ///
@@ -41,9 +42,12 @@ use crate::error::{Error, Refused};
 pub struct AnswerLayer;
 
 /// The service of an [`AnswerLayer`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct AnswerService<S> {
     inner: S,
+    /// The service below refused to be ready: the next call has this for its answer, since there is
+    /// no request to answer before.
+    refused: Option<Refused>,
 }
 
 pin_project! {
@@ -51,7 +55,7 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
         #[pin]
-        call: F,
+        call: OrRefused<F>,
     }
 }
 
@@ -64,6 +68,7 @@ pub fn answer<B: From<String>>(refused: &Refused) -> Response<B> {
         Refused::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too many requests at one time"),
         Refused::BreakerOpen { .. } => (StatusCode::SERVICE_UNAVAILABLE, "circuit breaker is open"),
         Refused::NoEndpoint { .. } => (StatusCode::SERVICE_UNAVAILABLE, "no endpoint is usable"),
+        Refused::Policy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "refused"),
     };
     let mut answer = Response::new(B::from(format!("{text}\n")));
     *answer.status_mut() = status;
@@ -82,7 +87,7 @@ impl<S> Layer<S> for AnswerLayer {
     type Service = AnswerService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        AnswerService { inner }
+        AnswerService { inner, refused: None }
     }
 }
 
@@ -97,17 +102,29 @@ where
     type Error = E;
     type Future = ResponseFuture<S::Future>;
 
-    /// As the service below. Its refusals are answers, so one from here, where there is no request
-    /// to answer, makes it ready: layers of this crate give none.
+    /// As the service below; a refusal of its is the answer to the next call.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
-        Poll::Ready(match ready!(self.inner.poll_ready(cx)) {
-            Err(Error::Inner(error)) => Err(error),
-            Ok(()) | Err(Error::Refused(_)) => Ok(()),
-        })
+        self.refused = match ready!(self.inner.poll_ready(cx)) {
+            Ok(()) => None,
+            Err(Error::Refused(by)) => Some(by),
+            Err(Error::Inner(error)) => return Poll::Ready(Err(error)),
+        };
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, req: Req) -> Self::Future {
-        ResponseFuture { call: self.inner.call(req) }
+        let call = match self.refused.take() {
+            Some(by) => OrRefused::Refused { by },
+            None => OrRefused::Call { call: self.inner.call(req) },
+        };
+        ResponseFuture { call }
+    }
+}
+
+impl<S: Clone> Clone for AnswerService<S> {
+    /// Not ready.
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), refused: None }
     }
 }
 

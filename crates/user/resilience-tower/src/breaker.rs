@@ -151,7 +151,7 @@ impl<C> Breaker<C> {
         F: Future<Output = Result<T, E>>,
         C: Classify<Result<T, E>>,
     {
-        gate::pass(self, call).await
+        gate::pass(self, &(), call).await
     }
 
     /// Tells a change of the state, once.

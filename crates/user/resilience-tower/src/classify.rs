@@ -16,7 +16,7 @@
 //! // A quota that is used up comes as an error, and trying again does not help.
 //! let classifier = |outcome: &Result<String, i32>| match outcome {
 //!     Ok(_) => Verdict::SUCCESS,
-//!     Err(7) => Verdict { retryable: false, ..Verdict::failure(Class::Overload) },
+//!     Err(7) => Verdict::failure(Class::Overload).retryable(false),
 //!     Err(_) => Verdict::failure(Class::Unreachable),
 //! };
 //! assert!(!classifier.classify(&Err(7)).retryable);
@@ -24,6 +24,7 @@
 
 use std::time::Duration;
 
+use weft_resilience::load::LoadReport;
 use weft_resilience::outlier::Signal;
 
 use crate::error::{AsRefused, Refused};
@@ -32,12 +33,22 @@ use crate::error::{AsRefused, Refused};
 mod http;
 
 #[cfg(feature = "http")]
+pub(crate) use http::GRPC_STATUS;
+#[cfg(feature = "http")]
 pub use http::HttpClassifier;
 
 /// Judges outcomes of type `T`, usually a `Result`.
 pub trait Classify<T> {
     /// What the outcome says of the upstream.
     fn classify(&self, outcome: &T) -> Verdict;
+
+    /// What the upstream says of its own load, for
+    /// [`PickerKind::WeightedByLoad`](crate::settings::PickerKind::WeightedByLoad). By default
+    /// nothing; not asked for by others than [`Balance`](crate::Balance).
+    fn load_report(&self, outcome: &T) -> Option<LoadReport> {
+        let _ = outcome;
+        None
+    }
 
     /// Marks a failure that is about to be given to the caller although it was worth a retry, so
     /// that callers farther up do not retry what was retried here. By default there is no mark.
@@ -46,8 +57,9 @@ pub trait Classify<T> {
     }
 }
 
-/// What an outcome says.
+/// What an outcome says. Begin with [`SUCCESS`](Self::SUCCESS) or [`failure`](Self::failure).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verdict {
     /// How it ended.
     pub class: Class,
@@ -61,6 +73,7 @@ pub struct Verdict {
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Class {
     /// The upstream did its part, even if the caller was wrong to ask.
     Success,
@@ -99,6 +112,25 @@ impl Verdict {
         Self { class, status: None, retryable: true, retry_after: None }
     }
 
+    /// With a [`status`](Self#structfield.status).
+    #[must_use]
+    pub const fn status(self, status: u16) -> Self {
+        Self { status: Some(status), ..self }
+    }
+
+    /// [Worth another attempt](Self#structfield.retryable) or not.
+    #[must_use]
+    pub const fn retryable(self, retryable: bool) -> Self {
+        Self { retryable, ..self }
+    }
+
+    /// With a wish of the upstream's for the time of the [next
+    /// attempt](Self#structfield.retry_after).
+    #[must_use]
+    pub const fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
     /// What a refusal by a layer further in means. A timeout is the upstream's failure and worth a
     /// retry. The others say nothing about the upstream, and are not: what refuses now has a reason
     /// to refuse for a while.
@@ -109,7 +141,8 @@ impl Verdict {
             Refused::BreakerOpen { .. }
             | Refused::RateLimited { .. }
             | Refused::Busy { .. }
-            | Refused::NoEndpoint { .. } => Self {
+            | Refused::NoEndpoint { .. }
+            | Refused::Policy { .. } => Self {
                 class: Class::Refused,
                 status: None,
                 retryable: false,

@@ -142,7 +142,7 @@ impl<C> ConcurrencyLimit<C> {
         F: Future<Output = Result<T, E>>,
         C: Classify<Result<T, E>>,
     {
-        gate::pass(self, call).await
+        gate::pass(self, &(), call).await
     }
 }
 

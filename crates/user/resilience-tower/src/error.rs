@@ -50,6 +50,14 @@ pub enum Refused {
         /// Endpoints in the set, usable or not.
         known: usize,
     },
+    /// A [gate](crate::gate) of your own.
+    #[error("refused: {name}")]
+    Policy {
+        /// Its kind, as a label of metrics.
+        name: &'static str,
+        /// Until it is worth asking again, if that is known.
+        retry_after: Option<Duration>,
+    },
 }
 
 /// An error of the call itself, or a refusal by one of the layers around it.
@@ -69,6 +77,7 @@ pub enum Error<E> {
 
 /// The last failure of a call that was [tried again](crate::retry()), and why it was the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 #[error("gave up after {attempts} attempts: {stop}")]
 pub struct GaveUp<E> {
     /// What the last attempt ended with.
@@ -129,12 +138,13 @@ impl Refused {
             Self::BreakerOpen { retry_after } | Self::RateLimited { retry_after } => {
                 Some(*retry_after)
             }
+            Self::Policy { retry_after, .. } => *retry_after,
             Self::Timeout { .. } | Self::Busy { .. } | Self::NoEndpoint { .. } => None,
         }
     }
 
-    /// The kind, as a label of metrics: `timeout`, `breaker_open`, `rate_limited`, `busy` or
-    /// `no_endpoint`.
+    /// The kind, as a label of metrics: `timeout`, `breaker_open`, `rate_limited`, `busy`,
+    /// `no_endpoint`, or the name of a policy of your own.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -143,6 +153,7 @@ impl Refused {
             Self::RateLimited { .. } => "rate_limited",
             Self::Busy { .. } => "busy",
             Self::NoEndpoint { .. } => "no_endpoint",
+            Self::Policy { name, .. } => name,
         }
     }
 }

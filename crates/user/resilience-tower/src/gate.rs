@@ -20,7 +20,7 @@
 //!
 //!     fn admit(&self, _: &Req) -> Result<Admitted<()>, Refused> {
 //!         if self.0.load(Ordering::Relaxed) {
-//!             return Err(Refused::Busy { limit: 0 });
+//!             return Err(Refused::Policy { name: "switched_off", retry_after: None });
 //!         }
 //!         Ok(Admitted::at_once(()))
 //!     }
@@ -76,6 +76,7 @@ pub trait Hears<Ticket, T> {
 
 /// A call that may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Admitted<Ticket> {
     /// What it holds.
     pub ticket: Ticket,
@@ -112,12 +113,12 @@ pin_project! {
 }
 
 /// Carries out a plain call through a gate.
-pub(crate) async fn pass<G, Ticket, F, T, E>(gate: &G, call: F) -> Result<T, Error<E>>
+pub(crate) async fn pass<G, Req, F, T, E>(gate: &G, req: &Req, call: F) -> Result<T, Error<E>>
 where
-    G: Gate<(), Ticket = Ticket> + Hears<Ticket, Result<T, E>>,
+    G: Gate<Req> + Hears<G::Ticket, Result<T, E>>,
     F: Future<Output = Result<T, E>>,
 {
-    let Admitted { ticket, wait } = gate.admit(&())?;
+    let Admitted { ticket, wait } = gate.admit(req)?;
     if !wait.is_zero() {
         clock::sleep(wait).await;
     }
@@ -131,7 +132,12 @@ where
 impl<Ticket> Admitted<Ticket> {
     /// Without a wait.
     pub const fn at_once(ticket: Ticket) -> Self {
-        Self { ticket, wait: Duration::ZERO }
+        Self::after(Duration::ZERO, ticket)
+    }
+
+    /// After a wait, which is part of the call: a timeout around it counts it.
+    pub const fn after(wait: Duration, ticket: Ticket) -> Self {
+        Self { ticket, wait }
     }
 }
 

@@ -73,7 +73,9 @@ impl From<Refused> for Status {
         let code = match refused {
             Refused::Timeout { .. } => Code::DeadlineExceeded,
             Refused::RateLimited { .. } | Refused::Busy { .. } => Code::ResourceExhausted,
-            Refused::BreakerOpen { .. } | Refused::NoEndpoint { .. } => Code::Unavailable,
+            Refused::BreakerOpen { .. } | Refused::NoEndpoint { .. } | Refused::Policy { .. } => {
+                Code::Unavailable
+            }
         };
         let mut status = Self::new(code, refused.to_string());
         if let Some(wait) = refused.retry_after() {

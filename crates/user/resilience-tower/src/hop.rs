@@ -114,7 +114,7 @@ impl Hop {
     /// Writes the attempt, and the time that is left, into a request made on behalf of the one that
     /// it was read from. A shorter time that the request has already stays.
     pub fn carry(self, request: &mut HeaderMap) {
-        request.insert(ATTEMPT, HeaderValue::from(self.attempt));
+        set_attempt(request, self.attempt);
         let own = Self::of(request).deadline;
         let Some(left) = self.deadline.earliest(own).remaining(clock::now()) else { return };
         // In whole milliseconds, at least one: zero means no bound to Envoy.
@@ -124,6 +124,18 @@ impl Hop {
             request.insert(GRPC_TIMEOUT, grpc_timeout_of(millis));
         }
     }
+}
+
+/// Writes into a request which attempt it is, from 1, as
+/// [`HttpReplay`](crate::replay::HttpReplay) does: for a [`Replay`](crate::replay::Replay) of
+/// requests of another type.
+pub fn set_attempt(request: &mut HeaderMap, attempt: u32) {
+    // Most calls have one attempt, and this takes no memory for it.
+    let number = match attempt {
+        1 => HeaderValue::from_static("1"),
+        _ => HeaderValue::from(attempt),
+    };
+    request.insert(ATTEMPT, number);
 }
 
 /// Whether an answer asks not to be retried.

@@ -6,9 +6,9 @@
 //! | try again, within a budget | [`Retry`] | [`retry()`] |
 //! | ask twice when it takes long | [`Hedge`] | [`hedge()`] |
 //! | stop calling what fails | [`Breaker`] | [`Breaker::call`] |
-//! | bound how often | [`RateLimit`], [`RateLimitByKey`] | [`RateLimit::call`] |
+//! | bound how often | [`RateLimit`], [`RateLimitByKey`] | [`RateLimit::call`], [`RateLimitByKey::call`] |
 //! | bound how many at one time, fixed or adaptive | [`ConcurrencyLimit`] | [`ConcurrencyLimit::call`] |
-//! | spread over endpoints, and set failing ones aside | [`Balance`] | [`Endpoints::call`] |
+//! | spread over endpoints, near ones first, and set failing ones aside | [`Balance`] | [`Endpoints::call`] |
 //!
 //! The mechanisms are those of the Weftway proxy, as one crate of state machines without clock or
 //! I/O (`weft-resilience`); here is only what connects them to tokio and tower. Nothing else of
@@ -41,7 +41,7 @@
 //!   +--v-----v-----v---+
 //!   | ErrorLayer       |  one error type for all of the above
 //!   +------------------+
-//!   | client           |  hyper, tonic, or any other service
+//!   | client           |  hyper, tonic, reqwest, or any other service
 //!   +------------------+
 //! ```
 //!
@@ -97,17 +97,48 @@
 //! Clones of a service share what it knows. Make one stack for each upstream when the program
 //! starts, and clone it for each call.
 //!
+//! # Why in this order
+//!
+//! - A **timeout around everything** is what the caller was promised. It ends retries too, so it is
+//!   outside of them; the one **for each attempt** is inside, or one that hangs takes all the time.
+//! - **Retry around breaker and limits**: each attempt is a call to the upstream. Outside of it a
+//!   breaker would not see what retries hide, and a limit would let three calls pass as one.
+//! - **Hedge inside of retry**: an attempt may be two; a retry follows when both have failed. The
+//!   other way round, a retry that waits would be hedged.
+//! - **Breaker outside of limits**: what a limit refuses says nothing of the upstream, and an open
+//!   breaker takes no place and no token.
+//! - **Balance innermost**, so that each attempt and each hedge chooses an endpoint of its own. A
+//!   breaker or limit of *one endpoint* goes between it and that endpoint's client:
+//!   `endpoints.insert(addr, limit.layer(client))`.
+//!
 //! # Clients
 //!
 //! - **hyper**: `hyper_util::client::legacy::Client` is a service of `http::Request`; it fits as it
 //!   is. A body that cannot be cloned can still be repeated: [`replay::ReplayBody`].
 //! - **tonic**: a channel is such a service, and generated clients take the stack in its place:
-//!   the module `grpc`, with the feature `tonic`.
-//! - **reqwest** and others with requests of their own: the plain functions go around any future
-//!   (`retry(&policy, || client.get(url).send())`, with [`classify::ByResult`]). A client that is a
-//!   tower service of its own requests, as `reqwest::Client` is, fits under the layers as well;
-//!   [`Retry`] and [`Hedge`] then need a [`replay::Replay`] that clones those requests. This crate
-//!   does not depend on reqwest, not even in its tests.
+//!   the module `grpc`, with the feature `tonic`. Take [`Balance::streaming`], since most of gRPC's
+//!   statuses come in trailers.
+//! - **reqwest**: `reqwest::Client` is a service of requests of its own. A [`replay::Replay`] and a
+//!   [`classify::Classify`] of a few lines each, by [`replay::HttpReplay::permits`] and
+//!   [`classify::HttpClassifier::judge`], tell the layers what they want to know; the example
+//!   `reqwest` has them. Or the plain functions go around its calls
+//!   (`retry(&policy, || client.get(url).send())`, with [`classify::ByResult`]).
+//! - **Others**: the plain functions go around any future.
+//!
+//! # Beside tower's own layers
+//!
+//! A layer needs a service below it that is `Clone`, since a call may become several. Clones of a
+//! service are not ready because the original was, so each call clones the service below and waits
+//! until its own clone is ready, inside of the call:
+//!
+//! - `tower::buffer`: put it around a service that is not `Clone`, below these layers; above them it
+//!   has nothing to do.
+//! - `tower::limit`, below: a call waits for its permit, and a [`Timeout`] farther out bounds that
+//!   wait. [`ConcurrencyLimit`] and [`RateLimit`] refuse instead.
+//! - `tower::load_shed`, above: never sheds, as these layers are always ready; below, around a
+//!   service that has to wait, it refuses in its place.
+//! - `BoxCloneService`, `BoxCloneSyncService`, `ServiceExt::oneshot`: as with any other service.
+//!   Layers are `Sync` where their parts are.
 //!
 //! # Promises of every layer
 //!
@@ -123,6 +154,11 @@
 //! - Observers hear what happens: [`observe`].
 //! - A policy of your own becomes a layer like these: [`gate`].
 //!
+//! - **Nothing is allocated** for a call once the state is warm, neither by a layer nor by a pick;
+//!   but a request of HTTP that may be repeated is copied, and a source of a [`RateLimitByKey`] is
+//!   remembered. Futures are as large as what they hold and some hundred bytes; that of a [`Hedge`]
+//!   holds two calls. A deep stack around large futures is best boxed once, outermost.
+//!
 //! Services need a tokio runtime with its clock enabled. State takes no locks across waits and
 //! spawns nothing.
 //!
@@ -131,6 +167,15 @@
 //! - `http` (default): judging `http::Response`, repeating `http::Request`, answers for servers,
 //!   attempts across hops.
 //! - `tonic`: repeating tonic's requests, refusals as `tonic::Status`.
+//!
+//! # Versions
+//!
+//! Rust 1.95 or later (edition 2024). What may grow without a breaking change is
+//! `#[non_exhaustive]`: refusals, reasons, events, verdicts, settings of this crate; the
+//! [settings] of the state machines are plain values, to be made with `..X::DEFAULT`. Of other
+//! crates, types of `http`, `http-body`, `bytes`, `tower-service`, `tower-layer`, `futures-core` and,
+//! with its feature, `tonic` are part of the interface: a new major version of one is one of this
+//! crate.
 //!
 //! [`tower::ServiceBuilder`]: https://docs.rs/tower/latest/tower/struct.ServiceBuilder.html
 
@@ -154,9 +199,8 @@ mod oneshot;
 pub mod rate;
 pub mod replay;
 pub mod retry;
+pub mod settings;
 pub mod timeout;
-
-pub use weft_resilience::settings;
 
 #[cfg(feature = "http")]
 pub use answer::{AnswerLayer, AnswerService, answer};

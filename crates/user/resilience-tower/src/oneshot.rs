@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use crate::error::Refused;
+
 pin_project! {
     /// Waits until a service of its own is ready, then calls it.
     ///
@@ -31,6 +33,16 @@ pin_project! {
     {
         Waiting { service: S, req: Option<Req> },
         Calling { #[pin] call: S::Future },
+    }
+}
+
+pin_project! {
+    /// A call, or a refusal in its place.
+    #[project = OrRefusedProj]
+    #[derive(Debug)]
+    pub(crate) enum OrRefused<F> {
+        Call { #[pin] call: F },
+        Refused { by: Refused },
     }
 }
 
@@ -68,6 +80,23 @@ impl<S: Service<Req>, Req> Future for Oneshot<S, Req> {
 impl<S: Service<Req>, Req> fmt::Debug for Oneshot<S, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Oneshot").finish_non_exhaustive()
+    }
+}
+
+// === impl OrRefused ===
+
+impl<F, T, E> Future for OrRefused<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: From<Refused>,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            OrRefusedProj::Call { call } => call.poll(cx),
+            OrRefusedProj::Refused { by } => Poll::Ready(Err((*by).into())),
+        }
     }
 }
 

@@ -96,6 +96,10 @@ impl RateLimit {
     /// # Errors
     ///
     /// [`Refused::RateLimited`], at once, if it does not come soon.
+    ///
+    /// # Panics
+    ///
+    /// When it has to wait outside a tokio runtime with a clock; so do the calls below.
     pub async fn turn(&self) -> Result<(), Refused> {
         let Admitted { wait, .. } = self.admit(&())?;
         if !wait.is_zero() {
@@ -106,6 +110,8 @@ impl RateLimit {
 
     /// Carries out a call when its turn has come.
     ///
+    /// Dropped while it waits, it gives its turn to nobody.
+    ///
     /// # Errors
     ///
     /// [`Refused::RateLimited`] when it was not begun, else its own as [`Error::Inner`].
@@ -113,7 +119,7 @@ impl RateLimit {
     where
         F: Future<Output = Result<T, E>>,
     {
-        gate::pass(self, call).await
+        gate::pass(self, &(), call).await
     }
 }
 
@@ -153,6 +159,22 @@ impl<F> RateLimitByKey<F> {
     pub fn observed_by(self, observer: impl Observer) -> Self {
         Self { observed: Observed::by(observer), ..self }
     }
+
+    /// Carries out a call for a request when its turn has come.
+    ///
+    /// Dropped while it waits, it gives its turn to nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::RateLimited`] when it was not begun, else its own as [`Error::Inner`].
+    pub async fn call<Req, K, Fut, T, E>(&self, req: &Req, call: Fut) -> Result<T, Error<E>>
+    where
+        F: Fn(&Req) -> K,
+        K: AsRef<[u8]>,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        gate::pass(self, req, call).await
+    }
 }
 
 impl<F, K, Req> Gate<Req> for RateLimitByKey<F>
@@ -185,7 +207,7 @@ fn settle(admission: Admission, observed: &Observed) -> Result<Admitted<()>, Ref
         Admission::Pass => Ok(Admitted::at_once(())),
         Admission::Wait(wait) => {
             observed.event(&Event::Waited { wait });
-            Ok(Admitted { ticket: (), wait })
+            Ok(Admitted::after(wait, ()))
         }
         Admission::Refuse { retry_after } => {
             Err(observed.refused(Refused::RateLimited { retry_after }))

@@ -17,7 +17,7 @@ pub use body::{ReplayBody, ReplayError};
 #[cfg(feature = "tonic")]
 pub use grpc::GrpcReplay;
 #[cfg(feature = "http")]
-pub use http::HttpReplay;
+pub use http::{ByClone, CopyBody, HttpReplay};
 
 /// Makes requests again.
 pub trait Replay<Req> {

@@ -38,7 +38,16 @@ mod tries;
 use tries::Tries;
 
 /// How calls are tried again.
+///
+/// ```
+/// use std::time::Duration;
+/// use resilience_tower::retry::RetrySettings;
+///
+/// let settings = RetrySettings::DEFAULT.attempts(5).within(Duration::from_secs(2));
+/// assert_eq!(settings.attempts, 5);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct RetrySettings {
     /// Attempts of one call, the first included; 0 counts as 1. 3 by default.
     pub attempts: u32,
@@ -60,8 +69,7 @@ pub struct RetrySettings {
 /// policy for each upstream and use it for all calls to it.
 ///
 /// What is worth a retry is for the [classifier](crate::classify) to say, and which requests may be
-/// repeated for the [replay](crate::replay). [`Retry::http`] and
-/// `Retry::grpc` have both set.
+/// repeated for the [replay](crate::replay). [`Retry::http`] and `Retry::grpc` have both set.
 ///
 /// The answer of the last attempt is the answer of the call, be it a failure.
 ///
@@ -179,6 +187,36 @@ impl RetrySettings {
         retry_after_max: Duration::from_secs(10),
         within: None,
     };
+
+    /// With another number of [`attempts`](Self#structfield.attempts).
+    #[must_use]
+    pub const fn attempts(self, attempts: u32) -> Self {
+        Self { attempts, ..self }
+    }
+
+    /// With another [`backoff`](Self#structfield.backoff).
+    #[must_use]
+    pub const fn backoff(self, backoff: BackoffSettings) -> Self {
+        Self { backoff, ..self }
+    }
+
+    /// With another [`budget`](Self#structfield.budget).
+    #[must_use]
+    pub const fn budget(self, budget: BudgetSettings) -> Self {
+        Self { budget, ..self }
+    }
+
+    /// With another [`retry_after_max`](Self#structfield.retry_after_max).
+    #[must_use]
+    pub const fn retry_after_max(self, wait: Duration) -> Self {
+        Self { retry_after_max: wait, ..self }
+    }
+
+    /// With another bound [`within`](Self#structfield.within) which attempts begin.
+    #[must_use]
+    pub const fn within(self, time: Duration) -> Self {
+        Self { within: Some(time), ..self }
+    }
 }
 
 impl Default for RetrySettings {

@@ -17,6 +17,8 @@ use crate::{
 };
 
 mod chain;
+mod contract;
+mod model;
 
 /// What every failing service of these tests fails with.
 pub(crate) type TestError = Error<&'static str>;

@@ -98,7 +98,7 @@ where
 // === impl Timeout ===
 
 impl Timeout {
-    /// So long, from the call to its answer.
+    /// So long, from the call to its answer: for HTTP to the head of it, not to the end of its body.
     #[must_use]
     pub fn new(limit: Duration) -> Self {
         Self { limit, observed: Observed::default() }
@@ -115,6 +115,10 @@ impl Timeout {
     /// # Errors
     ///
     /// [`Refused::Timeout`] when it did not end in time, else its own as [`Error::Inner`].
+    ///
+    /// # Panics
+    ///
+    /// When polled outside a tokio runtime with a clock.
     pub async fn run<F, T, E>(&self, call: F) -> Result<T, Error<E>>
     where
         F: Future<Output = Result<T, E>>,

@@ -88,7 +88,8 @@ async fn hyper_repeats_a_request_with_its_body() {
 async fn hyper_repeats_a_body_that_cannot_be_cloned() {
     let got = Got::default();
     let addr = http_server(Arc::clone(&got)).await;
-    let retry = Retry::http(RetrySettings::DEFAULT).replayed_by(HttpReplay::new().any_method());
+    let replay = HttpReplay::new().any_method().cloned_by(ReplayBody::try_clone);
+    let retry = Retry::http(RetrySettings::DEFAULT).replayed_by(replay);
     let client = ServiceBuilder::new()
         .layer(retry)
         .layer(ErrorLayer)
@@ -102,11 +103,26 @@ async fn hyper_repeats_a_body_that_cannot_be_cloned() {
 }
 
 #[tokio::test]
+async fn the_answer_stands_when_the_body_was_too_long_to_send_again() {
+    let got = Got::default();
+    let addr = http_server(Arc::clone(&got)).await;
+    let replay = HttpReplay::new().cloned_by(ReplayBody::try_clone);
+    let client = ServiceBuilder::new()
+        .layer(Retry::http(RetrySettings::DEFAULT).replayed_by(replay))
+        .layer(ErrorLayer)
+        .service(Client::builder(TokioExecutor::new()).build_http());
+    let body = Full::new(Bytes::from("charge")).boxed_unsync();
+    let req = Request::put(format!("http://{addr}/")).body(ReplayBody::new(body, 5)).unwrap();
+    assert_eq!(client.oneshot(req).await.unwrap().status(), 503);
+    assert_eq!(pairs(&got), expected(&[("1", "charge")]));
+}
+
+#[tokio::test]
 async fn a_connection_that_fails_is_an_error_of_the_client() {
     // Nobody listens on a port that was free a moment ago.
     let addr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let client = ServiceBuilder::new()
-        .layer(Retry::http(RetrySettings { attempts: 2, ..RetrySettings::DEFAULT }))
+        .layer(Retry::http(RetrySettings::DEFAULT.attempts(2)))
         .layer(ErrorLayer)
         .service(Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>());
     let req = Request::get(format!("http://{addr}/")).body(Full::default()).unwrap();

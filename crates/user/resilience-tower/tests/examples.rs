@@ -34,6 +34,26 @@ fn the_client_of_the_tonic_example_gets_all_answers() {
 }
 
 #[test]
+fn the_client_of_the_reqwest_example_gets_all_answers() {
+    let printed = run("reqwest");
+    count(&printed, "by the layers: 200 OK hello\n", 3);
+    count(&printed, "by the function: 200 OK hello\n", 3);
+    count(&printed, "  attempt 2 in ", 6);
+}
+
+#[test]
+fn the_sidecar_in_miniature_says_what_it_does() {
+    let printed = run("sidecar_in_miniature");
+    let expected = [
+        "[sidecar] retry 1 after: connection reset",
+        "[sidecar] retry 2 after: connection reset",
+        "[sidecar] success on attempt 3",
+        "app sees: 200 OK from service B",
+    ];
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn the_application_beside_the_sidecar_sees_no_failure() {
     let printed = run("in_process_sidecar");
     count(&printed, "app sees: 200 OK from service B", 40);

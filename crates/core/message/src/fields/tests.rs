@@ -133,4 +133,12 @@ fn debug_hides_credentials() {
         fields(&[("Authorization", "Basic c2VjcmV0"), ("Cookie", "s=secret"), ("X", "shown")]);
     let text = format!("{all:?}");
     assert!(text.contains("shown") && !text.contains("c2Vj") && !text.contains("secret"), "{text}");
+    // Whatever is hidden elsewhere is here, too.
+    let all = fields(&[
+        ("X-Auth-Token", "abc"),
+        ("X-Forwarded-Tls-Client-Cert", "abc"),
+        ("Referer", "https://shop/?token=abc"),
+    ]);
+    let text = format!("{all:?}");
+    assert!(text.contains("https://shop/") && !text.contains("abc"), "{text}");
 }

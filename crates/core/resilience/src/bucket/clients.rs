@@ -1,6 +1,7 @@
 //! Rates by who the client is.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Admission, KeyedBuckets, TokenBucket};
@@ -10,7 +11,7 @@ use crate::settings::RateSettings;
 /// Linkerd's `HTTPLocalRateLimitPolicy`.
 ///
 /// A client is known by any name, such as the identity in its certificate; all without a name are
-/// one. A client that is named has a bucket of its own at its own rate, in place of that of others.
+/// one. Clients that are named in one group share a bucket, in place of one each.
 ///
 /// The rate for all is looked at first, as Linkerd does it: what one client has too much counts
 /// there too.
@@ -36,7 +37,7 @@ use crate::settings::RateSettings;
 pub struct ClientBuckets {
     all: Option<TokenBucket>,
     each: Option<KeyedBuckets>,
-    named: HashMap<Box<str>, TokenBucket>,
+    named: HashMap<Box<str>, Arc<TokenBucket>>,
 }
 
 /// Which rate was exceeded. Each says for how long the client had better wait.
@@ -52,7 +53,7 @@ pub enum Exceeded {
         /// Until the next token.
         retry_after: Duration,
     },
-    /// That of this client in particular.
+    /// That of the group to which this client belongs.
     Override {
         /// Until the next token.
         retry_after: Duration,
@@ -62,7 +63,7 @@ pub enum Exceeded {
 // === impl ClientBuckets ===
 
 impl ClientBuckets {
-    /// Full buckets. `overrides` are groups of clients, each with the rate of every client in it;
+    /// Full buckets. `overrides` are groups of clients, each with the rate of all of them together;
     /// of two for one client the first holds. `secret` keeps strangers from choosing names that
     /// collide.
     pub fn new<N: AsRef<str>>(
@@ -74,9 +75,9 @@ impl ClientBuckets {
     ) -> Self {
         let mut named = HashMap::new();
         for (clients, rate) in overrides {
+            let shared = Arc::new(TokenBucket::new(rate, epoch));
             for client in clients.as_ref() {
-                let bucket = || TokenBucket::new(rate, epoch);
-                named.entry(client.as_ref().into()).or_insert_with(bucket);
+                named.entry(client.as_ref().into()).or_insert_with(|| Arc::clone(&shared));
             }
         }
         Self {

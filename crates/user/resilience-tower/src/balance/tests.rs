@@ -5,12 +5,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tower::{Layer, ServiceExt};
 
-use weft_resilience::pick::Candidates;
-
-use super::set::Present;
 use super::*;
+use crate::error::Error;
 use crate::retry::{Retry, RetrySettings};
-use crate::settings::{BudgetSettings, RecentBudget};
+use crate::settings::{
+    BudgetSettings, OutlierSettings, PickerKind, RecentBudget, SlowStartSettings,
+};
 use crate::tests::{Heard, TestError, begin, hanging, ms, secs};
 
 const ROUND_ROBIN: BalanceSettings =
@@ -53,8 +53,8 @@ async fn calls_are_spread_over_all_endpoints() {
     let endpoints = named(ROUND_ROBIN, &["a", "b", "c"]);
     let asked = ask_often(&endpoints, 300, "").await;
     assert_eq!(asked, BTreeMap::from([("a", 100), ("b", 100), ("c", 100)]));
-    endpoints.insert_weighted("a", "a", 3.0);
-    endpoints.insert_weighted("c", "c", 0.0);
+    endpoints.insert_at("a", "a", Place::DEFAULT.weight(3.0));
+    endpoints.insert_at("c", "c", Place::DEFAULT.weight(0.0));
     let asked = ask_often(&endpoints, 400, "").await;
     assert_eq!(asked, BTreeMap::from([("a", 300), ("b", 100)]));
 }
@@ -64,7 +64,7 @@ async fn without_an_endpoint_calls_are_refused() {
     let heard = Heard::default();
     let endpoints = named(ROUND_ROBIN, &[]).observed_by(heard.clone());
     assert_eq!(ask(&endpoints).await, Err(Refused::NoEndpoint { known: 0 }.into()));
-    endpoints.insert_weighted("a", "a", 0.0);
+    endpoints.insert_at("a", "a", Place::DEFAULT.weight(0.0));
     assert_eq!(ask(&endpoints).await, Err(Refused::NoEndpoint { known: 1 }.into()));
     assert_eq!(heard.events().len(), 2);
 }
@@ -135,10 +135,9 @@ async fn a_dropped_call_no_longer_counts_as_load() {
     for call in &mut running {
         begin(call).await;
     }
-    let load = || endpoints.with_set(|set| Present { set, now: clock::now() }.load(0));
-    assert_eq!((calls.get(), load()), (10, 10.0));
+    assert_eq!((calls.get(), endpoints.calls(&"a")), (10, Some(10)));
     drop(running);
-    assert_eq!((calls.get(), load()), (0, 0.0));
+    assert_eq!((calls.get(), endpoints.calls(&"a")), (0, Some(0)));
 }
 
 #[tokio::test(start_paused = true)]

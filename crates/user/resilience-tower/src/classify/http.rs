@@ -3,15 +3,20 @@
 use std::time::{Duration, SystemTime};
 
 use ::http::header::{DATE, RETRY_AFTER};
-use ::http::{HeaderMap, HeaderName, Response};
-use weft_resilience::outlier::Signal;
+use ::http::{HeaderMap, HeaderName, Response, StatusCode};
+use weft_resilience::grpc;
+use weft_resilience::load::LoadReport;
+use weft_resilience::orca;
 use weft_resilience::settings::StatusSet;
 
 use super::{Class, Classify, Verdict};
 use crate::error::AsRefused;
 use crate::{clock, hop};
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// A gRPC answer without a status counts as this one (gRPC, "Status Codes": UNKNOWN).
+const UNKNOWN: u32 = 2;
 
 /// The status of gRPC for a server that cannot take the call.
 const UNAVAILABLE: u32 = 14;
@@ -92,19 +97,60 @@ impl HttpClassifier {
         Self { grpc_retries: bits, ..self }
     }
 
+    /// The verdict on the head of an answer, for clients whose answers are not `http::Response`.
+    ///
+    /// ```
+    /// use http::{HeaderMap, StatusCode};
+    /// use resilience_tower::classify::{Classify, HttpClassifier, Verdict, Class};
+    ///
+    /// // In place of another client's.
+    /// struct Answer { status: StatusCode, fields: HeaderMap }
+    ///
+    /// let judge = |outcome: &Result<Answer, std::io::Error>| match outcome {
+    ///     Ok(answer) => HttpClassifier::new().judge(answer.status, &answer.fields),
+    ///     Err(_) => Verdict::failure(Class::Unreachable),
+    /// };
+    /// let answer = Answer { status: StatusCode::BAD_GATEWAY, fields: HeaderMap::new() };
+    /// assert!(judge.classify(&Ok(answer)).retryable);
+    /// ```
+    #[must_use]
+    pub fn judge(&self, status: StatusCode, fields: &HeaderMap) -> Verdict {
+        match hop::number(fields, &GRPC_STATUS) {
+            Some(code) => self.judge_grpc(code, fields),
+            None => self.judge_http(status.as_u16(), fields),
+        }
+    }
+
+    /// What an answer reports of its endpoint's load, in its head or its trailers
+    /// (`endpoint-load-metrics` and `endpoint-load-metrics-bin`, gRFC A51); `None` for what cannot
+    /// be read.
+    #[must_use]
+    pub fn load(fields: &HeaderMap) -> Option<LoadReport> {
+        match fields.get(orca::METRICS_BIN) {
+            Some(value) => orca::read_binary(value.as_bytes()),
+            None => orca::read(fields.get(orca::METRICS)?.to_str().ok()?),
+        }
+    }
+
+    /// The verdict on the end of an answer of gRPC.
+    pub(crate) fn judge_trailers(&self, trailers: &HeaderMap) -> Verdict {
+        let code = hop::number(trailers, &GRPC_STATUS).unwrap_or(UNKNOWN);
+        self.judge_grpc(code, trailers)
+    }
+
     /// The verdict on a status of gRPC, with the fields that came with it.
     pub(crate) fn judge_grpc(&self, code: u32, fields: &HeaderMap) -> Verdict {
         let pushback = hop::number(fields, &hop::PUSHBACK);
         let retry_after = pushback.map(|millis| Duration::from_millis(millis.into()));
         let listed = code <= GRPC_MAX && self.grpc_retries & (1 << code) != 0;
-        self.judge(http_status(code), listed, retry_after, fields)
+        self.verdict(grpc::http_status(code), listed, retry_after, fields)
     }
 
     fn judge_http(&self, status: u16, fields: &HeaderMap) -> Verdict {
-        self.judge(status, self.retries.contains(status), retry_after(fields), fields)
+        self.verdict(status, self.retries.contains(status), retry_after(fields), fields)
     }
 
-    fn judge(
+    fn verdict(
         &self,
         status: u16,
         listed: bool,
@@ -131,12 +177,14 @@ impl Default for HttpClassifier {
 impl<B, E: AsRefused> Classify<Result<Response<B>, E>> for HttpClassifier {
     fn classify(&self, outcome: &Result<Response<B>, E>) -> Verdict {
         match outcome {
-            Ok(answer) => match hop::number(answer.headers(), &GRPC_STATUS) {
-                Some(code) => self.judge_grpc(code, answer.headers()),
-                None => self.judge_http(answer.status().as_u16(), answer.headers()),
-            },
+            Ok(answer) => self.judge(answer.status(), answer.headers()),
             Err(error) => Verdict::of_error(error),
         }
+    }
+
+    /// In the head; for trailers see [`StreamBalance`](crate::balance::StreamBalance).
+    fn load_report(&self, outcome: &Result<Response<B>, E>) -> Option<LoadReport> {
+        Self::load(outcome.as_ref().ok()?.headers())
     }
 
     /// With [`hop::RETRIED`].
@@ -144,14 +192,6 @@ impl<B, E: AsRefused> Classify<Result<Response<B>, E>> for HttpClassifier {
         if let Ok(answer) = outcome {
             hop::forbid_retry(answer.headers_mut());
         }
-    }
-}
-
-/// The status of HTTP that a status of gRPC counts as.
-fn http_status(code: u32) -> u16 {
-    match Signal::grpc(code) {
-        Signal::Status(status) => status,
-        _ => 500,
     }
 }
 

@@ -8,15 +8,18 @@ use ::http::HeaderMap;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// A body that keeps what it has sent, so that its clones can send it again.
+use crate::error::BoxError;
+
+/// A body that keeps what it has sent, so that it can be sent again.
 ///
 /// Nothing is buffered ahead: what the first attempt reads of the body underneath goes out at once,
-/// and is kept beside. A clone sends what was kept, and goes on with the body where that ends; two
-/// attempts under way at one time share it. A body that grows beyond the bound is kept no longer:
-/// the attempt that reads it goes on, and there will be no other one
-/// ([`can_replay`](Self::can_replay)).
+/// and is kept beside. A [clone](Self::try_clone) sends what was kept, and goes on with the body
+/// where that ends; two attempts under way at one time share it. A body that grows beyond the bound
+/// is kept no longer: the attempt that reads it goes on, and there are no further clones.
 ///
 /// Memory is what was read, at most the bound, until the last clone is gone.
+///
+/// For retries of requests of HTTP: `HttpReplay::new().cloned_by(ReplayBody::try_clone)`.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -25,7 +28,7 @@ use http_body::{Body, Frame, SizeHint};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let body = ReplayBody::new(Full::new(Bytes::from("hello")), 65_536);
-/// let again = body.clone();
+/// let again = body.try_clone().expect("it is not too long");
 /// assert_eq!(body.collect().await.expect("it fits").to_bytes(), "hello");
 /// assert_eq!(again.collect().await.expect("it was kept").to_bytes(), "hello");
 /// # }
@@ -37,12 +40,10 @@ pub struct ReplayBody<B> {
     sent: usize,
 }
 
-/// Why a body ends early.
+/// Why an attempt cannot send its body, when that underneath has not failed just now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ReplayError<E> {
-    /// The body underneath has failed.
-    #[error(transparent)]
-    Body(E),
+#[non_exhaustive]
+pub enum ReplayError {
     /// It was too long to be kept, and another attempt has the rest of it.
     #[error("the body was too long to be sent again")]
     TooLong,
@@ -68,7 +69,7 @@ struct Shared<B> {
 }
 
 /// What `poll_frame` returns.
-type Polled<E> = Poll<Option<Result<Frame<Bytes>, ReplayError<E>>>>;
+type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -106,21 +107,15 @@ impl<B: Body<Data = Bytes>> ReplayBody<B> {
 }
 
 impl<B> ReplayBody<B> {
-    /// Whether a clone made now could send all of it.
+    /// The same body from its beginning; `None` once it was too long, or has failed.
     #[must_use]
-    pub fn can_replay(&self) -> bool {
-        self.lock().state == State::Keeping
+    pub fn try_clone(&self) -> Option<Self> {
+        let can_replay = self.lock().state == State::Keeping;
+        can_replay.then(|| Self { shared: Arc::clone(&self.shared), sent: 0 })
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared<B>> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<B> Clone for ReplayBody<B> {
-    /// From the beginning.
-    fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), sent: 0 }
     }
 }
 
@@ -132,14 +127,12 @@ impl<B> Drop for ReplayBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for ReplayBody<B> {
+impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for ReplayBody<B> {
     type Data = Bytes;
-    type Error = ReplayError<B::Error>;
+    /// That of the body underneath, or a [`ReplayError`].
+    type Error = BoxError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         let this = self.get_mut();
         let (polled, waiting) = {
             let mut shared = this.lock();
@@ -181,16 +174,16 @@ impl<B> Shared<B> {
     }
 }
 
-impl<B: Body<Data = Bytes>> Shared<B> {
+impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Shared<B> {
     /// The frame after so many.
-    fn poll_frame(&mut self, sent: usize, cx: &mut Context<'_>) -> Polled<B::Error> {
+    fn poll_frame(&mut self, sent: usize, cx: &mut Context<'_>) -> Polled {
         if let Some(kept) = self.kept.get(sent) {
             return Poll::Ready(Some(Ok(kept.clone().into())));
         }
         match self.state {
-            State::Failed => return Poll::Ready(Some(Err(ReplayError::Failed))),
+            State::Failed => return Poll::Ready(Some(Err(ReplayError::Failed.into()))),
             State::GivenUp if sent < self.read => {
-                return Poll::Ready(Some(Err(ReplayError::TooLong)));
+                return Poll::Ready(Some(Err(ReplayError::TooLong.into())));
             }
             State::Keeping | State::GivenUp => {}
         }
@@ -208,7 +201,7 @@ impl<B: Body<Data = Bytes>> Shared<B> {
             Some(Err(_)) => self.state = State::Failed,
             None => self.ended = true,
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(ReplayError::Body)))
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     /// Keeps a frame that was just read, if it fits.

@@ -3,10 +3,10 @@
 use ::http::Request;
 use tonic::body::Body;
 
-use super::http::{may_repeat, number};
-use super::{Replay, ReplayBody};
+use super::{HttpReplay, Replay, ReplayBody};
 use crate::balance::Tried;
 use crate::error::Stop;
+use crate::hop;
 
 /// Bytes of messages that are kept for another attempt.
 const KEPT_MAX: usize = 64 * 1024;
@@ -56,29 +56,32 @@ impl Replay<Request<Body>> for GrpcReplay {
     type Kept = Kept;
 
     fn keep(&self, req: Request<Body>) -> (Request<Body>, Result<Kept, Stop>) {
-        if let Err(stop) = may_repeat(&req, true) {
+        let any = HttpReplay::new().any_method();
+        if let Err(stop) = any.permits(req.method(), req.headers()) {
             return (req, Err(stop));
         }
         let (mut head, body) = req.into_parts();
         head.extensions.get_or_insert_default::<Tried>();
         let body = ReplayBody::new(body, self.kept_max);
         let kept = Kept { head: Request::from_parts(head, ()), body };
-        (kept.request(), Ok(kept))
+        let first = kept.request().expect("a body is kept until it is read");
+        (first, Ok(kept))
     }
 
     fn again(&self, kept: &Kept) -> Option<Request<Body>> {
-        kept.body.can_replay().then(|| kept.request())
+        kept.request()
     }
 
     fn number(&self, req: &mut Request<Body>, attempt: u32) {
-        number(req, attempt);
+        hop::set_attempt(req.headers_mut(), attempt);
     }
 }
 
 // === impl Kept ===
 
 impl Kept {
-    fn request(&self) -> Request<Body> {
-        self.head.clone().map(|()| Body::new(self.body.clone()))
+    fn request(&self) -> Option<Request<Body>> {
+        let body = Body::new(self.body.try_clone()?);
+        Some(self.head.clone().map(|()| body))
     }
 }
