@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use rapidhash::fast::SeedableState;
 use weft_model::backend::Backend;
 use weft_model::calling::Labels;
 use weft_model::id::{BackendId, RouteId};
@@ -13,6 +14,8 @@ use weft_resources::set::{Index, Item};
 use weft_resources::{Key, Kind, Pos, Problem, Resource};
 
 use crate::calling::gateway::Said;
+use crate::calling::own::policies::Policies;
+use crate::calling::own::rules::Added;
 use crate::certificates::{self, InvalidCertificate};
 use crate::listeners::Drafts;
 use crate::options::Options;
@@ -34,6 +37,8 @@ pub(crate) struct Context<'a> {
     pub(crate) rejected: &'a HashMap<Key, Place>,
     /// Certificates read before.
     pub(crate) certificates: &'a certificates::Store<'a>,
+    /// TrafficPolicies by what they are about.
+    pub(crate) policies: &'a Policies<'a>,
 }
 
 /// Where a rejected resource is written: file and line.
@@ -73,13 +78,13 @@ pub(crate) struct Output {
     /// The lines of the files at which the rules of routes stand.
     pub(crate) lines: HashMap<RouteId, u32>,
     /// What to say about resources that were decoded well. Places are those in the resource.
-    pub(crate) problems: HashMap<Key, Vec<Problem>>,
+    pub(crate) problems: HashMap<Key, Vec<Problem>, SeedableState<'static>>,
     /// What else is wrong with documents that are rejected, by the address of their item.
     pub(crate) draft_problems: HashMap<*const Item, Vec<Problem>>,
     /// What to say about the command line.
     pub(crate) general: Vec<Problem>,
     /// Verdicts that do not follow from the problems.
-    pub(crate) verdicts: HashMap<Key, Verdict>,
+    pub(crate) verdicts: HashMap<Key, Verdict, SeedableState<'static>>,
 }
 
 // === impl Context ===
@@ -114,6 +119,12 @@ impl<'a> Context<'a> {
     ) -> Result<Arc<Certificate>, InvalidCertificate> {
         let resource = self.get("", "Secret", namespace, secret);
         secret_certificate(self, resource, namespace, secret)
+    }
+
+    /// What TrafficPolicies add to the rule of that name of a route.
+    pub(crate) fn added(&self, route: &Resource, rule: Option<&str>, out: &mut Output) -> Added {
+        let policies = self.policies.about(&route.key);
+        Added::of_rule(policies, &self.options.trust_domain, route, rule, out)
     }
 
     /// The line of its file at which a place of a resource stands; its first line for a place that
@@ -305,6 +316,17 @@ impl Output {
         if !self.problems.get(key).is_some_and(|said| said.contains(problem)) {
             self.problem(key, problem.clone());
         }
+    }
+
+    /// What was said about resources, in the order of their keys and then in that in which it was
+    /// found.
+    pub(crate) fn into_problems(self) -> Box<[(Key, Problem)]> {
+        let mut keys: Vec<(Key, Vec<Problem>)> = self.problems.into_iter().collect();
+        keys.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let of_key = |(key, problems): (Key, Vec<Problem>)| {
+            problems.into_iter().map(move |problem| (key.clone(), problem))
+        };
+        keys.into_iter().flat_map(of_key).collect()
     }
 
     /// Sets a verdict that does not follow from the problems.

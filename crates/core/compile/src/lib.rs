@@ -7,6 +7,7 @@
 //!
 //! Each dialect is a module that reads from a `Context` and adds to an `Output`.
 
+mod age;
 mod calling;
 mod certificates;
 mod context;
@@ -16,13 +17,13 @@ mod expression;
 mod gateway_api;
 mod ingress;
 mod istio;
-mod limits;
 mod listeners;
 mod literal;
 mod mesh;
 mod options;
 mod remark;
 mod report;
+mod rule_name;
 mod services;
 mod shadow;
 mod suggest;

@@ -10,6 +10,7 @@ mod config;
 mod draft;
 mod emit;
 mod networks;
+mod outside;
 mod place;
 mod policy;
 mod population;
@@ -77,11 +78,15 @@ pub struct MeshWorld {
 struct Memory {
     /// The resources in force, by key: as written, or the last good form.
     good: ResourceIndex,
+    /// The same, the oldest first.
+    in_order: Vec<Arc<Resource>>,
     assigned: Assigned,
     /// What closes all workloads.
     unread: Unread,
-    /// What holds for calls.
+    /// What rules hold for calls.
     routing: Routing,
+    /// How services are called.
+    callings: Callings,
 }
 
 /// Compiles the mesh of `set` and of the workloads that are registered. Services and workloads that
@@ -98,7 +103,9 @@ pub fn compile_mesh(
     let memory = previous.map(|world| &*world.memory);
     let effective = Effective::new(set, memory.map(|memory| &memory.good));
     let mut out = Output::default();
-    let scene = Scene::new(&effective.resources, &effective.index, options);
+    let in_order = memory.map_or(&[][..], |memory| &memory.in_order);
+    let in_order = scene::by_age(&effective.resources, in_order);
+    let scene = Scene::new(&in_order, &effective.index, options);
     let config = Config::new(&scene, &mut out);
     let population = Population::new(&scene, registered, &mut out);
     let unread = Unread::new(set, memory.map(|memory| &memory.unread), &mut out);
@@ -113,7 +120,8 @@ pub fn compile_mesh(
     let before = previous.map(|world| &*world.mesh);
     let known = memory.map(|memory| &memory.routing);
     let routing = Routing::new(&scene, &drafts, &config, known, &mut out);
-    let callings = Callings::new(&scene, &drafts, &config, &mut out);
+    let known = memory.map(|memory| &memory.callings);
+    let callings = Callings::new(&scene, &drafts, &config, known, &mut out);
     let material = emit::Material {
         scene: &scene,
         population: &population,
@@ -122,20 +130,21 @@ pub fn compile_mesh(
         routing: &routing,
         callings: &callings,
     };
-    let services = emit::services(&material, before, &mut out);
+    let services = emit::services(&material, before);
     let limits = policy::of_services(&scene, &drafts, &mut out);
-    let members = emit::Members::new(&scene, &population, &rules, &drafts, &limits);
+    let members = emit::Members::new(&scene, &population, &rules, &drafts, &limits, &mut out);
     let addresses = members.addresses(before);
     let workloads = members.workloads(&networks::cover(addresses.keys().copied()), before);
     let entries: BTreeMap<_, _> =
         services.iter().map(|(name, service)| (name.clone(), Arc::clone(&service.entry))).collect();
-    let mesh = Mesh { generation, index: Index { entries }, services, addresses, workloads };
+    let networks = outside::services(&scene, &routing, before);
+    let index = Index { entries };
+    let mesh = Mesh { generation, index, services, addresses, networks, workloads };
     let report = world::report(set, &effective, out, |resource| effect(resource, options));
-    MeshWorld {
-        mesh: Arc::new(mesh),
-        report: Arc::new(report),
-        memory: Arc::new(Memory { good: effective.index, assigned, unread, routing }),
-    }
+    drop(drafts);
+    let good = effective.index;
+    let memory = Memory { good, in_order, assigned, unread, routing, callings };
+    MeshWorld { mesh: Arc::new(mesh), report: Arc::new(report), memory: Arc::new(memory) }
 }
 
 /// The trust domain that MeshConfig names, for whoever is about to make an authority: one that is

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use weft_message::PathRules;
+use weft_model::identity::TrustDomain;
 use weft_model::listener::Limits;
 use weft_resilience::settings::BudgetSettings;
 
@@ -41,6 +42,8 @@ pub struct Options {
     pub retry_budget: Option<BudgetSettings>,
     /// What names of services end in, after `svc`, where the gateway is part of a mesh.
     pub domain: Box<str>,
+    /// Whose certificates show clients to be ServiceAccounts.
+    pub trust_domain: TrustDomain,
     /// Bounds on what peers may send.
     pub limits: Limits,
     /// What of a path is taken that other readers may take for something else.
@@ -95,6 +98,7 @@ impl Options {
             slow_start: Duration::ZERO,
             retry_budget: Some(BudgetSettings::DEFAULT),
             domain: "cluster.local".into(),
+            trust_domain: TrustDomain::default(),
             limits: Limits::DEFAULT,
             path_rules: PathRules::default(),
             forwarded_from: Vec::new(),

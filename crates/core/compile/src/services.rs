@@ -19,7 +19,7 @@ use weft_model::calling::Labels;
 use weft_model::mesh::{Index, IndexEntry, Location, Protocol, ServicePort};
 use weft_resources::duration::parse_duration;
 use weft_resources::istio::{Resolution, ServiceEntry};
-use weft_resources::kubernetes::endpoints::EndpointSlice;
+use weft_resources::kubernetes::endpoints::{EndpointPort, EndpointSlice};
 use weft_resources::kubernetes::service::{PortRef, ServiceType};
 use weft_resources::kubernetes::{Service, endpoints::SliceEndpoint};
 use weft_resources::{Kind, Pos, Resource, Spanned};
@@ -537,8 +537,11 @@ fn of_service(
     }
     let Some(known) = known else { return Err(no_such_port_of(service, port, label())) };
     let mut addrs = Vec::new();
+    let mut declared = known.app_protocol.as_ref();
     for slice in sources.slices() {
-        let Some(target) = slice_port(slice, service, known) else { continue };
+        let Some(port) = slice_port(slice, service, known) else { continue };
+        let Some(target) = port.port else { continue };
+        declared = declared.or(port.app_protocol.as_ref());
         addrs.extend(usable(sources, &slice.endpoints, target, part));
     }
     let endpoints = if addrs.is_empty() {
@@ -549,7 +552,7 @@ fn of_service(
     Ok(Resolved {
         port: known.port,
         port_name: known.name.clone(),
-        app_protocol: known.app_protocol.clone(),
+        app_protocol: declared.cloned(),
         endpoints,
         external_name: None,
         slow_start: Duration::ZERO,
@@ -659,21 +662,22 @@ fn statics(addrs: impl Iterator<Item = (SocketAddr, Option<Box<str>>, u32)>) -> 
 }
 
 /// The number of a Service port at the endpoints of one slice.
-pub(crate) fn slice_port(
-    slice: &EndpointSlice,
+pub(crate) fn slice_port<'s>(
+    slice: &'s EndpointSlice,
     service: &Service,
     wanted: &weft_resources::kubernetes::service::ServicePort,
-) -> Option<u16> {
+) -> Option<&'s EndpointPort> {
     let mut tcp = slice.ports.iter().filter(|port| is_tcp(port.transport));
     if let Some(named) = tcp.clone().find(|port| port.name == wanted.name) {
-        return named.port;
+        return Some(named);
     }
     // Hand-written slices often leave the name out. With one port there is nothing to confuse.
     let only = tcp.next().filter(|_| slice.ports.len() == 1 && service.ports.len() == 1);
     match (only, &wanted.target) {
-        (Some(port), _) => port.port,
+        (Some(port), _) => Some(port),
         (None, PortRef::Number(target)) => {
-            slice.ports.iter().find(|port| port.port == Some(*target)).and_then(|port| port.port)
+            let is_meant = |port: &&EndpointPort| port.port == Some(*target);
+            slice.ports.iter().filter(|port| is_tcp(port.transport)).find(is_meant)
         }
         (None, PortRef::Name(_)) => None,
     }

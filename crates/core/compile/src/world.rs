@@ -14,13 +14,13 @@ use weft_resources::set::{Index, Item, Placed};
 use weft_resources::{Key, Kind, Pos, Problem, Resource, ResourceSet, Severity};
 
 use crate::calling;
+use crate::calling::own::policies::Policies;
 use crate::certificates;
 use crate::context::{Context, Output, Place};
 use crate::drafts;
 use crate::gateway_api;
 use crate::ingress;
 use crate::istio;
-use crate::limits;
 use crate::options::Options;
 use crate::report::{Report, ResourceReport, Verdict};
 use crate::services::{self, Meshed, Services};
@@ -90,6 +90,7 @@ pub fn compile_in_mesh(
     let known = Meshed { index: mesh, domain: &options.domain };
     let services =
         Services::new(&effective.resources, known, before.map(|memory| &memory.services));
+    let policies = Policies::new(&effective.resources);
     let mut output = Output::default();
     let context = Context {
         options,
@@ -98,6 +99,7 @@ pub fn compile_in_mesh(
         services: &services,
         rejected: &effective.rejected,
         certificates: &certificates,
+        policies: &policies,
     };
     services::check(&context, &mut output);
     calling::gateway::check(&context, &mut output);
@@ -106,7 +108,6 @@ pub fn compile_in_mesh(
     let traefik = traefik::compile(&context, prepared, memo, &mut output);
     ingress::compile(&context, &traefik, &mut output);
     calling::gateway::extend(&mut output);
-    limits::close(&context, &mut output);
     shadow::report(&context, &mut output);
     drafts::judge(set, &context, &traefik, &mut output);
     suggest::complete(&context, set, &mut output);

@@ -3,13 +3,17 @@
 #[cfg(test)]
 mod tests;
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use weft_message::Scheme;
 use weft_model::Snapshot;
 use weft_model::backend::{Backend, Endpoints};
 use weft_model::id::BackendId;
-use weft_model::listener::{Direction, Intake, Listener, Served};
+use weft_model::id::ServiceName;
+use weft_model::listener::{Destination, Direction, Intake, Listener, Served};
+use weft_model::mesh::{AddressRange, Mtls};
+use weft_model::outcome::Reason;
 use weft_model::policy::{Refusal, Step, StepKind};
 use weft_model::route::{Route, Target};
 use weft_route::{Candidate, HttpTable, Verdict};
@@ -42,6 +46,8 @@ pub enum Arrives {
     Listener(Box<str>),
     /// At what stands for a service of the mesh.
     Service(Box<str>),
+    /// At the workload itself, from others.
+    Workload(Box<str>),
     /// The mesh knows no such service; it goes where it was dialled, or nowhere.
     Unknown(Box<str>),
     /// Nothing listens there.
@@ -74,9 +80,10 @@ pub struct Lead {
 
 /// Takes the request of `question` along the line.
 pub fn explain(snapshot: &Snapshot, standpoint: &Standpoint, question: &Question) -> Explanation {
-    let found = match standpoint {
-        Standpoint::Gateway => at_gateway(snapshot, question),
-        Standpoint::Workload { namespace, domain } => {
+    let found = match (standpoint, came_to(snapshot, standpoint, question)) {
+        (_, Some(listener)) => at(listener, question),
+        (Standpoint::Gateway, None) => at_gateway(snapshot, question),
+        (Standpoint::Workload { namespace, domain }, None) => {
             in_workload(snapshot, question, namespace, domain)
         }
     };
@@ -104,6 +111,46 @@ pub fn explain(snapshot: &Snapshot, standpoint: &Standpoint, question: &Question
     explanation
 }
 
+/// The service of the mesh that a request is meant for, where its proxy knows no more of it than its
+/// name: it asks for the rest at the first call.
+pub fn unlearned(
+    snapshot: &Snapshot,
+    standpoint: &Standpoint,
+    question: &Question,
+) -> Option<ServiceName> {
+    let Standpoint::Workload { namespace, domain } = standpoint else { return None };
+    let name = meant(snapshot, question, namespace, domain)?;
+    if snapshot.services.get(&name).is_some_and(|one| one.entry().is_found_by_host()) {
+        // Proxies know of these at all times.
+        return None;
+    }
+    let is_learned = snapshot.listeners.iter().any(|listener| match &listener.intake {
+        Intake::Destination(one) => one.direction == Direction::Outbound && *one.name == *name,
+        _ => false,
+    });
+    (!is_learned).then(|| ServiceName::new(name))
+}
+
+/// The service of the mesh that a request is meant for: by its name, by one of its addresses, or a
+/// workload by its own.
+fn meant(
+    snapshot: &Snapshot,
+    question: &Question,
+    namespace: &str,
+    domain: &str,
+) -> Option<Box<str>> {
+    let host = question.head.host();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let Ok(ip) = bare.parse::<IpAddr>() else {
+        let named = snapshot.services.resolve(host, namespace, domain)?;
+        return Some(named.service.name().into());
+    };
+    match snapshot.services.holder(SocketAddr::new(ip, question.port())) {
+        Some(service) => Some(service.name().into()),
+        None => Some(snapshot.neighbours.unlearned(ip)?.as_str().into()),
+    }
+}
+
 /// What stands where a request arrives.
 struct Found<'a> {
     arrives: Arrives,
@@ -111,21 +158,68 @@ struct Found<'a> {
     closed: Option<Refusal>,
 }
 
+/// The listener that a request is known to have come to. What others send to a workload on a port
+/// that has no listener of its own comes to the one for the rest.
+fn came_to<'a>(
+    snapshot: &'a Snapshot,
+    standpoint: &Standpoint,
+    question: &Question,
+) -> Option<&'a Listener> {
+    let wanted = question.listener.as_ref()?;
+    let listeners = || snapshot.listeners.iter().map(|listener| &**listener);
+    let is_rest = |listener: &&Listener| match &listener.intake {
+        Intake::Destination(one) => one.direction == Direction::Inbound && one.port.is_none(),
+        _ => false,
+    };
+    let rest = || match standpoint {
+        Standpoint::Gateway => None,
+        Standpoint::Workload { .. } => listeners().find(is_rest),
+    };
+    listeners().find(|listener| listener.id == *wanted).or_else(rest)
+}
+
+fn at<'a>(listener: &'a Listener, question: &Question) -> Found<'a> {
+    let served = side(listener, question);
+    let Intake::Destination(destination) = &listener.intake else {
+        let arrives = Arrives::Listener(listener.id.as_str().into());
+        return Found { arrives, served, closed: None };
+    };
+    let Destination { direction, name, port, mtls, closed, .. } = destination;
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    let name = format!("{name}{port}").into();
+    let unproved = || {
+        let is_plain = *mtls == Mtls::Strict && question.peer.is_none();
+        let detail = "plain text is refused: mutual TLS is STRICT".into();
+        is_plain.then_some(Refusal { reason: Reason::Forbidden, detail })
+    };
+    let closed = closed.clone();
+    match direction {
+        Direction::Outbound => Found { arrives: Arrives::Service(name), served, closed },
+        Direction::Inbound => {
+            Found { arrives: Arrives::Workload(name), served, closed: closed.or_else(unproved) }
+        }
+    }
+}
+
+/// What is served on the side of a listener, plain or TLS, that a request comes to.
+fn side<'a>(listener: &'a Listener, question: &Question) -> Option<&'a Served> {
+    match question.head.scheme() {
+        Scheme::Https => listener.tls.as_ref().map(|tls| &tls.served),
+        Scheme::Http => listener.plain.as_ref(),
+    }
+}
+
 fn at_gateway<'a>(snapshot: &'a Snapshot, question: &Question) -> Found<'a> {
     let port = question.port();
     let is_meant = |listener: &&Arc<Listener>| listener.addr.port() == port;
-    let is_tls = question.head.scheme() == Scheme::Https;
-    let side = |listener: &&'a Arc<Listener>| match is_tls {
-        true => listener.tls.as_ref().map(|tls| &tls.served),
-        false => listener.plain.as_ref(),
-    };
     let takes = |listener: &&'a Arc<Listener>| {
-        side(listener).is_some_and(|served| {
+        side(listener, question).is_some_and(|served| {
             HttpTable::new(&served.http.routes).find(&question.head, question.client).is_some()
         })
     };
-    let speaks =
-        |listener: &&'a Arc<Listener>| side(listener).is_some_and(|served| served.http.enabled);
+    let speaks = |listener: &&'a Arc<Listener>| {
+        side(listener, question).is_some_and(|served| served.http.enabled)
+    };
     let listeners = || snapshot.listeners.iter().filter(|one| one.intake == Intake::Bound);
     // A port is often moved (`--port-map`, containers): then what takes the request stands for it.
     let listener = listeners()
@@ -136,7 +230,7 @@ fn at_gateway<'a>(snapshot: &'a Snapshot, question: &Question) -> Found<'a> {
         None => Found { arrives: Arrives::Nowhere, served: None, closed: None },
         Some(listener) => Found {
             arrives: Arrives::Listener(listener.id.as_str().into()),
-            served: side(&listener),
+            served: side(listener, question),
             closed: None,
         },
     }
@@ -149,17 +243,30 @@ fn in_workload<'a>(
     domain: &str,
 ) -> Found<'a> {
     let (host, port) = (question.head.host(), question.port());
-    let named = snapshot.services.resolve(host, namespace, domain);
-    let name = named.as_ref().map(|named| named.service.name());
-    let mut destinations = snapshot.listeners.iter().filter_map(|listener| {
-        let Intake::Destination(destination) = &listener.intake else { return None };
-        (destination.direction == Direction::Outbound).then_some((listener, destination))
-    });
-    let wanted = name.unwrap_or("unknown");
-    let found = destinations.find(|(_, destination)| match name {
-        Some(_) => *destination.name == *wanted && destination.port == Some(port),
-        None => destination.addrs.is_empty() && destination.port.is_none(),
-    });
+    let name = meant(snapshot, question, namespace, domain);
+    let destinations = || {
+        snapshot.listeners.iter().filter_map(|listener| {
+            let Intake::Destination(destination) = &listener.intake else { return None };
+            (destination.direction == Direction::Outbound).then_some((listener, destination))
+        })
+    };
+    let is_service = |destination: &Destination, port: Option<u16>| {
+        name.as_ref().is_some_and(|name| destination.name == *name) && destination.port == port
+    };
+    let service = name.as_ref().and_then(|name| snapshot.services.get(name));
+    let entry = service.map(|service| service.entry());
+    let is_elsewhere =
+        name.is_none() || entry.as_ref().is_some_and(|entry| entry.is_found_by_host());
+    let is_outside = |destination: &Destination| {
+        is_elsewhere
+            && destination.addrs.is_empty()
+            && destination.range.as_ref().is_none_or(|range| has_host(range, host))
+            && destination.port.is_none_or(|only| only == port)
+    };
+    let found = destinations().find(|(_, meant)| is_service(meant, Some(port)));
+    // A workload that is called by its address takes other ports, too.
+    let found = found.or_else(|| destinations().find(|(_, meant)| is_service(meant, None)));
+    let found = found.or_else(|| destinations().find(|(_, meant)| is_outside(meant)));
     let arrives = match name {
         Some(name) => Arrives::Service(format!("{name}:{port}").into()),
         None => Arrives::Unknown(host.into()),
@@ -168,7 +275,20 @@ fn in_workload<'a>(
         Some((listener, destination)) => (listener.plain.as_ref(), destination.closed.clone()),
         None => (None, None),
     };
+    // What an application encrypts by itself is a connection to its proxy, and no request.
+    let served = served.filter(|_| question.head.scheme() == Scheme::Http);
+    // What the mesh knows by its host is open where all else is closed.
+    let is_known = entry.is_some_and(|entry| entry.port(port).is_some());
+    let closed = closed.filter(|refusal| !is_known || refusal.reason != Reason::UnknownDestination);
     Found { arrives, served, closed }
+}
+
+/// Whether a host may be one of a range: the addresses of a name are not known here.
+fn has_host(range: &AddressRange, host: &str) -> bool {
+    match host.trim_matches(['[', ']']).parse() {
+        Ok(ip) => range.contains(ip),
+        Err(_) => range.within.prefix_len() == 0 && range.except.is_empty(),
+    }
 }
 
 /// What a route does, step by step.
@@ -185,6 +305,10 @@ impl Walk<'_> {
         let route = self.route;
         let place = words::place(&route.origin, self.snapshot.line(&route.id));
         self.steps(&route.steps, &place);
+        if route.steps.iter().any(|step| answers(&step.kind)) {
+            // Nothing is sent anywhere.
+            return;
+        }
         self.explanation.policies.extend(words::timeouts(&route.timeouts, &place));
         self.target(&route.target, Some(100.0), "", DEPTH_MAX);
     }
@@ -213,7 +337,8 @@ impl Walk<'_> {
                 for choice in &weighted.choices {
                     let share = f64::from(choice.weight) / total.max(1.0);
                     let percent = percent.map(|percent| percent * share);
-                    self.steps(&choice.steps, &format!("destination {}", choice.name));
+                    let rule = words::place(&self.route.origin, self.snapshot.line(&self.route.id));
+                    self.steps(&choice.steps, &format!("{rule}, destination {}", choice.name));
                     self.target(&choice.target, percent, role, depth - 1);
                 }
             }
@@ -252,6 +377,11 @@ impl Walk<'_> {
         let lead = Lead { percent, role, backend: id.clone(), settings, calling };
         self.explanation.leads.push(lead);
     }
+}
+
+/// Whether a step answers every request.
+fn answers(kind: &StepKind) -> bool {
+    matches!(kind, StepKind::Respond(_) | StepKind::Redirect(_))
 }
 
 // === impl Explanation ===

@@ -5,7 +5,7 @@
 //! answer is that of the data path itself, which searches the same tables.
 //!
 //! - [`explain`] takes one request along the line that docs/life-of-a-request.md describes.
-//! - [`plan`] compares two snapshots: their rules, and what becomes of requests under each.
+//! - [`plan()`] compares two snapshots: their rules, and what becomes of requests under each.
 
 pub mod answer;
 pub mod plan;
@@ -15,6 +15,6 @@ pub mod words;
 #[cfg(test)]
 mod testing;
 
-pub use answer::{Explanation, explain};
+pub use answer::{Explanation, explain, unlearned};
 pub use plan::{Difference, plan};
 pub use question::{InvalidQuestion, Question, Standpoint};

@@ -22,7 +22,7 @@ use crate::question::{Question, Standpoint};
 use crate::words;
 
 /// Something that would behave differently.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Difference {
     /// How much it matters.
     pub weight: Weight,
@@ -58,10 +58,13 @@ pub fn plan(
     let mut found = Vec::new();
     rules(before, after, &mut found);
     protection(before, after, &mut found);
-    let made = made_up(before, after);
-    for question in recorded.iter().chain(&made) {
-        found.extend(call(before, after, standpoint, question));
+    let asked = |question| call(before, after, standpoint, question);
+    let mut seen: BTreeMap<Difference, u32> = BTreeMap::new();
+    for difference in recorded.iter().filter_map(asked) {
+        *seen.entry(difference).or_default() += 1;
     }
+    found.extend(seen.into_iter().map(|(difference, times)| difference.seen(times)));
+    found.extend(made_up(before, after).iter().filter_map(asked));
     found.sort_by(|a, b| (b.weight, &a.subject, &a.what).cmp(&(a.weight, &b.subject, &b.what)));
     found.dedup();
     found
@@ -112,7 +115,11 @@ fn changes(before: &Snapshot, old: &Route, after: &Snapshot, new: &Route) -> Vec
         what.push("has another rank".into());
     }
     if old.target != new.target {
-        what.push("leads elsewhere".into());
+        let (is, was) = (words::target(&new.target), words::target(&old.target));
+        what.push(match is == was {
+            true => "leads elsewhere".into(),
+            false => format!("leads to {is} instead of {was}"),
+        });
     }
     let said = |snapshot: &Snapshot, route: &Route| {
         let place = words::place(&route.origin, snapshot.line(&route.id));
@@ -193,7 +200,8 @@ fn unprotected(was: &Backend, now: &Backend) -> Option<String> {
     };
     let is_dialled = matches!(now.endpoints, Endpoints::Dialled);
     if lost > 0 {
-        Some(format!("{lost} endpoints would be called without mutual TLS"))
+        let endpoints = if lost == 1 { "endpoint" } else { "endpoints" };
+        Some(format!("{lost} {endpoints} would be called without mutual TLS"))
     } else if is_dialled && is_meshed(was) {
         Some("would be called without mutual TLS".into())
     } else if was.calling.tls.is_some() && now.calling.tls.is_none() && !is_meshed(now) {
@@ -217,21 +225,36 @@ fn call(
     if old == new {
         return None;
     }
+    let loses = new.is_served() && !old.is_plain && new.is_plain;
     let weight = match (old.is_served(), new.is_served()) {
         (true, false) => Weight::Lost,
+        _ if loses => Weight::Lost,
         _ => Weight::Changed,
     };
-    Some(Difference::new(weight, subject, &format!("{new}, until now {old}")))
+    let what = match (old.is_plain, new.is_plain) {
+        // Nothing else is different.
+        (false, true) if old == (Outcome { is_plain: false, ..new.clone() }) => {
+            "would be sent without TLS".into()
+        }
+        (true, false) if old == (Outcome { is_plain: true, ..new.clone() }) => {
+            "would be sent with TLS".into()
+        }
+        (false, true) if loses => format!("{new}, without TLS, until now {old}"),
+        _ => format!("{new}, until now {old}"),
+    };
+    Some(Difference::new(weight, subject, &what))
 }
 
 /// What a request meets, as far as it tells two snapshots apart.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Outcome {
     rule: Option<RouteId>,
     leads: Vec<(String, Option<i64>)>,
     refused: Option<Refusal>,
     /// The mesh does not know where it goes: it passes, unless it is refused.
     passes: bool,
+    /// It may be sent somewhere without TLS, the mesh's or another.
+    is_plain: bool,
 }
 
 // === impl Difference ===
@@ -239,6 +262,16 @@ struct Outcome {
 impl Difference {
     fn new(weight: Weight, subject: String, what: &str) -> Self {
         Self { weight, subject, what: what.into() }
+    }
+
+    /// The same of a request that was seen so often.
+    fn seen(self, times: u32) -> Self {
+        let often = match times {
+            1 => "once".into(),
+            2 => "twice".into(),
+            more => format!("{more} times"),
+        };
+        Self { subject: format!("{}, seen {often}", self.subject), ..self }
     }
 }
 
@@ -256,6 +289,7 @@ impl Outcome {
             leads: explanation.leads.iter().map(share).collect(),
             refused: explanation.refused.clone(),
             passes: matches!(explanation.arrives, crate::answer::Arrives::Unknown(_)),
+            is_plain: explanation.leads.iter().any(is_plain),
         }
     }
 
@@ -289,6 +323,17 @@ impl std::fmt::Display for Outcome {
 }
 
 // === functions ===
+
+/// Whether something may be sent without TLS.
+fn is_plain(lead: &Lead) -> bool {
+    let Some(backend) = lead.settings.as_deref() else { return false };
+    backend.calling.tls.is_none()
+        && match &backend.endpoints {
+            Endpoints::Static(all) => all.iter().any(|one| one.peer.is_none()),
+            Endpoints::Dns { .. } | Endpoints::Dialled => true,
+            Endpoints::DialledThrough(_) | Endpoints::Service { .. } => false,
+        }
+}
 
 /// One request for each rule of either snapshot, for what calls may be made from here.
 fn made_up(before: &Snapshot, after: &Snapshot) -> Vec<Question> {

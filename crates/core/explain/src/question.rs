@@ -6,6 +6,7 @@ mod tests;
 use std::net::{IpAddr, Ipv4Addr};
 
 use weft_message::{Method, RequestHead, Scheme};
+use weft_model::id::ListenerId;
 
 /// A request, and where it is made.
 #[derive(Debug)]
@@ -14,6 +15,11 @@ pub struct Question {
     pub head: RequestHead,
     /// The client's address: of the peer at a gateway.
     pub client: IpAddr,
+    /// The listener that it has come to: of a gateway, or of a workload for what others send to it.
+    /// Where it is unknown or gone, the listener is looked for.
+    pub listener: Option<ListenerId>,
+    /// Who has proved to have sent it to a workload.
+    pub peer: Option<Box<str>>,
 }
 
 /// Where a request is made.
@@ -97,7 +103,8 @@ impl Question {
             let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
             head.fields.append(&*name, value.as_bytes()).map_err(|_| invalid())?;
         }
-        Ok(Self { head, client: IpAddr::V4(Ipv4Addr::LOCALHOST) })
+        let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Ok(Self { head, client, listener: None, peer: None })
     }
 
     /// The port: as written, or the scheme's own.
@@ -113,6 +120,10 @@ impl Question {
     pub fn words(&self) -> String {
         let head = &self.head;
         let (method, scheme) = (head.method().as_str(), head.scheme().as_str());
-        format!("{method} {scheme}://{}{}", head.authority(), head.path_and_query())
+        let url = format!("{scheme}://{}{}", head.authority(), head.path_and_query());
+        match &self.peer {
+            Some(peer) => format!("{method} {url} from {peer}"),
+            None => format!("{method} {url}"),
+        }
     }
 }

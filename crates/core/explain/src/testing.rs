@@ -37,6 +37,7 @@ pub(crate) fn destination() -> Destination {
     Destination {
         direction: Direction::Outbound,
         addrs: ["10.78.0.1".parse().unwrap()].into(),
+        range: None,
         port: Some(80),
         protocol: Protocol::Http,
         name: SERVICE.into(),

@@ -8,10 +8,10 @@ use std::time::Duration;
 use weft_message::{FieldName, secret};
 use weft_model::calling::{Calling, HashKey, HttpUpgrade, Locality, LocalityOrder, Source};
 use weft_model::policy::{
-    Abort, AnswerDiff, Fault, HeaderEdits, LocalRateLimit, PathRewrite, Redirect, Refusal,
-    RetryPolicy, Rewrite, Step, StepKind,
+    Abort, AnswerDiff, Fact, Fault, HeaderEdits, LocalRateLimit, MessagePart, PathRewrite,
+    Redirect, Refusal, RetryPolicy, Rewrite, Step, StepKind, ValuePart,
 };
-use weft_model::route::{Origin, Timeouts};
+use weft_model::route::{Choice, Origin, Target, Timeouts};
 use weft_resilience::settings::{
     BudgetSettings, HedgeSettings, LimitSettings, OutlierSettings, PickerKind, RateSettings,
 };
@@ -49,6 +49,28 @@ pub fn refused(refusal: &Refusal, percent: Option<f64>, place: &str) -> Said {
     said("answer", value, place)
 }
 
+/// Where a rule leads to.
+pub fn target(target: &Target) -> String {
+    let all = |choices: &[Choice]| choices.iter().map(|one| self::target(&one.target)).collect();
+    let leads: Vec<String> = match target {
+        Target::Backend(id) => vec![id.to_string()],
+        Target::Weighted(weighted) => {
+            let total: f64 = weighted.choices.iter().map(|one| f64::from(one.weight)).sum();
+            let share = |one: &Choice| percents(f64::from(one.weight) * 100.0 / total.max(1.0));
+            let lead = |one: &Choice| format!("{} ({})", self::target(&one.target), share(one));
+            weighted.choices.iter().map(lead).collect()
+        }
+        Target::HighestRandomWeight(choices) => all(choices),
+        Target::Mirror(mirrors) => vec![self::target(&mirrors.main)],
+        Target::Failover(failover) => {
+            let (main, fallback) = (&failover.main, &failover.fallback);
+            vec![format!("{}, else {}", self::target(main), self::target(fallback))]
+        }
+        Target::Refuse(refusal) => vec![format!("an answer {}", self::refusal(refusal))],
+    };
+    leads.join(", ")
+}
+
 /// Bounds on time, and retries of the route itself.
 pub fn timeouts(timeouts: &Timeouts, place: &str) -> Vec<Said> {
     let Timeouts { request, attempt, response, idle, retry } = timeouts;
@@ -64,6 +86,7 @@ pub fn timeouts(timeouts: &Timeouts, place: &str) -> Vec<Said> {
         None => None,
     };
     let retry = match retry {
+        Some(policy) if policy.by_default => said("retry", self::retry(policy), DEFAULT),
         Some(policy) => said("retry", self::retry(policy), place),
         None => said("retry", "of what reached no application, once".into(), DEFAULT),
     };
@@ -260,15 +283,42 @@ fn redirect(redirect: &Redirect) -> String {
 }
 
 fn edits(edits: &HeaderEdits) -> String {
-    let HeaderEdits { set, add, remove } = edits;
+    let HeaderEdits { set, add, made, remove } = edits;
     let shown = |(name, value): &(FieldName, Box<str>), sign| {
         let value = secret::shown(name.as_str(), value.as_bytes());
         format!("{} {sign} {}", name.as_str(), String::from_utf8_lossy(value))
     };
     let set = set.iter().map(|one| shown(one, '='));
     let add = add.iter().map(|one| shown(one, '+'));
+    let made = made.iter().map(|header| {
+        let sign = if header.adds { '+' } else { '=' };
+        format!(
+            "{} {sign} {}",
+            header.name.as_str(),
+            header.parts.iter().map(part).collect::<String>()
+        )
+    });
     let remove = remove.iter().map(|name| format!("without {}", name.as_str()));
-    set.chain(add).chain(remove).collect::<Vec<_>>().join(", ")
+    set.chain(add).chain(made).chain(remove).collect::<Vec<_>>().join(", ")
+}
+
+/// A part of a value that is made for each message.
+fn part(part: &ValuePart) -> String {
+    let fact = match part {
+        ValuePart::Text(text) => return text.to_string(),
+        ValuePart::Fact(fact) => fact,
+    };
+    match fact {
+        Fact::ClientAddr => "<address and port of the client>".into(),
+        Fact::ClientIp => "<address of the client>".into(),
+        Fact::LocalPort => "<port>".into(),
+        Fact::Protocol => "<protocol>".into(),
+        Fact::Status => "<status>".into(),
+        Fact::Named { parts, bytes_max: _ } => {
+            let names: Vec<&str> = parts.iter().map(MessagePart::as_str).collect();
+            format!("<{}>", names.join(" or "))
+        }
+    }
 }
 
 fn fault(fault: &Fault) -> String {
@@ -338,14 +388,14 @@ fn balance(picker: PickerKind, as_dialled: bool, key: &HashKey) -> String {
 fn outlier(outlier: &OutlierSettings) -> String {
     let OutlierSettings { consecutive, consecutive_gateway, consecutive_local, .. } = outlier;
     let counted = |count: &Option<u32>, what: &str| {
-        count.map(|count| format!("{} {what} in a row", count.max(1)))
+        count.map(|count| format!("{} in a row", numbered(count, what)))
     };
     let mut words: Vec<String> = Vec::new();
-    words.extend(counted(consecutive, "failures"));
-    words.extend(counted(consecutive_gateway, "gateway errors"));
-    words.extend(counted(consecutive_local, "failed connections"));
+    words.extend(counted(consecutive, "failure"));
+    words.extend(counted(consecutive_gateway, "gateway error"));
+    words.extend(counted(consecutive_local, "failed connection"));
     words.extend(outlier.in_window.map(|trigger| {
-        format!("{} failures in {}", trigger.failures.max(1), duration(trigger.window))
+        format!("{} in {}", numbered(trigger.failures, "failure"), duration(trigger.window))
     }));
     words.extend(
         outlier
@@ -355,6 +405,12 @@ fn outlier(outlier: &OutlierSettings) -> String {
     let (base, most) = (outlier.ejection.base, outlier.ejected_ratio_max * 100.0);
     let after = if words.is_empty() { "nothing".into() } else { words.join(" or ") };
     format!("after {after} for {}, at most {} of the endpoints", duration(base), percents(most))
+}
+
+/// `1 failure`, `3 failures`; none count as one.
+fn numbered(count: u32, what: &str) -> String {
+    let plural = if count > 1 { "s" } else { "" };
+    format!("{} {what}{plural}", count.max(1))
 }
 
 fn budget(budget: &BudgetSettings) -> String {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::calling::Calling;
 use crate::id::{BackendId, ServiceName};
+use crate::listener::TlsVersion;
 use crate::mesh::Peer;
 
 /// A destination.
@@ -97,6 +98,10 @@ pub struct UpstreamTls {
     /// If not empty, one of these must be among the certificate's names (`URI` or `DNS`), instead
     /// of the server name.
     pub subject_alt_names: Vec<SubjectAltName>,
+    /// Lowest version.
+    pub min_version: TlsVersion,
+    /// Highest version.
+    pub max_version: TlsVersion,
 }
 
 /// A name in a certificate.
@@ -150,6 +155,22 @@ pub enum Probe {
         /// Service asked about; empty for the server as a whole.
         service: Box<str>,
     },
+}
+
+impl Default for UpstreamTls {
+    /// The request's host in a certificate of an authority that the system trusts; TLS 1.2 or 1.3;
+    /// no certificate of our own.
+    fn default() -> Self {
+        Self {
+            server_name: None,
+            roots_pem: None,
+            client: None,
+            insecure_skip_verify: false,
+            subject_alt_names: Vec::new(),
+            min_version: TlsVersion::Tls12,
+            max_version: TlsVersion::Tls13,
+        }
+    }
 }
 
 impl Endpoint {

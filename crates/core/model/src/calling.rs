@@ -154,6 +154,8 @@ pub struct Locality {
     pub order: LocalityOrder,
     /// Where a region's traffic goes that the region itself cannot take: from, to.
     pub failover: Vec<(Box<str>, Box<str>)>,
+    /// With fewer endpoints than this, zones and what is below them play no role in the order.
+    pub zones_from: u32,
 }
 
 /// Where the traffic of a place goes.

@@ -9,7 +9,7 @@ use weft_message::PathRules;
 
 use crate::backend::SubjectAltName;
 use crate::id::ListenerId;
-use crate::mesh::{Mtls, Protocol};
+use crate::mesh::{AddressRange, Mtls, Protocol};
 use crate::policy::Refusal;
 use crate::route::{Route, TcpRoute};
 
@@ -77,6 +77,9 @@ pub struct Destination {
     pub direction: Direction,
     /// Addresses; empty stands for every one that no other destination has.
     pub addrs: Box<[IpAddr]>,
+    /// Without [`Destination::addrs`]: stands for those of the range only. Of several with the same
+    /// address the first one has it.
+    pub range: Option<AddressRange>,
     /// Port; `None` stands for every one that no other destination has.
     pub port: Option<u16>,
     /// What is spoken.
@@ -133,7 +136,7 @@ pub struct TlsEntry {
     pub host: Box<str>,
     /// A wildcard covers any number of labels (Gateway API) instead of one (X.509, Traefik).
     pub deep: bool,
-    /// Certificates to choose from by key type; never empty.
+    /// Certificates to choose from by key type; none for [`ClientAuth::Mesh`] alone.
     pub certificates: Vec<Arc<Certificate>>,
     /// Protocol versions, client authentication and so on.
     pub options: Arc<TlsOptions>,
@@ -215,6 +218,9 @@ pub enum ClientAuth {
     RequireAndVerify(Arc<[u8]>),
     /// Verified, and one of a few.
     Pinned(Arc<PinnedClients>),
+    /// Required, and of the mesh that the process is part of. It shows its own of the mesh in
+    /// return, whatever certificates the entry has, and speaks TLS 1.3.
+    Mesh,
 }
 
 /// Client certificates that are more than valid: those that a server of Istio's names by

@@ -46,6 +46,10 @@ pub struct Mesh {
     /// and has the address for a name. They are in no index: whoever calls an address of
     /// [`Workload::networks`] asks.
     pub addresses: BTreeMap<IpAddr, Arc<Service>>,
+    /// Every network outside of the mesh that documents speak of (Linkerd's EgressNetwork), as a
+    /// service without addresses and ports, of which there are only rules. They are in no index:
+    /// [`Workload::outside`] says whom they concern.
+    pub networks: BTreeMap<ServiceName, Arc<Service>>,
     /// Every workload that has a proxy.
     pub workloads: BTreeMap<WorkloadName, Arc<Workload>>,
 }
@@ -125,7 +129,7 @@ pub struct Service {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Traffic {
     /// How it is called: the first entry that fits holds, [`Calling::mesh`] without one.
-    pub calling: Box<[CallingFor]>,
+    pub calling: Arc<[CallingFor]>,
     /// The rules: those of the first set that fits.
     pub routing: Box<[RouteSet]>,
     /// What the rules lead to.
@@ -208,6 +212,9 @@ pub struct Workload {
     pub closed: Option<Refusal>,
     /// What becomes of calls to what the mesh does not know.
     pub unknown: UnknownDestinations,
+    /// The addresses outside of the mesh that documents speak of; the first that has an address
+    /// holds for it.
+    pub outside: Box<[Outside]>,
     /// Where workloads have their addresses: who calls one of these asks whose it is.
     pub networks: Box<[IpNet]>,
     /// Its labels.
@@ -218,6 +225,24 @@ pub struct Workload {
     pub egress: Option<Box<[Egress]>>,
     /// What is done to requests for its ports.
     pub steps: Arc<[Arc<Step>]>,
+}
+
+/// Addresses outside of the mesh that a document speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outside {
+    /// The addresses.
+    pub range: AddressRange,
+    /// Which of [`Mesh::networks`] has the rules.
+    pub network: ServiceName,
+}
+
+/// Addresses next to each other, but for some of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressRange {
+    /// The addresses.
+    pub within: IpNet,
+    /// Those of them that do not belong.
+    pub except: Box<[IpNet]>,
 }
 
 /// Services that a workload may call.
@@ -282,6 +307,12 @@ impl IndexEntry {
     /// The port of that number.
     pub fn port(&self, number: u16) -> Option<&ServicePort> {
         self.ports.iter().find(|port| port.number == number)
+    }
+
+    /// Whether it is known by the host alone that a request or TLS asks for: it runs elsewhere, and
+    /// callers have addresses of their own for it.
+    pub fn is_found_by_host(&self) -> bool {
+        self.location == Location::External && self.addrs.is_empty()
     }
 }
 
@@ -365,6 +396,7 @@ impl Workload {
             mtls: Mtls::Permissive,
             closed: None,
             unknown: UnknownDestinations::Allow,
+            outside: Box::default(),
             networks: Box::default(),
             labels: Box::default(),
             locality: None,
@@ -381,6 +413,15 @@ impl Workload {
                 ..WorkloadPort::new(number, Protocol::Detect, self.mtls)
             }
         })
+    }
+}
+
+// === impl AddressRange ===
+
+impl AddressRange {
+    /// Whether an address belongs to it.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        self.within.contains(&ip) && !self.except.iter().any(|net| net.contains(&ip))
     }
 }
 

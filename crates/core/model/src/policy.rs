@@ -124,6 +124,32 @@ pub enum StepKind {
     Refuse(Refusal),
 }
 
+// === impl MessagePart ===
+
+impl MessagePart {
+    /// The part of that name; `None` for what is no name.
+    pub fn new(name: &str) -> Option<Self> {
+        match name {
+            ":path" => Some(Self::Path),
+            ":authority" => Some(Self::Authority),
+            ":method" => Some(Self::Method),
+            ":scheme" => Some(Self::Scheme),
+            name => FieldName::new(name).ok().map(Self::Field),
+        }
+    }
+
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Path => ":path",
+            Self::Authority => ":authority",
+            Self::Method => ":method",
+            Self::Scheme => ":scheme",
+            Self::Field(name) => name.as_str(),
+        }
+    }
+}
+
 // === impl StepKind ===
 
 impl StepKind {
@@ -212,7 +238,7 @@ pub struct LocalRateLimit {
     pub total: Option<RateSettings>,
     /// Of each client identity; those without one count as one.
     pub identity: Option<RateSettings>,
-    /// Of each of these identities, in place of `identity`.
+    /// Of these identities together, in place of `identity`.
     pub overrides: Vec<(Vec<Box<str>>, RateSettings)>,
 }
 
@@ -270,7 +296,7 @@ pub struct Redirect {
     pub status: u16,
 }
 
-/// Edits of headers, applied in the order set, add, remove (Gateway API).
+/// Edits of headers, applied in the order set, add, made, remove (Gateway API).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HeaderEdits {
     /// Replaces all values. An empty value deletes only where the dialect says so; `compile` turns
@@ -278,8 +304,67 @@ pub struct HeaderEdits {
     pub set: Vec<(FieldName, Box<str>)>,
     /// Adds a value.
     pub add: Vec<(FieldName, Box<str>)>,
+    /// Values that are made of facts. One that comes out empty changes nothing.
+    pub made: Vec<MadeHeader>,
     /// Removes all values.
     pub remove: Vec<FieldName>,
+}
+
+/// A header whose value is another one for each message (Envoy's `%…%`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeHeader {
+    /// Its name.
+    pub name: FieldName,
+    /// Whether it is added to the values that are there, in place of replacing them.
+    pub adds: bool,
+    /// What the value is put together of.
+    pub parts: Vec<ValuePart>,
+}
+
+/// A part of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValuePart {
+    /// This text.
+    Text(Box<str>),
+    /// A fact.
+    Fact(Fact),
+}
+
+/// What a value may tell of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// Of a request: the peer's address and port.
+    ClientAddr,
+    /// Of a request: the peer's address.
+    ClientIp,
+    /// Of a request: the port to which its connection was made.
+    LocalPort,
+    /// Of a request: `HTTP/1.1`, `HTTP/2` and so on.
+    Protocol,
+    /// Of an answer: its status.
+    Status,
+    /// The first of these parts of the message that is there, of it so many bytes at most.
+    Named {
+        /// The parts.
+        parts: Vec<MessagePart>,
+        /// The bound; none when `None`.
+        bytes_max: Option<u32>,
+    },
+}
+
+/// A part of a message that has a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessagePart {
+    /// A header.
+    Field(FieldName),
+    /// Of a request: path and query (`:path`).
+    Path,
+    /// Of a request: `:authority`.
+    Authority,
+    /// Of a request: `:method`.
+    Method,
+    /// Of a request: `:scheme`.
+    Scheme,
 }
 
 /// Traefik's host and scheme checks.
@@ -443,6 +528,8 @@ pub struct RetryPolicy {
     pub same_endpoint: bool,
     /// Retry where others run: in another tier or locality than before, if there is one.
     pub elsewhere: bool,
+    /// Whether the rule says nothing of it, and this is what its dialect has then.
+    pub by_default: bool,
 }
 
 impl RetryPolicy {
@@ -461,6 +548,7 @@ impl RetryPolicy {
         non_idempotent: false,
         same_endpoint: false,
         elsewhere: false,
+        by_default: false,
     };
 }
 

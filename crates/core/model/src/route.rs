@@ -9,7 +9,7 @@ use weft_message::{FieldName, Method, Scheme};
 use crate::calling::Audience;
 use crate::id::{BackendId, RouteId};
 use crate::listener::TlsOptions;
-use crate::policy::{Refusal, RetryPolicy, Step, StepKind};
+use crate::policy::{AnswerDiff, Refusal, RetryPolicy, Step, StepKind};
 use crate::text::{Pattern, TextMatch};
 
 /// One rule: the requests it takes, what happens to them, and where they go.
@@ -163,12 +163,14 @@ pub struct Choice {
 pub struct Mirrors {
     /// Answers the client.
     pub main: Target,
-    /// Get copies; their answers are discarded.
+    /// Get copies; their answers are discarded, at most compared.
     pub mirrors: Vec<Mirror>,
     /// Whether bodies are copied.
     pub body: bool,
     /// Larger bodies are not mirrored; `None` means no bound but the connection's memory.
     pub body_bytes_max: Option<u64>,
+    /// Compares answers to copies with that of the main target.
+    pub compared: Option<AnswerDiff>,
 }
 
 /// One mirror.

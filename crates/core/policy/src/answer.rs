@@ -15,6 +15,7 @@ use std::time::Duration;
 use weft_message::{AsFieldName, Known, RequestHead, ResponseHead, reason_phrase};
 use weft_model::outcome::Reason;
 use weft_model::policy::{Abort, FixedAnswer, Refusal};
+use weft_resilience::grpc;
 
 use crate::media;
 
@@ -110,7 +111,9 @@ pub fn abort(abort: Abort, asker: Asker<'_>) -> DirectResponse {
             put(&mut answer.head, Known::GrpcStatus, &code.to_string());
             answer
         }
-        Abort::Grpc(code) => error_with_status(Reason::FaultInjected, http_status(code), asker),
+        Abort::Grpc(code) => {
+            error_with_status(Reason::FaultInjected, grpc::http_status(code), asker)
+        }
     }
 }
 
@@ -144,35 +147,6 @@ pub fn grpc_status(http_status: u16) -> u8 {
     }
 }
 
-/// The HTTP status that says about the same as a gRPC status (`google.rpc.Code`).
-pub fn http_status(grpc_status: u32) -> u16 {
-    match grpc_status {
-        0 => 200,
-        1 => 499,
-        3 | 9 | 11 => 400,
-        4 => 504,
-        5 => 404,
-        6 | 10 => 409,
-        7 => 403,
-        8 => 429,
-        12 => 501,
-        14 => 503,
-        16 => 401,
-        _ => 500,
-    }
-}
-
-/// Whether the content type is gRPC's, whatever its encoding of messages; gRPC-Web's is not.
-pub fn is_grpc(content_type: &[u8]) -> bool {
-    const NAME: &[u8] = b"application/grpc";
-    match content_type.split_at_checked(NAME.len()) {
-        Some((name, rest)) if name.eq_ignore_ascii_case(NAME) => {
-            matches!(rest.first(), None | Some(b'+' | b';' | b' ' | b'\t'))
-        }
-        _ => false,
-    }
-}
-
 // === impl DirectResponse ===
 
 impl DirectResponse {
@@ -199,8 +173,8 @@ impl DirectResponse {
 impl<'a> Asker<'a> {
     /// Reads `Accept`, `Content-Type` and `X-Request-Id`.
     pub fn of(head: &'a RequestHead) -> Self {
-        let grpc = head.fields.get(Known::ContentType).is_some_and(is_grpc);
-        let form = if grpc {
+        let is_grpc = weft_message::grpc::is_grpc(&head.fields);
+        let form = if is_grpc {
             Form::Grpc
         } else if head.fields.get_all(Known::Accept).any(accepts_problem) {
             Form::Problem

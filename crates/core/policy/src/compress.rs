@@ -5,10 +5,10 @@
 #[cfg(test)]
 mod tests;
 
+use weft_message::grpc;
 use weft_message::{Fields, InvalidFieldValue, Known, ResponseHead};
 use weft_model::policy::{Coding, Compress};
 
-use crate::answer::is_grpc;
 use crate::cors::varies;
 use crate::media;
 
@@ -145,7 +145,7 @@ fn is_type_wanted(found: &[u8], excluded: &[Box<str>], included: &[Box<str>]) ->
     let is_in = |list: &[Box<str>]| {
         list.iter().any(|setting| media::is_media_type(setting.as_bytes(), found))
     };
-    !is_grpc(found) && !is_in(excluded) && (included.is_empty() || is_in(included))
+    !grpc::is_content_type(found) && !is_in(excluded) && (included.is_empty() || is_in(included))
 }
 
 /// Equal tags of a plain and a compressed body would be the same bytes (RFC 9110 section 8.8.3).

@@ -1,19 +1,17 @@
 //! Whether a request is sent again.
 //!
 //! It is derived from whose fault the failure is and whether bytes reached the upstream, never from
-//! a flag. How long to wait is `weft-resilience`'s, unless the upstream says so ([`RetryAfter`]).
+//! a flag. How long to wait is `weft-resilience`'s, unless the upstream says so
+//! ([`weft_message::RetryAfter`]).
 
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-use weft_message::{Fields, Known, Method};
+use weft_message::Method;
 use weft_model::outcome::{Fault, Reason};
 use weft_model::policy::RetryPolicy;
-
-/// The name in which gRPC servers say when to come again (gRFC A6).
-const GRPC_PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// How one attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,17 +46,6 @@ pub struct AttemptFacts {
     pub body_is_kept: bool,
 }
 
-/// What an answer says of another try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryAfter {
-    /// Nothing.
-    Unsaid,
-    /// Not before so much time has passed.
-    Wait(Duration),
-    /// Not at all, or at a time that cannot be read.
-    Never,
-}
-
 /// Whether to send the request again.
 ///
 /// What was not sent, or was refused before anybody looked at it, is sent again for every method;
@@ -86,6 +73,7 @@ pub fn may_retry(policy: &RetryPolicy, method: &Method, facts: AttemptFacts) -> 
         non_idempotent,
         same_endpoint: _,
         elsewhere: _,
+        by_default: _,
     } = policy;
     if facts.attempts >= *attempts
         || timeout.is_some_and(|timeout| facts.elapsed >= timeout)
@@ -113,27 +101,6 @@ pub fn may_retry(policy: &RetryPolicy, method: &Method, facts: AttemptFacts) -> 
 /// Whether a status is in one of the ranges, both ends included.
 pub fn contains(ranges: &[(u16, u16)], status: u16) -> bool {
     ranges.iter().any(|(first, last)| (*first..=*last).contains(&status))
-}
-
-/// The gRPC status that a head has, or trailers.
-pub fn grpc_status(fields: &Fields) -> Option<u32> {
-    fields.get_str(Known::GrpcStatus)?.parse().ok()
-}
-
-/// What an answer says of another try, in `retry-after` (RFC 9110 section 10.2.3) or in gRPC's own
-/// words. A date is not read: who names one does not mean a wait of moments.
-pub fn retry_after(fields: &Fields) -> RetryAfter {
-    let read = |value: &str, unit: fn(u64) -> Duration| match value.parse() {
-        Ok(number) => RetryAfter::Wait(unit(number)),
-        Err(_) => RetryAfter::Never,
-    };
-    if let Some(value) = fields.get_str(Known::RetryAfter) {
-        return read(value, Duration::from_secs);
-    }
-    match fields.get_str(GRPC_PUSHBACK) {
-        Some(value) => read(value, Duration::from_millis),
-        None => RetryAfter::Unsaid,
-    }
 }
 
 /// Whether the failure is one of an attempt: the upstream's fault, and one that another try may

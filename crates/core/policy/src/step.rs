@@ -19,6 +19,8 @@ use crate::{fields, path, redirect, secure, source};
 pub struct ClientFacts {
     /// The peer's address, after a trusted PROXY header.
     pub peer: IpAddr,
+    /// Its port.
+    pub peer_port: u16,
     /// The connection is TLS.
     pub tls: bool,
     /// The port of the listener as its clients know it.
@@ -170,7 +172,7 @@ pub fn on_response(
     scratch: &mut String,
 ) -> Result<(), InvalidFieldValue> {
     match &step.kind {
-        StepKind::ResponseHeaders(edits) => fields::edit_response(edits, head),
+        StepKind::ResponseHeaders(edits) => fields::edit_response(edits, head, scratch),
         StepKind::SecureHeaders(settings) => secure::on_response(settings, facts, head),
         StepKind::Cors(cors) => cors::on_response(cors, facts, head, scratch),
         StepKind::AddPrefix(_)

@@ -10,8 +10,12 @@ use crate::answer::DirectResponse;
 use crate::step::{self, ClientFacts, RequestContext, ResponseFacts, Verdict};
 
 /// A plain connection from 192.0.2.1 to port 80.
-pub(crate) const PLAIN: ClientFacts =
-    ClientFacts { peer: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), tls: false, listener_port: 80 };
+pub(crate) const PLAIN: ClientFacts = ClientFacts {
+    peer: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+    peer_port: 40_000,
+    tls: false,
+    listener_port: 80,
+};
 
 /// The same with TLS and port 443.
 pub(crate) const TLS: ClientFacts = ClientFacts { tls: true, listener_port: 443, ..PLAIN };

@@ -358,6 +358,15 @@ impl<'d, 'p> Reader<'d, 'p> {
         }
     }
 
+    /// Takes a field that is a name and nothing else, and is shown nowhere: says so, as something
+    /// worth knowing.
+    pub fn label(&self, name: &'static str, why: &str) {
+        let field = self.take_as(name, Taken::Ignored).filter(|field| !field.is_null());
+        if let Some(field) = field {
+            field.note(format!("`{name}` has no effect: {why}"));
+        }
+    }
+
     /// Takes a field that is bookkeeping (`status`, `metadata.uid`) and says nothing.
     pub fn skip(&self, name: &'static str) {
         self.take_as(name, Taken::Skipped);

@@ -6,6 +6,7 @@
 //! only in the snapshot's index of addresses.
 
 mod egress;
+mod outside;
 mod parts;
 mod rules;
 #[cfg(test)]
@@ -22,9 +23,8 @@ use weft_model::id::{BackendId, RouteId, ServiceName, WorkloadName};
 use weft_model::listener::{Destination, Direction, Intake};
 use weft_model::mesh::{
     Directory, MESH_PORT, Mtls, Neighbours, Protocol, Service, ServiceEndpoints, ServicePort,
-    Transport, UnknownDestinations, Workload, WorkloadPort,
+    Transport, Workload, WorkloadPort,
 };
-use weft_model::outcome::Reason;
 use weft_model::policy::{Refusal, Step};
 
 use crate::resolve::{self, Caller, Resolved, Resolver};
@@ -95,7 +95,7 @@ pub fn assemble(state: &State, role: &ProxyRole, before: Option<(&State, &Snapsh
         assembly.outbound(&has.value);
     }
     assembly.parts.keep = false;
-    unknown(&mut assembly.parts, workload);
+    assembly.outside(workload);
     if let Some(workload) = workload {
         inbound(&mut assembly.parts, workload);
     }
@@ -234,6 +234,7 @@ impl<'a> Assembly<'a> {
                 destination: Destination {
                     direction: Direction::Outbound,
                     addrs,
+                    range: None,
                     port: port.map(|port| port.number),
                     protocol: port.map(|port| port.protocol).unwrap_or_default(),
                     name: service.entry.name.as_str().into(),
@@ -242,6 +243,7 @@ impl<'a> Assembly<'a> {
                 },
                 backend: own.id.clone(),
                 rules: rules.unwrap_or_default(),
+                first: Rules::default(),
                 steps: Arc::default(),
             }
         });
@@ -332,30 +334,6 @@ fn bound(parts: &mut Parts<'_>, role: &ProxyRole, workload: Option<&Workload>) {
     }
 }
 
-/// What becomes of calls to what the mesh does not know.
-fn unknown(parts: &mut Parts<'_>, workload: Option<&Workload>) {
-    let closed = match workload.map(|own| own.unknown) {
-        Some(UnknownDestinations::Allow) => None,
-        Some(UnknownDestinations::Refuse) => Some("only what the mesh knows may be called"),
-        // Perhaps it may not.
-        None => Some("the control plane has not said yet what this workload may call"),
-    };
-    let id = "outbound/unknown";
-    let destination = Destination {
-        direction: Direction::Outbound,
-        addrs: [].into(),
-        port: None,
-        protocol: Protocol::Detect,
-        name: "unknown".into(),
-        mtls: Mtls::Permissive,
-        closed: closed
-            .map(|detail| Refusal { reason: Reason::UnknownDestination, detail: detail.into() }),
-    };
-    let own = backend(id, Protocol::Detect, Endpoints::Dialled);
-    let own = Backend { calling: resolve::dialled(None), ..own };
-    plain(parts, id, destination, Arc::default(), own);
-}
-
 /// What others call the workload by. The endpoint is the address that they have dialled, which is
 /// one of the workload's own: nobody is led anywhere else.
 fn inbound(parts: &mut Parts<'_>, workload: &Workload) {
@@ -367,6 +345,7 @@ fn inbound(parts: &mut Parts<'_>, workload: &Workload) {
         |addrs: &[IpAddr], port, protocol, mtls, closed: &Option<Refusal>| Destination {
             direction: Direction::Inbound,
             addrs: addrs.into(),
+            range: None,
             port,
             protocol,
             name: workload.name.as_str().into(),
@@ -427,6 +406,7 @@ fn plain(
         destination,
         backend,
         rules: Rules::default(),
+        first: Rules::default(),
         steps,
     });
     if rules::named(&listener).contains(&own.id) {

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use weft_http::h1::Conn;
 use weft_http::io::{Io, Rewind};
 use weft_model::id::ListenerId;
-use weft_model::listener::Intake;
+use weft_model::listener::{ClientAuth, Intake};
 use weft_model::policy::Refusal;
 use weft_model::route::TcpTls;
 use weft_net::Inbox;
@@ -25,7 +25,7 @@ use weft_route::TcpAsk;
 use weft_runtime::drain::Phase;
 use weft_runtime::task::Task;
 use weft_runtime::{task, time};
-use weft_tls::handshake;
+use weft_tls::{handshake, mesh};
 
 use crate::connection::{Connection, TlsFacts, Via};
 use crate::metrics::{Limit, OpenConnections};
@@ -59,6 +59,10 @@ pub(crate) enum NotOpened {
     UntrustedProxy,
     #[error("the TLS handshake failed")]
     Tls(#[source] handshake::HandshakeError),
+    #[error("the client has not proved to be of the mesh")]
+    Mesh(#[source] mesh::MeshHandshakeError),
+    #[error("there are no credentials of the mesh yet")]
+    NoCredentials,
     #[error("nothing is served for that server name")]
     NoName,
     #[error("nothing of that protocol is served here")]
@@ -396,11 +400,20 @@ async fn open_tls(
             return Err(NotOpened::NoName);
         }
     };
-    let stream = handshake::accept(io, inbox, hello, &selected).await.map_err(NotOpened::Tls)?;
-    let is_h2 = stream.facts().alpn == Some(b"h2");
+    let stream = match &selected.options().client_auth {
+        ClientAuth::Mesh => {
+            let tls = conn.worker.mesh.current().ok_or(NotOpened::NoCredentials)?;
+            let alpn = &selected.options().alpn;
+            let accepting = mesh::accept_client(io, inbox, hello, &tls, alpn);
+            Box::pin(accepting).await.map_err(NotOpened::Mesh)?
+        }
+        _ => handshake::accept(io, inbox, hello, &selected).await.map_err(NotOpened::Tls)?,
+    };
+    let facts = stream.facts();
+    let (is_h2, client) = (facts.alpn == Some(b"h2"), facts.peer_name());
     if let Some(conn) = Rc::get_mut(&mut conn) {
         // Nobody else has it before it is open.
-        conn.tls = Some(TlsFacts { site: selected.site().into() });
+        conn.tls = Some(Box::new(TlsFacts { site: selected.site().into(), client }));
     }
     let inbox = Inbox::new(conn.worker.buffers.pool());
     let io = Io::Other(Box::new(stream));

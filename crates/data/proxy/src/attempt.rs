@@ -24,9 +24,10 @@ use weft_upstream::{Ask, Backend, Call, Endpoint, Lease, Tried};
 use crate::body::Sender;
 use crate::exchange::Exchange;
 use crate::request::{Scope, Stop};
-use crate::{respond, select, spent};
+use crate::{respond, select, spent, steps};
 
 pub(crate) use drive::{client_reason, describe};
+pub(crate) use send::{Sending, speaks};
 
 /// A response head that has arrived, and the leg that its body comes by.
 #[derive(Debug)]
@@ -54,6 +55,8 @@ pub(crate) struct Failed {
     /// The connection had been used before, and nothing came back on it: most likely it was
     /// closed while it was idle.
     pub(crate) stale: bool,
+    /// Every endpoint of the backend would have ended it so.
+    pub(crate) everywhere: bool,
 }
 
 /// An attempt that gave no response head, with the lease that it had. Boxed, as failures are rare.
@@ -139,7 +142,7 @@ impl Attempts {
             let lease = match self.pick(scope, x) {
                 Ok(lease) => lease,
                 Err(stop) => {
-                    self.fall_back(scope, x, stop)?;
+                    Box::pin(self.fall_back(scope, x, down, stop)).await?;
                     continue;
                 }
             };
@@ -162,7 +165,9 @@ impl Attempts {
                 Judgement::Again(Duration::ZERO) => {}
                 // Rare, so its state does not make every request's larger.
                 Judgement::Again(wait) => Box::pin(time::sleep(wait)).await,
-                Judgement::Stop(stop) => self.fall_back(scope, x, stop)?,
+                Judgement::Stop(stop) => {
+                    Box::pin(self.fall_back(scope, x, down, stop)).await?;
+                }
             }
         }
     }
@@ -191,7 +196,7 @@ impl Attempts {
         let ask = Ask { key: self.key, elsewhere, is_retry, ..Ask::new(now, &self.tried) };
         if let Some(value) = x.decided.affinity {
             let is_it = |endpoint: &Endpoint| cookie_of(backend, endpoint) == value;
-            if let Some(lease) = backend.pick_where(now, &self.tried, is_it).map_err(refused)? {
+            if let Some(lease) = backend.pick_where(&ask, is_it).map_err(refused)? {
                 return Ok(lease);
             }
         }
@@ -218,7 +223,13 @@ impl Attempts {
     }
 
     /// Goes on with the second target, if there is one; else with the stop.
-    fn fall_back(&mut self, scope: &Scope<'_>, x: &mut Exchange, stop: Stop) -> Result<(), Stop> {
+    async fn fall_back(
+        &mut self,
+        scope: &Scope<'_>,
+        x: &mut Exchange,
+        down: &mut Leg,
+        stop: Stop,
+    ) -> Result<(), Stop> {
         let upstream_failed = match &stop {
             Stop::Refuse(reason, _) => reason.fault() == Fault::Upstream,
             Stop::Answer(_) | Stop::Cut(..) => false,
@@ -230,7 +241,9 @@ impl Attempts {
             }
             return Err(stop);
         };
+        let passed = x.decided.choice_steps.len();
         self.backend = select::select(scope, x, &fallback.target)?;
+        steps::choices(scope, x, down, passed).await?;
         self.call = begin(scope, x, &self.backend);
         self.key = key::of(scope, x, &self.backend.settings().calling);
         self.tried = Tried::default();

@@ -266,6 +266,9 @@ pub(crate) async fn buffered(
     let body = match read_buffered(scope, x, down, &mut answered, hold).await {
         Ok(body) => body,
         Err(stop) => {
+            if let Stop::Refuse(reason, _) = &stop {
+                deadline::note_failed(x, &answered.lease, scope.conn.worker.now(), *reason);
+            }
             answered.up.abort(weft_http::h2::Reason::CANCEL);
             return Err(stop);
         }

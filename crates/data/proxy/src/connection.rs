@@ -34,7 +34,7 @@ pub(crate) struct Connection {
     /// Whether forwarding headers on it are believed.
     pub(crate) trusted: bool,
     /// There when TLS was terminated.
-    pub(crate) tls: Option<TlsFacts>,
+    pub(crate) tls: Option<Box<TlsFacts>>,
     /// How it came to its listener.
     pub(crate) via: Via,
     /// Counts as open until dropped; `None` for one that is inside of another.
@@ -91,6 +91,8 @@ pub(crate) struct Peer {
 pub(crate) struct TlsFacts {
     /// The site (certificates and options) that the handshake was for.
     pub(crate) site: Arc<str>,
+    /// Who the client has proved to be.
+    pub(crate) client: Option<Box<str>>,
 }
 
 // === impl Connection ===

@@ -82,9 +82,7 @@ async fn serve(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg) -> Result<Re
     steps::request(scope, x, down, &route.steps).await?;
     let backend = select::select(scope, x, &route.target)?;
     deadline::decide(scope, x, &backend)?;
-    if let Some(choice) = select::choice_steps(x) {
-        steps::choice(scope, x, down, &choice).await?;
-    }
+    steps::choices(scope, x, down, 0).await?;
     keep_body(worker, x);
     if scope.conn.meant().is_none() {
         // Only now, because steps count the addresses of the list from its right end.

@@ -217,7 +217,7 @@ impl TargetRuntime {
                             target: Self::new(worker, &mirror.target),
                             body: mirrors.body,
                             body_bytes_max: mirrors.body_bytes_max,
-                            compared: None,
+                            compared: mirrors.compared,
                         };
                         (mirror.parts_per_million, Rc::new(plan))
                     })

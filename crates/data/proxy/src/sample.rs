@@ -160,10 +160,12 @@ impl Samples {
         samples
     }
 
-    /// The latest request with that `x-request-id`.
-    pub fn find(&self, request_id: &str) -> Option<Sample> {
+    /// Those with that `x-request-id`, the latest first: a workload that is called may pass it on.
+    pub fn find(&self, request_id: &str) -> Vec<Sample> {
         let is_it = |draft: &Draft| draft.request_id() == Some(request_id);
-        self.matching(is_it).into_iter().max_by_key(|sample| sample.at)
+        let mut samples = self.matching(is_it);
+        samples.sort_by_key(|sample| std::cmp::Reverse(sample.at));
+        samples
     }
 
     /// One worker's end. `epoch` is not later than its first request.

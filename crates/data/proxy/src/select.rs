@@ -8,7 +8,7 @@ use weft_upstream::Backend;
 
 use crate::exchange::Exchange;
 use crate::request::{Scope, Stop};
-use crate::runtime::{ChoiceRuntime, StepRuntime, TargetRuntime, WeightedRuntime};
+use crate::runtime::{ChoiceRuntime, TargetRuntime, WeightedRuntime};
 
 /// Targets nest; users do so two or three deep.
 const DEPTH_MAX: usize = 16;
@@ -52,11 +52,6 @@ pub(crate) fn select(
 pub(crate) fn draw(scope: &Scope<'_>, parts_per_million: u32) -> bool {
     parts_per_million >= 1_000_000
         || scope.conn.worker.rng.below(1_000_000) < parts_per_million as usize
-}
-
-/// Steps that hold only for the chosen target.
-pub(crate) fn choice_steps(x: &Exchange) -> Option<Rc<[StepRuntime]>> {
-    x.decided.choice_steps.last().cloned()
 }
 
 fn choose(

@@ -9,9 +9,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use weft_message::peer;
+use weft_message::{grpc, peer};
 use weft_model::listener::Direction;
-use weft_policy::retry;
 
 use crate::exchange::Exchange;
 use crate::request::Scope;
@@ -75,7 +74,7 @@ fn is_peers(scope: &Scope<'_>) -> bool {
 
 /// Whether an answer fails in a way for which requests are sent again.
 fn is_failure(x: &Exchange) -> bool {
-    x.rsp.status() >= 500 || retry::grpc_status(&x.rsp.fields).is_some_and(|code| code != 0)
+    x.rsp.status() >= 500 || grpc::status(&x.rsp.fields).is_some_and(|code| code != 0)
 }
 
 #[cfg(test)]

@@ -160,6 +160,11 @@ impl Spool {
         };
         rest.write(bytes)
     }
+
+    /// How many of the bytes are in memory.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.memory.len() as u64
+    }
 }
 
 // === impl Rest ===

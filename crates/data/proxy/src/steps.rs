@@ -2,6 +2,7 @@
 
 mod fault;
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -45,15 +46,19 @@ pub(crate) async fn request(
     Ok(())
 }
 
-/// Takes a request through the steps of its chosen target.
-pub(crate) async fn choice(
+/// Takes a request through the steps of its chosen targets, from the choice of that number on.
+pub(crate) async fn choices(
     scope: &Scope<'_>,
     x: &mut Exchange,
     down: &mut Leg,
-    steps: &Rc<[StepRuntime]>,
+    first: usize,
 ) -> Result<(), Stop> {
-    for step in steps.iter() {
-        run(scope, x, down, usize::MAX, step).await?;
+    let mut next = first;
+    while let Some(steps) = x.decided.choice_steps.get(next).cloned() {
+        for step in steps.iter() {
+            run(scope, x, down, usize::MAX, step).await?;
+        }
+        next += 1;
     }
     Ok(())
 }
@@ -179,17 +184,30 @@ async fn rate(
 }
 
 fn clients(scope: &Scope<'_>, x: &Exchange, buckets: &ClientBuckets) -> Result<(), Stop> {
-    let peer = scope.conn.meant().and_then(|meant| meant.peer.as_ref());
-    let identity = peer.map(|peer| peer.caller.identity().as_str());
-    let (retry_after, which) = match buckets.take(identity, scope.conn.worker.now()) {
+    let caller = caller(scope, x);
+    let (retry_after, which) = match buckets.take(caller.as_deref(), scope.conn.worker.now()) {
         Ok(()) => return Ok(()),
         Err(Exceeded::Total { retry_after }) => (retry_after, "of all clients together"),
         Err(Exceeded::Client { retry_after }) => (retry_after, "of each client"),
-        Err(Exceeded::Override { retry_after }) => (retry_after, "of this client"),
+        Err(Exceeded::Override { retry_after }) => (retry_after, "of this group of clients"),
     };
     let asker = respond::asker(scope, x);
     let answer = answer::limited(Reason::RateLimited, retry_after, asker);
     Err(Stop::Answer(Box::new(answer.with_detail(format!("the rate {which} was exceeded")))))
+}
+
+/// Who calls, as far as that was proved: a workload of the mesh, the user that a step before has
+/// found out, or the owner of the client's certificate.
+fn caller<'x>(scope: &'x Scope<'_>, x: &'x Exchange) -> Option<Cow<'x, str>> {
+    if let Some(peer) = scope.conn.meant().and_then(|meant| meant.peer.as_ref()) {
+        return Some(Cow::Borrowed(peer.caller.identity().as_str()));
+    }
+    if let Some(user) = &x.record.user {
+        // No name in a certificate looks like this.
+        return Some(Cow::Owned(format!("user {user}")));
+    }
+    let client = scope.conn.tls.as_ref().and_then(|tls| tls.client.as_deref());
+    client.map(Cow::Borrowed)
 }
 
 fn pure(scope: &Scope<'_>, x: &mut Exchange, step: &StepRuntime) -> Result<(), Stop> {
@@ -208,6 +226,7 @@ fn pure(scope: &Scope<'_>, x: &mut Exchange, step: &StepRuntime) -> Result<(), S
 pub(crate) fn client_facts(scope: &Scope<'_>) -> ClientFacts {
     ClientFacts {
         peer: scope.conn.client.ip(),
+        peer_port: scope.conn.client.port(),
         tls: scope.conn.tls.is_some(),
         listener_port: scope.conn.local.port(),
     }

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use weft_http::Leg;
 use weft_http::error::{HeadError, ReadError, WriteError};
-use weft_message::h1::{BodyFraming, HeadLimits, write_request};
-use weft_message::{RequestHead, ResponseHead};
+use weft_message::h1::{BodyFraming, HeadLimits};
+use weft_message::{Known, RequestHead, ResponseHead};
 use weft_model::outcome::Reason;
 use weft_model::policy::AnswerDiff;
 use weft_runtime::{task, time};
 use weft_upstream::error::{ConnectError, PickError};
-use weft_upstream::{Ask, Backend, Connection, Dialled, Lease, Speaks, Tried};
+use weft_upstream::{Ask, Backend, Connection, Copied, Dialled, Lease, Speaks, Tried};
 
+use crate::attempt::{self, Sending};
 use crate::compare::{self, Compared, Seen, Turn};
 use crate::exchange::{Exchange, MirrorPlan};
 use crate::request::Scope;
@@ -30,6 +31,33 @@ const MIRROR_ANSWER_BYTES_MAX: u64 = 64 << 10;
 
 const RESPONSE_HEAD: HeadLimits =
     HeadLimits { head_bytes_max: 64 << 10, fields_max: 256, target_bytes_max: 0 };
+
+/// A request of ours.
+struct Subrequest<'a> {
+    head: RequestHead,
+    body: Option<&'a Spool>,
+    how: Spoken,
+    /// More of an answer is not read.
+    answer_max: u64,
+}
+
+/// What a request has to be sent over.
+#[derive(Debug, Clone, Copy)]
+struct Spoken {
+    speaks: Speaks,
+    te_trailers: bool,
+}
+
+/// A copy that is to be sent.
+struct Copy {
+    backend: Rc<Backend>,
+    head: RequestHead,
+    body: Option<Rc<Spool>>,
+    how: Spoken,
+    compared: Option<(Rc<Seen>, AnswerDiff)>,
+    /// Held until it has ended.
+    _copied: Copied,
+}
 
 /// A request of ours failed.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +90,7 @@ impl FetchError {
             Self::Head(error) if error.is_malformed() => Reason::UpstreamProtocol,
             Self::Read(error) if error.is_malformed() => Reason::UpstreamProtocol,
             Self::Head(_) | Self::Read(_) => Reason::UpstreamReset,
-            // It is as large as it is: nothing is wrong with who sends it.
-            Self::TooLarge(_) => Reason::Internal,
+            Self::TooLarge(_) => Reason::UpstreamTooLarge,
             Self::Timeout => Reason::UpstreamTimeout,
         }
     }
@@ -79,16 +106,21 @@ pub(crate) async fn fetch(
     body: Option<&Spool>,
     answer_max: u64,
 ) -> Result<(ResponseHead, Vec<u8>), FetchError> {
-    fetch_for(&scope.conn.worker, backend, head, body, answer_max).await
+    let how = Spoken { speaks: Speaks::Any, te_trailers: false };
+    let request = Subrequest { head, body, how, answer_max };
+    fetch_for(&scope.conn.worker, backend, request).await
 }
 
-/// Sends the copies that were decided on, each in a task of its own; nobody waits for them.
+/// Sends the copies that were decided on, each in a task of its own; nobody waits for them. One that
+/// would be too many beside those under way to the same backend is dropped, and counted there.
 pub(crate) fn send_mirrors(scope: &Scope<'_>, x: &mut Exchange) {
     if x.decided.mirrors.is_empty() {
         return;
     }
     let body = x.body.take().map(Rc::new);
     let seen: Option<Rc<Seen>> = x.decided.seen.take().map(Into::into);
+    // As the request itself was: who takes gRPC takes the copies of it in no other form.
+    let how = Spoken { speaks: attempt::speaks(scope, x), te_trailers: x.facts.te_trailers };
     for mirror in std::mem::take(&mut x.decided.mirrors) {
         let body = match (&body, mirror.body) {
             (_, false) => None,
@@ -100,31 +132,31 @@ pub(crate) fn send_mirrors(scope: &Scope<'_>, x: &mut Exchange) {
         if mirror.body_bytes_max.is_some_and(too_large) {
             continue;
         }
+        let worker = scope.conn.worker.clone();
+        let Some(backend) = mirror_backend(&worker, &mirror) else { continue };
+        let held = body.as_ref().map_or(0, |body| body.memory_bytes());
+        let Some(copied) = backend.begin_copy(held) else { continue };
         let compared = seen.clone().zip(mirror.compared);
         let compared = compared.filter(|(seen, how)| seen.is_drawn(scope, how));
-        let head = x.req.clone();
-        let worker = scope.conn.worker.clone();
-        task::spawn("mirror", async move {
-            mirror_to(&worker, &mirror, head, body, compared).await;
-        });
+        let mut head = x.req.clone();
+        if body.is_none() {
+            head.fields.remove(Known::ContentLength);
+        }
+        let copy = Copy { backend, head, body, how, compared, _copied: copied };
+        task::spawn("mirror", async move { mirror_to(&worker, copy).await });
     }
 }
 
-async fn mirror_to(
-    worker: &Rc<Worker>,
-    mirror: &MirrorPlan,
-    head: RequestHead,
-    body: Option<Rc<Spool>>,
-    compared: Option<(Rc<Seen>, AnswerDiff)>,
-) {
-    let Some(backend) = mirror_backend(worker, mirror) else { return };
+async fn mirror_to(worker: &Rc<Worker>, copy: Copy) {
+    let Copy { backend, head, body, how, compared, _copied } = copy;
     let turn = compared.as_ref().and_then(|_| Turn::take(worker));
     let answer_max = match &turn {
         Some(_) => compare::ANSWER_BYTES_MAX,
         None => MIRROR_ANSWER_BYTES_MAX,
     };
-    let copy = if compared.is_some() { head.clone() } else { RequestHead::new() };
-    let sent = fetch_for(worker, &backend, head, body.as_deref(), answer_max).await;
+    let shown = if compared.is_some() { head.clone() } else { RequestHead::new() };
+    let request = Subrequest { head, body: body.as_deref(), how, answer_max };
+    let sent = fetch_for(worker, &backend, request).await;
     if let Err(error) = &sent {
         tracing::debug!(backend = %backend.settings().id, %error, "a mirrored request failed");
     }
@@ -137,7 +169,7 @@ async fn mirror_to(
         }
         (Some(_), Err(_)) => (Compared::Failed, 0),
     };
-    compare::record(worker, &copy, backend.settings().id.as_str(), &seen, outcome);
+    compare::record(worker, &shown, backend.settings().id.as_str(), &seen, outcome);
 }
 
 /// The backend that a copy goes to.
@@ -160,14 +192,12 @@ fn mirror_backend(worker: &Worker, mirror: &MirrorPlan) -> Option<Rc<Backend>> {
 async fn fetch_for(
     worker: &Rc<Worker>,
     backend: &Rc<Backend>,
-    head: RequestHead,
-    body: Option<&Spool>,
-    answer_max: u64,
+    mut request: Subrequest<'_>,
 ) -> Result<(ResponseHead, Vec<u8>), FetchError> {
     let lease = backend
         .pick(&Ask::new(worker.now(), &Tried::default()), &worker.rng)
         .map_err(FetchError::Pick)?;
-    let exchange = exchange(worker, &lease, &head, body, answer_max);
+    let exchange = exchange(worker, &lease, &mut request);
     let result = match time::timeout(FETCH_TIMEOUT, exchange).await {
         Ok(result) => result,
         Err(time::Elapsed) => Err(FetchError::Timeout),
@@ -184,58 +214,43 @@ async fn fetch_for(
 async fn exchange(
     worker: &Rc<Worker>,
     lease: &Lease,
-    head: &RequestHead,
-    body: Option<&Spool>,
-    answer_max: u64,
+    request: &mut Subrequest<'_>,
 ) -> Result<(ResponseHead, Vec<u8>), FetchError> {
-    let replayable = head.method().is_idempotent();
-    if let Some(Dialled { connection, idle }) = lease.pooled(worker.now(), replayable, Speaks::Any)
-    {
-        match exchange_on(worker, lease, connection, head, body, answer_max).await {
+    let replayable = request.head.method().is_idempotent();
+    let speaks = request.how.speaks;
+    if let Some(Dialled { connection, idle }) = lease.pooled(worker.now(), replayable, speaks) {
+        match exchange_on(worker, lease, connection, request).await {
             Err(FetchError::Write(_) | FetchError::Head(HeadError::Closed)) if replayable => {
                 lease.stale(idle.unwrap_or_default());
             }
             result => return result,
         }
     }
-    let dialled = lease.dial(&worker.buffers, head.host(), Speaks::Any).await;
+    // Rare, so its state does not make every request's larger.
+    let dialled = Box::pin(lease.dial(&worker.buffers, request.head.host(), speaks)).await;
     let Dialled { connection, .. } = dialled.map_err(FetchError::Connect)?;
-    exchange_on(worker, lease, connection, head, body, answer_max).await
+    exchange_on(worker, lease, connection, request).await
 }
 
 async fn exchange_on(
     worker: &Rc<Worker>,
     lease: &Lease,
     connection: Connection,
-    head: &RequestHead,
-    body: Option<&Spool>,
-    answer_max: u64,
+    request: &mut Subrequest<'_>,
 ) -> Result<(ResponseHead, Vec<u8>), FetchError> {
-    let length = body.map_or(0, Whole::len);
-    let mut up = match connection {
-        Connection::H1(mut conn) => {
-            let framing = match length {
-                0 => BodyFraming::None,
-                length => BodyFraming::Length(length),
-            };
-            conn.begin_message(framing, |out| write_request(head, framing, out));
-            Leg::H1(conn)
-        }
-        Connection::H2(mut client) => {
-            Leg::H2(client.begin_request(head, length == 0).map_err(FetchError::Write)?)
-        }
-        Connection::Mesh(mut client, destination) => {
-            let mut head = head.clone();
-            weft_message::peer::set_destination(&mut head.fields, destination);
-            Leg::H2(client.begin_request(&head, length == 0).map_err(FetchError::Write)?)
-        }
+    let Subrequest { head, body, how, answer_max } = request;
+    let framing = match body.map_or(0, Whole::len) {
+        0 => BodyFraming::None,
+        length => BodyFraming::Length(length),
     };
-    send(&mut up, body).await.map_err(FetchError::Write)?;
+    let sending = Sending { framing, upgrade: None, te_trailers: how.te_trailers };
+    let mut up = sending.begin(head, connection).map_err(FetchError::Write)?;
+    send(&mut up, *body).await.map_err(FetchError::Write)?;
     let mut rsp = ResponseHead::default();
     let keep_alive = read_head(&mut up, head, &mut rsp).await.map_err(FetchError::Head)?;
     lease.answered(worker.now(), &rsp);
     weft_message::peer::take_retried(&mut rsp.fields);
-    let answer = body_steps::read_response(&mut up, answer_max).await.map_err(FetchError::Read)?;
+    let answer = body_steps::read_response(&mut up, *answer_max).await.map_err(FetchError::Read)?;
     let Some(answer) = answer else { return Err(FetchError::TooLarge(Box::new(rsp))) };
     let now = worker.now();
     lease.ended(now, up.trailers());

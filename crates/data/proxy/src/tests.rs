@@ -4,6 +4,8 @@ mod bodies;
 mod bounds;
 mod change;
 mod chaos;
+mod choices;
+mod clients;
 mod connections;
 mod deadlines;
 mod early;

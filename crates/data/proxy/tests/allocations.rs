@@ -173,6 +173,7 @@ fn snapshot(addr: SocketAddr, origin: SocketAddr, calling: Calling, arrival: Arr
     let destination = Destination {
         direction: Direction::Outbound,
         addrs: [SERVICE.ip()].into(),
+        range: None,
         port: Some(SERVICE.port()),
         protocol: Protocol::Detect,
         name: "shop".into(),

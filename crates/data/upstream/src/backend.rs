@@ -22,8 +22,9 @@ use weft_runtime::task::{self, Task};
 use weft_tls::ClientTls;
 
 use crate::backends::PreparedBackend;
-use crate::bound::Overflow;
+use crate::bound::{self, Overflow};
 use crate::call::{Ask, Call};
+use crate::copies::Copied;
 use crate::dialled::DialledEndpoints;
 use crate::endpoint::Endpoint;
 use crate::error::PickError;
@@ -32,7 +33,7 @@ use crate::lease::{Lease, Permits, Tried};
 use crate::metrics::{BackendCells, IdleShare};
 use crate::peer::{PeerPool, Peers};
 use crate::pool::Reuse;
-use crate::shared::{Shared, SharedBackend, SharedEndpoint};
+use crate::shared::{Shared, SharedBackend};
 use crate::view::{EndpointSet, View};
 
 /// A destination with its endpoints, picker and connections.
@@ -49,7 +50,8 @@ pub struct Backend {
     dialled: DialledEndpoints,
     /// The proxy through which addresses that are dialled are reached.
     through: RefCell<Option<Rc<PeerPool>>>,
-    epoch: Instant,
+    /// What all workers know of all backends, for addresses that are dialled.
+    process: Shared,
     picker: Picker,
     retry_budget: Option<Arc<RetryBudget>>,
     adaptive: Option<Arc<AdaptiveLimit>>,
@@ -78,8 +80,8 @@ impl Backend {
     /// [`Backend::pick_addr`].
     pub(crate) fn new(wanted: &PreparedBackend, cells: Arc<BackendCells>, shared: &Shared) -> Self {
         let PreparedBackend { settings, tls, outlier, endpoints: _ } = wanted.clone();
-        let (calling, epoch) = (settings.calling.clone(), shared.epoch());
-        let shared = shared.backend(&settings.id);
+        let (calling, process) = (settings.calling.clone(), shared.clone());
+        let (shared, epoch) = (process.backend(&settings.id), process.epoch());
         shared.under_way.set_limits(calling.limits);
         Self {
             outlier,
@@ -96,7 +98,7 @@ impl Backend {
             endpoints: RefCell::default(),
             dialled: DialledEndpoints::default(),
             through: RefCell::default(),
-            epoch,
+            process,
             retired: Cell::new(false),
             yielding: OnceCell::new(),
         }
@@ -189,24 +191,34 @@ impl Backend {
     /// When as many requests as may be are under way to the backend.
     pub fn pick_where(
         self: &Rc<Self>,
-        now: Instant,
-        tried: &Tried,
+        ask: &Ask<'_>,
         wanted: impl Fn(&Endpoint) -> bool,
     ) -> Result<Option<Lease>, PickError> {
+        let Ask { now, tried, is_retry, key: _, elsewhere: _ } = *ask;
         let set = self.endpoints.borrow().clone();
         let Some(index) = set.endpoints().position(|endpoint| wanted(endpoint)) else {
             return Ok(None);
         };
         let endpoint = &set.members[index].endpoint;
-        if !self.view(&set, now, false).usable(index) || tried.contains(endpoint) {
+        if !self.view(&set, now, is_retry).usable(index) || tried.contains(endpoint) {
             return Ok(None);
         }
         let admitted = self.counted(self.admit(now).map_err(PickError::from))?;
-        let Ok(permits) = self.enter(endpoint, false) else { return Ok(None) };
+        let Ok(permits) = self.enter(endpoint, is_retry) else { return Ok(None) };
         if !endpoint.shared.passive.begin(now) {
             return Ok(None);
         }
         Ok(Some(self.lease(endpoint.clone(), now, admitted, permits)))
+    }
+
+    /// Begins a copy of a request, of whose body so much is held in memory; `None` when that is too
+    /// much beside those that are under way ([`crate::COPIES_MAX`]), which is counted.
+    pub fn begin_copy(&self, bytes: u64) -> Option<Copied> {
+        let copied = Copied::begin(&self.shared, bytes);
+        if copied.is_none() {
+            self.cells.refuse_copy();
+        }
+        copied
     }
 
     /// When second tries are sent, if they are.
@@ -332,9 +344,9 @@ impl Backend {
 
     fn dialled_endpoint(&self, now: Instant, addr: SocketAddr) -> Rc<Endpoint> {
         self.dialled.get(addr, now, || {
-            let shared = Arc::new(SharedEndpoint::new(addr, None, self.epoch));
-            shared.under_way.set_limits(self.settings.calling.endpoint_limits);
-            Endpoint::new(shared, self.through.borrow().clone(), now)
+            let known = self.process.endpoint(&self.settings.id, addr, None);
+            known.under_way.set_limits(self.settings.calling.endpoint_limits);
+            Endpoint::new(known, self.through.borrow().clone(), now)
         })
     }
 
@@ -431,6 +443,7 @@ impl Backend {
         if self.shared.under_way.connections.is_wanted() {
             let _ = set.endpoints().any(|endpoint| endpoint.give_way()) || self.dialled.give_way();
         }
+        self.dialled.make_room();
     }
 
     /// Makes room when another worker wants some, if connections are bounded: those of this worker
@@ -443,11 +456,8 @@ impl Backend {
         let (backend, shared) = (Rc::downgrade(self), self.shared.clone());
         self.yielding.get_or_init(|| {
             Yielding(task::spawn("yielding", async move {
-                loop {
-                    shared.wanted.notified().await;
-                    let Some(backend) = backend.upgrade() else { return };
-                    backend.make_room();
-                }
+                let look = || backend.upgrade().map(|backend| backend.make_room()).is_some();
+                bound::heed(&shared.wanted, look).await;
             }))
         });
     }

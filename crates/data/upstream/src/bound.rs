@@ -3,10 +3,11 @@
 //! Most are [`Limits`]: over a bound is refused at once. Connections are different: who finds no
 //! place for one waits in line, and the line is one for all workers.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use weft_model::outcome::Reason;
 use weft_resilience::inflight::{LimitReached, Permit};
 use weft_resilience::limits::{Bound, BoundReached, Limits};
@@ -210,6 +211,23 @@ impl Default for Inner {
 impl Drop for Wanted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+// === functions ===
+
+/// Looks at once, and again whenever somebody calls, for as long as `look` says that it can. No call
+/// is missed: one that comes while it looks, from another thread, makes it look again.
+pub(crate) async fn heed(calls: &Notify, mut look: impl FnMut() -> bool) {
+    let mut called = pin!(calls.notified());
+    loop {
+        // From here on a call is kept for us, so what is looked at cannot be older than the last.
+        called.as_mut().enable();
+        if !look() {
+            return;
+        }
+        called.as_mut().await;
+        called.set(calls.notified());
     }
 }
 

@@ -132,7 +132,7 @@ impl Lease {
         host: &str,
         speaks: Speaks,
     ) -> Result<Dialled, ConnectError> {
-        let result = self.dial_or_wait(buffers, host, speaks).await;
+        let result = self.in_time(self.dial_or_wait(buffers, host, speaks)).await;
         match &result {
             Ok(Dialled { idle: Some(_), .. }) => self.backend.cells.reuses.inc(),
             Ok(Dialled { idle: None, .. }) => {
@@ -151,25 +151,20 @@ impl Lease {
         speaks: Speaks,
     ) -> Result<Dialled, ConnectError> {
         let _pending = self.begin_pending()?;
-        let mut patience = self.patience();
         if let Some(peer) = self.carrier(speaks) {
-            let begun = time::now();
-            let way = in_time(patience, peer.find_way(self.started, buffers)).await?;
-            patience = patience.saturating_sub(time::now().saturating_duration_since(begun));
+            let way = peer.find_way(self.started, buffers).await?;
             if let Way::Requests(client, idle) = way {
                 if self.counts_when_carried(speaks) {
-                    let places = self.places().await?;
+                    let places = self.places().await;
                     self.papers.set(Some(Papers::new(time::now(), places)));
                 }
                 let connection = Connection::Mesh(client, self.endpoint.addr);
                 return Ok(Dialled { connection, idle });
             }
         }
-        match self.room(speaks).await? {
+        match self.room(speaks).await {
             Room::Pooled(connection, idle) => Ok(Dialled { connection, idle: Some(idle) }),
-            Room::Places(places) => {
-                in_time(patience, self.dial_or_share(buffers, host, speaks, places)).await
-            }
+            Room::Places(places) => self.dial_or_share(buffers, host, speaks, places).await,
         }
     }
 
@@ -245,7 +240,7 @@ impl Lease {
         host: &str,
         first: &[u8],
     ) -> Result<Io, ConnectError> {
-        let result = self.open_stream(buffers, host, first).await;
+        let result = self.in_time(self.open_stream(buffers, host, first)).await;
         match &result {
             Ok(_) => {
                 self.backend.cells.connects.inc();
@@ -264,24 +259,30 @@ impl Lease {
         first: &[u8],
     ) -> Result<Io, ConnectError> {
         let _pending = self.begin_pending()?;
-        let places = self.places().await?;
+        let places = self.places().await;
         let settings = &self.backend.settings;
         let to = self.destination(self.backend.tls.as_deref(), host, first);
-        let open = async {
-            let stream = dial::stream(&to, buffers).await?;
-            match &settings.calling.tunnel {
-                None => Ok(stream.0),
-                Some(wanted) => tunnel::open(stream, wanted, settings.protocol, buffers).await,
-            }
+        let stream = dial::stream(&to, buffers).await?;
+        let io = match &settings.calling.tunnel {
+            None => stream.0,
+            Some(wanted) => tunnel::open(stream, wanted, settings.protocol, buffers).await?,
         };
-        let io = in_time(self.patience(), open).await?;
         self.papers.set(Some(Papers::new(time::now(), places)));
         Ok(io)
     }
 
-    /// How long it may take to make a connection, and to wait until one may be made.
-    fn patience(&self) -> Duration {
-        self.backend.settings.calling.pool.connect_timeout
+    /// Bounds all that it takes to have a connection: finding the way, waiting in line and making
+    /// one.
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        let patience = self.backend.settings.calling.pool.connect_timeout;
+        match time::timeout(patience, work).await {
+            Ok(result) => result,
+            Err(time::Elapsed) if self.queues.take() => Err(self.busy().into()),
+            Err(time::Elapsed) => Err(ConnectError::Timeout),
+        }
     }
 
     fn count_failure(&self, error: &ConnectError) {
@@ -364,27 +365,28 @@ impl Lease {
     }
 
     /// Waits until one more connection may be made.
-    async fn places(&self) -> Result<Places, Overflow> {
-        if let Some(places) = self.try_places() {
-            return Ok(places);
+    async fn places(&self) -> Places {
+        match self.try_places() {
+            Some(places) => places,
+            None => self.queue(self.enter()).await,
         }
-        self.queue(self.enter()).await
     }
 
     /// Waits until one more connection may be made, or one that is there becomes free.
-    async fn room(&self, speaks: Speaks) -> Result<Room, Overflow> {
-        if let Some(places) = self.try_places() {
-            return Ok(Room::Places(places));
+    async fn room(&self, speaks: Speaks) -> Room {
+        match self.try_places() {
+            Some(places) => Room::Places(places),
+            None => self.queue(self.wait_in_line(speaks)).await,
         }
-        self.queue(self.wait_in_line(speaks)).await
     }
 
-    /// Waits in line for as long as making a connection may take.
-    async fn queue<T>(&self, line: impl Future<Output = T>) -> Result<T, Overflow> {
+    /// Waits in line, and notes for how long it does: whose time is over meanwhile has not come to
+    /// the endpoint.
+    async fn queue<T>(&self, line: impl Future<Output = T>) -> T {
         self.queues.set(true);
-        let served = time::timeout(self.patience(), line).await;
+        let served = line.await;
         self.queues.set(false);
-        served.map_err(|time::Elapsed| self.busy())
+        served
     }
 
     async fn wait_in_line(&self, speaks: Speaks) -> Room {
@@ -441,18 +443,6 @@ impl Lease {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         self.cells.pending.dec();
-    }
-}
-
-// === functions ===
-
-async fn in_time<T>(
-    limit: Duration,
-    work: impl Future<Output = Result<T, ConnectError>>,
-) -> Result<T, ConnectError> {
-    match time::timeout(limit, work).await {
-        Ok(result) => result,
-        Err(time::Elapsed) => Err(ConnectError::Timeout),
     }
 }
 

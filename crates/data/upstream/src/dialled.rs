@@ -70,6 +70,15 @@ impl DialledEndpoints {
         self.known.borrow().values().any(|known| known.endpoint.give_way())
     }
 
+    /// Lets an idle connection go at each address where somebody waits for a place.
+    pub(crate) fn make_room(&self) {
+        let known = self.known.borrow();
+        let endpoints = known.values().map(|known| &known.endpoint);
+        for endpoint in endpoints.filter(|one| one.shared.under_way.connections.is_wanted()) {
+            endpoint.give_way();
+        }
+    }
+
     /// Takes what another has remembered.
     pub(crate) fn adopt(&self, before: &Self) {
         self.known.replace(before.known.take());

@@ -96,6 +96,11 @@ impl ConnectError {
             Self::Tunnel(OpenError::Send(_) | OpenError::Answer(_)) => Reason::ConnectFailed,
         }
     }
+
+    /// Whether it is the same at every endpoint of the backend: a bound on them all.
+    pub fn is_backends(&self) -> bool {
+        matches!(self, Self::Overflow(Overflow::Backend(_) | Overflow::Adaptive(_)))
+    }
 }
 
 impl From<MeshHandshakeError> for ConnectError {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use weft_message::{Fields, Known, ResponseHead};
+use weft_message::{Fields, ResponseHead, RetryAfter, grpc};
 use weft_model::outcome::{Fault, Reason};
 use weft_resilience::outlier::{Ejection, Signal};
 use weft_resilience::settings::{LoadReportSettings, PickerKind};
@@ -47,7 +47,7 @@ impl Lease {
             Heard::Nothing => return,
             Heard::Outcome(signal) => signal,
             Heard::Grpc => {
-                let code = trailers.and_then(grpc_status).unwrap_or(GRPC_UNKNOWN);
+                let code = trailers.and_then(grpc::status).unwrap_or(GRPC_UNKNOWN);
                 let signal = Signal::grpc(code);
                 if let Some(trailers) = trailers.filter(|_| is_dear(signal)) {
                     self.note_latency(now, Duration::ZERO, signal, trailers);
@@ -65,7 +65,7 @@ impl Lease {
     /// nothing follows for it.
     pub fn failed(&self, now: Instant, reason: Reason) {
         self.heard.take();
-        // Whose time is over while it waits in line has not come to the endpoint.
+        // Who waited in line until then has not come to the endpoint.
         if !is_endpoints(reason) || self.queues.get() {
             return;
         }
@@ -95,7 +95,7 @@ impl Lease {
         let load = &self.endpoint.latency;
         match &self.backend.settings().calling.bias {
             Some(bias) if is_dear(signal) => {
-                load.penalize(now, latency, retry_after(fields), bias);
+                load.penalize(now, latency, RetryAfter::of(fields).wait(), bias);
             }
             _ => load.observe(now, latency),
         }
@@ -122,11 +122,10 @@ impl Lease {
 
 impl Heard {
     fn new(head: &ResponseHead) -> Self {
-        let content_type = head.fields.get(Known::ContentType);
-        if !content_type.is_some_and(|value| value.starts_with(b"application/grpc")) {
+        if !grpc::is_grpc(&head.fields) {
             return Self::Outcome(Signal::Status(head.status()));
         }
-        match grpc_status(&head.fields) {
+        match grpc::status(&head.fields) {
             Some(code) => Self::Outcome(Signal::grpc(code)),
             None if head.status() == 200 => Self::Grpc,
             None => Self::Outcome(Signal::Status(head.status())),
@@ -139,15 +138,18 @@ impl Heard {
 /// A gRPC answer without a status counts as this (gRPC's "HTTP to gRPC Status Code Mapping").
 const GRPC_UNKNOWN: u32 = 2;
 
-fn grpc_status(fields: &Fields) -> Option<u32> {
-    fields.get_str(Known::GrpcStatus)?.parse().ok()
-}
-
-/// Whether the failure says something of the endpoint.
+/// Whether the failure says something of the endpoint. An answer that is too large for us is as
+/// large as it is: nothing is wrong with who sends it.
 fn is_endpoints(reason: Reason) -> bool {
     reason.fault() == Fault::Upstream
         && !reason.is_overflow()
-        && !matches!(reason, Reason::CircuitOpen | Reason::NoEndpoint | Reason::NoHealthyEndpoint)
+        && !matches!(
+            reason,
+            Reason::CircuitOpen
+                | Reason::NoEndpoint
+                | Reason::NoHealthyEndpoint
+                | Reason::UpstreamTooLarge
+        )
 }
 
 /// Whether it is a refusal to serve more, or another failure.
@@ -157,15 +159,6 @@ fn is_dear(signal: Signal) -> bool {
         Signal::Failure | Signal::ConnectionFailure => true,
         Signal::Success | Signal::Connected => false,
     }
-}
-
-/// For how long the endpoint does not want to be called: in seconds (RFC 9110 section 10.2.3; a date
-/// is not read), or in gRPC's own words.
-fn retry_after(fields: &Fields) -> Option<Duration> {
-    let number = |value: &str| value.trim().parse().ok();
-    let secs = fields.get_str(Known::RetryAfter).and_then(number).map(Duration::from_secs);
-    let pushback = || fields.get_str("grpc-retry-pushback-ms").and_then(number);
-    secs.or_else(|| pushback().map(Duration::from_millis))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod call;
 #[cfg(test)]
 mod chaos;
 mod connect;
+mod copies;
 mod dial;
 mod dialled;
 mod endpoint;
@@ -35,7 +36,6 @@ mod load_report;
 pub mod metrics;
 mod peer;
 mod pool;
-mod protobuf;
 pub mod resolve;
 pub mod shared;
 #[cfg(test)]
@@ -47,5 +47,6 @@ pub use backend::Backend;
 pub use backends::{Backends, Environment, Prepared, PreparedBackend};
 pub use call::{Ask, Call, RetryRefused};
 pub use connect::{Connection, Dialled, Speaks};
+pub use copies::{COPIES_BYTES_MAX, COPIES_MAX, Copied};
 pub use endpoint::Endpoint;
 pub use lease::{Lease, Tried};

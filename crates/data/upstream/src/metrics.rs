@@ -19,7 +19,7 @@ pub(crate) const BACKENDS_SHOWN_MAX: usize = 2_000;
 pub(crate) const OTHERS: &str = "other";
 
 /// Labels of bounds: which, and whether it is on the backend or on one endpoint.
-const BOUNDS: [(&str, &str); 9] = [
+const BOUNDS: [(&str, &str); 10] = [
     ("connections", "backend"),
     ("pending", "backend"),
     ("requests", "backend"),
@@ -29,6 +29,7 @@ const BOUNDS: [(&str, &str); 9] = [
     ("requests", "endpoint"),
     ("retries", "endpoint"),
     ("adaptive", "backend"),
+    ("copies", "backend"),
 ];
 
 /// Labels of what sets an endpoint aside.
@@ -142,6 +143,11 @@ impl BackendCells {
         self.refused[place].inc();
     }
 
+    /// Counts a copy of a request that was not sent, because too many are under way.
+    pub(crate) fn refuse_copy(&self) {
+        self.refused[9].inc();
+    }
+
     /// Counts an endpoint that was set aside.
     pub(crate) fn eject(&self, trigger: Trigger) {
         let place = match trigger {
@@ -168,7 +174,7 @@ impl BackendCells {
             if counter.value() > 0 {
                 sink.counter(
                     "weftway_upstream_refused_total",
-                    "Requests and connections that a bound on a backend or an endpoint refused.",
+                    "Requests, copies and connections that a bound on a backend or an endpoint refused.",
                     &[backend, ("bound", bound), ("scope", scope)],
                     counter.value(),
                 );

@@ -20,6 +20,7 @@ use weft_runtime::metrics::{Collect, Sink};
 use weft_runtime::time;
 
 use crate::bound::UnderWay;
+use crate::copies::Copies;
 use crate::metrics::{BACKENDS_SHOWN_MAX, OTHERS};
 
 /// The backends and endpoints of a process. An entry lives as long as some worker or prober holds
@@ -41,6 +42,7 @@ pub(crate) struct SharedBackend {
     /// Somebody waits for a connection, here or at an endpoint: who has an idle one that is counted
     /// is to let it go.
     pub(crate) wanted: Notify,
+    pub(crate) copies: Copies,
     budget: Slot<BudgetSettings, RetryBudget>,
     adaptive: Slot<AdaptiveSettings, AdaptiveLimit>,
     hedge: Slot<HedgeSettings, Hedge>,
@@ -192,6 +194,7 @@ impl Default for SharedBackend {
         Self {
             under_way: UnderWay::default(),
             wanted: Notify::new(),
+            copies: Copies::default(),
             budget: Slot::default(),
             adaptive: Slot::default(),
             hedge: Slot::default(),
@@ -286,7 +289,8 @@ fn entry<K: Eq + std::hash::Hash, T>(
     entry
 }
 
-// Held for a look-up when a plan is put in force, or for a scrape, never on the path of a request.
+// Held for a look-up when a plan is put in force, when an address is dialled that was not of late, or
+// for a scrape; otherwise never on the path of a request.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 /// Answer to `GET /explain`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ExplanationView {
     /// The request.
     pub request: String,
@@ -23,6 +23,18 @@ pub struct ExplanationView {
     pub refused: Option<String>,
     /// What became of it, when it was asked for by its id.
     pub past: Option<SampleView>,
+    /// What else there is to say, for who expected something else.
+    #[serde(default)]
+    pub hints: Vec<String>,
+    /// Other requests of that id that proxies have seen.
+    #[serde(default)]
+    pub others: Vec<SampleView>,
+    /// Whose answer this is, where several could be asked: `checkout`, `shop/checkout-2`.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// What other instances of the same workload say, where that is not the same.
+    #[serde(default)]
+    pub otherwise: Vec<ExplanationView>,
 }
 
 /// A rule, and what became of it.
@@ -64,6 +76,9 @@ pub struct LeadView {
     pub endpoints: Vec<LeadEndpointView>,
     /// Where addresses come from that are not listed.
     pub found_by: Option<String>,
+    /// What is done where requests arrive, beside the endpoints.
+    #[serde(default)]
+    pub arrival: Vec<PolicyView>,
 }
 
 /// An endpoint as the picker sees it.
@@ -81,6 +96,9 @@ pub struct LeadEndpointView {
     pub identity: Option<String>,
     /// What keeps it from being picked at present; `None` where nobody has asked a running proxy.
     pub state: Option<String>,
+    /// Why its own proxy would not let the request in.
+    #[serde(default)]
+    pub refuses: Option<String>,
 }
 
 /// A request and what became of it.
@@ -94,6 +112,12 @@ pub struct SampleView {
     pub headers: Vec<String>,
     /// `outbound`, `inbound`, or empty at a gateway.
     pub direction: String,
+    /// The listener that has served it.
+    #[serde(default)]
+    pub listener: String,
+    /// Whose proxy has seen it, where several were asked.
+    #[serde(default)]
+    pub by: Option<String>,
     /// Who has sent it.
     pub client: SocketAddr,
     /// The identity that its sender has proved.

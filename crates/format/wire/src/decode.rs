@@ -144,6 +144,16 @@ pub fn workload(name: &str, bytes: &[u8]) -> Result<mesh::Workload, InvalidResou
             .map(|list| list.all.iter().map(egress).collect())
             .transpose()?,
         steps: step::steps(&message.steps),
+        outside: message.outside.iter().map(outside).collect::<Result<_, _>>()?,
+    })
+}
+
+fn outside(message: &resource::Outside) -> Result<mesh::Outside, InvalidResource> {
+    let within = message.within.as_ref().ok_or(InvalidResource::Missing("within"))?;
+    let except = message.except.iter().map(network).collect::<Result<_, _>>()?;
+    Ok(mesh::Outside {
+        range: mesh::AddressRange { within: network(within)?, except },
+        network: ServiceName::new(message.network.as_str()),
     })
 }
 

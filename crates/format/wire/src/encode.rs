@@ -61,6 +61,7 @@ pub fn workload(workload: &mesh::Workload) -> Vec<u8> {
         mtls: own_mtls,
         closed,
         unknown,
+        outside: not_of_mesh,
         networks,
         labels: own_labels,
         locality,
@@ -84,8 +85,18 @@ pub fn workload(workload: &mesh::Workload) -> Vec<u8> {
             .as_ref()
             .map(|all| resource::EgressList { all: all.iter().map(egress).collect() }),
         steps: step::steps(steps),
+        outside: not_of_mesh.iter().map(outside).collect(),
     };
     message.encode_to_vec()
+}
+
+fn outside(outside: &mesh::Outside) -> resource::Outside {
+    let mesh::Outside { range: mesh::AddressRange { within, except }, network: of } = outside;
+    resource::Outside {
+        within: Some(network(within)),
+        except: except.iter().map(network).collect(),
+        network: of.to_string(),
+    }
 }
 
 fn workload_port(port: &mesh::WorkloadPort) -> resource::WorkloadPort {

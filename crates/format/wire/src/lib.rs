@@ -13,7 +13,8 @@
 //! Peers of neighbouring versions work together. A proxy says in [`discovery::Node`] which
 //! [`VERSION`] it speaks; a control plane answers in the older of both. Within a version fields are
 //! only ever added, and a reader passes over what it does not know; an enum value that it does not
-//! know makes that one resource invalid, never the stream.
+//! know makes that one resource invalid, never the stream. What narrows something (an audience) comes
+//! with such a value, so that nobody takes it for more than is meant.
 
 pub mod certificate;
 pub mod decode;

@@ -188,6 +188,24 @@ pub struct Workload {
     /// What is done to requests for its ports.
     #[prost(message, repeated, tag = "11")]
     pub steps: Vec<Step>,
+    /// The addresses outside of the mesh that documents speak of; the first that has an address
+    /// holds for it.
+    #[prost(message, repeated, tag = "12")]
+    pub outside: Vec<Outside>,
+}
+
+/// Addresses outside of the mesh that a document speaks of.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Outside {
+    /// The addresses.
+    #[prost(message, optional, tag = "1")]
+    pub within: Option<Network>,
+    /// Those of them that do not belong.
+    #[prost(message, repeated, tag = "2")]
+    pub except: Vec<Network>,
+    /// The service that has the rules.
+    #[prost(string, tag = "3")]
+    pub network: String,
 }
 
 /// Services that a workload may call.

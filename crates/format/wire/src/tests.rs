@@ -9,8 +9,8 @@ use prost::Message as _;
 use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::identity::{Identity, TrustDomain};
 use weft_model::mesh::{
-    IndexEntry, Location, MeshEndpoint, Mtls, Peer, Protocol, Service, ServiceEndpoints,
-    ServicePort, Transport, UnknownDestinations, Workload, WorkloadPort,
+    AddressRange, IndexEntry, Location, MeshEndpoint, Mtls, Outside, Peer, Protocol, Service,
+    ServiceEndpoints, ServicePort, Transport, UnknownDestinations, Workload, WorkloadPort,
 };
 use weft_model::outcome::Reason;
 
@@ -105,6 +105,14 @@ fn workload_port() -> impl Strategy<Value = WorkloadPort> {
     })
 }
 
+fn outside() -> impl Strategy<Value = Outside> {
+    let except = prop::collection::vec(network(), 0..3);
+    (network(), except).prop_map(|(within, except)| Outside {
+        range: AddressRange { within, except: except.into() },
+        network: ServiceName::new("EgressNetwork/shop/all"),
+    })
+}
+
 fn workload() -> impl Strategy<Value = Workload> {
     let unknown = prop_oneof![Just(UnknownDestinations::Allow), Just(UnknownDestinations::Refuse)];
     let addrs = prop::collection::vec(any::<IpAddr>(), 0..3);
@@ -112,8 +120,9 @@ fn workload() -> impl Strategy<Value = Workload> {
     let networks = prop::collection::vec(network(), 0..3);
     let known = (addrs, ports, mtls(), prop::option::of(refusal()), unknown, networks);
     let egress = prop::option::of(prop::collection::vec(egress(), 0..3));
+    let egress = (egress, prop::collection::vec(outside(), 0..3));
     (known, labels(), text(), egress, steps()).prop_map(
-        |(known, labels, locality, egress, steps)| {
+        |(known, labels, locality, (egress, outside), steps)| {
             let (addrs, ports, mtls, closed, unknown, networks) = known;
             Workload {
                 name: WorkloadName::new("shop/payments-1"),
@@ -123,6 +132,7 @@ fn workload() -> impl Strategy<Value = Workload> {
                 mtls,
                 closed,
                 unknown,
+                outside: outside.into(),
                 networks: networks.into(),
                 labels,
                 locality: Some(locality).filter(|locality| !locality.is_empty()),

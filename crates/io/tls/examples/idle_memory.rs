@@ -127,13 +127,7 @@ fn server() -> io::Result<ServerTls> {
 }
 
 async fn client(addr: SocketAddr, count: usize) -> io::Result<()> {
-    let tls = UpstreamTls {
-        server_name: None,
-        roots_pem: None,
-        client: None,
-        insecure_skip_verify: true,
-        subject_alt_names: Vec::new(),
-    };
+    let tls = UpstreamTls { insecure_skip_verify: true, ..UpstreamTls::default() };
     let tls = ClientTls::build(&tls, Some(UpstreamProtocol::Http1)).map_err(io::Error::other)?;
     let pool = BufferPool::default();
     let mut idle: Vec<Box<dyn Idle>> = Vec::new();

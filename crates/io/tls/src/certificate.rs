@@ -109,6 +109,37 @@ pub(crate) fn alternative_names(parsed: &X509Certificate<'_>) -> impl Iterator<I
     names.into_iter()
 }
 
+/// What the owner of a certificate is told apart by: its first URI (a SPIFFE ID, say), else its first
+/// DNS name, else the hash of the whole.
+pub(crate) fn owner(leaf: &CertificateDer<'_>) -> Box<str> {
+    let parsed = X509Certificate::from_der(leaf).map(|(_, parsed)| parsed);
+    let names: Vec<Name> = parsed.iter().flat_map(alternative_names).collect();
+    let uri = names.iter().find_map(|name| match name {
+        Name::Uri(uri) => Some(uri),
+        Name::Dns(_) | Name::Ip(_) => None,
+    });
+    let host = || {
+        names.iter().find_map(|name| match name {
+            Name::Dns(host) => Some(host),
+            Name::Uri(_) | Name::Ip(_) => None,
+        })
+    };
+    match uri.or_else(host) {
+        Some(name) => name.clone(),
+        None => sha256(leaf).as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+/// The hash that TLS itself uses.
+pub(crate) fn sha256(bytes: &[u8]) -> rustls::crypto::hash::Output {
+    use rustls::SupportedCipherSuite::{Tls12, Tls13};
+    let suite = match aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256 {
+        Tls13(suite) => &suite.common,
+        Tls12(suite) => &suite.common,
+    };
+    suite.hash_provider.hash(bytes)
+}
+
 fn name(general: &GeneralName<'_>) -> Option<Name> {
     match general {
         GeneralName::DNSName(name) => Some(Name::Dns(name.to_ascii_lowercase().into())),

@@ -12,6 +12,7 @@ use rustls_pki_types::ServerName;
 use weft_model::backend::{UpstreamProtocol, UpstreamTls};
 
 use crate::certificate::{self, InvalidCertificate};
+use crate::names;
 use roots::Roots;
 use verifier::{AnyServer, UpstreamVerifier};
 
@@ -77,15 +78,22 @@ impl ClientTls {
         tls: &UpstreamTls,
         protocol: Option<UpstreamProtocol>,
     ) -> Result<Self, InvalidUpstreamTls> {
-        let UpstreamTls { server_name, roots_pem, client, insecure_skip_verify, subject_alt_names } =
-            tls;
+        let UpstreamTls {
+            server_name,
+            roots_pem,
+            client,
+            insecure_skip_verify,
+            subject_alt_names,
+            min_version,
+            max_version,
+        } = tls;
         let parse = |name: &str| {
             parse_host(name).ok_or_else(|| InvalidUpstreamTls::ServerName(name.into()))
         };
         let server_name = server_name.as_deref().map(parse).transpose()?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&names::versions(*min_version, *max_version))
             .map_err(refused)?
             .dangerous();
         let builder = if *insecure_skip_verify {

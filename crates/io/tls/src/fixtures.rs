@@ -80,13 +80,7 @@ pub(crate) fn server(certificate: &Arc<Certificate>, options: &TlsOptions) -> Se
 }
 
 pub(crate) fn upstream(authority: &Authority) -> UpstreamTls {
-    UpstreamTls {
-        server_name: None,
-        roots_pem: Some(authority.pem.clone()),
-        client: None,
-        insecure_skip_verify: false,
-        subject_alt_names: Vec::new(),
-    }
+    UpstreamTls { roots_pem: Some(authority.pem.clone()), ..UpstreamTls::default() }
 }
 
 /// Reads the hello, selects, and does the server's side.

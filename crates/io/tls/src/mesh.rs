@@ -35,7 +35,9 @@ use weft_model::identity::Identity;
 
 pub use cell::MeshTlsCell;
 pub use credentials::{Credentials, Pkcs8Key};
-pub use handshake::{Established, MeshHandshakeError, Refusal, Target, accept, connect};
+pub use handshake::{
+    Established, MeshHandshakeError, Refusal, Target, accept, accept_client, connect,
+};
 pub use joining::{AuthorityTls, Caller, joining_config};
 pub use refused::IdentityRefused;
 use tickets::Tickets;

@@ -127,6 +127,14 @@ pub(crate) fn suite_name(suite: CipherSuite) -> &'static str {
     }
 }
 
+/// The versions from the one to the other.
+pub(crate) fn versions(min: TlsVersion, max: TlsVersion) -> Versions {
+    let all: [(TlsVersion, &'static SupportedProtocolVersion); 2] =
+        [(TlsVersion::Tls13, &TLS13), (TlsVersion::Tls12, &TLS12)];
+    let wanted = all.into_iter().filter(|(version, _)| min <= *version && *version <= max);
+    wanted.map(|(_, version)| version).collect()
+}
+
 /// The provider and the versions that options ask for.
 pub(crate) fn provider_for(
     options: &TlsOptions,
@@ -142,14 +150,8 @@ pub(crate) fn provider_for(
     let usable = |version: &SupportedProtocolVersion| {
         provider.cipher_suites.iter().any(|suite| suite.version() == version)
     };
-    let wanted = |version| options.min_version <= version && version <= options.max_version;
-    let mut versions = Versions::new();
-    if wanted(TlsVersion::Tls13) && usable(&TLS13) {
-        versions.push(&TLS13);
-    }
-    if wanted(TlsVersion::Tls12) && usable(&TLS12) {
-        versions.push(&TLS12);
-    }
+    let mut versions = versions(options.min_version, options.max_version);
+    versions.retain(|version| usable(version));
     if options.min_version > options.max_version {
         errors.push(InvalidOptions::Versions);
     } else if versions.is_empty() && errors.is_empty() {

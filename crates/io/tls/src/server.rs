@@ -262,7 +262,8 @@ impl Selected {
             ClientAuth::None | ClientAuth::Request | ClientAuth::RequireAny => false,
             ClientAuth::VerifyIfGiven(_)
             | ClientAuth::RequireAndVerify(_)
-            | ClientAuth::Pinned(_) => true,
+            | ClientAuth::Pinned(_)
+            | ClientAuth::Mesh => true,
         }
     }
 }
@@ -346,7 +347,7 @@ impl Builder<'_> {
         entry: &TlsEntry,
         errors: &mut Vec<InvalidEntry>,
     ) -> Vec<(Arc<Certificate>, Arc<CertifiedKey>)> {
-        if entry.certificates.is_empty() {
+        if entry.certificates.is_empty() && entry.options.client_auth != ClientAuth::Mesh {
             errors.push(InvalidEntry::NoCertificate);
         }
         let mut keys = Vec::with_capacity(entry.certificates.len());

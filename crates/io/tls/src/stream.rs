@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use weft_net::Stream;
 use weft_net::buffer::{BULK_BYTES, Inbox};
 
+use crate::certificate;
 use crate::names::suite_name;
 use outbox::Outbox;
 pub(crate) use session::Session;
@@ -79,6 +80,16 @@ pub struct PeerFacts<'a> {
     pub certificates: &'a [CertificateDer<'static>],
     /// Whether they were verified against authorities. False when there are none.
     pub verified: bool,
+}
+
+// === impl PeerFacts ===
+
+impl PeerFacts<'_> {
+    /// What a peer whose certificate was verified is told apart by: the first URI in it (a SPIFFE ID,
+    /// say), else the first DNS name, else its hash.
+    pub fn peer_name(&self) -> Option<Box<str>> {
+        self.certificates.first().filter(|_| self.verified).map(certificate::owner)
+    }
 }
 
 /// Why a handshake did not end well.

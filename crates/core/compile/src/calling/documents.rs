@@ -26,8 +26,10 @@ use crate::remark::Place;
 /// The documents about calls of one service, oldest first.
 #[derive(Default)]
 pub(crate) struct Documents<'a> {
-    /// The Service itself.
+    /// The Service itself, or the ServiceEntry.
     pub(crate) service: Option<&'a Arc<Resource>>,
+    /// Its Namespace.
+    pub(crate) namespace: Option<&'a Arc<Resource>>,
     /// The ServiceProfile.
     pub(crate) profile: Option<&'a Arc<Resource>>,
     /// DestinationRules.
@@ -35,8 +37,11 @@ pub(crate) struct Documents<'a> {
     /// BackendTrafficPolicies.
     pub(crate) gateway_api: Vec<(&'a Arc<Resource>, &'a BackendTrafficPolicy, &'a PolicyTarget)>,
     /// Our own TrafficPolicies.
-    pub(crate) own: Vec<(&'a Arc<Resource>, &'a weftway::TrafficPolicy, &'a TrafficTarget)>,
+    pub(crate) own: Vec<OwnPolicy<'a>>,
 }
+
+/// A TrafficPolicy, with the target that is the service.
+pub(crate) type OwnPolicy<'a> = (&'a Arc<Resource>, &'a weftway::TrafficPolicy, &'a TrafficTarget);
 
 /// A DestinationRule about a service.
 #[derive(Clone, Copy)]
@@ -99,12 +104,26 @@ struct Own<'o> {
 impl<'a> Documents<'a> {
     /// Whether no document says anything.
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { service, profile, rules, gateway_api, own } = self;
+        let Self { service, namespace, profile, rules, gateway_api, own } = self;
         service.is_none()
+            && namespace.is_none()
             && profile.is_none()
             && rules.is_empty()
             && gateway_api.is_empty()
             && own.is_empty()
+    }
+
+    /// All of them, those of one dialect after the other.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &'a Arc<Resource>> {
+        let Self { service, namespace, profile, rules, gateway_api, own } = self;
+        service
+            .iter()
+            .chain(namespace)
+            .chain(profile)
+            .copied()
+            .chain(rules.iter().map(|rule| rule.resource))
+            .chain(gateway_api.iter().map(|(resource, ..)| *resource))
+            .chain(own.iter().map(|(resource, ..)| *resource))
     }
 
     /// The variants of the service, that of the nearest rules first, that without any last.
@@ -182,7 +201,15 @@ impl<'a> Documents<'a> {
     /// Puts what Kubernetes itself has words for on top.
     pub(crate) fn service(&self, around: &dyn Around, layers: &mut Layers<'a>, out: &mut Output) {
         if let Some((resource, Kind::Service(service))) = body(self.service) {
-            kubernetes::apply(layers, from(around, resource), service, out);
+            kubernetes::affinity(layers, from(around, resource), service, out);
+        }
+        let mut said =
+            [self.service, self.namespace].into_iter().flatten().filter_map(|resource| {
+                let (field, found) = kubernetes::distribution(resource)?;
+                Some((from(around, resource).field(field, found.at), found.value))
+            });
+        if let Some((from, distribution)) = said.next() {
+            kubernetes::distribute(layers, from, distribution, out);
         }
     }
 
@@ -347,13 +374,7 @@ pub(crate) fn from<'a>(around: &dyn Around, resource: &'a Arc<Resource>) -> From
 
 /// TLS that trusts nobody.
 fn nobody() -> UpstreamTls {
-    UpstreamTls {
-        server_name: None,
-        roots_pem: Some(Arc::new([])),
-        client: None,
-        insecure_skip_verify: false,
-        subject_alt_names: Vec::new(),
-    }
+    UpstreamTls { roots_pem: Some(Arc::new([])), ..UpstreamTls::default() }
 }
 
 /// Of the rules of one namespace those whose hosts are the most exact: those for some workloads
@@ -397,14 +418,15 @@ fn audience(around: &dyn Around, rule: &Rule<'_>, home: &str) -> Vec<Box<str>> {
     }
 }
 
-/// Those about the whole service, then those about a part of it, which come on top.
+/// Those about the whole service, then those about a part of it, which come on top; of each the
+/// oldest last, which so has the last word, as is the custom of the Gateway API.
 fn whole_first<T>(all: &[T], is_part: impl Fn(&&T) -> bool) -> impl Iterator<Item = &T> {
-    let (parts, whole): (Vec<&T>, Vec<&T>) = all.iter().partition(is_part);
+    let (parts, whole): (Vec<&T>, Vec<&T>) = all.iter().rev().partition(is_part);
     whole.into_iter().chain(parts)
 }
 
 /// Whether a policy is about a port; about those that no other names where `port` is `None`.
-fn is_about(
+pub(crate) fn is_about(
     around: &dyn Around,
     target: &PolicyTarget,
     number: Option<u16>,

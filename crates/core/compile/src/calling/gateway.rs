@@ -9,6 +9,7 @@ mod check;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -17,16 +18,17 @@ use weft_model::calling::{Audience, Calling, HttpUpgrade, Labels, Source};
 use weft_model::id::BackendId;
 use weft_model::outcome::Reason;
 use weft_model::policy::{Refusal, Step, StepKind};
-use weft_model::route::Timeouts;
+use weft_model::route::{Route, Timeouts};
 use weft_resources::istio::destination_rule::{
     ClientTls, ClientTlsMode, DestinationRule, LocalityLb, TrafficPolicy,
 };
 use weft_resources::istio::value::ExportTo;
 use weft_resources::{Key, Kind, Resource};
 
-use super::documents::{Around, Documents, Rule, Subset, Variant};
+use super::documents::{Around, Documents, OwnPolicy, Rule, Subset, Variant, is_about};
 use super::istio::Loaded;
 use super::layers::{From, Layers, Part};
+use super::own::rules::{Added, apply_by_target};
 use crate::certificates;
 use crate::context::{Output, Scope};
 use crate::dialect;
@@ -78,6 +80,8 @@ pub(crate) struct Said {
     pub(crate) sources: Arc<[Source]>,
     /// What holds for routes that do not say it themselves.
     pub(crate) timeouts: Option<Arc<Timeouts>>,
+    /// What is added to rules that lead there.
+    pub(crate) added: Option<Arc<Added>>,
 }
 
 /// One service, seen by a gateway.
@@ -109,10 +113,11 @@ pub(crate) fn called<'a>(
     let seen = Seen { scope, port: Some((ask.port_name, ask.port)) };
     let is_meshed = matches!(backend.endpoints, Endpoints::Service { .. });
     let service = (ask.namespace, ask.name);
+    let added = added(&seen, ask, is_meshed, out);
     let found = if is_meshed { None } else { find(&seen, ask.caller, service, out) };
     let Some(found) = found else {
         backend.calling = Arc::new(base.calling);
-        return Ok((backend, Said::default()));
+        return Ok((backend, Said { added, ..Said::default() }));
     };
     let Found { documents, variant, is_special } = &found;
     let subset = ask.subset.and_then(|name| variant.subset(name));
@@ -151,7 +156,7 @@ pub(crate) fn called<'a>(
     let sources;
     (backend.calling, sources) = layers.finish();
     let timeouts = variant.extension().map(|policy| Arc::new(timeouts(policy)));
-    Ok((backend, Said { sources, timeouts }))
+    Ok((backend, Said { sources, timeouts, added }))
 }
 
 /// The labels that endpoints of a subset have; `None` when no document that holds for the caller
@@ -178,32 +183,38 @@ pub(crate) fn extension<'a>(
     found.variant.extension()
 }
 
-/// Puts what DestinationRules say of routes into those of other dialects that lead to their services
-/// and do not say it themselves.
+/// Puts what documents about services say of routes into those of every dialect that lead there: what
+/// DestinationRules say that the routes do not say themselves, and what TrafficPolicies add.
 pub(crate) fn extend(out: &mut Output) {
     let Output { drafts, said, .. } = out;
-    if said.values().all(|said| said.timeouts.is_none()) {
+    if said.values().all(|said| said.timeouts.is_none() && said.added.is_none()) {
         return;
     }
-    // Istio's own rules know it already.
-    let routes = drafts.routes_mut().filter(|route| route.rank.dialect != dialect::ISTIO);
-    for route in routes {
-        let backends = route.target.backends();
-        let said = backends.into_iter().find_map(|id| said.get(id)?.timeouts.as_ref());
-        let Some(said) = said else { continue };
-        let is_retry = |step: &Arc<Step>| matches!(step.kind, StepKind::Retry(_));
-        let says_retry = route.timeouts.retry.is_some() || route.steps.iter().any(is_retry);
-        let wants = |has: bool, says: bool| !has && says;
-        let request = wants(route.timeouts.request.is_some(), said.request.is_some());
-        let retry = wants(says_retry, said.retry.is_some());
-        if request || retry {
-            let timeouts = &mut Arc::make_mut(route).timeouts;
-            if request {
-                timeouts.request = said.request;
-            }
-            if retry {
-                timeouts.retry.clone_from(&said.retry);
-            }
+    for route in drafts.routes_mut() {
+        // Istio's own rules know it already.
+        if route.rank.dialect != dialect::ISTIO {
+            extend_timeouts(route, said);
+        }
+        apply_by_target(route, &|id| said.get(id)?.added.as_deref());
+    }
+}
+
+fn extend_timeouts(route: &mut Arc<Route>, said: &HashMap<BackendId, Said>) {
+    let backends = route.target.backends();
+    let said = backends.into_iter().find_map(|id| said.get(id)?.timeouts.as_ref());
+    let Some(said) = said else { return };
+    let is_retry = |step: &Arc<Step>| matches!(step.kind, StepKind::Retry(_));
+    let says_retry = route.timeouts.retry.is_some() || route.steps.iter().any(is_retry);
+    let wants = |has: bool, says: bool| !has && says;
+    let request = wants(route.timeouts.request.is_some(), said.request.is_some());
+    let retry = wants(says_retry, said.retry.is_some());
+    if request || retry {
+        let timeouts = &mut Arc::make_mut(route).timeouts;
+        if request {
+            timeouts.request = said.request;
+        }
+        if retry {
+            timeouts.retry.clone_from(&said.retry);
         }
     }
 }
@@ -380,17 +391,54 @@ fn documents(sources: &Arc<Sources>) -> Documents<'_> {
                 });
                 documents.gateway_api.extend(targets.map(|target| (resource, &**policy, target)));
             }
-            Kind::TrafficPolicy(policy) => {
-                let targets = policy.targets.iter().filter(|target| {
-                    let object = &target.target.object;
-                    object.is_service() && *object.name == *sources.name
-                });
-                documents.own.extend(targets.map(|target| (resource, &**policy, target)));
-            }
             _ => {}
         }
     }
+    documents.own = own(sources);
     documents
+}
+
+/// The TrafficPolicies that speak of a service, oldest first.
+fn own(sources: &Sources) -> Vec<OwnPolicy<'_>> {
+    let mut found = Vec::new();
+    for resource in &sources.policies {
+        let Kind::TrafficPolicy(policy) = &resource.body else { continue };
+        let targets = policy.targets.iter().filter(|target| {
+            let object = &target.target.object;
+            object.is_service() && *object.name == *sources.name
+        });
+        found.extend(targets.map(|target| (resource, &**policy, target)));
+    }
+    found
+}
+
+/// What TrafficPolicies about a service add to rules that lead to it.
+fn added(
+    seen: &Seen<'_, '_>,
+    ask: Ask<'_>,
+    is_meshed: bool,
+    out: &mut Output,
+) -> Option<Arc<Added>> {
+    let sources = seen.scope.sources(ask.namespace, ask.name)?;
+    let (mut whole, mut of_port): (Vec<(&Resource, _)>, Vec<(&Resource, _)>) = Default::default();
+    for (resource, policy, target) in own(sources) {
+        let named = &target.target;
+        let one: (&Resource, _) = (resource, policy);
+        if target.is_whole() && !whole.iter().any(|(known, _)| known.key == resource.key) {
+            whole.push(one);
+        }
+        let is_new = !of_port.iter().any(|(known, _)| known.key == resource.key);
+        if is_new && is_about(seen, named, target.port, Some(ask.port)) {
+            of_port.push(one);
+        }
+    }
+    let mut added = Added::of_service(whole, out);
+    if !is_meshed {
+        // In the mesh the proxies beside its workloads count.
+        let service = (ask.namespace, ask.name);
+        added.add_rates(of_port, &seen.scope.options().trust_domain, service, out);
+    }
+    (!added.is_empty()).then(|| Arc::new(added))
 }
 
 /// The documents about the service, and which hold for the caller; `None` where there are none, or

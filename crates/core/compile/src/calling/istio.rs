@@ -16,10 +16,10 @@ use weft_resilience::settings::{
 };
 use weft_resources::Spanned;
 use weft_resources::istio::destination_rule::{
-    Algorithm, ClientTls, ClientTlsMode, ConnectionPool, ConsistentHash, H2Upgrade, HashAlgorithm,
-    HashCookie, HashKey as WrittenKey, HttpPool, LoadBalancer, LocalityLb, LocalityPattern,
-    OutlierDetection, PriorityLabel, ProxyProtocol, RegionFailover, RetryBudget, TcpPool,
-    TrafficPolicy, Tunnel, UpstreamSettings, Warmup,
+    Algorithm, ClientTls, ClientTlsMode, ConnectionPool, ConsistentHash, Distribute, H2Upgrade,
+    HashAlgorithm, HashCookie, HashKey as WrittenKey, HttpPool, LoadBalancer, LocalityLb,
+    LocalityPattern, OutlierDetection, PriorityLabel, ProxyProtocol, RegionFailover, RetryBudget,
+    TcpPool, TrafficPolicy, Tunnel, UpstreamSettings, Warmup,
 };
 
 use super::layers::{From, Layers, Part};
@@ -189,14 +189,16 @@ fn balance(
     calling.locality = match (zones, written.map(|written| &written.value).or(mesh)) {
         (Some(zones), _) => {
             let on = zones.enabled != Some(false);
-            on.then(|| locality(&[], &zones.failover, &zones.failover_priority))
+            let zones_from = u32::try_from(zones.min_cluster_size).unwrap_or(u32::MAX);
+            on.then(|| locality((&[], zones_from), &zones.failover, &zones.failover_priority))
         }
         (None, Some(setting)) if setting.enabled != Some(false) => {
-            Some(locality(&setting.distribute, &setting.failover, &setting.failover_priority))
+            let distribute = (&*setting.distribute, 0);
+            Some(locality(distribute, &setting.failover, &setting.failover_priority))
         }
         (None, Some(_)) => None,
         // Istio's mesh prefers what is near as soon as failures are looked for.
-        (None, None) => Some(locality(&[], &[], &[])),
+        (None, None) => Some(locality((&[], 0), &[], &[])),
     };
 }
 
@@ -246,7 +248,7 @@ fn cookie(cookie: &HashCookie) -> StickyCookie {
 }
 
 fn locality(
-    distribute: &[weft_resources::istio::destination_rule::Distribute],
+    (distribute, zones_from): (&[Distribute], u32),
     failover: &[RegionFailover],
     priority: &[PriorityLabel],
 ) -> Arc<Locality> {
@@ -263,7 +265,12 @@ fn locality(
         labels => LocalityOrder::Labels(labels.iter().map(label).collect()),
     };
     let failover = failover.iter().map(|one| (one.from.clone(), one.to.clone()));
-    Arc::new(Locality { distribute: distribute.collect(), order, failover: failover.collect() })
+    Arc::new(Locality {
+        distribute: distribute.collect(),
+        order,
+        failover: failover.collect(),
+        zones_from,
+    })
 }
 
 fn pattern(pattern: &LocalityPattern) -> Box<str> {
@@ -399,6 +406,7 @@ fn client_tls<'a>(
                 client: loaded.client,
                 insecure_skip_verify: tls.insecure_skip_verify.as_ref().is_some_and(|on| on.value),
                 subject_alt_names: names.collect(),
+                ..UpstreamTls::default()
             }));
         }
     }

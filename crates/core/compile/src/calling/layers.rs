@@ -97,8 +97,13 @@ impl<'a> Layers<'a> {
 
     /// The settings, and where they come from.
     pub(crate) fn finish(self) -> (Arc<Calling>, Arc<[Source]>) {
+        let setting = |from: From<'_>| match from.at == Pos::default() {
+            // The document says nothing of it, and its dialect has another default than we have.
+            true => format!("{} (its default)", from.field).into(),
+            false => from.field.into(),
+        };
         let source = |(_, from): (Part, From<'_>)| Source {
-            setting: from.field.into(),
+            setting: setting(from),
             document: from.document().into(),
             file: (&*from.resource.file).into(),
             line: from.line(),

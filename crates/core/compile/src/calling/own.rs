@@ -1,4 +1,9 @@
-//! Our own TrafficPolicy.
+//! Our own TrafficPolicy: how what it is about is called, and ([`rules`]) what it adds to rules.
+
+pub(crate) mod policies;
+pub(crate) mod rate;
+pub(crate) mod report;
+pub(crate) mod rules;
 
 use weft_message::FieldName;
 use weft_model::calling::HashKey;
@@ -7,6 +12,7 @@ use weft_resilience::settings::{
     AdaptiveSettings, BudgetSettings, HedgeSettings, LimitSettings, LoadReportSettings,
     MaglevSettings, PickerKind, RecentBudget, RingHashSettings,
 };
+use weft_resources::Pos;
 use weft_resources::weftway::traffic_policy::{
     Algorithm, HashKey as WrittenKey, Hedging, Limit, LoadBalancer, RetryBudget, TrafficPolicy,
 };
@@ -21,6 +27,8 @@ pub(crate) fn apply<'a>(
     policy: &TrafficPolicy,
     out: &mut Output,
 ) {
+    // Where its fields stand is not known, but all of them are written.
+    let from = From { at: Pos::FIRST, ..from };
     if let Some(hedging) = &policy.hedging {
         let from = from.field("spec.hedging", from.at);
         layers.decide(Part::Hedge, from, out).hedge = Some(hedge(hedging));

@@ -264,13 +264,7 @@ impl<'a> Caller<'a> {
                     "the service asks for TLS: its certificate must be valid for the request's \
                      host and come from a public authority; a BackendTLSPolicy can name another",
                 );
-                UpstreamTls {
-                    server_name: None,
-                    roots_pem: None,
-                    client: None,
-                    insecure_skip_verify: false,
-                    subject_alt_names: Vec::new(),
-                }
+                UpstreamTls::default()
             }
             None => return Ok(None),
         };

@@ -20,6 +20,7 @@ use super::host::Host;
 use super::referrer::Speaks;
 use super::rule::{self, Match, Rule, Rules};
 use super::site::{Fate, Side, Site};
+use crate::calling::own::rules::Added;
 use crate::context::{Context, Output};
 use crate::dialect;
 
@@ -38,6 +39,9 @@ pub(super) struct Emitter<'s, 'a> {
 
 /// An address and whether on the TLS side.
 type Door = (SocketAddr, bool);
+
+/// A rule with what policies add to it.
+type Ruled = (Rule, Added);
 
 // === impl Emitter ===
 
@@ -72,11 +76,17 @@ impl<'s, 'a> Emitter<'s, 'a> {
             Rules::Http(_) => Speaks::Http,
             Rules::Grpc(_) => Speaks::Grpc,
         };
+        let context = self.context;
         let compile = |gateway, out: &mut Output| {
-            rule::compile(&compiler.caller(resource, speaks, gateway), rules, out)
+            let rules = rule::compile(&compiler.caller(resource, speaks, gateway), rules, out);
+            let ruled = |rule: Rule| -> Ruled {
+                let added = context.added(resource, rule.name.as_deref(), out);
+                (rule, added)
+            };
+            rules.into_iter().map(ruled).collect::<Vec<_>>()
         };
         // Rules differ between Gateways only where a Gateway shows certificates of its own.
-        let mut compiled: Vec<(Option<usize>, Vec<Rule>)> = Vec::new();
+        let mut compiled: Vec<(Option<usize>, Vec<Ruled>)> = Vec::new();
         for attachment in attached {
             let site = &self.sites[attachment.site];
             let gateway = Some(site.gateway).filter(|(_, body)| body.client_certificate.is_some());
@@ -85,8 +95,8 @@ impl<'s, 'a> Emitter<'s, 'a> {
                 compiled.push((key, compile(gateway, out)));
             }
             let rules = compiled.iter().find(|(known, _)| *known == key).map(|(_, rules)| rules);
-            for rule in rules.into_iter().flatten() {
-                self.add_rule(resource, rule, attachment);
+            for (rule, added) in rules.into_iter().flatten() {
+                self.add_rule(resource, rule, added, attachment);
             }
         }
         if attached.is_empty() {
@@ -95,7 +105,13 @@ impl<'s, 'a> Emitter<'s, 'a> {
         }
     }
 
-    fn add_rule(&mut self, resource: &Resource, rule: &Rule, attachment: &Attachment) {
+    fn add_rule(
+        &mut self,
+        resource: &Resource,
+        rule: &Rule,
+        added: &Added,
+        attachment: &Attachment,
+    ) {
         let site = &self.sites[attachment.site];
         if site.fate != Fate::Open {
             return;
@@ -108,7 +124,9 @@ impl<'s, 'a> Emitter<'s, 'a> {
                 let major = major(&site.host, *own);
                 if self.seen.insert((door, id.clone(), major)) {
                     self.lines.insert(id.clone(), self.context.line(resource, rule.at));
-                    routes.push(http_route(resource, rule, found, host, id, major));
+                    let mut route = http_route(resource, rule, found, host, id, major);
+                    added.apply(&mut route);
+                    routes.push(route);
                 }
             }
         }

@@ -17,6 +17,7 @@ pub(crate) fn headers(filter: &HeaderFilter) -> Result<HeaderEdits, String> {
     Ok(HeaderEdits {
         set: pairs(&filter.set)?,
         add: pairs(&filter.add)?,
+        made: Vec::new(),
         remove: filter.remove.iter().map(|name| field_name(name)).collect::<Result<_, _>>()?,
     })
 }

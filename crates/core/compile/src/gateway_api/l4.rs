@@ -17,6 +17,7 @@ use super::site::{Fate, Side, Site};
 use crate::context::Output;
 use crate::dialect;
 use crate::remark::Place;
+use crate::rule_name::label;
 
 // === impl Emitter ===
 
@@ -60,7 +61,8 @@ impl<'a> Emitter<'_, 'a> {
         target: &Target,
     ) {
         let kind = resource.key.kind.to_ascii_lowercase();
-        let mut id = format!("{kind}/{}/{}/0", resource.namespace(), resource.name());
+        let label = label(&[rule.name.as_deref()], 0);
+        let mut id = format!("{kind}/{}/{}/{label}", resource.namespace(), resource.name());
         if *host != Host::Any {
             id.push_str(&format!("@{host}"));
         }

@@ -106,8 +106,7 @@ fn demand(
     Ok(Arc::new(UpstreamTls {
         server_name: Some(hostname),
         roots_pem: (!roots.is_empty()).then(|| roots.into()),
-        client: None,
-        insecure_skip_verify: false,
         subject_alt_names: names.collect(),
+        ..UpstreamTls::default()
     }))
 }

@@ -33,6 +33,11 @@ pub(crate) trait Referrer {
         out: &mut Output,
     ) -> Result<BackendId, Refusal>;
 
+    /// Where a rule leads that names no backend: nowhere, unless the dialect has it otherwise.
+    fn otherwise(&self, _out: &mut Output) -> Option<BackendId> {
+        None
+    }
+
     /// The steps of an object that a filter names.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ use super::referrer::{Referrer, refuse};
 use super::session;
 use crate::context::Output;
 use crate::remark::Place;
+use crate::rule_name::label;
 
 /// The rules of a route.
 #[derive(Clone, Copy)]
@@ -101,6 +102,11 @@ pub(crate) fn compile(referrer: &dyn Referrer, rules: Rules<'_>, out: &mut Outpu
 /// Where the connections of a rule go.
 pub(crate) fn connections(referrer: &dyn Referrer, rule: &L4Rule, out: &mut Output) -> Target {
     let route = referrer.route();
+    if rule.backends.is_empty()
+        && let Some(backend) = referrer.otherwise(out)
+    {
+        return Target::Backend(backend);
+    }
     if rule.backends.iter().all(|backend| backend.weight == 0) {
         let message = "no backend has a weight: connections are closed";
         Place::new(route, rule.at, "spec.rules[0].backendRefs").warn(out, message);
@@ -180,16 +186,6 @@ impl<'a> Written<'a> {
             matches!(path, Some(PathModifier::Prefix(_)))
         })
     }
-}
-
-/// The name of a rule if it is one and the only one, else its position: ids must differ.
-fn label(names: &[Option<&str>], index: usize) -> String {
-    let is_name = |name: &&str| {
-        name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && names.iter().filter(|other| **other == Some(*name)).count() == 1
-    };
-    names[index].filter(is_name).map_or_else(|| index.to_string(), str::to_owned)
 }
 
 type Conditions = Vec<(Pos, Result<Condition, String>)>;
@@ -351,6 +347,9 @@ impl Linker<'_> {
             let answers =
                 rule.filters.iter().any(|filter| matches!(filter.kind, FilterKind::Redirect(_)));
             if !answers {
+                if let Some(backend) = self.referrer.otherwise(out) {
+                    return Target::Backend(backend);
+                }
                 let place = Place::new(self.referrer.route(), rule.at, &path);
                 place.warn(out, "the rule has no backends: requests are answered with an error");
             }

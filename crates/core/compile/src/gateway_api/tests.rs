@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use weft_message::{Method, RequestHead};
 use weft_model::backend::{Backend, Endpoints};
+use weft_model::id::ServiceName;
 use weft_model::listener::Served;
+use weft_model::mesh::{Index, IndexEntry, Location, Protocol, ServicePort};
 use weft_model::policy::StepKind;
 use weft_model::route::{Route, Target};
 use weft_resources::load;
@@ -157,6 +159,20 @@ pub(crate) fn head(line: &str) -> RequestHead {
         head.fields.append(name.trim_end_matches(':'), value.as_bytes()).unwrap();
     }
     head
+}
+
+/// What a gateway knows of a mesh with one service that speaks HTTP.
+pub(crate) fn mesh_index(service: &str, port: u16) -> Index {
+    let name = ServiceName::new(service);
+    let port = ServicePort { number: port, name: "http".into(), protocol: Protocol::Http };
+    let entry = IndexEntry {
+        name: name.clone(),
+        addrs: [[10, 78, 0, 1].into()].into(),
+        endpoint_addrs: [].into(),
+        ports: [port].into(),
+        location: Location::Mesh,
+    };
+    Index { entries: [(name, Arc::new(entry))].into() }
 }
 
 /// One side of the listener on a port.

@@ -8,6 +8,7 @@ mod action;
 mod condition;
 mod connection;
 mod delegate;
+mod format;
 mod retry;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::context::Output;
 use crate::istio::virtual_service::condition::Condition;
 use crate::istio::virtual_service::delegate::{Ruled, expand};
 use crate::remark::Place;
+use crate::rule_name::label;
 
 pub(crate) use connection::connections;
 pub(crate) use retry::retry;
@@ -137,7 +139,7 @@ pub(crate) fn requests<'a>(
     let mut rules = Vec::new();
     for (index, route) in service.http.iter().enumerate() {
         let path = format!("spec.http[{index}]");
-        let id = rule_id(document, index);
+        let id = rule_id(document, service, index);
         for ruled in expand(around, document, route, id, path, out) {
             one_rule(around, &ruled, &mut rules, out);
         }
@@ -145,9 +147,10 @@ pub(crate) fn requests<'a>(
     rules
 }
 
-/// Names of rules need not differ, so they stand by their position.
-fn rule_id(document: &Resource, index: usize) -> String {
-    format!("virtualservice/{}/{}/{index}", document.namespace(), document.name())
+fn rule_id(document: &Resource, service: &VirtualService, index: usize) -> String {
+    let names: Vec<Option<&str>> = service.http.iter().map(|rule| rule.name.as_deref()).collect();
+    let label = label(&names, index);
+    format!("virtualservice/{}/{}/{label}", document.namespace(), document.name())
 }
 
 /// Adds a rule once for each of its conditions.

@@ -3,17 +3,19 @@
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weft_model::calling::{Calling, CallingFor, Subset};
 use weft_model::id::ServiceName;
+use weft_model::mesh::ServicePort;
 use weft_resources::gateway_api::policy::PolicyTarget;
 use weft_resources::istio::destination_rule::{
     ClientTls, ClientTlsMode, DestinationRule, LocalityLb,
 };
 use weft_resources::istio::value::ExportTo;
-use weft_resources::{Kind, Resource};
+use weft_resources::{Key, Kind, Problem, Resource};
 
 use crate::calling::Layers;
 use crate::calling::documents::{Around, Documents, Rule, Variant};
@@ -24,95 +26,175 @@ use crate::mesh::draft::{Draft, Drafts};
 use crate::mesh::scene::{Labels, Scene};
 use crate::remark::Place;
 
-/// The documents about calls of each service.
-pub(super) struct Callings<'s, 'a> {
-    scene: &'s Scene<'a>,
-    config: &'s Config,
-    by_service: BTreeMap<&'s ServiceName, Documents<'a>>,
+/// What documents make of every service that some speak of. What was made for a service is kept as
+/// long as neither these documents nor what was looked up for them change.
+#[derive(Debug)]
+pub(super) struct Callings {
+    made_for: Surroundings,
+    services: BTreeMap<ServiceName, Arc<Entry>>,
 }
 
 /// What documents make of one service.
 #[derive(Debug, Default)]
 pub(super) struct Called {
     /// How it is called.
-    pub(super) calling: Box<[CallingFor]>,
+    pub(super) calling: Arc<[CallingFor]>,
     /// The names of labels that its endpoints are told apart by.
     pub(super) labels: BTreeSet<Box<str>>,
 }
 
-/// One service in the mesh.
-struct Seen<'d, 's, 'a> {
+/// What bears on all services.
+#[derive(Debug, PartialEq)]
+struct Surroundings {
+    root_namespace: Box<str>,
+    default_export: Option<ExportTo>,
+    locality: Option<LocalityLb>,
+}
+
+/// What was made for one service, and of what.
+#[derive(Debug)]
+struct Entry {
+    /// The documents about it, each with the line at which it begins.
+    documents: Box<[(Arc<Resource>, u32)]>,
+    namespace: Box<str>,
+    ports: Box<[ServicePort]>,
+    /// The Secrets that were looked up.
+    secrets: Box<[(Key, Option<Arc<Resource>>)]>,
+    called: Called,
+    /// What is to say about documents.
+    problems: Box<[(Key, Problem)]>,
+}
+
+/// What documents are collected with.
+struct Collector<'s, 'a> {
     scene: &'s Scene<'a>,
-    config: &'s Config,
-    draft: &'d Draft<'a>,
+    drafts: &'s Drafts<'a>,
+    by_service: BTreeMap<&'s ServiceName, Documents<'a>>,
+}
+
+/// One service in the mesh.
+struct Seen<'s, 'a> {
+    scene: &'s Scene<'a>,
+    surroundings: &'s Surroundings,
+    draft: &'s Draft<'a>,
+    secrets: RefCell<Vec<(Key, Option<Arc<Resource>>)>>,
 }
 
 // === impl Callings ===
 
-impl<'s, 'a> Callings<'s, 'a> {
-    /// Finds the documents. A rule about no service that there is, is told.
+impl Callings {
+    /// What documents make of the services of `drafts`. What is as in `before` is kept. A rule about
+    /// no service that there is, is told.
     pub(super) fn new(
-        scene: &'s Scene<'a>,
-        drafts: &'s Drafts<'a>,
-        config: &'s Config,
+        scene: &Scene<'_>,
+        drafts: &Drafts<'_>,
+        config: &Config,
+        before: Option<&Self>,
         out: &mut Output,
     ) -> Self {
-        let mut all = Self { scene, config, by_service: BTreeMap::new() };
+        let written = &config.written;
+        let made_for = Surroundings {
+            root_namespace: scene.options.root_namespace.clone(),
+            default_export: written.default_export_to.destination_rules.clone(),
+            locality: written.locality.clone(),
+        };
+        let before = before.filter(|before| before.made_for == made_for);
+        let mut collector = Collector { scene, drafts, by_service: BTreeMap::new() };
         for resource in scene.resources.iter().copied() {
-            let home = resource.namespace();
-            match &resource.body {
-                Kind::DestinationRule(rule) => all.rule(resource, rule, drafts, out),
-                Kind::Service(_) => {
-                    let name = scene.service_name(home, resource.name());
-                    if let Some(documents) = all.about(&name, drafts) {
+            collector.document(resource, out);
+        }
+        let mut services = BTreeMap::new();
+        for (name, documents) in collector.by_service {
+            let Some(draft) = drafts.get(name) else { continue };
+            let secrets = RefCell::default();
+            let seen = Seen { scene, surroundings: &made_for, draft, secrets };
+            let namespace = draft.namespace(name);
+            let old = before.and_then(|before| before.services.get(name));
+            let entry = match old.filter(|old| old.holds(&documents, namespace, &seen)) {
+                Some(old) => Arc::clone(old),
+                None => Arc::new(Entry::new(&documents, namespace, seen).after(old)),
+            };
+            for (key, problem) in &entry.problems {
+                out.problem_once(key, problem);
+            }
+            services.insert(name.clone(), entry);
+        }
+        Self { made_for, services }
+    }
+
+    /// What documents make of a service, if any speaks of it.
+    pub(super) fn of(&self, name: &ServiceName) -> Option<&Called> {
+        self.services.get(name).map(|entry| &entry.called)
+    }
+}
+
+// === impl Collector ===
+
+impl<'s, 'a> Collector<'s, 'a> {
+    fn document(&mut self, resource: &'a Arc<Resource>, out: &mut Output) {
+        let home = resource.namespace();
+        match &resource.body {
+            Kind::DestinationRule(rule) => self.rule(resource, rule, out),
+            Kind::Service(_) => {
+                let name = self.scene.service_name(home, resource.name());
+                if let Some(documents) = self.about(&name) {
+                    documents.service = Some(resource);
+                }
+            }
+            Kind::ServiceEntry(entry) if entry.distribution.is_some() => {
+                for host in &entry.hosts {
+                    let name = self.scene.host(host, home);
+                    let origin = self.drafts.get(&name).and_then(|draft| draft.origin);
+                    let is_own = origin.is_some_and(|origin| origin.key == resource.key);
+                    if let Some(documents) = self.about(&name).filter(|_| is_own) {
                         documents.service = Some(resource);
                     }
                 }
-                Kind::ServiceProfile(_) => {
-                    let name = ServiceName::new(resource.name());
-                    if let Some(documents) = all.about(&name, drafts) {
-                        documents.profile.get_or_insert(resource);
-                    }
-                }
-                Kind::BackendTrafficPolicy(policy) => {
-                    for target in policy.targets.iter().filter(|one| one.object.is_service()) {
-                        let name = scene.service_name(home, &target.object.name);
-                        match all.about(&name, drafts) {
-                            Some(documents) => {
-                                documents.gateway_api.push((resource, policy, target));
-                            }
-                            None => no_service(resource, target, &name, out),
-                        }
-                    }
-                }
-                Kind::TrafficPolicy(policy) => {
-                    let targets = policy.targets.iter();
-                    for target in targets.filter(|one| one.target.object.is_service()) {
-                        let name = scene.service_name(home, &target.target.object.name);
-                        match all.about(&name, drafts) {
-                            Some(documents) => documents.own.push((resource, policy, target)),
-                            None => no_service(resource, &target.target, &name, out),
-                        }
-                    }
-                }
-                _ => {}
             }
+            Kind::Namespace(namespace) if namespace.distribution.is_some() => {
+                let is_there = |(name, draft): &(&ServiceName, &Draft<'_>)| {
+                    draft.namespace(name) == resource.name()
+                };
+                for (name, _) in self.drafts.iter().filter(is_there) {
+                    self.by_service.entry(name).or_default().namespace = Some(resource);
+                }
+            }
+            Kind::ServiceProfile(_) => {
+                let name = ServiceName::new(resource.name());
+                if let Some(documents) = self.about(&name) {
+                    documents.profile.get_or_insert(resource);
+                }
+            }
+            Kind::BackendTrafficPolicy(policy) => {
+                for target in policy.targets.iter().filter(|one| one.object.is_service()) {
+                    let name = self.scene.service_name(home, &target.object.name);
+                    match self.about(&name) {
+                        Some(documents) => documents.gateway_api.push((resource, policy, target)),
+                        None => no_service(resource, target, &name, out),
+                    }
+                }
+            }
+            Kind::TrafficPolicy(policy) => {
+                let targets = policy.targets.iter();
+                for target in targets.filter(|one| one.target.object.is_service()) {
+                    let name = self.scene.service_name(home, &target.target.object.name);
+                    match self.about(&name) {
+                        Some(documents) => documents.own.push((resource, policy, target)),
+                        None => no_service(resource, &target.target, &name, out),
+                    }
+                }
+            }
+            _ => {}
         }
-        all
     }
 
-    fn about(&mut self, name: &ServiceName, drafts: &'s Drafts<'a>) -> Option<&mut Documents<'a>> {
-        let (name, _) = drafts.get_key_value(name)?;
+    fn about(&mut self, name: &ServiceName) -> Option<&mut Documents<'a>> {
+        let (name, _) = self.drafts.get_key_value(name)?;
         Some(self.by_service.entry(name).or_default())
     }
 
-    fn rule(
-        &mut self,
-        resource: &'a Arc<Resource>,
-        body: &'a DestinationRule,
-        drafts: &'s Drafts<'a>,
-        out: &mut Output,
-    ) {
+    fn rule(&mut self, resource: &'a Arc<Resource>, body: &'a DestinationRule, out: &mut Output) {
+        let drafts = self.drafts;
         let host = &*body.host.value;
         let found: Vec<(&'s ServiceName, usize)> = match host.strip_prefix('*') {
             Some(suffix) => {
@@ -135,34 +217,75 @@ impl<'s, 'a> Callings<'s, 'a> {
             documents.rules.push(Rule { resource, body, exactness });
         }
     }
+}
 
-    /// What documents make of a service.
-    pub(super) fn of(&self, name: &ServiceName, draft: &Draft<'a>, out: &mut Output) -> Called {
-        let Some(documents) = self.by_service.get(name) else { return Called::default() };
-        let seen = Seen { scene: self.scene, config: self.config, draft };
-        let variants = documents.variants(&seen, draft.namespace(name), out);
+// === impl Entry ===
+
+impl Entry {
+    fn new(documents: &Documents<'_>, namespace: &str, seen: Seen<'_, '_>) -> Self {
+        let mut out = Output::default();
+        let variants = documents.variants(&seen, namespace, &mut out);
         let labels = variants.iter().flat_map(Variant::labels).collect();
         let mut calling = Vec::new();
         for variant in &variants {
-            settings(documents, &seen, variant, &mut calling, out);
+            settings(documents, &seen, variant, &mut calling, &mut out);
         }
-        Called { calling: calling.into(), labels }
+        let with_line =
+            |document: &Arc<Resource>| (Arc::clone(document), seen.first_line(document));
+        Self {
+            documents: documents.all().map(with_line).collect(),
+            namespace: namespace.into(),
+            ports: seen.draft.ports.as_slice().into(),
+            called: Called { calling: calling.into(), labels },
+            problems: out.into_problems(),
+            secrets: seen.secrets.into_inner().into(),
+        }
+    }
+
+    /// Keeps what came out equal.
+    fn after(mut self, old: Option<&Arc<Self>>) -> Self {
+        if let Some(old) = old.filter(|old| old.called.calling == self.called.calling) {
+            self.called.calling = Arc::clone(&old.called.calling);
+        }
+        self
+    }
+
+    /// Whether everything that it was made of is as it was.
+    fn holds(&self, documents: &Documents<'_>, namespace: &str, seen: &Seen<'_, '_>) -> bool {
+        let mut known = self.documents.iter();
+        let is_known = |document: &Arc<Resource>| {
+            known.next().is_some_and(|(known, line)| {
+                Arc::ptr_eq(known, document) && seen.first_line(document) == *line
+            })
+        };
+        let is_same = |(key, found): &(Key, Option<Arc<Resource>>)| match (
+            seen.scene.index.get(key),
+            found,
+        ) {
+            (Some(now), Some(found)) => Arc::ptr_eq(now, found),
+            (now, found) => now.is_none() && found.is_none(),
+        };
+        documents.all().all(is_known)
+            && known.next().is_none()
+            && *self.namespace == *namespace
+            && *self.ports == *seen.draft.ports
+            && self.secrets.iter().all(is_same)
     }
 }
 
 // === impl Seen ===
 
-impl Around for Seen<'_, '_, '_> {
+impl Around for Seen<'_, '_> {
     fn root_namespace(&self) -> &str {
-        &self.scene.options.root_namespace
+        &self.surroundings.root_namespace
     }
 
     fn default_export(&self) -> Option<&ExportTo> {
-        self.config.written.default_export_to.destination_rules.as_ref()
+        self.surroundings.default_export.as_ref()
     }
 
     fn locality(&self) -> Option<&LocalityLb> {
-        self.config.written.locality.as_ref()
+        self.surroundings.locality.as_ref()
     }
 
     fn first_line(&self, document: &Resource) -> u32 {
@@ -185,7 +308,9 @@ impl Around for Seen<'_, '_, '_> {
             return Err("a proxy beside a workload shows no certificate but its own".into());
         }
         let Some(name) = &tls.credential_name else { return Ok(Loaded::default()) };
-        let secret = self.scene.get("", "Secret", namespace, name);
+        let key = Key::new("", "Secret", namespace, &***name);
+        let secret = self.scene.index.get(&key);
+        self.secrets.borrow_mut().push((key, secret.cloned()));
         let Some(Kind::Secret(secret)) = secret.map(|secret| &secret.body) else {
             return Err(format!("there is no Secret {}/{}", namespace, **name));
         };
@@ -202,7 +327,7 @@ impl Around for Seen<'_, '_, '_> {
 /// Adds the settings of a variant: for each subset and the whole, for each port and the rest.
 fn settings<'a>(
     documents: &Documents<'a>,
-    seen: &Seen<'_, '_, 'a>,
+    seen: &Seen<'_, 'a>,
     variant: &Variant<'a>,
     all: &mut Vec<CallingFor>,
     out: &mut Output,

@@ -28,7 +28,7 @@ pub(super) struct Draft<'a> {
     pub(super) location: Location,
     pub(super) runs: Runs,
     /// The document that it comes from; `None` for one of registered workloads.
-    origin: Option<&'a Resource>,
+    pub(super) origin: Option<&'a Resource>,
     /// The service that it is another name for (ExternalName).
     alias: Option<Alias>,
     /// Of two that want one address, the lesser one gets it.

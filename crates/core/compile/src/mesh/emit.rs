@@ -11,7 +11,6 @@ use weft_model::mesh::{
     IndexEntry, Location, Mesh, MeshEndpoint, Mtls, Service, ServiceEndpoints, Transport,
 };
 
-use crate::context::Output;
 use crate::mesh::calling::{Called, Callings, told_apart};
 use crate::mesh::draft::{Draft, Drafts, Runs, Site, Virtual};
 use crate::mesh::policy::Rules;
@@ -28,38 +27,43 @@ pub(super) struct Material<'m> {
     pub(super) drafts: &'m Drafts<'m>,
     pub(super) rules: &'m [Rules],
     pub(super) routing: &'m Routing,
-    pub(super) callings: &'m Callings<'m, 'm>,
+    pub(super) callings: &'m Callings,
 }
 
 /// The services of the model; those that are as before keep their `Arc`.
 pub(super) fn services(
     material: &Material<'_>,
     before: Option<&Mesh>,
-    out: &mut Output,
 ) -> BTreeMap<ServiceName, Arc<Service>> {
     let Material { scene, population, drafts, rules, routing, callings } = *material;
-    let mut service = |(name, draft): (&ServiceName, &Draft<'_>)| {
+    let unspoken = Called::default();
+    let service = |(name, draft): (&ServiceName, &Draft<'_>)| {
         let old = before.and_then(|before| before.services.get(name));
-        let called = callings.of(name, draft, out);
+        let called = callings.of(name).unwrap_or(&unspoken);
         let entry = keep(entry(name, draft), old.map(|old| &old.entry));
         let endpoints = match &draft.runs {
-            Runs::Sites(sites) => ServiceEndpoints::Known(endpoints(
-                sites,
-                draft.location,
-                rules,
-                population,
-                &called,
-            )),
+            Runs::Sites(sites) => {
+                ServiceEndpoints::Known(endpoints(sites, draft.location, rules, population, called))
+            }
             Runs::Dns(name, ports) => {
                 ServiceEndpoints::Dns { name: name.clone(), ports: ports.clone() }
             }
             Runs::Dialled => ServiceEndpoints::Dialled,
         };
-        let traffic = routing.traffic(name, called.calling, scene, old.map(|old| &old.traffic));
-        let service = Service { entry, endpoints, traffic };
-        (name.clone(), keep(service, old))
+        let traffic = routing.traffic(name, &called.calling, scene, old.map(|old| &old.traffic));
+        // What is equal in these two has been kept by now.
+        let is_same = |old: &&Arc<Service>| {
+            Arc::ptr_eq(&old.entry, &entry)
+                && Arc::ptr_eq(&old.traffic, &traffic)
+                && old.endpoints == endpoints
+        };
+        let service = match old.filter(is_same) {
+            Some(old) => Arc::clone(old),
+            None => Arc::new(Service { entry, endpoints, traffic }),
+        };
+        (name.clone(), service)
     };
-    drafts.iter().map(&mut service).collect()
+    drafts.iter().map(service).collect()
 }
 
 /// The old value where the new one is equal to it.

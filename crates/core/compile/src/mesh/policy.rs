@@ -15,7 +15,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use weft_model::calling::Calling;
-use weft_model::mesh::{Egress, Mtls, Protocol, UnknownDestinations};
+use weft_model::mesh::{Egress, Mtls, Outside, Protocol, UnknownDestinations};
 use weft_model::outcome::Reason;
 use weft_model::policy::{Refusal, Step};
 use weft_resources::Resource;
@@ -43,6 +43,8 @@ pub(super) struct Rules {
     pub(super) ports: BTreeMap<u16, PortRules>,
     /// What becomes of calls to what the mesh does not know.
     pub(super) unknown: UnknownDestinations,
+    /// What is said of addresses outside of the mesh.
+    pub(super) outside: Box<[Outside]>,
     /// The only services that it may call; all when `None`.
     pub(super) egress: Option<Box<[Egress]>>,
     /// How the application is called on all other ports.
@@ -144,12 +146,13 @@ impl<'a> Policies<'a> {
         numbers.extend(server.ports());
         numbers.extend(ingress::ports(sidecar));
         let others = at(None);
-        let Outbound { unknown, egress } = self.sidecars.of(sidecar, instance);
+        let Outbound { unknown, outside, egress } = self.sidecars.of(sidecar, instance);
         Rules {
             mtls: others.mtls,
             closed: others.closed,
             ports: numbers.into_iter().map(|number| (number, at(Some(number)))).collect(),
             unknown,
+            outside,
             egress,
             calling: others.calling,
         }

@@ -6,7 +6,7 @@
 //! it speaks of.
 
 mod gamma;
-pub(super) mod limit;
+mod outside;
 mod policy;
 mod precedence;
 mod profile;
@@ -16,7 +16,7 @@ mod table;
 mod view;
 mod virtual_service;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weft_model::backend::Backend;
@@ -105,17 +105,18 @@ impl Routing {
     pub(super) fn traffic(
         &self,
         name: &ServiceName,
-        calling: Box<[CallingFor]>,
+        calling: &Arc<[CallingFor]>,
         scene: &Scene<'_>,
         old: Option<&Arc<Traffic>>,
     ) -> Arc<Traffic> {
         let Some((entry, is_kept)) = self.services.get(name) else {
+            let calling = Arc::clone(calling);
             let traffic = Traffic { calling, ..Traffic::default() };
             return super::emit::keep(traffic, old);
         };
         if let Some(old) = old
             && *is_kept
-            && old.calling == calling
+            && Arc::ptr_eq(&old.calling, calling)
             && entry.made.stands_at(&old.lines, scene)
         {
             return Arc::clone(old);
@@ -124,6 +125,7 @@ impl Routing {
         let line = |(id, (key, at)): (&RouteId, &(Key, Pos))| (id.clone(), line(scene, key, *at));
         let lines = places.iter().map(line).collect();
         let (routing, backends) = (sets.clone(), backends.clone());
+        let calling = Arc::clone(calling);
         super::emit::keep(Traffic { calling, routing, backends, lines }, old)
     }
 }
@@ -182,13 +184,4 @@ fn line(scene: &Scene<'_>, key: &Key, at: Pos) -> u32 {
 fn from_line(first: u32, at: Pos) -> u32 {
     let at = if at == Pos::default() { Pos::FIRST } else { at };
     at.from_line(first).line
-}
-
-/// Flat problems by key, in the order in which they were found.
-fn flat(problems: HashMap<Key, Vec<Problem>>) -> Box<[(Key, Problem)]> {
-    let mut keys: Vec<(Key, Vec<Problem>)> = problems.into_iter().collect();
-    keys.sort_by(|(a, _), (b, _)| a.cmp(b));
-    keys.into_iter()
-        .flat_map(|(key, problems)| problems.into_iter().map(move |problem| (key.clone(), problem)))
-        .collect()
 }

@@ -1,7 +1,10 @@
 //! The resources that a mesh is made of.
 
+use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use rapidhash::fast::SeedableState;
 use weft_model::id::ServiceName;
 use weft_resources::resource::Annotation;
 use weft_resources::set::Index;
@@ -24,16 +27,13 @@ pub(super) type Labels = [(Box<str>, Box<str>)];
 // === impl Scene ===
 
 impl<'a> Scene<'a> {
+    /// The scene of resources in the order of [`by_age`].
     pub(super) fn new(
         resources: &'a [Arc<Resource>],
         index: &'a Index,
         options: &'a MeshOptions,
     ) -> Self {
-        let mut resources: Vec<&Arc<Resource>> = resources.iter().collect();
-        // What has no time yet is the newest.
-        let age = |resource: &'a Resource| (resource.created.is_empty(), &*resource.created);
-        resources.sort_by(|a, b| age(a).cmp(&age(b)).then_with(|| a.key.cmp(&b.key)));
-        Self { resources, index, options }
+        Self { resources: resources.iter().collect(), index, options }
     }
 
     /// A resource by name.
@@ -59,7 +59,7 @@ impl<'a> Scene<'a> {
 
     /// The whole name of a service of the cluster.
     pub(super) fn service_name(&self, namespace: &str, name: &str) -> ServiceName {
-        ServiceName::new(format!("{name}.{namespace}.svc.{}", self.options.domain))
+        ServiceName::new([name, ".", namespace, ".svc.", &self.options.domain].concat())
     }
 
     /// The whole name for a host of a document of `namespace`. `payments` and `payments.shop.svc`
@@ -74,6 +74,36 @@ impl<'a> Scene<'a> {
             _ => ServiceName::new(host),
         }
     }
+}
+
+/// Resources, the oldest first. Those that `before`, which is in this order, has already, are not
+/// compared again: a mesh has thousands, of which one has changed.
+pub(super) fn by_age(resources: &[Arc<Resource>], before: &[Arc<Resource>]) -> Vec<Arc<Resource>> {
+    let known: Pointers = before.iter().map(Arc::as_ptr).collect();
+    let (kept, mut new): (Vec<_>, Vec<_>) =
+        resources.iter().partition(|resource| known.contains(&Arc::as_ptr(resource)));
+    new.sort_by(|a, b| age(a, b));
+    let stays: Pointers = kept.into_iter().map(Arc::as_ptr).collect();
+    let kept: Vec<_> = before.iter().filter(|one| stays.contains(&Arc::as_ptr(one))).collect();
+    let mut kept = kept.as_slice();
+    let mut all = Vec::with_capacity(resources.len());
+    for resource in new {
+        let (older, newer) = kept.split_at(kept.partition_point(|one| age(one, resource).is_lt()));
+        all.extend(older.iter().copied().cloned());
+        all.push(Arc::clone(resource));
+        kept = newer;
+    }
+    all.extend(kept.iter().copied().cloned());
+    all
+}
+
+/// Resources by their address.
+type Pointers = HashSet<*const Resource, SeedableState<'static>>;
+
+/// What has no time yet is the newest.
+fn age(a: &Resource, b: &Resource) -> Ordering {
+    let of = (a.created.is_empty(), &a.created);
+    of.cmp(&(b.created.is_empty(), &b.created)).then_with(|| a.key.cmp(&b.key))
 }
 
 /// Whether labels have all that a selector asks for.

@@ -11,6 +11,7 @@ use weft_resources::kubernetes::endpoints::SERVICE_NAME_LABEL;
 use weft_resources::{Key, Kind, Resource};
 
 use super::{Map, Meshed, Sources, is_inside, service_of_host};
+use crate::age::age;
 
 /// The endpoints of a service that are asked for.
 pub(super) struct Part<'p> {
@@ -131,11 +132,7 @@ impl Sources {
 pub(super) fn attach(found: &mut Found, others: &[&Arc<Resource>], domain: &str) {
     let mut policies: Vec<&Arc<Resource>> =
         others.iter().copied().filter(|it| speaks(it)).collect();
-    // What has no time yet is the newest.
-    policies.sort_by_cached_key(|resource| {
-        let created = resource.created.clone();
-        (created.is_empty(), created, resource.key.clone())
-    });
+    policies.sort_by(|a, b| age(a).cmp(&age(b)));
     let mut has_subsets = false;
     for resource in policies {
         for (namespace, name) in targets(found, resource, domain) {

@@ -9,7 +9,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 use weft_message::FieldName;
-use weft_model::backend::{Backend, Endpoint, Endpoints, HostHeader, UpstreamProtocol};
+use weft_model::backend::{
+    Backend, Endpoint, Endpoints, HostHeader, UpstreamProtocol, UpstreamTls,
+};
 use weft_model::calling::{Calling, PoolSettings};
 use weft_model::id::{BackendId, PolicyId};
 use weft_model::outcome::Reason;
@@ -249,7 +251,7 @@ fn authorizer(
     let mut tls = match &auth.tls {
         Some(tls) => server::client_tls(link, home, tls, &path)
             .map_err(|missing| link.refuse(Reason::PolicyUnenforceable, tls.at, &path, missing))?,
-        None => server::default_tls(),
+        None => UpstreamTls::default(),
     };
     if tls.server_name.is_none() {
         tls.server_name = Some(host.into());

@@ -7,7 +7,7 @@ use weft_model::backend::{
 };
 use weft_model::calling::{Calling, PoolSettings};
 use weft_model::id::BackendId;
-use weft_model::listener::Certificate;
+use weft_model::listener::{Certificate, TlsVersion};
 use weft_model::route::StickyCookie;
 use weft_policy::sticky::cookie_name;
 use weft_resilience::settings::{PickerKind, SlowStartSettings};
@@ -21,6 +21,7 @@ use weft_resources::{Key, Kind, Severity, Spanned};
 use super::health;
 use super::link::Link;
 use super::locate::{Home, Missing, label, locate};
+use super::tls::{OLD_MAXIMUM, OLD_MINIMUM, spoken};
 use crate::calling::layers::Part;
 use crate::certificates::{self, InvalidCertificate};
 
@@ -48,7 +49,7 @@ pub(super) fn backend(
 ) -> Result<Backend, Missing> {
     let scheme = settings.scheme.unwrap_or_else(|| scheme_of(hints));
     let mut pool = PoolSettings::DEFAULT;
-    let mut tls = default_tls();
+    let mut tls = UpstreamTls::default();
     let mut protocol = match scheme {
         Scheme::H2c => UpstreamProtocol::Http2,
         Scheme::Http | Scheme::Https if speaks_http2(hints) => UpstreamProtocol::Http2,
@@ -144,17 +145,6 @@ pub(super) fn parts(settings: &BackendSettings) -> Vec<(Part, &'static str)> {
     said.map(|(_, part, field)| (part, field)).collect()
 }
 
-/// TLS with the system's authorities.
-pub(super) fn default_tls() -> UpstreamTls {
-    UpstreamTls {
-        server_name: None,
-        roots_pem: None,
-        client: None,
-        insecure_skip_verify: false,
-        subject_alt_names: Vec::new(),
-    }
-}
-
 /// TLS as a transport says.
 pub(super) fn client_tls(
     link: &mut Link<'_, '_>,
@@ -174,10 +164,7 @@ pub(super) fn client_tls(
         let fix = "name the authority in `rootCAs` instead".to_owned();
         link.say(Severity::Warning, written.at, path, message, Some(fix));
     }
-    if written.versions.0.is_some() || written.versions.1.is_some() {
-        let message = "TLS versions towards servers are not restricted: 1.2 and 1.3 are spoken";
-        link.say(Severity::Warning, written.at, path, message, None);
-    }
+    let (min_version, max_version) = versions(link, written, path)?;
     let mut roots = Vec::new();
     for root in &written.roots {
         let pem = root_pem(link, home, root)?;
@@ -214,7 +201,31 @@ pub(super) fn client_tls(
         client,
         insecure_skip_verify: written.insecure_skip_verify,
         subject_alt_names: names.collect(),
+        min_version,
+        max_version,
     })
+}
+
+/// The lowest and the highest version that a transport names.
+fn versions(
+    link: &mut Link<'_, '_>,
+    written: &ClientTls,
+    path: &str,
+) -> Result<(TlsVersion, TlsVersion), Missing> {
+    let UpstreamTls { mut min_version, mut max_version, .. } = UpstreamTls::default();
+    if let Some(version) = &written.min_version {
+        match spoken(version.value) {
+            Some(version) => min_version = version,
+            None => {
+                let path = format!("{path}.minVersion");
+                link.say(Severity::Warning, version.at, &path, OLD_MINIMUM, None);
+            }
+        }
+    }
+    if let Some(version) = &written.max_version {
+        max_version = spoken(version.value).ok_or_else(|| Missing::because(OLD_MAXIMUM))?;
+    }
+    Ok((min_version, max_version))
 }
 
 /// A certificate from a Secret or from files.

@@ -393,7 +393,7 @@ fn qualified(resource: &Resource) -> String {
 }
 
 fn mirrored(main: Target, mirrors: Vec<Mirror>, body: bool, body_bytes_max: Option<u64>) -> Target {
-    Target::Mirror(Arc::new(Mirrors { main, mirrors, body, body_bytes_max }))
+    Target::Mirror(Arc::new(Mirrors { main, mirrors, body, body_bytes_max, compared: None }))
 }
 
 fn failover(main: Target, fallback: Target, errors: Option<&FailoverErrors>) -> Target {

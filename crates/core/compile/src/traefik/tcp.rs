@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use weft_model::backend::{Backend, Endpoint, Endpoints, HostHeader, UpstreamProtocol};
+use weft_model::backend::{
+    Backend, Endpoint, Endpoints, HostHeader, UpstreamProtocol, UpstreamTls,
+};
 use weft_model::calling::{Calling, PoolSettings, ProxyVersion};
 use weft_model::id::{BackendId, RouteId};
 use weft_model::outcome::Reason;
@@ -350,7 +352,7 @@ fn backend(
     let mut pool = PoolSettings::DEFAULT;
     let mut delay = TerminationDelay::After(TERMINATION_DELAY);
     let mut proxy_protocol = None;
-    let mut tls = settings.tls.then(server::default_tls);
+    let mut tls = settings.tls.then(UpstreamTls::default);
     if let Some(name) = settings.transport {
         let reference = ObjectRef { name: name.value.clone(), namespace: None, at: name.at };
         let found = locate(link.scope, "ServersTransportTCP", home, &reference)?;

@@ -35,6 +35,12 @@ pub(super) struct Use {
 /// The name of the options and the store that hold where nothing else is said.
 const DEFAULT: &str = "default";
 
+/// What is said of a lowest version that we do not speak.
+pub(super) const OLD_MINIMUM: &str = "TLS 1.0 and 1.1 are not spoken; the lowest version is 1.2";
+
+/// The same of a highest version.
+pub(super) const OLD_MAXIMUM: &str = "TLS 1.0 and 1.1 are not spoken, so no version is left";
+
 const TLS13_SUITES: [&str; 3] =
     ["TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"];
 
@@ -250,30 +256,30 @@ pub(crate) fn referenced_files(resource: &Resource) -> Vec<Box<str>> {
     files
 }
 
+/// A version, if we speak it.
+pub(super) fn spoken(version: Version) -> Option<TlsVersion> {
+    match version {
+        Version::Tls13 => Some(TlsVersion::Tls13),
+        Version::Tls12 => Some(TlsVersion::Tls12),
+        Version::Tls10 | Version::Tls11 => None,
+    }
+}
+
 /// Looks at options alone; the authorities for client certificates come later.
 pub(super) fn prepare(option: &TlsOption, problems: &mut Problems<'_>) -> Option<TlsOptions> {
     let mut options = default_options();
     if let Some(version) = &option.min_version {
-        options.min_version = match version.value {
-            Version::Tls13 => TlsVersion::Tls13,
-            Version::Tls12 => TlsVersion::Tls12,
-            Version::Tls10 | Version::Tls11 => {
-                let message = "TLS 1.0 and 1.1 are not spoken; the lowest version is 1.2";
-                problems.warn(version.at, "spec.minVersion", message);
-                TlsVersion::Tls12
-            }
-        };
+        options.min_version = spoken(version.value).unwrap_or_else(|| {
+            problems.warn(version.at, "spec.minVersion", OLD_MINIMUM);
+            TlsVersion::Tls12
+        });
     }
     if let Some(version) = &option.max_version {
-        options.max_version = match version.value {
-            Version::Tls13 => TlsVersion::Tls13,
-            Version::Tls12 => TlsVersion::Tls12,
-            Version::Tls10 | Version::Tls11 => {
-                let message = "TLS 1.0 and 1.1 are not spoken, so no version is left";
-                problems.error(version.at, "spec.maxVersion", message);
-                return None;
-            }
+        let Some(spoken) = spoken(version.value) else {
+            problems.error(version.at, "spec.maxVersion", OLD_MAXIMUM);
+            return None;
         };
+        options.max_version = spoken;
     }
     options.cipher_suites = suites(option, problems)?;
     options.groups = groups(option, problems)?;

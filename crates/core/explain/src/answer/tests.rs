@@ -95,3 +95,66 @@ fn a_gateway_is_asked_by_port_and_scheme() {
     assert!(ask("http://shop.example:8080/").taken().is_some(), "the port is moved elsewhere");
     assert!(ask("https://shop.example/").taken().is_none(), "nothing is served on TLS");
 }
+
+#[test]
+fn addresses_are_those_of_services_or_of_workloads() {
+    let mut known = snapshot([route("all", "/", "v1")]);
+    known.neighbours.networks = ["10.77.0.0/24".parse().unwrap()].into();
+    let service = ask(&known, "http://10.78.0.1/");
+    assert_eq!(service.taken().map(|route| route.id.as_str()), Some("all"));
+    let missing = |text: &str| unlearned(&known, &in_shop(), &question(text));
+    assert_eq!(missing("http://10.78.0.1/"), None);
+    assert_eq!(missing("http://payments/"), None);
+    // Whose it is, the control plane tells.
+    assert_eq!(missing("http://10.77.0.9:8080/"), Some(ServiceName::new("10.77.0.9")));
+    assert_eq!(missing("http://192.0.2.1/"), None);
+}
+
+#[test]
+fn what_an_application_encrypts_is_no_request() {
+    let known = snapshot([route("all", "/", "v1")]);
+    let encrypted = ask(&known, "https://payments:80/");
+    assert_eq!(encrypted.candidates, []);
+    assert!(ask(&known, "http://payments:80/").taken().is_some());
+}
+
+#[test]
+fn what_has_come_to_a_workload_is_asked_about_there() {
+    let inbound = Destination {
+        direction: Direction::Inbound,
+        mtls: Mtls::Strict,
+        port: Some(8080),
+        name: "shop/payments".into(),
+        ..destination()
+    };
+    let snapshot = with_intake(Intake::Destination(inbound), [route("all", "/", "v1")]);
+    let ask = |listener: &str, peer: Option<&str>| {
+        let listener = Some(weft_model::id::ListenerId::new(listener));
+        let peer = peer.map(Into::into);
+        let question = Question { listener, peer, ..question("http://payments/") };
+        explain(&snapshot, &in_shop(), &question)
+    };
+    let proved = ask("outbound/payments:80", Some("spiffe://cluster.local/ns/shop/sa/checkout"));
+    assert_eq!(proved.arrives, Arrives::Workload("shop/payments:8080".into()));
+    assert!(proved.taken().is_some() && proved.refused.is_none());
+    let plain = ask("outbound/payments:80", None);
+    assert_eq!(plain.refused.map(|refusal| refusal.reason), Some(Reason::Forbidden));
+}
+
+#[test]
+fn a_rule_that_answers_by_itself_is_no_refusal() {
+    let answer = StepKind::Respond(weft_model::policy::FixedAnswer {
+        status: 403,
+        body: "not from here".as_bytes().into(),
+    });
+    let step = Step { id: weft_model::id::PolicyId::new("answer"), kind: answer };
+    let refusal = Refusal { reason: Reason::NoEndpoint, detail: "it answers by itself".into() };
+    let admin = Route {
+        steps: [Arc::new(step)].into(),
+        target: Target::Refuse(refusal),
+        ..route("admin", "/", "")
+    };
+    let explanation = ask(&snapshot([admin]), "http://payments/");
+    assert_eq!((explanation.refused, explanation.leads), (None, Vec::new()));
+    assert_eq!(explanation.policies.len(), 1);
+}

@@ -42,6 +42,7 @@ fn steps_say_what_they_do() {
         set: vec![(name("authorization"), "Basic abc".into()), (name("x-user"), "7".into())],
         add: vec![(name("x-api-token"), "abc".into())],
         remove: vec![name("x-old")],
+        ..HeaderEdits::default()
     };
     let said = "authorization = (hidden), x-user = 7, x-api-token + (hidden), without x-old";
     let cases = [

@@ -24,6 +24,8 @@ pub struct Directory {
     /// them. Whoever looks goes on from the slot of the hash to the first one whose entry is dialled
     /// there, or that is free. Slots are taken and never taken away, so that is the first comer.
     dialled: Box<[u32]>,
+    /// Places of `entries` that are found by their hosts.
+    by_host: Box<[u32]>,
 }
 
 /// Entries that were put into a [`Directory`] or taken out of it, still to be carried out. Of several
@@ -72,7 +74,9 @@ impl Directory {
             true => changes.entries,
             false => self.merged(&changes),
         };
-        Self { dialled: dialled(&entries), entries }
+        let by_host = (0..).zip(entries.iter()).filter(|(_, record)| record.is_found_by_host());
+        let by_host = by_host.map(|(place, _)| place).collect();
+        Self { dialled: dialled(&entries), by_host, entries }
     }
 
     fn merged(&self, changes: &Changes) -> Records {
@@ -113,6 +117,11 @@ impl Directory {
     /// All of them, by name.
     pub fn iter(&self) -> impl Iterator<Item = Listed<'_>> {
         self.entries.iter().map(Listed)
+    }
+
+    /// Those that are found by their hosts alone ([`IndexEntry::is_found_by_host`]), by name.
+    pub fn found_by_host(&self) -> impl Iterator<Item = Listed<'_>> {
+        self.by_host.iter().filter_map(|place| self.entries.nth(*place)).map(Listed)
     }
 
     /// The service of that name.

@@ -1,5 +1,5 @@
 use weft_message::RequestHead;
-use weft_model::policy::StepKind;
+use weft_model::policy::{Fact, MessagePart, StepKind, ValuePart};
 
 use super::*;
 use crate::testing::{PLAIN, lines, name, request, response, run};
@@ -12,6 +12,7 @@ fn edits(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> HeaderE
         set: pairs(set),
         add: pairs(add),
         remove: remove.iter().map(|field| name(field)).collect(),
+        ..HeaderEdits::default()
     }
 }
 
@@ -26,7 +27,7 @@ fn edited(edits: HeaderEdits, fields: &[(&str, &str)]) -> RequestHead {
 fn check(edits: HeaderEdits, before: &[(&str, &str)], after: &[&str]) {
     assert_eq!(lines(&edited(edits.clone(), before).fields), after);
     let mut head = response(200, before);
-    edit_response(&edits, &mut head).expect("the edits fit");
+    edit_response(&edits, &mut head, &mut String::new()).expect("the edits fit");
     assert_eq!(lines(&head.fields), after);
 }
 
@@ -53,7 +54,7 @@ fn spellings_of_a_name_go_with_it_in_requests() {
     assert_eq!(after, ["x-tenant: acme", "xtenant: a", "x.tenant: b"]);
     // Clients of a response read names as they are.
     let mut head = response(200, &before);
-    edit_response(&edits, &mut head).expect("the edits fit");
+    edit_response(&edits, &mut head, &mut String::new()).expect("the edits fit");
     assert_eq!(head.fields.get_str("x_tenant"), Some("evil"));
     assert_eq!(head.fields.get_str("x.user"), Some("root"));
 }
@@ -119,7 +120,8 @@ fn host_is_the_authority() {
     assert_eq!(run(bad, head, PLAIN).answer().status(), 500);
 
     let mut head = response(200, &[]);
-    edit_response(&edits(&[("Host", "x")], &[], &[]), &mut head).expect("the edits fit");
+    edit_response(&edits(&[("Host", "x")], &[], &[]), &mut head, &mut String::new())
+        .expect("the edits fit");
     assert!(head.fields.is_empty());
 }
 
@@ -153,5 +155,62 @@ fn an_edit_that_does_not_fit_is_refused() {
     let head = request("GET http://example.com/", &[]);
     let answer = run(StepKind::RequestHeaders(edits.clone()), head, PLAIN).answer();
     assert_eq!((answer.status(), answer.reason), (500, Reason::Internal));
-    assert_eq!(edit_response(&edits, &mut response(200, &[])), Err(InvalidFieldValue::Value));
+    let rejected = edit_response(&edits, &mut response(200, &[]), &mut String::new());
+    assert_eq!(rejected, Err(InvalidFieldValue::Value));
+}
+
+fn made(field: &str, adds: bool, parts: &[ValuePart]) -> HeaderEdits {
+    let header = MadeHeader { name: name(field), adds, parts: parts.to_vec() };
+    HeaderEdits { made: vec![header], ..HeaderEdits::default() }
+}
+
+fn text(text: &str) -> ValuePart {
+    ValuePart::Text(text.into())
+}
+
+fn first_of(parts: &[&str], bytes_max: Option<u32>) -> ValuePart {
+    let parts = parts.iter().map(|part| MessagePart::new(part).expect("a part")).collect();
+    ValuePart::Fact(Fact::Named { parts, bytes_max })
+}
+
+#[test]
+fn values_of_requests_are_made_of_what_they_are() {
+    let check = |parts: &[ValuePart], expected: Option<&str>| {
+        let fields = &[("x-user", "Müller"), ("x-made", "before")];
+        let head = request("GET http://example.com:81/a?b=c", fields);
+        let edits = made("x-made", false, parts);
+        let passed = run(StepKind::RequestHeaders(edits), head, PLAIN).passed();
+        assert_eq!(passed.fields.get_str("x-made"), expected.or(Some("before")), "{parts:?}");
+    };
+    let fact = ValuePart::Fact;
+    check(&[text("by "), fact(Fact::ClientAddr)], Some("by 192.0.2.1:40000"));
+    check(&[fact(Fact::ClientIp), text("/"), fact(Fact::LocalPort)], Some("192.0.2.1/80"));
+    check(&[fact(Fact::Protocol)], Some("HTTP/1.1"));
+    check(&[first_of(&[":path"], None)], Some("/a?b=c"));
+    check(
+        &[first_of(&[":method"], None), first_of(&[":authority"], None)],
+        Some("GETexample.com:81"),
+    );
+    check(&[first_of(&["x-none", "x-user"], None)], Some("Müller"));
+    // No character is cut.
+    check(&[first_of(&["x-user"], Some(2))], Some("M"));
+    check(&[first_of(&["x-user"], Some(3))], Some("Mü"));
+    // Of what is not there nothing is said.
+    check(&[first_of(&["x-none"], None)], None);
+    check(&[fact(Fact::Status)], None);
+}
+
+#[test]
+fn values_of_answers_are_made_of_what_they_are() {
+    let edits =
+        made("x-made", true, &[ValuePart::Fact(Fact::Status), text(" "), first_of(&["b"], None)]);
+    check_response(&edits, &["b: c", "x-made: first", "x-made: 200 c"]);
+    check_response(&made("x-made", false, &[first_of(&["b"], None)]), &["b: c", "x-made: c"]);
+}
+
+#[track_caller]
+fn check_response(edits: &HeaderEdits, after: &[&str]) {
+    let mut head = response(200, &[("b", "c"), ("x-made", "first")]);
+    edit_response(edits, &mut head, &mut String::new()).expect("the edits fit");
+    assert_eq!(lines(&head.fields), after);
 }

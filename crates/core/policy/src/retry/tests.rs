@@ -102,24 +102,6 @@ fn grpc_statuses_are_retried_for_post() {
 }
 
 #[test]
-fn answers_say_when_to_come_again() {
-    let check = |lines: &[(&str, &str)], expected: RetryAfter| {
-        let mut fields = Fields::new();
-        for (name, value) in lines {
-            fields.append(*name, value.as_bytes()).expect("valid");
-        }
-        assert_eq!(retry_after(&fields), expected, "{lines:?}");
-    };
-    let wait = |millis| RetryAfter::Wait(Duration::from_millis(millis));
-    check(&[], RetryAfter::Unsaid);
-    check(&[("retry-after", "2")], wait(2_000));
-    check(&[("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")], RetryAfter::Never);
-    check(&[("grpc-retry-pushback-ms", "30")], wait(30));
-    // gRPC servers that want no other try say so.
-    check(&[("grpc-retry-pushback-ms", "-1")], RetryAfter::Never);
-}
-
-#[test]
 fn a_failure_counts_as_the_status_it_would_become() {
     let only_504 = RetryPolicy { statuses: vec![(504, 504)], on_network_error: false, ..policy() };
     assert!(may_retry(&only_504, &Method::Get, failed(Reason::UpstreamTimeout, true)));

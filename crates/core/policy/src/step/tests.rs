@@ -122,7 +122,7 @@ fn responses_pass_the_steps_in_reverse() {
         StepKind::ResponseHeaders(HeaderEdits {
             set: vec![(name("X-Step"), value.into())],
             add: vec![(name("X-Trail"), value.into())],
-            remove: vec![],
+            ..HeaderEdits::default()
         })
     };
     let mut answer = response(200, &[]);
@@ -165,6 +165,7 @@ fn frugal() -> Vec<StepKind> {
         set: vec![(name("X-Set"), "value".into()), (name("Host"), "other.example".into())],
         add: vec![(name("X-Add"), "value".into())],
         remove: vec![name("X-Remove"), name("Accept")],
+        ..HeaderEdits::default()
     };
     let range = |text: &str| text.parse().expect("a network");
     let list = |strategy| IpAllowList {

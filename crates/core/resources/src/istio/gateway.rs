@@ -19,8 +19,6 @@ pub struct Gateway {
 /// What a gateway listens for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Name.
-    pub name: Option<Box<str>>,
     /// Where it listens.
     pub port: ServerPort,
     /// The address that it listens on; `None` for all.
@@ -64,14 +62,14 @@ impl Server {
             let fix = Some("write hosts: [\"*\"] for any".into());
             reader.error("a server needs at least one host", fix);
         }
-        let name = reader.string("name").filter(|name| !name.is_empty());
+        reader.label("name", "servers are told apart by their ports and hosts");
         let bind = spanned(reader, "bind", bind);
         let default_endpoint = text(reader, "defaultEndpoint");
         let has_tls = reader.take("tls").is_some();
         let tls = block(reader, "tls", ServerTls::read_gateway);
         let port = reader.require("port")?.nested(ServerPort::read)?;
         check_tls(reader, *port.protocol, tls.as_deref(), has_tls);
-        Some(Self { name, port, bind, hosts, tls, default_endpoint, at: reader.at() })
+        Some(Self { port, bind, hosts, tls, default_endpoint, at: reader.at() })
     }
 }
 

@@ -87,8 +87,6 @@ pub struct SidecarPort {
     pub number: Spanned<u16>,
     /// What it speaks; `None` to find out.
     pub protocol: Option<Spanned<PortProtocol>>,
-    /// Name, perhaps empty.
-    pub name: Box<str>,
 }
 
 /// How calls get to a listener.
@@ -208,7 +206,7 @@ impl SidecarPort {
     fn read(reader: &Reader<'_, '_>) -> Option<Self> {
         let fix = "write `defaultEndpoint` for the port of the workload";
         foreign(reader, "targetPort", "`targetPort` has no meaning in a Sidecar", fix);
-        let name = reader.string_or_empty("name");
+        reader.label("name", "ports are known by their numbers");
         let protocol = spanned(reader, "protocol", |field| {
             if field.string().is_some_and(|text| text.is_empty()) {
                 return None;
@@ -216,7 +214,7 @@ impl SidecarPort {
             PortProtocol::read(field)
         });
         let number = reader.require("number")?;
-        Some(Self { number: number.spanned(number.port()?), protocol, name })
+        Some(Self { number: number.spanned(number.port()?), protocol })
     }
 }
 

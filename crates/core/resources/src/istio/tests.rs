@@ -183,6 +183,23 @@ fn fields_without_effect_are_reported() {
 }
 
 #[test]
+fn names_that_nobody_is_shown_are_noted() {
+    let server = "{name: a, port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}";
+    let port = "{number: 80, protocol: HTTP, name: a}";
+    for (kind, spec, at) in [
+        ("Gateway", format!("{{servers: [{server}]}}"), "spec.servers[0].name"),
+        ("Sidecar", format!("{{ingress: [{{port: {port}}}]}}"), "spec.ingress[0].port.name"),
+        (
+            "Sidecar",
+            format!("{{egress: [{{port: {port}, hosts: ['*/*']}}]}}"),
+            "spec.egress[0].port.name",
+        ),
+    ] {
+        says(kind, &spec, &format!("note: {at}: `name` has no effect"));
+    }
+}
+
+#[test]
 fn servers_of_a_gateway() {
     let gateway = gateway(
         "
@@ -192,7 +209,6 @@ fn servers_of_a_gateway() {
     hosts: ['*', './a.example', 'shop/*.b.example', 10.0.0.1]
     tls: {httpsRedirect: true}
     bind: '::1'
-    name: plain
   - port: {number: 443, name: https, protocol: HTTPS}
     hosts: [A.example]
     tls: {mode: MUTUAL, credentialName: c, minProtocolVersion: TLSV1_3, maxProtocolVersion: TLS_AUTO}

@@ -37,12 +37,6 @@ pub struct SliceEndpoint {
     pub terminating: bool,
     /// Zone it runs in.
     pub zone: Option<Box<str>>,
-    /// Node it runs on.
-    pub node: Option<Box<str>>,
-    /// Zones whose callers should use it, in the eyes of the cluster; empty when it says nothing.
-    pub hint_zones: Box<[Box<str>]>,
-    /// The same for nodes.
-    pub hint_nodes: Box<[Box<str>]>,
     /// Its own name, such as `db-0` of a StatefulSet.
     pub hostname: Option<Box<str>>,
 }
@@ -77,14 +71,9 @@ pub(crate) fn read_slice(reader: &Reader<'_, '_>) -> Option<EndpointSlice> {
 }
 
 fn slice_endpoint(reader: &Reader<'_, '_>, is_ip: bool) -> Option<SliceEndpoint> {
-    ["targetRef", "deprecatedTopology"].iter().for_each(|name| reader.skip(name));
-    let node = reader.string("nodeName");
-    let (mut hint_zones, mut hint_nodes) = Default::default();
-    reader.nested("hints", |hints| {
-        hint_zones = names(hints, "forZones");
-        hint_nodes = names(hints, "forNodes");
-        Some(())
-    });
+    // The cluster makes hints of the zones for its own proxies.
+    let clusters = ["targetRef", "nodeName", "deprecatedTopology", "hints"];
+    clusters.iter().for_each(|name| reader.skip(name));
     let zone = reader.string("zone");
     let hostname = reader.string("hostname");
     let (mut ready, mut serving, mut terminating) = (None, None, false);
@@ -99,22 +88,7 @@ fn slice_endpoint(reader: &Reader<'_, '_>, is_ip: bool) -> Option<SliceEndpoint>
         addresses.list(|item| if is_ip { address(&item.string()?, item) } else { None });
     let ready = ready.unwrap_or(true);
     let serving = serving.unwrap_or(ready);
-    Some(SliceEndpoint {
-        addresses,
-        ready,
-        serving,
-        terminating,
-        zone,
-        node,
-        hint_zones,
-        hint_nodes,
-        hostname,
-    })
-}
-
-/// A list of maps that hold a name each.
-fn names(reader: &Reader<'_, '_>, list: &'static str) -> Box<[Box<str>]> {
-    reader.list(list, |item| item.nested(|object| object.require_string("name"))).into()
+    Some(SliceEndpoint { addresses, ready, serving, terminating, zone, hostname })
 }
 
 fn address(text: &str, item: &crate::read::Field<'_, '_>) -> Option<IpAddr> {
@@ -149,8 +123,7 @@ pub(crate) fn read_endpoints(reader: &Reader<'_, '_>) -> Option<Endpoints> {
 }
 
 fn single(reader: &Reader<'_, '_>, ready: bool) -> Option<SliceEndpoint> {
-    reader.skip("targetRef");
-    let node = reader.string("nodeName");
+    ["targetRef", "nodeName"].iter().for_each(|name| reader.skip(name));
     let hostname = reader.string("hostname");
     let field = reader.require("ip")?;
     let addresses = vec![address(&field.string()?, &field)?];
@@ -160,9 +133,6 @@ fn single(reader: &Reader<'_, '_>, ready: bool) -> Option<SliceEndpoint> {
         serving: ready,
         terminating: false,
         zone: None,
-        node,
-        hint_zones: Box::default(),
-        hint_nodes: Box::default(),
         hostname,
     })
 }

@@ -45,7 +45,7 @@ pub enum Distribution {
     SameZone,
     /// Those of the caller's node (`PreferSameNode`).
     SameNode,
-    /// Those whose hints name the caller's zone
+    /// Those that the cluster means for the caller's zone
     /// (`service.kubernetes.io/topology-mode: Auto`).
     Hints,
 }

@@ -186,27 +186,6 @@ fn the_field_comes_before_annotations_of_the_same() {
 }
 
 #[test]
-fn slices_carry_hints() {
-    let kind = clean(
-        "apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: a-1}
-addressType: IPv4
-endpoints:
-- addresses: [10.0.0.1]
-  nodeName: n
-  hints: {forZones: [{name: x}, {name: y}], forNodes: [{name: n}]}
-- addresses: [10.0.0.2]
-",
-    );
-    let Kind::EndpointSlice(slice) = kind else { panic!("not an EndpointSlice") };
-    let [hinted, plain] = &slice.endpoints[..] else { panic!("not two endpoints") };
-    assert_eq!(*hinted.hint_zones, ["x".into(), "y".into()]);
-    assert_eq!((&*hinted.hint_nodes, hinted.node.as_deref()), (&["n".into()][..], Some("n")));
-    assert!(plain.hint_zones.is_empty() && plain.hint_nodes.is_empty());
-}
-
-#[test]
 fn endpoints_are_ready_unless_told_otherwise() {
     let kind = clean(
         "apiVersion: discovery.k8s.io/v1

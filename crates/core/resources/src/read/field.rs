@@ -66,6 +66,11 @@ impl<'d, 'p> Field<'d, 'p> {
         self.sink.report(Severity::Warning, self.at, self.path, message, fix);
     }
 
+    /// Reports something worth knowing here.
+    pub fn note(&self, message: impl Into<Box<str>>) {
+        self.sink.report(Severity::Note, self.at, self.path, message, None);
+    }
+
     /// A value together with this place.
     pub fn spanned<T>(&self, value: T) -> Spanned<T> {
         Spanned { value, at: self.at }

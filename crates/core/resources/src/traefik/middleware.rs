@@ -554,7 +554,7 @@ fn errors(field: &Field<'_, '_>) -> Option<MiddlewareKind> {
             if field.node().as_scalar().is_some() {
                 ObjectRef::read_name(&field).map(ErrorService::Name)
             } else {
-                ServiceRef::read(&field).map(|service| ErrorService::Ref(Box::new(service)))
+                ServiceRef::read_alone(&field).map(|service| ErrorService::Ref(Box::new(service)))
             }
         });
         let query = r.string_or_empty("query");

@@ -267,10 +267,24 @@ impl BackendSettings {
 // === impl ServiceRef ===
 
 impl ServiceRef {
-    /// Reads one reference.
+    /// Reads one of a list that share.
     pub fn read(field: &Field<'_, '_>) -> Option<Self> {
         let at = field.at();
-        field.nested(|r| Self::read_fields(r, at))
+        field.nested(|r| {
+            let weight = r.int("weight", 0, u32::MAX.into()).map(|weight| weight as u32);
+            Some(Self { weight, ..Self::read_fields(r, at)? })
+        })
+    }
+
+    /// Reads one that stands alone.
+    pub fn read_alone(field: &Field<'_, '_>) -> Option<Self> {
+        let at = field.at();
+        field.nested(|r| Self::read_fields_alone(r, at))
+    }
+
+    fn read_fields_alone(r: &Reader<'_, '_>, at: Pos) -> Option<Self> {
+        r.ignored("weight", "no other service shares with this one");
+        Self::read_fields(r, at)
     }
 
     fn read_fields(r: &Reader<'_, '_>, at: Pos) -> Option<Self> {
@@ -286,13 +300,12 @@ impl ServiceRef {
         ];
         let scheme = r.take("scheme").and_then(|f| f.choice(&schemes)).flatten();
         let port = r.take("port").and_then(|f| read_port(&f));
-        let weight = r.int("weight", 0, u32::MAX.into()).map(|weight| weight as u32);
         let middlewares = r.list("middlewares", ObjectRef::read);
         let settings = BackendSettings { scheme, ..BackendSettings::read(r) };
         native_lb(r);
         let name = r.require_string("name")?;
         let target = ObjectRef { name, namespace, at };
-        Some(Self { kind, target, port, weight, middlewares, settings })
+        Some(Self { kind, target, port, weight: None, middlewares, settings })
     }
 }
 
@@ -455,18 +468,18 @@ impl TraefikService {
             let at = field.at();
             field.nested(|r| {
                 let percent = r.int("percent", 0, 100).unwrap_or(0) as u32;
-                Some((ServiceRef::read_fields(r, at)?, percent))
+                Some((ServiceRef::read_fields_alone(r, at)?, percent))
             })
         });
         let mirror_body = r.bool_or("mirrorBody", true);
         let max_body_size = unbounded(r, "maxBodySize");
-        let main = Box::new(ServiceRef::read_fields(r, r.at())?);
+        let main = Box::new(ServiceRef::read_fields_alone(r, r.at())?);
         Some(Self::Mirroring { main, mirrors, mirror_body, max_body_size })
     }
 
     fn read_failover(r: &Reader<'_, '_>) -> Option<Self> {
-        let service = r.require("service").and_then(|f| ServiceRef::read(&f));
-        let fallback = r.require("fallback").and_then(|f| ServiceRef::read(&f));
+        let service = r.require("service").and_then(|f| ServiceRef::read_alone(&f));
+        let fallback = r.require("fallback").and_then(|f| ServiceRef::read_alone(&f));
         let errors = r.take("errors").and_then(|f| FailoverErrors::read(&f));
         Some(Self::Failover { service: Box::new(service?), fallback: Box::new(fallback?), errors })
     }

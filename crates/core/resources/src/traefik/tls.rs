@@ -97,13 +97,7 @@ pub enum CertificateRef {
 impl TlsOption {
     /// Reads `spec`.
     pub fn read(r: &Reader<'_, '_>) -> Option<Self> {
-        let min_version = version(r, "minVersion");
-        let max_version = version(r, "maxVersion");
-        if let (Some(min), Some(max)) = (&min_version, &max_version)
-            && min.value > max.value
-        {
-            r.error("`minVersion` is above `maxVersion`", None);
-        }
+        let (min_version, max_version) = versions(r);
         r.skip("preferServerCipherSuites"); // without effect in Traefik too
         Some(Self {
             min_version,
@@ -201,8 +195,19 @@ impl CertificateRef {
     }
 }
 
+/// `minVersion` and `maxVersion`.
+pub(super) fn versions(r: &Reader<'_, '_>) -> (Option<Spanned<Version>>, Option<Spanned<Version>>) {
+    let (min, max) = (version(r, "minVersion"), version(r, "maxVersion"));
+    if let (Some(min), Some(max)) = (&min, &max)
+        && min.value > max.value
+    {
+        r.error("`minVersion` is above `maxVersion`", None);
+    }
+    (min, max)
+}
+
 /// Takes a TLS version.
-pub(super) fn version(r: &Reader<'_, '_>, name: &'static str) -> Option<Spanned<Version>> {
+fn version(r: &Reader<'_, '_>, name: &'static str) -> Option<Spanned<Version>> {
     let versions = [
         ("VersionTLS10", Some(Version::Tls10)),
         ("VersionTLS11", Some(Version::Tls11)),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::service::{TerminationDelay, delay, proxy_protocol};
-use super::tls::{Version, version};
+use super::tls::{Version, versions};
 use crate::problem::Pos;
 use crate::read::{Field, Reader};
 use crate::resource::Spanned;
@@ -55,8 +55,10 @@ pub struct ClientTls {
     pub peer_names: Vec<PeerName>,
     /// SPIFFE was asked for.
     pub spiffe: Option<Pos>,
-    /// Fields of which none has an effect: cipher suites and versions.
-    pub versions: (Option<Spanned<Version>>, Option<Spanned<Version>>),
+    /// The lowest version.
+    pub min_version: Option<Spanned<Version>>,
+    /// The highest version.
+    pub max_version: Option<Spanned<Version>>,
 }
 
 /// Where authorities are.
@@ -157,7 +159,7 @@ impl ClientTls {
         let mut peer_names = r.list("peerCertSANs", PeerName::read);
         peer_names.extend(r.string("peerCertURI").filter(|uri| !uri.is_empty()).map(PeerName::Uri));
         r.ignored("cipherSuites", "the suites towards servers are the library's own choice");
-        let versions = (version(r, "minVersion"), version(r, "maxVersion"));
+        let (min_version, max_version) = versions(r);
         let spiffe = r.take("spiffe").map(|field| {
             field.nested(|r| {
                 r.skip("ids");
@@ -174,7 +176,8 @@ impl ClientTls {
             certificates,
             peer_names,
             spiffe,
-            versions,
+            min_version,
+            max_version,
         }
     }
 

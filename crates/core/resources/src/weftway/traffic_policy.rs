@@ -222,6 +222,15 @@ pub struct Deadline {
     pub propagate: bool,
 }
 
+// === impl TrafficTarget ===
+
+impl TrafficTarget {
+    /// Whether no part of the object is named.
+    pub fn is_whole(&self) -> bool {
+        self.port.is_none() && self.target.section.is_none()
+    }
+}
+
 // === impl Algorithm ===
 
 impl Algorithm {

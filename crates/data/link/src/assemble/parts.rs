@@ -60,6 +60,8 @@ pub(super) struct Meant {
     /// What is called where no rule says otherwise.
     pub(super) backend: BackendId,
     pub(super) rules: Rules,
+    /// Rules that come before those, and leave what they do not take to them.
+    pub(super) first: Rules,
     /// What is done to requests where no rule says otherwise.
     pub(super) steps: Arc<[Arc<Step>]>,
 }
@@ -151,7 +153,7 @@ impl Meant {
     /// Rules, or one route, for whatever is HTTP, and for whatever is not, as far as the protocol
     /// allows.
     fn served(&self, id: &ListenerId) -> Served {
-        let Self { destination, rules, .. } = self;
+        let Self { destination, rules, first, .. } = self;
         let (http, tcp) = match destination.protocol {
             Protocol::Detect => (true, true),
             Protocol::Http | Protocol::Http2 => (true, false),
@@ -167,6 +169,8 @@ impl Meant {
             Some(routes) => routes.clone(),
             None => vec![Arc::new(self.tcp_route(id))],
         };
+        let routes = first.http.iter().flatten().cloned().chain(routes).collect();
+        let tcp = first.tcp.iter().flatten().cloned().chain(tcp).collect();
         Served { tcp, http: Arc::new(HttpRoutes { routes, enabled: http }) }
     }
 

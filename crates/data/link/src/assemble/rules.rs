@@ -6,9 +6,10 @@ use std::sync::Arc;
 use weft_model::backend::Endpoints;
 use weft_model::id::{BackendId, RouteId, ServiceName, WorkloadName};
 use weft_model::listener::Listener;
-use weft_model::mesh::{Service, Traffic};
+use weft_model::mesh::{Service, Traffic, Workload};
 use weft_model::route::{Choice, Route, RouteSet, Routed, Target, TcpRoute, Weighted};
 
+use super::egress::Scope;
 use crate::resolve::Caller;
 use crate::state::State;
 
@@ -70,7 +71,9 @@ impl Rules {
 
 // === functions ===
 
-/// The services that rules of `used` ones lead to, when the workload of that name calls them.
+/// The services that are needed besides those in use, when the workload of that name calls: those
+/// that rules of `used` ones lead to, those that are found by their hosts, the networks that hold for
+/// it, and what the rules of these lead to.
 pub(crate) fn led_to<'a>(
     state: &State,
     workload: &WorkloadName,
@@ -78,15 +81,25 @@ pub(crate) fn led_to<'a>(
 ) -> BTreeSet<ServiceName> {
     let own = state.workload.as_ref().map(|has| &*has.value);
     let caller = Caller::new(workload, own);
-    let mut found = BTreeSet::new();
-    for name in used {
+    let networks = own.iter().flat_map(|own| &own.outside).map(|outside| outside.network.clone());
+    let mut found: BTreeSet<ServiceName> = found_by_host(state, own).chain(networks).collect();
+    let nobody_dials: Vec<ServiceName> = found.iter().cloned().collect();
+    let used: Vec<&ServiceName> = used.into_iter().collect();
+    for name in used.into_iter().chain(&nobody_dials) {
         let Some(service) = state.services.get(name).map(|has| &*has.value) else { continue };
         let traffic = &service.traffic;
         if traffic.routing.is_empty() {
             continue;
         }
-        for port in &service.entry.ports {
-            for id in Rules::new(traffic, &caller, port.number).backends() {
+        let ports = service.entry.ports.iter().map(|port| port.number);
+        // A network has every port.
+        let named = traffic.routing.iter().flat_map(|set| set.ports.iter().copied());
+        let ports: BTreeSet<u16> = match service.entry.ports.is_empty() {
+            true => named.chain([0]).collect(),
+            false => ports.collect(),
+        };
+        for port in ports {
+            for id in Rules::new(traffic, &caller, port).backends() {
                 let backend = traffic.backends.get(id);
                 if let Some(Endpoints::Service { name, .. }) =
                     backend.map(|backend| &backend.endpoints)
@@ -97,6 +110,13 @@ pub(crate) fn led_to<'a>(
         }
     }
     found
+}
+
+/// The services that the workload may call and that are found by their hosts.
+fn found_by_host(state: &State, own: Option<&Workload>) -> impl Iterator<Item = ServiceName> {
+    let scope = Scope::new(own);
+    let listed = state.index.found_by_host().map(|listed| ServiceName::new(listed.name()));
+    listed.filter(move |name| scope.has(name.as_str(), None))
 }
 
 /// The backends that a listener's routes name.

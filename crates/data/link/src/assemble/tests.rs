@@ -1,4 +1,5 @@
 mod laws;
+mod outside;
 mod traffic;
 mod workload;
 
@@ -10,7 +11,8 @@ use weft_model::backend::{Backend, UpstreamProtocol};
 use weft_model::id::{BackendId, ListenerId, ServiceName};
 use weft_model::identity::{Identity, TrustDomain};
 use weft_model::listener::{Listener, Served};
-use weft_model::mesh::{IndexEntry, Location, Peer, WorkloadPort};
+use weft_model::mesh::{IndexEntry, Location, Peer, UnknownDestinations, WorkloadPort};
+use weft_model::outcome::Reason;
 use weft_model::route::Target;
 
 use weft_model::mesh::MeshEndpoint;

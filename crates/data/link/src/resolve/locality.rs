@@ -31,7 +31,7 @@ pub(super) fn placed<'a>(
     locality: Option<&Locality>,
 ) -> Vec<Endpoint> {
     let known = known.filter_map(|known| Some((known, endpoint(known, port)?)));
-    let Some(Locality { distribute, order, failover }) = locality else {
+    let Some(Locality { distribute, order, failover, zones_from }) = locality else {
         return known.map(|(_, endpoint)| endpoint).collect();
     };
     let here = caller.locality.map(place);
@@ -44,12 +44,19 @@ pub(super) fn placed<'a>(
             let tier = |known: &MeshEndpoint| by_labels(labels, caller, known);
             known.map(|(known, endpoint)| Endpoint { tier: tier(known), ..endpoint }).collect()
         }
-        (LocalityOrder::Place, Some(here)) => known
-            .map(|(_, endpoint)| {
+        (LocalityOrder::Place, Some(here)) => {
+            let mut all: Vec<Endpoint> = known.map(|(_, endpoint)| endpoint).collect();
+            let has_zones = all.len() as u64 >= u64::from(*zones_from);
+            for endpoint in &mut all {
                 let there = endpoint.locality.as_deref().map(place).unwrap_or_default();
-                Endpoint { tier: by_place(here, there, failover), ..endpoint }
-            })
-            .collect(),
+                endpoint.tier = match by_place(here, there, failover) {
+                    // Of the same region.
+                    0..3 if !has_zones => 0,
+                    tier => tier,
+                };
+            }
+            all
+        }
         (LocalityOrder::SameZone, Some(here)) => {
             let all: Vec<Endpoint> = known.map(|(_, endpoint)| endpoint).collect();
             let is_near = |endpoint: &Endpoint| {

@@ -106,7 +106,8 @@ fn names_have_no_parts_but_the_whole() {
         let labels = labels.iter().map(|(key, value)| ((*key).into(), (*value).into()));
         let subset = Some(Subset { name: "v1".into(), labels: labels.collect() });
         let mut service = service(Some(Calling::default()));
-        Arc::make_mut(&mut service.traffic).calling[0].subset = subset;
+        let traffic = Arc::make_mut(&mut service.traffic);
+        Arc::make_mut(&mut traffic.calling)[0].subset = subset;
         let services = services(service);
         let asked = backend(Some("v1"), Calling::default());
         Resolver::sidecar(&services, CALLER).resolve(&asked).backend.endpoints

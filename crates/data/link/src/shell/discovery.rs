@@ -28,6 +28,8 @@ pub(super) struct Follower {
     usage: Usage,
     /// There is a state that waits, until then, for what its rules lead to.
     waits: Option<Instant>,
+    /// When it is looked next which services are idle, however much there is to do until then.
+    look: Instant,
 }
 
 // === impl Follower ===
@@ -39,7 +41,7 @@ impl Follower {
         for name in client.state().services.keys() {
             usage.touch(name.clone(), time::now());
         }
-        Self { client, usage, waits: None }
+        Self { client, usage, waits: None, look: time::now() }
     }
 
     /// Follows the stream until it breaks, or until the connection does: then
@@ -104,9 +106,7 @@ impl Follower {
                     let generation = *in_force.borrow_and_update();
                     waiting.extend(self.client.put_in_force(generation));
                 }
-                () = time::sleep((times.idle / 10).min(LOOK_MAX)) => {
-                    waiting.extend(self.forget(shared));
-                }
+                () = time::sleep_until(self.look) => waiting.extend(self.forget(shared)),
             }
         }
     }
@@ -163,7 +163,9 @@ impl Follower {
     }
 
     fn forget(&mut self, shared: &Shared) -> Vec<DeltaDiscoveryRequest> {
-        self.usage.drop_idle(shared.settings.times.idle, time::now());
+        let (idle, now) = (shared.settings.times.idle, time::now());
+        self.look = now + (idle / 10).min(LOOK_MAX);
+        self.usage.drop_idle(idle, now);
         let mut requests = self.lead(shared);
         if let Some(request) = self.client.forget(&self.usage.take_unused()) {
             self.put_out(shared);

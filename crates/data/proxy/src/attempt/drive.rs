@@ -102,13 +102,16 @@ pub(super) async fn dial(
         Some(left) => match time::timeout(left, dialling).await {
             Ok(dialled) => dialled,
             Err(time::Elapsed) => {
-                let detail = "the request's time was over before there was a connection".into();
+                let detail = "the request's time was over before there was a connection";
                 let reason = Reason::RequestTimeout;
-                return Err(Failed { reason, detail, sent: false, stale: false });
+                return Err(Failed { sent: false, ..failed(reason, detail) });
             }
         },
     };
-    dialled.map_err(|error| Failed::unsent(error.reason(), &error, false))
+    dialled.map_err(|error| Failed {
+        everywhere: error.is_backends(),
+        ..Failed::unsent(error.reason(), &error, false)
+    })
 }
 
 /// Puts the request on a connection, if there is one.
@@ -381,8 +384,8 @@ impl Drive {
         };
         if self.through_proxy && matches!(error, HeadError::H2(error) if error.is_refused_stream())
         {
-            let detail = "the proxy beside it could not reach the application".into();
-            return Failed { reason: Reason::ConnectFailed, detail, sent: false, stale: false };
+            let detail = "the proxy beside it could not reach the application";
+            return Failed { sent: false, ..failed(Reason::ConnectFailed, detail) };
         }
         // An HTTP/2 upstream that refused the stream says that it did nothing with it.
         let refused = matches!(error, HeadError::H2(error) if error.is_unprocessed());
@@ -395,7 +398,7 @@ impl Drive {
         if let Some(error) = &self.send_failed {
             detail = format!("{detail}; while sending: {}", describe(error));
         }
-        Failed { reason, detail, sent: !refused, stale: closed }
+        Failed { sent: !refused, stale: closed, ..failed(reason, &detail) }
     }
 }
 
@@ -403,12 +406,12 @@ impl Drive {
 
 impl Failed {
     pub(super) fn unsent(reason: Reason, error: &dyn std::error::Error, stale: bool) -> Self {
-        Self { reason, detail: describe(error), sent: false, stale }
+        Self { sent: false, stale, ..failed(reason, &describe(error)) }
     }
 }
 
 fn failed(reason: Reason, detail: &str) -> Failed {
-    Failed { reason, detail: detail.into(), sent: true, stale: false }
+    Failed { reason, detail: detail.into(), sent: true, stale: false, everywhere: false }
 }
 
 /// The next response head; `None` is an interim one.

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use weft_message::{Known, peer};
+use weft_message::{Known, RetryAfter, grpc, peer};
 use weft_model::outcome::{Fault, Reason};
 use weft_policy::buffering::{self, ExpressionFacts};
-use weft_policy::retry::{self, AttemptFacts, AttemptOutcome, RetryAfter};
+use weft_policy::retry::{self, AttemptFacts, AttemptOutcome};
 use weft_resilience::deadline::Deadline;
 use weft_resilience::retry::Backoff;
 use weft_resilience::settings::BackoffSettings;
@@ -59,7 +59,7 @@ impl Attempts {
         if self.retry.is_none() && x.decided.retry_when.is_none() && !is_spent {
             return Ok(answered);
         }
-        let grpc_status = retry::grpc_status(&x.rsp.fields);
+        let grpc_status = grpc::status(&x.rsp.fields);
         let outcome = AttemptOutcome::Answered { status, grpc_status };
         match self.verdict(scope, x, outcome, is_spent) {
             Verdict::Again(wait) => {
@@ -90,7 +90,7 @@ impl Attempts {
     ) -> Judgement {
         let now = scope.conn.worker.now();
         let Lost { lease, failed } = lost;
-        let Failed { reason, detail, sent, stale } = failed;
+        let Failed { reason, detail, sent, stale, everywhere } = failed;
         x.record.unsent = !sent;
         let ours = reason.fault() != Fault::Upstream;
         let outcome = AttemptOutcome::Failed { reason, request_bytes_written: sent };
@@ -119,7 +119,7 @@ impl Attempts {
         }
         // A request that reached nobody goes to another endpoint once, policy or not.
         self.tried.note(&lease);
-        let others = self.backend.has_others(&self.tried);
+        let others = !everywhere && self.backend.has_others(&self.tried);
         let in_time = !x.decided.deadline.expired(now);
         if !sent && x.body.is_kept() && others && in_time && !self.replayed {
             self.replayed = true;
@@ -166,7 +166,7 @@ impl Attempts {
         if !by_expression && !self.wants_retry(now, x, outcome) {
             return denied("the policy allows no more tries");
         }
-        let said = if is_answer { retry::retry_after(&x.rsp.fields) } else { RetryAfter::Unsaid };
+        let said = if is_answer { RetryAfter::of(&x.rsp.fields) } else { RetryAfter::Unsaid };
         let Some(wait) = self.wait(scope, x, said) else {
             return denied("there is no time for it, or the upstream wants none so soon");
         };

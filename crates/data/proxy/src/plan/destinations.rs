@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use weft_model::id::ServiceName;
 use weft_model::listener::{Destination, Direction, Intake, Listener};
-use weft_model::mesh::{Directory, IndexEntry, Location, Neighbours};
+use weft_model::mesh::{AddressRange, Directory, IndexEntry, Location, Neighbours};
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +43,8 @@ pub(crate) enum Standing {
 struct Table {
     exact: HashMap<SocketAddr, usize>,
     by_ip: HashMap<IpAddr, usize>,
+    /// Those of ranges of addresses, in order.
+    ranges: Vec<(AddressRange, Option<u16>, usize)>,
     by_port: HashMap<u16, usize>,
     rest: Option<usize>,
 }
@@ -109,9 +111,7 @@ impl Destinations {
         let named = self.services.resolve(&host, "", "");
         named.filter(|named| named.hostname.is_none()).is_some_and(|named| {
             let entry = named.service.entry();
-            entry.location == Location::External
-                && entry.addrs.is_empty()
-                && entry.port(port).is_some()
+            entry.is_found_by_host() && entry.port(port).is_some()
         })
     }
 
@@ -155,6 +155,9 @@ impl Destinations {
 impl Table {
     fn add(&mut self, destination: &Destination, place: usize) {
         match (&*destination.addrs, destination.port) {
+            ([], port) if let Some(range) = &destination.range => {
+                self.ranges.push((range.clone(), port, place));
+            }
             ([], None) => {
                 self.rest.get_or_insert(place);
             }
@@ -181,7 +184,12 @@ impl Table {
 
     /// One that stands for whatever no other names.
     fn unnamed(&self, addr: SocketAddr) -> Option<usize> {
-        self.by_port.get(&addr.port()).copied().or(self.rest)
+        let mut ranges = self.ranges.iter();
+        let range = ranges.find(|(range, port, _)| {
+            port.is_none_or(|port| port == addr.port()) && range.contains(addr.ip())
+        });
+        let place = range.map(|(_, _, place)| *place);
+        place.or_else(|| self.by_port.get(&addr.port()).copied()).or(self.rest)
     }
 }
 

@@ -10,6 +10,7 @@ use weft_message::h1::BodyFraming;
 use weft_model::id::RouteId;
 use weft_model::policy::{Buffering, Coding, Compress, ErrorPages, StepKind};
 use weft_model::route::{Origin as Place, Rank, TcpMatcher, TcpRoute, TcpTls};
+use weft_resilience::settings::OutlierSettings;
 use weft_runtime::{task, time};
 
 use super::harness::{
@@ -134,6 +135,47 @@ fn buffered_answers_to_head_keep_their_length() {
         let mut client = Client::connect(Http::One, gateway.addr).await;
         let answer = client.send("HEAD", "/", b"").await;
         assert_eq!(answer.declared, BodyFraming::Length(1234));
+    });
+}
+
+#[test]
+fn a_buffered_answer_that_breaks_counts_against_its_endpoint() {
+    matrix(|down, up| async move {
+        let origin = Origin::start(up, |begun| async move {
+            let Begun { head, mut leg, .. } = begun;
+            let is_large = head.path() == "/large";
+            let length = if is_large { 100_001 } else { 10 };
+            let mut head = ResponseHead::default();
+            head.set_status(200);
+            begin(&mut leg, &mut head, BodyFraming::Length(length));
+            let body = pattern(if is_large { 100_001 } else { 5 });
+            let mut sent = 0;
+            while sent < body.len() {
+                sent += poll_fn(|cx| leg.poll_send(cx, &body[sent..])).await.ok()?;
+            }
+            poll_fn(|cx| leg.poll_flush(cx)).await.ok()?;
+            None
+        })
+        .await;
+        let outlier = OutlierSettings {
+            consecutive: Some(1),
+            ejected_ratio_max: 1.0,
+            ..OutlierSettings::NONE
+        };
+        let gateway = Setup::new(up, &[origin.addr])
+            .calling(|calling| calling.outlier = Some(outlier))
+            .step(StepKind::Buffering(BUFFERING))
+            .start()
+            .await;
+        let mut client = Client::connect(down, gateway.addr).await;
+        let ejections = "weftway_upstream_ejections_total{backend=\"one\",trigger=\"consecutive\"}";
+        // What is too large for us is as it should be for all others.
+        for _ in 0..2 {
+            assert_eq!(client.get("/large").await.status, 500, "{down:?} to {up:?}");
+        }
+        assert_eq!(gateway.metric(ejections), 0.0, "{down:?} to {up:?}");
+        assert_eq!(client.get("/broken").await.status, 502, "{down:?} to {up:?}");
+        assert_eq!(gateway.metric(ejections), 1.0, "{down:?} to {up:?}");
     });
 }
 

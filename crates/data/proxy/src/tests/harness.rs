@@ -17,7 +17,7 @@ use weft_message::PathRules;
 use weft_model::backend::{Backend, Endpoint, Endpoints, HostHeader, UpstreamProtocol};
 use weft_model::calling::Calling;
 use weft_model::id::{BackendId, ListenerId, PolicyId, RouteId};
-use weft_model::listener::{HttpRoutes, Limits, Listener, Served};
+use weft_model::listener::{HttpRoutes, Limits, Listener, Served, TlsServed, TlsTable};
 use weft_model::policy::{Step, StepKind};
 use weft_model::route::{Matcher, Origin as Place, Rank, Route, Target, TcpRoute, Timeouts};
 use weft_model::{Generation, Snapshot};
@@ -25,6 +25,7 @@ use weft_runtime::drain::{Drain, Drained, drain};
 use weft_runtime::metrics::Registry;
 use weft_runtime::task::{self, Task};
 use weft_runtime::time;
+use weft_tls::MeshTlsCell;
 use weft_upstream::shared::Shared;
 
 use crate::live::Live;
@@ -34,7 +35,9 @@ use crate::worker::{self, Command, Start};
 
 pub(super) use client::{Answer, Client, response_lines};
 pub(super) use origin::{Begun, Origin, begin, finish, reply, reply_with, send_interim};
-pub(super) use proxy::{Destined, Proxy, endpoint, entry, inbound, service, unknown};
+pub(super) use proxy::{
+    Destined, Proxy, endpoint, entry, inbound, mesh_tls, prove, service, unknown,
+};
 pub(super) use tcp::{TcpApp, is_reset, read_exactly};
 
 /// A version of HTTP on one side.
@@ -51,6 +54,10 @@ pub(super) struct Setup {
     pub(super) backends: Vec<Backend>,
     pub(super) routes: Vec<Route>,
     pub(super) tcp: Vec<TcpRoute>,
+    /// How TLS ends, where it is served, too.
+    pub(super) tls: Option<TlsTable>,
+    /// What proves to be a member of a mesh.
+    pub(super) mesh: MeshTlsCell,
 }
 
 /// A running worker.
@@ -165,6 +172,8 @@ impl Setup {
             backends: vec![backend("one", http, endpoints)],
             routes: vec![route("all", backend_target("one"))],
             tcp: Vec::new(),
+            tls: None,
+            mesh: MeshTlsCell::new(),
         }
     }
 
@@ -209,6 +218,12 @@ impl Setup {
 
     pub(super) fn snapshot(&self, generation: u64, addr: SocketAddr) -> Snapshot {
         let routes = self.routes.iter().cloned().map(Arc::new).collect();
+        let served = Served {
+            tcp: self.tcp.iter().cloned().map(Arc::new).collect(),
+            http: Arc::new(HttpRoutes { routes, enabled: true }),
+        };
+        let tls = self.tls.clone().map(Arc::new);
+        let tls = tls.map(|terminate| TlsServed { served: served.clone(), terminate });
         let listener = Listener {
             intake: weft_model::listener::Intake::Bound,
             id: ListenerId::new("web"),
@@ -217,11 +232,8 @@ impl Setup {
             forwarded_from: Vec::new(),
             limits: self.limits.clone(),
             path_rules: PathRules::default(),
-            plain: Some(Served {
-                tcp: self.tcp.iter().cloned().map(Arc::new).collect(),
-                http: Arc::new(HttpRoutes { routes, enabled: true }),
-            }),
-            tls: None,
+            plain: Some(served),
+            tls,
         };
         let backends =
             self.backends.iter().map(|backend| (backend.id.clone(), Arc::new(backend.clone())));
@@ -290,7 +302,7 @@ impl Gateway {
             server_name: "edge-1".into(),
             commands: receiver,
             drain: watch,
-            mesh: weft_tls::MeshTlsCell::new(),
+            mesh: setup.mesh.clone(),
             interception: crate::interception::Interception::default(),
             registry: registry.clone(),
             live: live.clone(),

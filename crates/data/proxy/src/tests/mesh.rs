@@ -8,6 +8,7 @@ mod explicit;
 mod external;
 mod inbound;
 mod log;
+mod mirrors;
 mod origination;
 mod peers;
 mod replays;

@@ -1,12 +1,16 @@
 //! Copies of requests whose answers are compared with the main one.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 
+use tokio::net::TcpListener;
+use weft_http::BodyEvent;
 use weft_message::h1::BodyFraming;
 use weft_message::{Fields, ResponseHead};
 use weft_model::id::BackendId;
 use weft_model::policy::{AnswerDiff, StepKind};
 use weft_resilience::settings::{LimitSettings, OutlierSettings};
+use weft_upstream::COPIES_BYTES_MAX;
 
 use super::harness::{
     Client, Gateway, Http, Origin, Setup, backend, begin, finish, matrix, reply, reply_with, run,
@@ -138,11 +142,70 @@ fn copies_of_grpc_calls_that_succeed_have_no_endpoint_set_aside() {
 }
 
 #[test]
+fn copies_say_that_trailers_are_taken_as_the_call_did() {
+    run(async {
+        let (main, copy) = (Origin::echo(Http::Two).await, Origin::echo(Http::Two).await);
+        let gateway = Setup::new(Http::Two, &[main.addr])
+            .backend(backend("two", Http::Two, &[copy.addr]))
+            .step(mirror("two", STATUS))
+            .start()
+            .await;
+        let mut client = Client::connect(Http::Two, gateway.addr).await;
+        let grpc = [("content-type", "application/grpc"), ("te", "trailers")];
+        let mut call = client.begin("POST", "/Pay/One", &grpc, BodyFraming::Chunked).await;
+        call.send(b"message").await;
+        call.finish(None).await;
+        assert_eq!(client.answer(call).await.body, b"message");
+        compared(&gateway, "same", 1.0).await;
+        assert_eq!(copy.field(0, "te").as_deref(), Some("trailers"));
+        assert_eq!(copy.field(0, "content-length").as_deref(), Some("7"), "it is there whole");
+        // Who does not take them says nothing.
+        assert_eq!(client.get("/").await.status, 200);
+        compared(&gateway, "same", 2.0).await;
+        assert_eq!(copy.field(1, "te"), None);
+    });
+}
+
+#[test]
+fn a_mirror_that_hangs_holds_so_much_and_no_more() {
+    const BODY: usize = 4 << 20;
+    run(async {
+        let main = Origin::start(Http::One, |begun| async move {
+            let mut leg = begun.leg;
+            while poll_fn(|cx| leg.poll_body(cx)).await.ok()? == BodyEvent::Data {
+                let count = leg.chunk().len();
+                leg.consume(count);
+            }
+            reply(leg, 200, b"x").await
+        })
+        .await;
+        // The kernel takes connections for it, and nobody reads.
+        let hanging = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+        let copy = hanging.local_addr().expect("it is bound");
+        let gateway = Setup::new(Http::One, &[main.addr])
+            .backend(backend("two", Http::One, &[copy]))
+            .step(mirror("two", STATUS))
+            .start()
+            .await;
+        let mut client = Client::connect(Http::One, gateway.addr).await;
+        let under_way = "weftway_upstream_requests_in_flight{backend=\"two\"}";
+        let dropped = "weftway_upstream_refused_total{backend=\"two\",bound=\"copies\",\
+                       scope=\"backend\"}";
+        let fitting = usize::try_from(COPIES_BYTES_MAX).expect("it is small") / BODY;
+        for _ in 0..fitting + 2 {
+            assert_eq!(client.send("POST", "/", &vec![0; BODY]).await.status, 200);
+        }
+        until("the copies", || gateway.metric(under_way) == fitting as f64).await;
+        assert_eq!(gateway.metric(dropped), 2.0);
+    });
+}
+
+#[test]
 fn a_bound_that_is_reached_is_named_in_the_answer() {
     run(async {
         let origin = Origin::start(Http::One, |begun| async move {
             let mut leg = begun.leg;
-            std::future::poll_fn(|cx| leg.poll_gone(cx)).await;
+            poll_fn(|cx| leg.poll_gone(cx)).await;
             None
         })
         .await;

@@ -12,12 +12,12 @@ use weft_message::h1::BodyFraming;
 use weft_model::backend::HostHeader;
 use weft_model::policy::{RetryPolicy, StepKind};
 use weft_model::route::{Failover, Mirror, Mirrors, Target};
-use weft_resilience::settings::{BudgetSettings, RecentBudget};
+use weft_resilience::settings::{BudgetSettings, LimitSettings, RecentBudget};
 use weft_runtime::time;
 
 use super::harness::{
     Begun, Client, Http, Origin, SPOOL_BYTES_MAX, Setup, backend, backend_target, begin, finish,
-    matrix, pattern, reply, run, until,
+    make_time_fly, make_time_walk, matrix, pattern, reply, run, until,
 };
 
 fn retry() -> RetryPolicy {
@@ -325,6 +325,51 @@ fn a_request_that_reached_nobody_goes_to_another_endpoint() {
 }
 
 #[test]
+fn a_bound_of_the_backend_refuses_once_and_one_of_an_endpoint_leaves_the_others() {
+    run(async {
+        let origins = [Origin::echo(Http::One).await, Origin::echo(Http::One).await];
+        let addrs = origins.each_ref().map(|origin| origin.addr);
+        let none = LimitSettings::default();
+        let (full, closed) = (
+            LimitSettings { pending: Some(0), ..none },
+            LimitSettings { connections: Some(0), ..none },
+        );
+        for (limits, each, bound, scope, times) in [
+            (full, none, "pending", "backend", 1.0),
+            (closed, none, "connections", "backend", 1.0),
+            (none, full, "pending", "endpoint", 2.0),
+            (none, closed, "connections", "endpoint", 2.0),
+        ] {
+            let connect_timeout = Duration::from_secs(10);
+            let gateway = Setup::new(Http::One, &addrs)
+                .calling(|calling| {
+                    (calling.limits, calling.endpoint_limits) = (limits, each);
+                    calling.pool.connect_timeout = connect_timeout;
+                })
+                .start()
+                .await;
+            let mut client = Client::connect(Http::One, gateway.addr).await;
+            let call = client.begin("GET", "/", &[], BodyFraming::None).await;
+            until("the request", || {
+                gateway.metric("weftway_upstream_requests_total{backend=\"one\"}") == 1.0
+            })
+            .await;
+            let begun = time::now();
+            make_time_fly();
+            assert_eq!(client.answer(call).await.status, 503, "{bound} {scope}");
+            let waited = time::now() - begun;
+            make_time_walk();
+            let refused = format!(
+                "weftway_upstream_refused_total{{backend=\"one\",bound=\"{bound}\",scope=\"{scope}\"}}"
+            );
+            assert_eq!(gateway.metric(&refused), times, "{bound} {scope}");
+            let is_waited_for_twice = waited > connect_timeout * 3 / 2;
+            assert_eq!(is_waited_for_twice, (bound, scope) == ("connections", "endpoint"));
+        }
+    });
+}
+
+#[test]
 fn an_http2_stream_that_was_refused_is_sent_again() {
     for down in [Http::One, Http::Two] {
         run(async {
@@ -407,6 +452,7 @@ fn mirrors_get_copies_with_their_bodies() {
             mirrors: vec![Mirror { parts_per_million: 1_000_000, target: backend_target("two") }],
             body: true,
             body_bytes_max: Some(60_000),
+            compared: None,
         };
         let gateway = Setup::new(up, &[main.addr])
             .backend(backend("two", up, &[copy.addr]))

@@ -210,7 +210,7 @@ fn what_was_tried_is_known_when_endpoints_have_changed() {
     let backends = backends([weighted("shop", &[(1, 1), (2, 1)])]);
     let shop = get(&backends, "shop");
     let mut tried = Tried::default();
-    let first = shop.pick_where(now, &tried, |endpoint| endpoint.addr().port() == 1);
+    let first = shop.pick_where(&Ask::new(now, &tried), |endpoint| endpoint.addr().port() == 1);
     tried.note(&first.expect("there is no bound").expect("it is there"));
     // The one that was tried is gone, and the other has its place.
     backends.reconcile(prepared([weighted("shop", &[(2, 1)])]), now);

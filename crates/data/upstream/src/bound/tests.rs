@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -85,6 +85,41 @@ fn who_gives_up_leaves_the_line_and_its_place_goes_on() {
         drop(place);
         assert!(gate.try_enter().is_some());
     });
+}
+
+/// Every moment at which another thread may want a place: before anybody listens, while somebody
+/// looks, and in between.
+#[test]
+fn no_call_is_missed_whenever_it_comes() {
+    for moments in 0..8_u32 {
+        local(async {
+            let (gate, calls) = (Gate::default(), Notify::new());
+            let mut wanted = Vec::new();
+            let mut want = |moment: u32| {
+                if moments & (1 << moment) != 0 {
+                    wanted.push(gate.want());
+                    calls.notify_waiters();
+                }
+            };
+            want(0);
+            let (seen, mut looks) = (Cell::new(0), 0);
+            let mut heeding = pin!(heed(&calls, || {
+                seen.set(gate.wanted());
+                looks += 1;
+                // Another thread calls when this one has just looked.
+                if looks <= 2 {
+                    want(looks);
+                }
+                true
+            }));
+            // Once more than there are calls.
+            for _ in 0..4 {
+                assert!(poll_once(heeding.as_mut()).await.is_none());
+            }
+            assert_eq!(seen.get(), gate.wanted(), "{moments:b}");
+            assert!(gate.wanted() > 0 || moments & 3 == 0, "{moments:b}");
+        });
+    }
 }
 
 /// Polls once.

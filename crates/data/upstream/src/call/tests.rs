@@ -88,7 +88,8 @@ fn a_full_endpoint_leaves_requests_to_others() {
     let refused = pick(&shop).expect_err("both are full");
     assert_eq!(refused.to_string(), "the bound of 2 requests is reached at the endpoint");
     assert_eq!(refused.reason(), Reason::RequestsOverflow);
-    let by_cookie = shop.pick_where(time::now(), &Tried::default(), |one| one.addr() == addr(1));
+    let tried = Tried::default();
+    let by_cookie = shop.pick_where(&Ask::new(time::now(), &tried), |one| one.addr() == addr(1));
     assert!(by_cookie.unwrap().is_none(), "a cookie does not make room");
     drop(leases);
     assert!(pick(&shop).is_ok());
@@ -130,7 +131,13 @@ fn an_endpoint_takes_so_many_retries_and_more_first_tries() {
     let first = shop.pick(&retry(), &rng).expect("it is the first");
     assert!(shop.pick(&retry(), &rng).is_err());
     assert!(pick(&shop).is_ok());
+    let by_cookie = |ask: &Ask<'_>| shop.pick_where(ask, |_| true).expect("no bound on the whole");
+    assert!(by_cookie(&retry()).is_none(), "one that a cookie leads there is a retry as well");
+    assert!(by_cookie(&Ask::new(time::now(), &tried)).is_some());
     drop(first);
+    let by_cookie = by_cookie(&retry()).expect("it is the only one");
+    assert!(shop.pick(&retry(), &rng).is_err(), "it counts");
+    drop(by_cookie);
     assert!(shop.pick(&retry(), &rng).is_ok());
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use weft_model::calling::Tunnel;
 use weft_model::outcome::Reason;
 use weft_resilience::settings::{LimitSettings, OutlierSettings};
 use weft_runtime::task;
@@ -12,9 +13,10 @@ use weft_testkit::TcpOrigin;
 use super::*;
 use crate::backend::Backend;
 use crate::backends::{Backends, PreparedBackend};
+use crate::call::Ask;
 use crate::lease::Tried;
 use crate::shared::Shared;
-use crate::testing::{backend, calling, get, local, metrics, prepared, until, worker};
+use crate::testing::{backend, calling, get, local, metrics, prepared, until, with, worker};
 
 /// For what is to come about.
 const MUCH: Duration = Duration::from_secs(20);
@@ -43,7 +45,8 @@ fn shop(worker: &Backends) -> Rc<Backend> {
 
 /// A lease on the endpoint there.
 fn lease(shop: &Rc<Backend>, addr: SocketAddr) -> Lease {
-    let found = shop.pick_where(time::now(), &Tried::default(), |one| one.addr() == addr);
+    let found =
+        shop.pick_where(&Ask::new(time::now(), &Tried::default()), |one| one.addr() == addr);
     found.expect("requests are not bounded").expect("it is usable")
 }
 
@@ -317,6 +320,42 @@ fn a_bound_holds_from_the_moment_it_is_set() {
     });
 }
 
+/// The line, and then a connection that does not come about: a proxy that does not answer, or the
+/// connection that somebody else makes for all.
+#[test]
+fn waiting_in_line_and_connecting_take_one_connect_timeout_together() {
+    const TIMEOUT: Duration = Duration::from_secs(10);
+    for is_stream in [true, false] {
+        local(async {
+            let (_listener, addr) = listening().await;
+            let slow = calling(bounded(&[addr], connections(1)), |calling| {
+                calling.pool.connect_timeout = TIMEOUT;
+                calling.tunnel = Some(Tunnel { post: false, host: "shop".into(), port: 80 });
+            });
+            let slow = with(slow, |settings| settings.protocol = UpstreamProtocol::Http2);
+            let worker = worker(&Shared::new(time::now()), [slow]);
+            let (shop, buffers) = (shop(&worker), worker.environment().buffers.clone());
+            let lease = lease(&shop, addr);
+            let place = lease.gates()[1].try_enter().expect("it is free");
+            let _turn = lease.endpoint.h2.turn().await.expect("it is free");
+            tokio::time::pause();
+            let begun = time::now();
+            task::spawn("ends", async move {
+                time::sleep(TIMEOUT * 9 / 10).await;
+                drop(place);
+            });
+            let error = match is_stream {
+                true => lease.dial_stream(&buffers, "shop", &[]).await.expect_err("it hangs"),
+                false => lease.dial(&buffers, "shop", Speaks::Any).await.expect_err("it hangs"),
+            };
+            assert!(matches!(error, ConnectError::Timeout), "{error:?}");
+            assert!(!lease.queues.get());
+            let taken = (time::now() - begun).as_secs();
+            assert_eq!(taken, TIMEOUT.as_secs(), "as a stream: {is_stream}");
+        });
+    }
+}
+
 #[test]
 fn a_stream_of_bytes_counts_as_a_connection_until_its_lease_is_dropped() {
     let origin = TcpOrigin::start("tcp");
@@ -411,9 +450,7 @@ fn as_client_over_tls_is_what_both_sides_agree_on() {
         let tls = UpstreamTls {
             server_name: Some("shop".into()),
             roots_pem: Some(certificates.pem().as_bytes().into()),
-            client: None,
-            insecure_skip_verify: false,
-            subject_alt_names: Vec::new(),
+            ..UpstreamTls::default()
         };
         for (addr, speaks, expected) in [
             (http1.addr(), Speaks::Any, false),

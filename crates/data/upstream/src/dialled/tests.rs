@@ -123,3 +123,39 @@ fn new_bounds_hold_for_addresses_that_are_known_already() {
     let _first = pick(&any).expect("it is the first");
     assert!(matches!(pick(&any), Err(PickError::Overflow(_))));
 }
+
+#[test]
+fn bounds_at_an_address_are_those_of_all_workers() {
+    let bounded =
+        || testing::calling(dialled(), |calling| calling.endpoint_limits.requests = Some(1));
+    let shared = Shared::new(time::now());
+    let workers = [(); 2].map(|()| worker(&shared, [bounded()]));
+    let [one, other] = workers.each_ref().map(|worker| testing::get(worker, "any"));
+    let pick = |backend: &Rc<Backend>, number| backend.pick_addr(time::now(), addr(number));
+    let first = pick(&one, 1).expect("it is the first");
+    assert!(matches!(pick(&other, 1), Err(PickError::Overflow(_))));
+    let _elsewhere = pick(&other, 2).expect("another address has a bound of its own");
+    drop(first);
+    assert!(pick(&other, 1).is_ok());
+}
+
+#[test]
+fn an_idle_connection_of_another_worker_makes_room_at_an_address() {
+    let origin = RawOrigin::start("one");
+    local(async {
+        let bounded =
+            || testing::calling(dialled(), |calling| calling.endpoint_limits.connections = Some(1));
+        let shared = Shared::new(time::now());
+        let workers = [(); 2].map(|()| worker(&shared, [bounded()]));
+        let [one, other] = workers.each_ref().map(|worker| testing::get(worker, "any"));
+        let buffers = workers[0].environment().buffers.clone();
+        let lease = one.pick_addr(time::now(), origin.addr()).expect("requests are not bounded");
+        let dialled = lease.dial(&buffers, "shop", Speaks::Any).await.expect("it is there");
+        let Connection::H1(conn) = dialled.connection else { panic!("it is HTTP/1.1") };
+        lease.give_back(time::now(), conn);
+        let next = other.pick_addr(time::now(), origin.addr()).expect("requests are not bounded");
+        let dialled = next.dial(&buffers, "shop", Speaks::Any).await;
+        dialled.expect("the idle one makes room");
+        assert_eq!(lease.endpoint().idle_connections(), 0);
+    });
+}

@@ -13,6 +13,7 @@ use weft_message::{
 };
 use weft_model::backend::{HealthCheck, Probe, UpstreamProtocol};
 use weft_model::calling::ProxyVersion;
+use weft_resilience::protobuf::{Reader, Value};
 use weft_runtime::time;
 use weft_tls::ClientTls;
 
@@ -20,7 +21,6 @@ use crate::backends::PreparedBackend;
 use crate::dial::{self, Destination, Spoken};
 use crate::error::ConnectError;
 use crate::peer::PeerPool;
-use crate::protobuf::{Reader, Value};
 
 /// Interim responses before the answer; more is an endpoint that floods.
 const INTERIM_MAX: u32 = 16;

@@ -23,7 +23,7 @@ fn shop(change: impl FnOnce(&mut weft_model::calling::Calling)) -> (Backends, Rc
 
 /// A lease on the first endpoint.
 fn lease(shop: &Rc<Backend>, now: Instant) -> Lease {
-    let first = shop.pick_where(now, &Tried::default(), |endpoint| endpoint.addr() == addr(1));
+    let first = shop.pick_where(&Ask::new(now, &Tried::default()), |one| one.addr() == addr(1));
     first.expect("there is no bound").expect("it is usable")
 }
 
@@ -43,7 +43,9 @@ fn fields(all: &[(&str, &str)]) -> Fields {
 }
 
 fn is_usable(shop: &Rc<Backend>, now: Instant) -> bool {
-    shop.pick_where(now, &Tried::default(), |one| one.addr() == addr(1)).unwrap().is_some()
+    shop.pick_where(&Ask::new(now, &Tried::default()), |one| one.addr() == addr(1))
+        .unwrap()
+        .is_some()
 }
 
 /// How many such outcomes in a row, up to twenty, set the endpoint aside.

@@ -144,7 +144,7 @@ fn with_too_few_usable_all_are_used() {
     let fail = |port: u16| {
         for _ in 0..5 {
             let tried = Tried::default();
-            let found = shop.pick_where(now, &tried, |one| one.addr() == addr(port));
+            let found = shop.pick_where(&Ask::new(now, &tried), |one| one.addr() == addr(port));
             let lease = found.expect("there is no bound").expect("it is usable");
             lease.failed(now, Reason::ConnectFailed);
         }

@@ -11,7 +11,7 @@ use weft_model::calling::{
     Calling, Distribute, HashKey, HttpUpgrade, KeepAlive, Locality, LocalityOrder, PoolSettings,
     ProxyVersion, Tunnel,
 };
-use weft_model::listener::Certificate;
+use weft_model::listener::{Certificate, TlsVersion};
 use weft_model::route::StickyCookie;
 use weft_resilience::settings::{
     ActiveBudget, AdaptiveSettings, BiasSettings, BudgetSettings, EjectionSettings, Growth,
@@ -127,6 +127,7 @@ fn locality(message: &wire::Locality) -> Locality {
             _ => LocalityOrder::None,
         },
         failover: failover.collect(),
+        zones_from: message.zones_from,
     }
 }
 
@@ -243,6 +244,8 @@ fn tls(message: &wire::Tls) -> Result<UpstreamTls, InvalidResource> {
         client: message.client.as_ref().map(certificate).map(Arc::new),
         insecure_skip_verify: message.insecure_skip_verify,
         subject_alt_names: message.subject_alt_names.iter().map(name).collect::<Result<_, _>>()?,
+        min_version: if message.without_tls12 { TlsVersion::Tls13 } else { TlsVersion::Tls12 },
+        max_version: if message.without_tls13 { TlsVersion::Tls12 } else { TlsVersion::Tls13 },
     })
 }
 

@@ -7,9 +7,9 @@ use weft_message::FieldName;
 use weft_model::id::{BackendId, PolicyId};
 use weft_model::outcome::Reason;
 use weft_model::policy::{
-    Abort, AnswerDiff, Cors, Fault, FixedAnswer, HeaderEdits, IpAllowList, IpStrategy,
-    LocalRateLimit, PathRewrite, Redirect, Refusal, RetryPolicy, Rewrite, SourceCriterion, Step,
-    StepKind,
+    Abort, AnswerDiff, Cors, Fact, Fault, FixedAnswer, HeaderEdits, IpAllowList, IpStrategy,
+    LocalRateLimit, MadeHeader, MessagePart, PathRewrite, Redirect, Refusal, RetryPolicy, Rewrite,
+    SourceCriterion, Step, StepKind, ValuePart,
 };
 use weft_resilience::settings::{BackoffSettings, RateSettings};
 
@@ -117,7 +117,31 @@ fn edits(message: &wire::HeaderEdits) -> Result<HeaderEdits, InvalidResource> {
         set: headers(&message.set)?,
         add: headers(&message.add)?,
         remove: remove.collect::<Result<_, _>>()?,
+        made: message.made.iter().map(made).collect::<Result<_, _>>()?,
     })
+}
+
+fn made(message: &wire::MadeHeader) -> Result<MadeHeader, InvalidResource> {
+    let name = field_name(&message.name)?;
+    let parts = message.parts.iter().map(value_part).collect::<Result<_, _>>()?;
+    Ok(MadeHeader { name, adds: message.adds, parts })
+}
+
+fn value_part(message: &wire::ValuePart) -> Result<ValuePart, InvalidResource> {
+    let named = |name: &String| MessagePart::new(name).ok_or(InvalidResource::Name("header"));
+    Ok(ValuePart::Fact(match message.kind {
+        0 => return Ok(ValuePart::Text(message.text.as_str().into())),
+        1 => Fact::ClientAddr,
+        2 => Fact::ClientIp,
+        3 => Fact::LocalPort,
+        4 => Fact::Protocol,
+        5 => Fact::Status,
+        6 => Fact::Named {
+            parts: message.names.iter().map(named).collect::<Result<_, _>>()?,
+            bytes_max: message.bytes_max,
+        },
+        value => return Err(InvalidResource::Unknown { field: "part of a value", value }),
+    }))
 }
 
 fn cors(message: &wire::Cors) -> Result<Cors, InvalidResource> {
@@ -192,6 +216,7 @@ pub(super) fn retry(message: &wire::RetryPolicy) -> Result<RetryPolicy, InvalidR
         non_idempotent: message.non_idempotent,
         same_endpoint: message.same_endpoint,
         elsewhere: message.elsewhere,
+        by_default: message.by_default,
     })
 }
 

@@ -33,12 +33,15 @@ pub(super) fn traffic(message: &wire::Traffic) -> Result<Traffic, InvalidResourc
     })
 }
 
-fn audience(message: Option<&wire::Audience>) -> Audience {
-    let read = |message: &wire::Audience| Audience {
-        namespaces: texts(&message.namespaces),
-        labels: labels(&message.labels),
-    };
-    message.map(read).unwrap_or_default()
+/// One of a kind that is not known is no audience at all: it may be meant for fewer than it seems.
+fn audience(message: Option<&wire::Audience>) -> Result<Audience, InvalidResource> {
+    match message {
+        None => Ok(Audience::default()),
+        Some(message) if message.kind == wire::BY_NAMESPACE_AND_LABELS => {
+            Ok(Audience { namespaces: texts(&message.namespaces), labels: labels(&message.labels) })
+        }
+        Some(message) => Err(InvalidResource::Unknown { field: "audience", value: message.kind }),
+    }
 }
 
 fn calling_for(message: &wire::CallingFor) -> Result<CallingFor, InvalidResource> {
@@ -47,7 +50,7 @@ fn calling_for(message: &wire::CallingFor) -> Result<CallingFor, InvalidResource
         labels: labels(&message.labels),
     };
     Ok(CallingFor {
-        audience: audience(message.audience.as_ref()),
+        audience: audience(message.audience.as_ref())?,
         port: some_port(message.port)?,
         subset: message.subset.as_ref().map(subset),
         calling: settings(message.calling.as_ref())?,
@@ -78,7 +81,7 @@ fn route_set(message: &wire::RouteSet) -> Result<RouteSet, InvalidResource> {
         .as_ref()
         .map(|rules| rules.routes.iter().map(routed_tcp).collect::<Result<_, _>>());
     Ok(RouteSet {
-        audience: audience(message.audience.as_ref()),
+        audience: audience(message.audience.as_ref())?,
         ports: ports(&message.ports)?,
         http: http.transpose()?,
         tcp: tcp.transpose()?,
@@ -90,7 +93,7 @@ fn routed_http(
 ) -> Result<Routed<weft_model::route::Route>, InvalidResource> {
     let route = message.route.as_ref().ok_or(InvalidResource::Missing("route"))?;
     Ok(Routed {
-        audience: audience(message.audience.as_ref()),
+        audience: audience(message.audience.as_ref())?,
         ports: ports(&message.ports)?,
         route: Arc::new(route::http(route)),
     })
@@ -101,7 +104,7 @@ fn routed_tcp(
 ) -> Result<Routed<weft_model::route::TcpRoute>, InvalidResource> {
     let route = message.route.as_ref().ok_or(InvalidResource::Missing("route"))?;
     Ok(Routed {
-        audience: audience(message.audience.as_ref()),
+        audience: audience(message.audience.as_ref())?,
         ports: ports(&message.ports)?,
         route: Arc::new(route::tcp(route)),
     })

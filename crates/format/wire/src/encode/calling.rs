@@ -5,7 +5,7 @@ use weft_model::calling::{
     Calling, Distribute, HashKey, HttpUpgrade, KeepAlive, Locality, LocalityOrder, PoolSettings,
     ProxyVersion, Tunnel,
 };
-use weft_model::listener::Certificate;
+use weft_model::listener::{Certificate, TlsVersion};
 use weft_model::route::StickyCookie;
 use weft_resilience::settings::{
     ActiveBudget, AdaptiveSettings, BiasSettings, BudgetSettings, EjectionSettings, Growth,
@@ -127,7 +127,7 @@ pub(super) fn sticky(cookie: &StickyCookie) -> wire::StickyCookie {
 }
 
 fn locality(locality: &Locality) -> wire::Locality {
-    let Locality { distribute, order, failover } = locality;
+    let Locality { distribute, order, failover, zones_from } = locality;
     let share = |(place, percent): &(Box<str>, u32)| wire::PlaceShare {
         place: place.to_string(),
         percent: *percent,
@@ -145,7 +145,13 @@ fn locality(locality: &Locality) -> wire::Locality {
         LocalityOrder::Place => (2, Vec::new()),
         LocalityOrder::Labels(labels) => (3, texts(labels)),
     };
-    wire::Locality { distribute: distribute.collect(), order, labels, failover: failover.collect() }
+    wire::Locality {
+        distribute: distribute.collect(),
+        order,
+        labels,
+        failover: failover.collect(),
+        zones_from: *zones_from,
+    }
 }
 
 fn outlier(settings: &OutlierSettings) -> wire::Outlier {
@@ -274,8 +280,15 @@ fn pool(settings: &PoolSettings) -> wire::Pool {
 }
 
 fn tls(settings: &UpstreamTls) -> wire::Tls {
-    let UpstreamTls { server_name, roots_pem, client, insecure_skip_verify, subject_alt_names } =
-        settings;
+    let UpstreamTls {
+        server_name,
+        roots_pem,
+        client,
+        insecure_skip_verify,
+        subject_alt_names,
+        min_version,
+        max_version,
+    } = settings;
     let name = |name: &SubjectAltName| {
         let kind = match name {
             SubjectAltName::Dns(name) => wire::SubjectAltNameKind::Dns(name.to_string()),
@@ -289,6 +302,8 @@ fn tls(settings: &UpstreamTls) -> wire::Tls {
         client: client.as_deref().map(certificate),
         insecure_skip_verify: *insecure_skip_verify,
         subject_alt_names: subject_alt_names.iter().map(name).collect(),
+        without_tls12: *min_version > TlsVersion::Tls12,
+        without_tls13: *max_version < TlsVersion::Tls13,
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use weft_message::FieldName;
 use weft_model::outcome::Reason;
 use weft_model::policy::{
-    Abort, AnswerDiff, Cors, Fault, FixedAnswer, HeaderEdits, IpAllowList, IpStrategy,
-    LocalRateLimit, PathRewrite, Redirect, Refusal, RetryPolicy, Rewrite, SourceCriterion, Step,
-    StepKind,
+    Abort, AnswerDiff, Cors, Fact, Fault, FixedAnswer, HeaderEdits, IpAllowList, IpStrategy,
+    LocalRateLimit, MadeHeader, PathRewrite, Redirect, Refusal, RetryPolicy, Rewrite,
+    SourceCriterion, Step, StepKind, ValuePart,
 };
 use weft_model::text::Pattern;
 use weft_resilience::settings::{BackoffSettings, RateSettings};
@@ -110,7 +110,7 @@ fn redirect(redirect: &Redirect) -> wire::Redirect {
 }
 
 fn edits(edits: &HeaderEdits) -> wire::HeaderEdits {
-    let HeaderEdits { set, add, remove } = edits;
+    let HeaderEdits { set, add, made: made_of_facts, remove } = edits;
     let header = |(name, value): &(FieldName, Box<str>)| wire::Header {
         name: name.as_str().into(),
         value: value.to_string(),
@@ -119,6 +119,30 @@ fn edits(edits: &HeaderEdits) -> wire::HeaderEdits {
         set: set.iter().map(header).collect(),
         add: add.iter().map(header).collect(),
         remove: remove.iter().map(|name| name.as_str().into()).collect(),
+        made: made_of_facts.iter().map(made).collect(),
+    }
+}
+
+fn made(header: &MadeHeader) -> wire::MadeHeader {
+    let MadeHeader { name, adds, parts } = header;
+    let name = name.as_str().into();
+    wire::MadeHeader { name, adds: *adds, parts: parts.iter().map(value_part).collect() }
+}
+
+fn value_part(part: &ValuePart) -> wire::ValuePart {
+    let kind = |kind| wire::ValuePart { kind, ..Default::default() };
+    match part {
+        ValuePart::Text(text) => wire::ValuePart { text: text.to_string(), ..kind(0) },
+        ValuePart::Fact(Fact::ClientAddr) => kind(1),
+        ValuePart::Fact(Fact::ClientIp) => kind(2),
+        ValuePart::Fact(Fact::LocalPort) => kind(3),
+        ValuePart::Fact(Fact::Protocol) => kind(4),
+        ValuePart::Fact(Fact::Status) => kind(5),
+        ValuePart::Fact(Fact::Named { parts, bytes_max }) => wire::ValuePart {
+            names: parts.iter().map(|part| part.as_str().into()).collect(),
+            bytes_max: *bytes_max,
+            ..kind(6)
+        },
     }
 }
 
@@ -196,6 +220,7 @@ pub(super) fn retry(policy: &RetryPolicy) -> wire::RetryPolicy {
         non_idempotent,
         same_endpoint,
         elsewhere,
+        by_default,
     } = policy;
     let BackoffSettings { initial_interval, interval_min, factor, interval_max } = *backoff;
     wire::RetryPolicy {
@@ -215,6 +240,7 @@ pub(super) fn retry(policy: &RetryPolicy) -> wire::RetryPolicy {
         non_idempotent: *non_idempotent,
         same_endpoint: *same_endpoint,
         elsewhere: *elsewhere,
+        by_default: *by_default,
     }
 }
 

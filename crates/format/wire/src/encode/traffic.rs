@@ -20,8 +20,11 @@ pub(super) fn traffic(traffic: &Traffic) -> wire::Traffic {
 
 fn audience(audience: &Audience) -> Option<wire::Audience> {
     let Audience { namespaces, labels: wanted } = audience;
-    (*audience != Audience::default())
-        .then(|| wire::Audience { namespaces: texts(namespaces), labels: labels(wanted) })
+    (*audience != Audience::default()).then(|| wire::Audience {
+        namespaces: texts(namespaces),
+        labels: labels(wanted),
+        kind: wire::BY_NAMESPACE_AND_LABELS,
+    })
 }
 
 fn calling_for(entry: &CallingFor) -> wire::CallingFor {

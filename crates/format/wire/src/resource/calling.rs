@@ -184,6 +184,9 @@ pub struct Locality {
     /// From region to region.
     #[prost(message, repeated, tag = "4")]
     pub failover: Vec<Failover>,
+    /// With fewer endpoints, zones play no role.
+    #[prost(uint32, tag = "5")]
+    pub zones_from: u32,
 }
 
 /// Where the traffic of a place goes.
@@ -467,6 +470,12 @@ pub struct Tls {
     /// Names of which the certificate has to have one.
     #[prost(message, repeated, tag = "5")]
     pub subject_alt_names: Vec<SubjectAltName>,
+    /// TLS 1.2 is not spoken.
+    #[prost(bool, tag = "6")]
+    pub without_tls12: bool,
+    /// TLS 1.3 is not spoken.
+    #[prost(bool, tag = "7")]
+    pub without_tls13: bool,
 }
 
 /// A certificate with its key, which is not shown.

@@ -140,6 +140,41 @@ pub struct HeaderEdits {
     /// Removes all values.
     #[prost(string, repeated, tag = "3")]
     pub remove: Vec<String>,
+    /// Values that are made of facts.
+    #[prost(message, repeated, tag = "4")]
+    pub made: Vec<MadeHeader>,
+}
+
+/// A header whose value is another one for each message.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct MadeHeader {
+    /// Name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Whether it is added.
+    #[prost(bool, tag = "2")]
+    pub adds: bool,
+    /// What its value is put together of.
+    #[prost(message, repeated, tag = "3")]
+    pub parts: Vec<ValuePart>,
+}
+
+/// A part of a value.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ValuePart {
+    /// 0 text, 1 the client's address and port, 2 its address, 3 the port here, 4 the protocol, 5 the
+    /// status, 6 what has a name.
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    /// Text.
+    #[prost(string, tag = "2")]
+    pub text: String,
+    /// Names, of which the first that is there counts.
+    #[prost(string, repeated, tag = "3")]
+    pub names: Vec<String>,
+    /// How many bytes at most.
+    #[prost(uint32, optional, tag = "4")]
+    pub bytes_max: Option<u32>,
 }
 
 /// A header.
@@ -325,6 +360,9 @@ pub struct RetryPolicy {
     /// Where others run.
     #[prost(bool, tag = "16")]
     pub elsewhere: bool,
+    /// The rule says nothing of it.
+    #[prost(bool, tag = "17")]
+    pub by_default: bool,
 }
 
 /// Copies.

@@ -23,7 +23,8 @@ pub struct Traffic {
     pub lines: BTreeMap<String, u32>,
 }
 
-/// The workloads that something is for.
+/// The workloads that something is for. What narrows it further gets a kind of its own: a reader that
+/// passed over a field of it would take it for more workloads than are meant.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Audience {
     /// Their namespaces.
@@ -32,7 +33,13 @@ pub struct Audience {
     /// Their labels.
     #[prost(message, repeated, tag = "2")]
     pub labels: Vec<Label>,
+    /// What it is told by: [`BY_NAMESPACE_AND_LABELS`].
+    #[prost(uint32, tag = "3")]
+    pub kind: u32,
 }
+
+/// The kind of an [`Audience`] that is told by namespaces and labels.
+pub const BY_NAMESPACE_AND_LABELS: u32 = 1;
 
 /// Calling settings with whom and what they are for.
 #[derive(Clone, PartialEq, prost::Message)]

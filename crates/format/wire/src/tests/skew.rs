@@ -348,3 +348,33 @@ fn the_key_of_a_certificate_is_not_shown() {
     let shown = format!("{certificate:?}");
     assert!(!shown.contains("key_pem") && !shown.contains("83, 69"), "{shown}");
 }
+
+/// A later version tells audiences by more than this one knows: the rule must not hold for more.
+#[test]
+fn an_audience_of_a_kind_that_is_not_known_is_refused_and_not_widened() {
+    let of = |audience: wire::Audience| {
+        let entry = wire::CallingFor { audience: Some(audience.clone()), ..Default::default() };
+        let set = wire::RouteSet { audience: Some(audience.clone()), ..Default::default() };
+        let routed =
+            RoutedHttp { audience: Some(audience), route: Some(good()), ..Default::default() };
+        let http = Some(HttpRules { routes: vec![routed] });
+        let rules = wire::RouteSet { http, ..Default::default() };
+        [
+            read(&wire::Traffic { calling: vec![entry], ..Default::default() }),
+            read(&wire::Traffic { routing: vec![set], ..Default::default() }),
+            read(&wire::Traffic { routing: vec![rules], ..Default::default() }),
+        ]
+    };
+    let shop = wire::Audience {
+        namespaces: vec!["shop".into()],
+        kind: wire::BY_NAMESPACE_AND_LABELS,
+        ..Default::default()
+    };
+    assert!(of(shop.clone()).iter().all(Result::is_ok));
+    for kind in [0, 2] {
+        for result in of(wire::Audience { kind, ..shop.clone() }) {
+            let expected = InvalidResource::Unknown { field: "audience", value: kind };
+            assert_eq!(result.err(), Some(expected));
+        }
+    }
+}

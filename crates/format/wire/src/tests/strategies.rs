@@ -1,5 +1,7 @@
 //! Arbitrary traffic, as far as proxies of the mesh are told of it.
 
+mod calling;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,33 +11,25 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
 use weft_message::{FieldName, Method, Scheme};
-use weft_model::backend::{
-    Backend, Endpoint, Endpoints, HostHeader, SubjectAltName, UpstreamProtocol, UpstreamTls,
-};
-use weft_model::calling::{
-    Audience, Calling, CallingFor, Distribute, HashKey, HttpUpgrade, KeepAlive, Locality,
-    LocalityOrder, PoolSettings, ProxyVersion, Source, Subset, Tunnel,
-};
+use weft_model::backend::{Backend, Endpoint, Endpoints, HostHeader, UpstreamProtocol};
+use weft_model::calling::Audience;
 use weft_model::id::{BackendId, PolicyId, RouteId, ServiceName};
-use weft_model::listener::Certificate;
 use weft_model::mesh::{Egress, Peer, Traffic};
 use weft_model::outcome::Reason;
 use weft_model::policy::{
-    Abort, AnswerDiff, Cors, Fault, FixedAnswer, HeaderEdits, IpAllowList, IpStrategy,
-    LocalRateLimit, PathRewrite, Redirect, Refusal, RetryPolicy, Rewrite, SourceCriterion, Step,
-    StepKind,
+    Abort, AnswerDiff, Cors, Fact, Fault, FixedAnswer, HeaderEdits, IpAllowList, IpStrategy,
+    LocalRateLimit, MadeHeader, MessagePart, PathRewrite, Redirect, Refusal, RetryPolicy, Rewrite,
+    SourceCriterion, Step, StepKind, ValuePart,
 };
 use weft_model::route::{
     Choice, HostMatch, Matcher, Origin, PathMatch, Rank, Route, RouteSet, Routed, StickyCookie,
     Target, TcpMatcher, TcpRoute, TcpTls, Timeouts, Weighted,
 };
 use weft_model::text::{Pattern, TextMatch};
-use weft_resilience::settings::{
-    ActiveBudget, AdaptiveSettings, BackoffSettings, BiasSettings, BudgetSettings,
-    EjectionSettings, Growth, HedgeSettings, LimitSettings, LoadReportSettings, MaglevSettings,
-    OutlierSettings, PickerKind, RateSettings, RecentBudget, RingHashSettings, SlowStartSettings,
-    StatusSet, SuccessRateTrigger, WindowTrigger,
-};
+use weft_resilience::settings::{BackoffSettings, HedgeSettings, RateSettings, StatusSet};
+
+pub(super) use calling::calling;
+use calling::{calling_for, some_calling};
 
 pub(super) fn text() -> impl Strategy<Value = Box<str>> {
     "[a-z]{0,6}".prop_map(Into::into)
@@ -182,7 +176,7 @@ fn retry() -> BoxedStrategy<RetryPolicy> {
     });
     let counts = (any::<u32>(), of(time()), of(time()), any::<u64>());
     let lists = (statuses(), vec(any::<u32>(), 0..3));
-    (backoff, counts, lists, any::<[bool; 6]>())
+    (backoff, counts, lists, any::<[bool; 7]>())
         .prop_map(|(backoff, counts, lists, flags)| {
             let (attempts, timeout, attempt_timeout, body_bytes_max) = counts;
             let (statuses, grpc_statuses) = lists;
@@ -193,6 +187,7 @@ fn retry() -> BoxedStrategy<RetryPolicy> {
                 non_idempotent,
                 same_endpoint,
                 elsewhere,
+                by_default,
             ] = flags;
             RetryPolicy {
                 attempts,
@@ -208,6 +203,7 @@ fn retry() -> BoxedStrategy<RetryPolicy> {
                 non_idempotent,
                 same_endpoint,
                 elsewhere,
+                by_default,
             }
         })
         .boxed()
@@ -225,8 +221,22 @@ fn path_rewrite() -> impl Strategy<Value = PathRewrite> {
 
 fn edits() -> BoxedStrategy<HeaderEdits> {
     let headers = || vec((field_name(), text()), 0..3);
-    (headers(), headers(), vec(field_name(), 0..3))
-        .prop_map(|(set, add, remove)| HeaderEdits { set, add, remove })
+    let part = prop_oneof![
+        text().prop_map(ValuePart::Text),
+        Just(ValuePart::Fact(Fact::ClientAddr)),
+        Just(ValuePart::Fact(Fact::ClientIp)),
+        Just(ValuePart::Fact(Fact::LocalPort)),
+        Just(ValuePart::Fact(Fact::Protocol)),
+        Just(ValuePart::Fact(Fact::Status)),
+        (field_name(), of(any::<u32>())).prop_map(|(name, bytes_max)| {
+            let parts = vec![MessagePart::Path, MessagePart::Field(name)];
+            ValuePart::Fact(Fact::Named { parts, bytes_max })
+        }),
+    ];
+    let made = (field_name(), any::<bool>(), vec(part, 0..3))
+        .prop_map(|(name, adds, parts)| MadeHeader { name, adds, parts });
+    (headers(), headers(), vec(made, 0..2), vec(field_name(), 0..3))
+        .prop_map(|(set, add, made, remove)| HeaderEdits { set, add, made, remove })
         .boxed()
 }
 
@@ -445,267 +455,6 @@ fn route_set() -> BoxedStrategy<RouteSet> {
     let tcp = of(vec(routed(tcp_route()), 0..3).prop_map(Into::into));
     (audience(), ports(), http, tcp)
         .prop_map(|(audience, ports, http, tcp)| RouteSet { audience, ports, http, tcp })
-        .boxed()
-}
-
-fn picker() -> BoxedStrategy<PickerKind> {
-    let ring = (any::<u32>(), any::<u32>(), of(any::<u32>()));
-    let loads = (time(), time(), time(), any::<u32>());
-    prop_oneof![
-        Just(PickerKind::RoundRobin),
-        Just(PickerKind::LeastRequest),
-        Just(PickerKind::PeakEwma),
-        Just(PickerKind::Random),
-        Just(PickerKind::Rendezvous),
-        ring.prop_map(|(size_min, size_max, load_max_percent)| {
-            PickerKind::RingHash(RingHashSettings { size_min, size_max, load_max_percent })
-        }),
-        (any::<u32>(), of(any::<u32>())).prop_map(|(size, load_max_percent)| {
-            PickerKind::Maglev(MaglevSettings { size, load_max_percent })
-        }),
-        loads.prop_map(|(blackout, expiration, update_period, error_penalty_percent)| {
-            PickerKind::WeightedByLoad(LoadReportSettings {
-                blackout,
-                expiration,
-                update_period,
-                error_penalty_percent,
-            })
-        }),
-    ]
-    .boxed()
-}
-
-fn hash_key() -> impl Strategy<Value = HashKey> {
-    prop_oneof![
-        Just(HashKey::ClientAddr),
-        field_name().prop_map(HashKey::Header),
-        text().prop_map(HashKey::Query),
-        sticky().prop_map(HashKey::Cookie),
-    ]
-}
-
-fn locality() -> BoxedStrategy<Locality> {
-    let distribute = (text(), vec((text(), any::<u32>()), 0..3));
-    let distribute = distribute.prop_map(|(from, to)| Distribute { from, to });
-    let order = prop_oneof![
-        Just(LocalityOrder::None),
-        Just(LocalityOrder::SameZone),
-        Just(LocalityOrder::Place),
-        texts().prop_map(LocalityOrder::Labels),
-    ];
-    (vec(distribute, 0..2), order, vec((text(), text()), 0..3))
-        .prop_map(|(distribute, order, failover)| Locality { distribute, order, failover })
-        .boxed()
-}
-
-fn outlier() -> BoxedStrategy<OutlierSettings> {
-    let counts = (of(any::<u32>()), of(any::<u32>()), of(any::<u32>()));
-    let window = (any::<u32>(), time());
-    let window = window.prop_map(|(failures, window)| WindowTrigger { failures, window });
-    let rate = (number(), time(), any::<u32>(), status_set()).prop_map(
-        |(ratio_min, window, requests_min, errors)| SuccessRateTrigger {
-            ratio_min,
-            window,
-            requests_min,
-            errors,
-        },
-    );
-    let growth = prop_oneof![Just(Growth::Linear), Just(Growth::Double)];
-    let ejection = (time(), time(), growth, number(), time(), any::<bool>()).prop_map(
-        |(base, max, growth, jitter_ratio, forgiven_after, probation)| EjectionSettings {
-            base,
-            max,
-            growth,
-            jitter_ratio,
-            forgiven_after,
-            probation,
-        },
-    );
-    let ratios = (number(), number(), any::<bool>());
-    (counts, of(window), of(rate), status_set(), ejection, ratios)
-        .prop_map(|(counts, in_window, success_rate, errors, ejection, ratios)| {
-            let (consecutive, consecutive_gateway, consecutive_local) = counts;
-            let (ejected_ratio_max, usable_ratio_min, split_local) = ratios;
-            OutlierSettings {
-                consecutive,
-                consecutive_gateway,
-                consecutive_local,
-                in_window,
-                success_rate,
-                errors,
-                split_local,
-                ejection,
-                ejected_ratio_max,
-                usable_ratio_min,
-            }
-        })
-        .boxed()
-}
-
-fn budget() -> impl Strategy<Value = BudgetSettings> {
-    prop_oneof![
-        (number(), time(), any::<u32>(), time()).prop_map(
-            |(ratio, interval, retries_min, retries_min_interval)| {
-                BudgetSettings::Recent(RecentBudget {
-                    ratio,
-                    interval,
-                    retries_min,
-                    retries_min_interval,
-                })
-            }
-        ),
-        (number(), any::<u32>(), time()).prop_map(|(ratio, retries_min, interval)| {
-            BudgetSettings::Active(ActiveBudget { ratio, retries_min, interval })
-        }),
-    ]
-}
-
-fn limits() -> impl Strategy<Value = LimitSettings> {
-    let one = || of(any::<u32>());
-    (one(), one(), one(), one()).prop_map(|(connections, pending, requests, retries)| {
-        LimitSettings { connections, pending, requests, retries }
-    })
-}
-
-fn pool() -> BoxedStrategy<PoolSettings> {
-    let times = (time(), time(), of(time()), of(time()), of(time()));
-    let keep_alive = (time(), time(), any::<u32>())
-        .prop_map(|(idle, interval, probes)| KeepAlive { idle, interval, probes });
-    (times, any::<[u32; 3]>(), of(keep_alive), of((time(), time())))
-        .prop_map(|(times, counts, keep_alive, h2_keep_alive)| {
-            let (connect_timeout, idle_timeout, tcp_idle_timeout, head, age) = times;
-            let [idle_per_endpoint_max, requests_per_connection_max, h2_streams_max] = counts;
-            PoolSettings {
-                connect_timeout,
-                idle_per_endpoint_max,
-                idle_timeout,
-                tcp_idle_timeout,
-                response_head_timeout: head,
-                requests_per_connection_max,
-                connection_age_max: age,
-                h2_streams_max,
-                keep_alive,
-                h2_keep_alive,
-            }
-        })
-        .boxed()
-}
-
-fn tls() -> BoxedStrategy<UpstreamTls> {
-    let bytes = || vec(any::<u8>(), 0..4);
-    let certificate = (text(), bytes(), bytes(), texts());
-    let certificate = certificate.prop_map(|(origin, chain_pem, key_pem, names)| Certificate {
-        origin,
-        chain_pem: chain_pem.into(),
-        key_pem: key_pem.into(),
-        names,
-    });
-    let name =
-        prop_oneof![text().prop_map(SubjectAltName::Dns), text().prop_map(SubjectAltName::Uri),];
-    (of(text()), of(bytes()), of(certificate), any::<bool>(), vec(name, 0..3))
-        .prop_map(|(server_name, roots_pem, client, insecure_skip_verify, subject_alt_names)| {
-            UpstreamTls {
-                server_name,
-                roots_pem: roots_pem.map(Into::into),
-                client: client.map(Arc::new),
-                insecure_skip_verify,
-                subject_alt_names,
-            }
-        })
-        .boxed()
-}
-
-fn adaptive() -> BoxedStrategy<AdaptiveSettings> {
-    let numbers = (number(), number(), number(), number());
-    (any::<[u32; 5]>(), numbers, time(), time())
-        .prop_map(|(counts, numbers, update_period, ideal_period)| {
-            let [limit_initial, limit_min, limit_max, samples_min, ideal_samples] = counts;
-            let (quantile, ideal_jitter_ratio, tolerance_ratio, smoothing) = numbers;
-            AdaptiveSettings {
-                limit_initial,
-                limit_min,
-                limit_max,
-                quantile,
-                update_period,
-                samples_min,
-                ideal_period,
-                ideal_jitter_ratio,
-                ideal_samples,
-                tolerance_ratio,
-                smoothing,
-            }
-        })
-        .boxed()
-}
-
-pub(super) fn calling() -> BoxedStrategy<Calling> {
-    let choice = (picker(), hash_key(), of(sticky()), of(locality()), any::<[bool; 4]>());
-    let slow_start = (time(), number(), number()).prop_map(|(window, ratio_min, aggression)| {
-        SlowStartSettings { window, ratio_min, aggression }
-    });
-    let bias = (time(), time())
-        .prop_map(|(penalty, retry_after_max)| BiasSettings { penalty, retry_after_max });
-    let guards = (of(outlier()), slow_start, of(budget()), of(adaptive()), of(hedge()), of(bias));
-    let tunnel =
-        (any::<bool>(), text(), 1_u16..).prop_map(|(post, host, port)| Tunnel { post, host, port });
-    let proxy_protocol = prop_oneof![Just(ProxyVersion::V1), Just(ProxyVersion::V2)];
-    let upgrade = prop_oneof![
-        Just(HttpUpgrade::Default),
-        Just(HttpUpgrade::Http2),
-        Just(HttpUpgrade::Never),
-        Just(HttpUpgrade::AsClient),
-    ];
-    let wires = (limits(), limits(), pool(), of(tls()), of(tunnel), of(proxy_protocol), upgrade);
-    (choice, guards, wires)
-        .prop_map(|(choice, guards, wires)| {
-            let (picker, key, sticky, locality, flags) = choice;
-            let [as_dialled, without_mesh_tls, retries_across_hops, ignores_deadlines] = flags;
-            let (outlier, slow_start, retry_budget, adaptive, hedge, bias) = guards;
-            let (limits, endpoint_limits, pool, tls, tunnel, proxy_protocol, upgrade) = wires;
-            Calling {
-                picker,
-                as_dialled,
-                key,
-                sticky,
-                locality: locality.map(Arc::new),
-                outlier,
-                slow_start,
-                retry_budget,
-                limits,
-                endpoint_limits,
-                pool,
-                tls: tls.map(Arc::new),
-                without_mesh_tls,
-                adaptive,
-                hedge,
-                retries_across_hops,
-                ignores_deadlines,
-                bias,
-                tunnel,
-                proxy_protocol,
-                upgrade,
-            }
-        })
-        .boxed()
-}
-
-/// The one without any settings too, which travels as nothing.
-fn some_calling() -> impl Strategy<Value = Arc<Calling>> {
-    prop_oneof![Just(Calling::default()), calling()].prop_map(Arc::new)
-}
-
-fn calling_for() -> BoxedStrategy<CallingFor> {
-    let subset = (text(), labels()).prop_map(|(name, labels)| Subset { name, labels });
-    let source = (text(), text(), text(), any::<u32>())
-        .prop_map(|(setting, document, file, line)| Source { setting, document, file, line });
-    (audience(), of(1_u16..), of(subset), some_calling(), vec(source, 0..2))
-        .prop_map(|(audience, port, subset, calling, sources)| CallingFor {
-            audience,
-            port,
-            subset,
-            calling,
-            sources: sources.into(),
-        })
         .boxed()
 }
 

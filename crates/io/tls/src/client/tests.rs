@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use rcgen::{CertificateParams, IsCa, KeyPair, date_time_ymd};
 use weft_model::backend::SubjectAltName;
-use weft_model::listener::{Certificate, TlsOptions};
+use weft_model::listener::{Certificate, TlsOptions, TlsVersion};
 
 use super::*;
 use crate::fixtures::{self, Authority, certificate, pair, upstream};
@@ -39,6 +39,31 @@ async fn the_name_and_the_chain_are_verified() {
     assert_eq!(verdict(&issued, &renewed, "a.example").await, signature);
     let skip = UpstreamTls { insecure_skip_verify: true, ..stranger };
     assert_eq!(verdict(&issued, &skip, "c.example").await, "");
+}
+
+#[tokio::test]
+async fn an_upstream_is_spoken_to_in_the_versions_that_are_wanted() {
+    use TlsVersion::{Tls12, Tls13};
+    let authority = Authority::new("root");
+    let issued = authority.issue(&["a.example"]);
+    for (server, (min_version, max_version), is_spoken) in [
+        ((Tls12, Tls12), (Tls12, Tls13), true),
+        ((Tls12, Tls12), (Tls13, Tls13), false),
+        ((Tls13, Tls13), (Tls12, Tls12), false),
+        ((Tls13, Tls13), (Tls13, Tls13), true),
+        ((Tls12, Tls13), (Tls12, Tls12), true),
+    ] {
+        let (lowest, highest) = server;
+        let options =
+            TlsOptions { min_version: lowest, max_version: highest, ..TlsOptions::modern() };
+        let settings = UpstreamTls { min_version, max_version, ..upstream(&authority) };
+        let client = ClientTls::build(&settings, Some(UpstreamProtocol::Auto)).unwrap();
+        let server = fixtures::server(&issued, &options);
+        let spoken = pair(&server, &client, "a.example", 4096).await.1.is_ok();
+        assert_eq!(spoken, is_spoken, "{options:?} {settings:?}");
+    }
+    let none = UpstreamTls { min_version: Tls13, max_version: Tls12, ..upstream(&authority) };
+    assert!(ClientTls::build(&none, None).is_err());
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use rustls::ServerConfig;
 use rustls_pki_types::ServerName;
 use weft_model::identity::Identity;
 use weft_model::outcome::Reason;
@@ -12,6 +14,7 @@ use weft_net::{BufferPool, Stream};
 
 use super::verifier::Verifier;
 use super::{Alpn, IdentityRefused, MeshTls, Offer, PeerIdentity};
+use crate::client_hello::Hello;
 use crate::handshake::{HandshakeError, finish};
 use crate::stream::{Session, TlsStream};
 
@@ -72,6 +75,29 @@ pub async fn accept<S: Stream>(
     establish(TlsStream::new(io, session, inbox, None, true), tls, &tls.callers).await
 }
 
+/// The same for a client that is no proxy, and is to speak one of `alpn`, whatever where there is
+/// none. Its hello is still in the inbox.
+///
+/// Not cancel safe: dropping it closes the connection.
+///
+/// # Errors
+///
+/// [`MeshHandshakeError`]; the client was sent the alert.
+pub async fn accept_client<S: Stream>(
+    io: S,
+    inbox: Inbox,
+    hello: Hello,
+    tls: &MeshTls,
+    alpn: &[Box<str>],
+) -> Result<TlsStream<S>, MeshHandshakeError> {
+    let mut config = ServerConfig::clone(&tls.server);
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let session = Session::server(Arc::new(config)).map_err(HandshakeError::Tls)?;
+    let stream = finish(TlsStream::new(io, session, inbox, hello.server_name, true)).await?;
+    check(&stream, tls, &tls.callers)?;
+    Ok(stream)
+}
+
 /// Does the client's side. The caller bounds the time.
 ///
 /// Not cancel safe: dropping it closes the connection.
@@ -101,14 +127,22 @@ async fn establish<S: Stream>(
     let refusal = Refusal::default();
     stream.note_failure(refusal.0.clone());
     let stream = finish(stream).await?;
-    let facts = stream.facts();
-    let leaf = facts.certificates.first();
-    let leaf = leaf.ok_or(MeshHandshakeError::Identity(IdentityRefused::NoCertificate))?;
-    // Once more: a resumed session was verified when it began.
-    let peer = verifier.check(leaf, tls.now()).map_err(MeshHandshakeError::Identity)?;
-    let alpn = facts.alpn.and_then(Alpn::from_bytes);
+    let peer = check(&stream, tls, verifier)?;
+    let alpn = stream.facts().alpn.and_then(Alpn::from_bytes);
     let alpn = alpn.ok_or(HandshakeError::Tls(rustls::Error::NoApplicationProtocol))?;
-    Ok(Established { stream, peer: PeerIdentity(peer), alpn, refusal })
+    Ok(Established { stream, peer, alpn, refusal })
+}
+
+/// Who is at the other end. Looked at once more: a resumed session was verified when it began.
+fn check<S: Stream>(
+    stream: &TlsStream<S>,
+    tls: &MeshTls,
+    verifier: &Verifier,
+) -> Result<PeerIdentity, MeshHandshakeError> {
+    let facts = stream.facts();
+    let leaf = facts.certificates.first().ok_or(IdentityRefused::NoCertificate);
+    let peer = leaf.and_then(|leaf| verifier.check(leaf, tls.now()));
+    peer.map(PeerIdentity).map_err(MeshHandshakeError::Identity)
 }
 
 // === impl Refusal ===

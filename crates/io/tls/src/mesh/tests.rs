@@ -140,6 +140,38 @@ async fn both_sides_know_each_other() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_no_proxy_is_known_too_and_speaks_what_is_served() {
+    let (authority, foreign) = (MeshAuthority::new("root"), MeshAuthority::new("foreign"));
+    let cart = mesh_tls(&authority, CART);
+    let call = async |client: &MeshTls, alpn: &[Box<str>]| {
+        let (mut near, far) = tokio::io::duplex(1 << 16);
+        let (ours, theirs) = (BufferPool::default(), BufferPool::default());
+        let expected = [identity(CART)];
+        let (ip, offer) = (Ipv4Addr::LOCALHOST.into(), Offer::Tunnels);
+        let target = Target { ip, expected: &expected, offer };
+        let served = async {
+            let mut inbox = Inbox::new(&ours);
+            let hello = crate::handshake::read_hello(&mut near, &mut inbox).await.unwrap();
+            accept_client(near, inbox, hello, &cart, alpn).await
+        };
+        tokio::join!(served, connect(far, client, &target, &theirs))
+    };
+    let front = mesh_tls(&authority, FRONT);
+    let (server, client) = call(&front, &["h2".into(), "http/1.1".into()]).await;
+    let (server, client) = (server.unwrap(), client.unwrap());
+    assert_eq!(client.peer.identity().as_str(), CART);
+    let facts = server.facts();
+    assert_eq!((facts.alpn, facts.verified), (Some(b"h2".as_slice()), true));
+    assert_eq!(facts.peer_name().as_deref(), Some(FRONT));
+    let (server, _) = call(&front, &["http/1.1".into()]).await;
+    assert!(matches!(server, Err(MeshHandshakeError::Handshake(_))), "{server:?}");
+    // Whoever is of another mesh is not of this one.
+    let stranger = credentials(&foreign.svid(FRONT), FRONT, &[&authority]);
+    let (server, _) = call(&MeshTls::build(&stranger).unwrap(), &["h2".into()]).await;
+    assert!(matches!(server, Err(MeshHandshakeError::Identity(_))), "{server:?}");
+}
+
+#[tokio::test]
 async fn a_client_refuses_whom_it_does_not_expect() {
     let authority = MeshAuthority::new("root");
     let (cart, front) = (mesh_tls(&authority, CART), mesh_tls(&authority, FRONT));

@@ -16,7 +16,7 @@ use weft_model::listener::{ClientAuth, PinnedClients};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::InvalidEntry;
-use crate::certificate::{self, Name, alternative_names};
+use crate::certificate::{self, Name, alternative_names, sha256};
 use crate::signatures::verify_signatures;
 
 /// The verifier of a mode; `None` when no certificate is asked for.
@@ -24,7 +24,9 @@ pub(super) fn verifier(
     mode: &ClientAuth,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, InvalidEntry> {
     match mode {
-        ClientAuth::None => Ok(None),
+        // Credentials of the mesh come and go, so that its handshakes have a configuration of their
+        // own; this one shows no certificate, and fails.
+        ClientAuth::None | ClientAuth::Mesh => Ok(None),
         ClientAuth::Request => Ok(Some(Arc::new(AnyCertificate::new(false)))),
         ClientAuth::RequireAny => Ok(Some(Arc::new(AnyCertificate::new(true)))),
         ClientAuth::VerifyIfGiven(authorities) => against(authorities, false).map(Some),
@@ -114,16 +116,6 @@ impl PinnedCertificate {
             || is_one(certificate_hashes, leaf)
             || is_one(key_hashes, parsed.public_key().raw)
     }
-}
-
-/// The hash that TLS itself uses.
-pub(super) fn sha256(bytes: &[u8]) -> rustls::crypto::hash::Output {
-    use rustls::SupportedCipherSuite::{Tls12, Tls13};
-    let suite = match aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256 {
-        Tls13(suite) => &suite.common,
-        Tls12(suite) => &suite.common,
-    };
-    suite.hash_provider.hash(bytes)
 }
 
 impl ClientCertVerifier for PinnedCertificate {

@@ -4,9 +4,9 @@ use weft_model::listener::{PinnedClients, TlsVersion};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::*;
-use crate::ClientTls;
 use crate::fixtures::{Authority, certificate, entry, pair, table, upstream};
 use crate::handshake::HandshakeError;
+use crate::{ClientTls, certificate as certificates};
 
 fn hosts(entries: &[(&str, bool)], default: bool) -> ServerTls {
     let certificate = Authority::new("root").issue(&["a.example"]);
@@ -301,7 +301,7 @@ async fn client_certificates_may_be_pinned_by_their_hashes() {
     let der = certificate::chain(&clients.trusted.chain_pem).unwrap().remove(0);
     let (_, parsed) = X509Certificate::from_der(&der).unwrap();
     let hash =
-        |bytes: &[u8]| -> [u8; 32] { client_auth::sha256(bytes).as_ref().try_into().unwrap() };
+        |bytes: &[u8]| -> [u8; 32] { certificates::sha256(bytes).as_ref().try_into().unwrap() };
     // Of the empty text (FIPS 180-4).
     assert_eq!(hash(b"")[..4], [0xe3, 0xb0, 0xc4, 0x42]);
     let (own, key) = (hash(&der), hash(parsed.public_key().raw));

@@ -4,16 +4,23 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use weft_model::calling::Calling;
+use weft_resources::gateway_api::policy::BackendTrafficPolicy;
 use weft_resources::istio::destination_rule::{ClientTlsMode, DestinationRule, UpstreamSettings};
-use weft_resources::{Key, Kind, Pos, Resource};
+use weft_resources::{Key, Kind, Resource};
 
 use super::{Seen, documents};
-use crate::calling::Layers;
+use crate::calling::own::report::{Known, report};
+use crate::calling::{Layers, kubernetes};
 use crate::context::{Context, Output};
 use crate::remark::Place;
 
 /// What is said of localities.
 const NO_PLACE: &str = "it has no effect on a gateway by itself, which has no place of its own";
+
+/// What policies may be about at a gateway by itself.
+struct Alone<'c, 'a> {
+    context: &'c Context<'a>,
+}
 
 /// Says what is wrong with the documents, whether a route leads to their services or not.
 pub(crate) fn check(context: &Context<'_>, out: &mut Output) {
@@ -41,7 +48,7 @@ pub(crate) fn check(context: &Context<'_>, out: &mut Output) {
             }
         }
         if let Some(service) = documents.service {
-            check_service(service, out);
+            check_distribution(service, out);
         }
     }
     if context.services.has_mesh() {
@@ -53,19 +60,36 @@ pub(crate) fn check(context: &Context<'_>, out: &mut Output) {
             Kind::DestinationRule(rule) => {
                 check_rule(resource, rule, known.contains(&resource.key), out);
             }
-            Kind::BackendTrafficPolicy(_) | Kind::TrafficPolicy(_) => {
-                check_policy(context, resource, out);
-            }
+            Kind::BackendTrafficPolicy(policy) => check_policy(context, resource, policy, out),
+            Kind::TrafficPolicy(policy) => report(resource, policy, &Alone { context }, out),
+            Kind::ServiceEntry(_) | Kind::Namespace(_) => check_distribution(resource, out),
             _ => {}
         }
     }
 }
 
-fn check_service(resource: &Resource, out: &mut Output) {
-    let Kind::Service(service) = &resource.body else { return };
-    if let Some(distribution) = &service.distribution {
-        let place = Place::new(resource, distribution.at, "spec.trafficDistribution");
-        place.note(out, NO_PLACE);
+// === impl Alone ===
+
+impl Known for Alone<'_, '_> {
+    fn ports(&self, namespace: &str, name: &str) -> Option<Vec<&str>> {
+        let sources = self.context.services.sources(namespace, name)?;
+        let Some(Kind::Service(service)) = sources.service.as_ref().map(|found| &found.body) else {
+            return Some(Vec::new());
+        };
+        Some(service.ports.iter().map(|port| &*port.name).collect())
+    }
+
+    fn route(&self, key: &Key) -> Option<&Kind> {
+        self.context.index.get(key).map(|route| &route.body)
+    }
+}
+
+// === functions ===
+
+/// What a Service, a ServiceEntry or a Namespace says of where its traffic stays.
+fn check_distribution(resource: &Resource, out: &mut Output) {
+    if let Some((field, found)) = kubernetes::distribution(resource) {
+        Place::new(resource, found.at, field).note(out, NO_PLACE);
     }
 }
 
@@ -105,23 +129,15 @@ fn check_settings(resource: &Arc<Resource>, settings: &UpstreamSettings, out: &m
     }
 }
 
-/// What a policy is about that no gateway calls, and what of it is not for gateways.
-fn check_policy(context: &Context<'_>, resource: &Arc<Resource>, out: &mut Output) {
+/// What a policy is about that no gateway calls.
+fn check_policy(
+    context: &Context<'_>,
+    resource: &Arc<Resource>,
+    policy: &BackendTrafficPolicy,
+    out: &mut Output,
+) {
     let home = resource.namespace();
-    let targets: Vec<_> = match &resource.body {
-        Kind::BackendTrafficPolicy(policy) => policy.targets.iter().collect(),
-        Kind::TrafficPolicy(policy) => {
-            if policy.local_rate_limit.is_some() {
-                let message = "`localRateLimit` is for the proxies beside workloads: a gateway by \
-                               itself does not count";
-                let path = "spec.localRateLimit";
-                Place::new(resource, Pos::default(), path).note(out, message);
-            }
-            policy.targets.iter().map(|target| &target.target).collect()
-        }
-        _ => return,
-    };
-    for target in targets {
+    for target in &policy.targets {
         let object = &target.object;
         let place = Place::new(resource, object.at, "spec.targetRefs");
         if !object.is_service() {

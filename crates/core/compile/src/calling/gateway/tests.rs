@@ -1,5 +1,7 @@
 //! How backends of routes of every dialect are called.
 
+mod own;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -32,6 +32,7 @@ fn header_modifiers() {
             set: set.iter().map(|(key, value)| (name(key), (*value).into())).collect(),
             add: add.iter().map(|(key, value)| (name(key), (*value).into())).collect(),
             remove: remove.iter().map(|key| name(key)).collect(),
+            ..HeaderEdits::default()
         }
     };
     let expected = edits(&[("X-Set", "a")], &[("X-Add", "b")], &["X-Gone"]);

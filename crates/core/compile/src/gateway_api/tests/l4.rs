@@ -201,3 +201,15 @@ spec: {rules: []}
 ";
     assert_reported(&world(&[route]), "UDPRoute infra/r is not served: UDP is not proxied");
 }
+
+#[test]
+fn a_rule_for_connections_has_its_name() {
+    let text = attached("TCPRoute", "r", "l", "", V1);
+    let gateway = gateway(&["name: l, port: 5432, protocol: TCP"]);
+    for (rule, expected) in [("", "0"), ("name: data, ", "data")] {
+        let text = text.replace("{backendRefs:", &format!("{{{rule}backendRefs:"));
+        let world = clean(&[&gateway, &text]);
+        let id = served(&world, 5432, false).tcp[0].id.to_string();
+        assert_eq!(id, format!("tcproute/infra/r/{expected}"));
+    }
+}

@@ -146,6 +146,26 @@ spec: {{ports: [{{port: 8080, appProtocol: {protocol}}}]}}
     check("example.com/own", Auto, false);
 }
 
+#[test]
+fn slices_may_tell_the_protocol_of_a_port() {
+    use weft_model::backend::UpstreamProtocol::{Auto, Http2};
+    for (of_port, expected) in [("", Http2), (", appProtocol: http", Auto)] {
+        let service = format!(
+            "apiVersion: v1
+kind: Service
+metadata: {{name: app, namespace: infra}}
+spec: {{ports: [{{port: 8080{of_port}}}]}}
+---
+"
+        );
+        let slice = SLICE.replace("{port: 3000}", "{port: 3000, appProtocol: kubernetes.io/h2c}");
+        assert_ne!(slice, SLICE);
+        let world =
+            clean(&[&service, &slice, &plain_gateway(), &backends("{name: app, port: 8080}")]);
+        assert_eq!(backend(&world, "GET h/").protocol, expected, "{of_port}");
+    }
+}
+
 /// Where `app` is.
 const SLICE: &str = "apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice

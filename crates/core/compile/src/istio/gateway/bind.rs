@@ -7,6 +7,7 @@ use weft_resources::istio::virtual_service::{GatewayRef, HttpAction, VirtualServ
 use weft_resources::{Key, Kind, Pos, Resource};
 
 use super::site::{Serves, Site, host};
+use crate::age::age;
 use crate::context::{Context, Output};
 use crate::gateway_api::host::Host;
 use crate::istio::virtual_service::Document;
@@ -22,11 +23,6 @@ pub(super) struct Bound<'a> {
     pub(super) hosts: Vec<Host>,
 }
 
-/// Orders documents by age, and those of one age by name. What has no time yet is the newest.
-pub(super) fn age(resource: &Resource) -> (bool, Box<str>, Key) {
-    (resource.created.is_empty(), resource.created.clone(), resource.key.clone())
-}
-
 /// Binds VirtualServices to servers, the oldest first.
 pub(super) fn bind<'a>(
     context: &Context<'a>,
@@ -39,7 +35,7 @@ pub(super) fn bind<'a>(
             services.push((resource, service));
         }
     }
-    services.sort_by_cached_key(|(resource, _)| age(resource));
+    services.sort_by(|(a, _), (b, _)| age(a).cmp(&age(b)));
     let mut bound = Vec::new();
     for (resource, service) in &services {
         if service.is_delegate() {

@@ -225,7 +225,7 @@ impl<'e, 'a> Emitter<'e, 'a> {
             Host::Any => rule.words.clone(),
             host => format!("host {host}, {}", rule.words),
         };
-        Arc::new(Route {
+        let mut route = Route {
             id,
             origin: origin(rule.document, words),
             rank: Rank { minor: minor(&rule.matcher, order, index), ..rank(host) },
@@ -233,7 +233,9 @@ impl<'e, 'a> Emitter<'e, 'a> {
             steps: Arc::clone(&rule.steps),
             target: rule.target.clone(),
             timeouts: rule.timeouts.clone(),
-        })
+        };
+        self.context.added(rule.document, rule.name, out).apply(&mut route);
+        Arc::new(route)
     }
 
     /// Keeps the requests for a host from rules for wider hosts.

@@ -9,6 +9,7 @@ use weft_resources::istio::value::NamespaceRef;
 use weft_resources::{Kind, Pos, Resource};
 
 use super::tls::{self, Terminate};
+use crate::age::age;
 use crate::context::{Context, Output};
 use crate::gateway_api::host::Host;
 use crate::remark::Place;
@@ -106,7 +107,7 @@ pub(super) fn collect<'a>(context: &Context<'a>, out: &mut Output) -> Vec<Site<'
             gateways.push((resource, gateway));
         }
     }
-    gateways.sort_by_cached_key(|(resource, _)| super::bind::age(resource));
+    gateways.sort_by(|(a, _), (b, _)| age(a).cmp(&age(b)));
     let mut sites: Vec<Site<'a>> = Vec::new();
     for (resource, gateway) in gateways {
         if !gateway.selector.is_empty() {
@@ -207,11 +208,14 @@ fn of_tls(context: &Context<'_>, site: &Site<'_>, out: &mut Output) -> Serves {
              proxies meet at port 15008",
             out,
         ),
-        ServerTlsMode::IstioMutual => not_served(
-            "ISTIO_MUTUAL needs the certificates of the mesh, which gateways do not show to clients",
+        ServerTlsMode::IstioMutual if !context.services.has_mesh() => not_served(
+            "ISTIO_MUTUAL needs the certificates of the mesh, which a gateway by itself lacks",
             out,
         ),
-        ServerTlsMode::Simple | ServerTlsMode::Mutual | ServerTlsMode::OptionalMutual => {
+        ServerTlsMode::Simple
+        | ServerTlsMode::Mutual
+        | ServerTlsMode::OptionalMutual
+        | ServerTlsMode::IstioMutual => {
             let is_http = *site.server.port.protocol == PortProtocol::Https;
             match tls::terminate(context, site, written, is_http, out) {
                 Ok(terminate) if is_http => Serves::Https(terminate),

@@ -20,7 +20,7 @@ use crate::remark::Fix;
 /// How TLS ends.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Terminate {
-    /// Never empty.
+    /// None where those of the mesh are shown.
     pub(super) certificates: Vec<Arc<Certificate>>,
     /// Versions, client certificates and so on.
     pub(super) options: Arc<TlsOptions>,
@@ -67,7 +67,9 @@ pub(super) fn terminate(
     let options = reader.options(written, is_http);
     let refusal = reader.refusal(written);
     match options {
-        _ if certificates.is_empty() => Err("no certificate of it can be used".into()),
+        _ if certificates.is_empty() && *written.mode != ServerTlsMode::IstioMutual => {
+            Err("no certificate of it can be used".into())
+        }
         Ok(options) => Ok(Terminate { certificates, options: Arc::new(options), refusal }),
         Err(reason) => Err(reason),
     }
@@ -158,8 +160,30 @@ impl Reader<'_, '_> {
             };
         }
         options.cipher_suites = self.suites(written)?;
+        if *written.mode == ServerTlsMode::IstioMutual {
+            self.only_newest(written, &mut options)?;
+        }
         options.client_auth = self.client_auth(written)?;
         Ok(options)
+    }
+
+    /// Members of the mesh speak TLS 1.3 to each other, with suites of their own choice.
+    fn only_newest(&mut self, written: &ServerTls, options: &mut TlsOptions) -> Result<(), String> {
+        if let Some(version) = written.max_version.as_ref()
+            && options.max_version != TlsVersion::Tls13
+        {
+            let message = "members of the mesh speak TLS 1.3 alone, so no version is left";
+            self.error("maxProtocolVersion", version.at, message, None);
+            return Err(message.into());
+        }
+        if let Some(first) = written.cipher_suites.first() {
+            let message =
+                "`cipherSuites` have no effect on TLS 1.3, which members of the mesh speak";
+            self.warn("cipherSuites", first.at, message);
+            options.cipher_suites.clear();
+        }
+        options.min_version = TlsVersion::Tls13;
+        Ok(())
     }
 
     fn suites(&mut self, written: &ServerTls) -> Result<Vec<Box<str>>, String> {
@@ -187,6 +211,7 @@ impl Reader<'_, '_> {
 
     fn client_auth(&mut self, written: &ServerTls) -> Result<ClientAuth, String> {
         let is_required = match *written.mode {
+            ServerTlsMode::IstioMutual => return Ok(ClientAuth::Mesh),
             ServerTlsMode::Mutual => true,
             ServerTlsMode::OptionalMutual => false,
             _ => {
@@ -281,9 +306,11 @@ impl Reader<'_, '_> {
 
     /// What is asked of clients and cannot be looked at: then nobody gets anything.
     fn refusal(&mut self, written: &ServerTls) -> Option<Box<str>> {
-        let verifies = !written.insecure_skip_verify.as_ref().is_some_and(|skips| skips.value);
+        let skips = written.insecure_skip_verify.as_ref().is_some_and(|skips| skips.value);
+        let verifies = !skips && *written.mode != ServerTlsMode::IstioMutual;
         let first = |list: &[Spanned<Box<str>>]| list.first().map(|one| one.at);
-        // Where certificates are verified, all but the last is looked at.
+        // Where certificates are verified, all but the last is looked at; of those of the mesh, that
+        // they are.
         let unverified = |list: &[Spanned<Box<str>>]| first(list).filter(|_| !verifies);
         let asked = [
             ("subjectAltNames", unverified(&written.subject_alt_names)),

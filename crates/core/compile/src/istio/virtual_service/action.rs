@@ -6,8 +6,8 @@ use weft_message::FieldName;
 use weft_model::id::PolicyId;
 use weft_model::outcome::Reason;
 use weft_model::policy::{
-    Abort, Cors, Fault, FixedAnswer, HeaderEdits, PathRewrite, Redirect, Refusal, Rewrite, Step,
-    StepKind,
+    Abort, Cors, Fault, FixedAnswer, HeaderEdits, MadeHeader, PathRewrite, Redirect, Refusal,
+    Rewrite, Step, StepKind, ValuePart,
 };
 use weft_model::route::{Choice, Target, Weighted};
 use weft_model::text::Pattern;
@@ -22,6 +22,7 @@ use weft_resources::istio::virtual_service::{
 
 use super::Surroundings;
 use super::delegate::Ruled;
+use super::format::{self, Side};
 use super::retry;
 use crate::context::Output;
 use crate::remark::Place;
@@ -111,6 +112,15 @@ fn answered(id: &str) -> Target {
     Target::Refuse(Refusal { reason: Reason::NoEndpoint, detail })
 }
 
+/// The value, where it is the same for every message.
+fn text(parts: &[ValuePart]) -> Option<Box<str>> {
+    match parts {
+        [] => Some("".into()),
+        [ValuePart::Text(text)] => Some(text.clone()),
+        _ => None,
+    }
+}
+
 /// A share in parts per million.
 fn parts_per_million(percent: Percent) -> u32 {
     (percent.value() * 10_000.0).round() as u32
@@ -191,12 +201,17 @@ impl Maker<'_> {
 
     /// Edits of requests; the authority is a rewrite.
     fn request_headers(&mut self, ops: &HeaderOps) {
-        for (index, edits) in self.edits(ops).into_iter().enumerate() {
+        let edits = self.edits(ops, Side::Request);
+        for (index, edits) in edits.into_iter().enumerate() {
             self.step(&format!("request-headers-{index}"), StepKind::RequestHeaders(edits));
         }
         if let Some(authority) = ops.authority()
-            && let Some(host) = self.value(authority)
+            && let Some(parts) = self.value(authority, Side::Request)
         {
+            let Some(host) = text(&parts) else {
+                let message = "the authority stays as it is: nothing is filled in here";
+                return self.error(authority.name.at, "headers", message);
+            };
             let rewrite = Rewrite { host: Some(host), path: None };
             self.step("host", StepKind::Rewrite(rewrite));
         }
@@ -204,28 +219,34 @@ impl Maker<'_> {
 
     fn response_headers(&mut self, ops: &HeaderOps) {
         // Answers pass the steps backwards.
-        for (index, edits) in self.edits(ops).into_iter().enumerate().rev() {
+        let edits = self.edits(ops, Side::Response);
+        for (index, edits) in edits.into_iter().enumerate().rev() {
             self.step(&format!("response-headers-{index}"), StepKind::ResponseHeaders(edits));
         }
     }
 
     /// Edits in the order of Envoy: what is removed first may be set after that.
-    fn edits(&mut self, ops: &HeaderOps) -> Vec<HeaderEdits> {
+    fn edits(&mut self, ops: &HeaderOps, side: Side) -> Vec<HeaderEdits> {
         let mut removed = HeaderEdits::default();
         let mut edits = HeaderEdits::default();
         for name in &ops.remove {
             removed.remove.extend(self.field(&name.value, name.at));
         }
-        for (values, into) in [(&ops.set, &mut edits.set), (&ops.add, &mut edits.add)] {
+        for (values, adds) in [(&ops.set, false), (&ops.add, true)] {
             for header in values.iter().filter(|header| **header.name != *"host") {
                 let field = self.field(&header.name.value, header.name.at);
-                if let (Some(field), Some(value)) = (field, self.value(header)) {
-                    into.push((field, value));
+                let (Some(name), Some(parts)) = (field, self.value(header, side)) else { continue };
+                match text(&parts) {
+                    Some(value) if adds => edits.add.push((name, value)),
+                    Some(value) => edits.set.push((name, value)),
+                    None => edits.made.push(MadeHeader { name, adds, parts }),
                 }
             }
         }
-        let is_again =
-            |name: &FieldName| edits.set.iter().chain(&edits.add).any(|(other, _)| other == name);
+        let is_again = |name: &FieldName| {
+            let mut names = edits.set.iter().chain(&edits.add).map(|(other, _)| other);
+            names.any(|other| other == name) || edits.made.iter().any(|made| made.name == *name)
+        };
         if !removed.remove.iter().any(is_again) {
             edits.remove = std::mem::take(&mut removed.remove);
         }
@@ -251,18 +272,18 @@ impl Maker<'_> {
         }
     }
 
-    /// The value of a header. What Envoy would fill in is not known.
-    fn value(&mut self, header: &HeaderValue) -> Option<Box<str>> {
-        let plain = header.value.replace("%%", "");
-        if plain.contains('%') {
-            let message = format!(
-                "the header `{}` is left alone: what stands between `%` signs is not filled in here",
-                *header.name
-            );
-            self.error(header.name.at, "headers", message);
-            return None;
-        }
-        Some(header.value.replace("%%", "%").into())
+    /// The value of a header, unless there is something to fill in that is not known.
+    fn value(&mut self, header: &HeaderValue, side: Side) -> Option<Vec<ValuePart>> {
+        let unknown = match format::parts(&header.value, side) {
+            Ok(parts) => return Some(parts),
+            Err(unknown) => unknown,
+        };
+        let message = format!(
+            "the header `{}` is left alone: `{unknown}` is not filled in here",
+            *header.name
+        );
+        self.error(header.name.at, "headers", message);
+        None
     }
 
     fn rewrite(&mut self, route: &HttpRoute, prefix: Option<&Prefix>) {

@@ -84,9 +84,13 @@ impl Condition {
             let name = query.name.value.clone();
             condition.matchers.push(Matcher::Query(name, self::value(&query.condition)?));
         }
-        condition.words = match say.0.is_empty() {
+        let words = match say.0.is_empty() {
             true => "every request".into(),
             false => say.0.join(", "),
+        };
+        condition.words = match &found.name {
+            Some(name) => format!("{name}: {words}"),
+            None => words,
         };
         Ok(condition)
     }

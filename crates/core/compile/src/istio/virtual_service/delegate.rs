@@ -70,6 +70,7 @@ fn delegated<'a>(
             return Vec::new();
         }
     };
+    let scope = format!("{}/{}", document.namespace(), document.name());
     let mut rules = Vec::new();
     for (index, own) in service.http.iter().enumerate() {
         let path = format!("spec.http[{index}]");
@@ -83,7 +84,7 @@ fn delegated<'a>(
             continue;
         }
         rules.push(Ruled {
-            id: format!("{}@{}/{}", rule_id(inner, index), document.namespace(), document.name()),
+            id: format!("{}@{scope}", rule_id(inner, service, index)),
             name: own.name.as_deref(),
             document: inner,
             path,
@@ -192,7 +193,7 @@ fn conditions<'a>(
             continue;
         }
         if one.stat_prefix.is_some() {
-            place.note(out, "`statPrefix` has no effect: rules are counted by their names");
+            place.note(out, "`statPrefix` has no effect: rules are counted by their ids");
         }
         match Condition::new(one) {
             Ok(condition) => found.push((Some(one), condition)),

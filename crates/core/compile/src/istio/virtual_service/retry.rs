@@ -37,6 +37,7 @@ pub(crate) fn retry(retries: Option<&Retries>) -> Option<RetryPolicy> {
         non_idempotent: true,
         same_endpoint: !is(avoids, true),
         elsewhere: is(elsewhere, false),
+        by_default: retries.is_none(),
         ..RetryPolicy::NEVER
     };
     for condition in retries.map_or(DEFAULT_RETRY_ON, Retries::conditions) {

@@ -96,10 +96,8 @@ fn what_is_not_said_is_as_istio_has_it() {
     let policy = retry(None).expect("it retries");
     assert_eq!((policy.attempts, policy.same_endpoint, policy.elsewhere), (3, false, false));
     assert_eq!(policy.backoff.initial_interval, Duration::from_millis(25));
-    assert_eq!(
-        policy,
-        retry(Some(&Retries { retry_on: None, attempts: 2, ..retries(&[]) })).unwrap()
-    );
+    let written = retry(Some(&Retries { retry_on: None, attempts: 2, ..retries(&[]) })).unwrap();
+    assert_eq!(policy, RetryPolicy { by_default: true, ..written });
 }
 
 #[test]

@@ -1,3 +1,7 @@
+mod policy;
+mod rule;
+mod service;
+
 use weft_model::calling::{HashKey, LocalityOrder};
 use weft_model::mesh::Traffic;
 use weft_resilience::settings::{BudgetSettings, OutlierSettings, PickerKind};
@@ -250,6 +254,61 @@ fn of_two_dialects_that_speak_of_one_part_both_are_told() {
     let told = problems(&world).join("\n");
     assert!(told.contains("of DestinationRule default/payments (a.yaml:"), "{told}");
     assert!(told.contains("it holds instead of `metadata.annotations"), "{told}");
+}
+
+#[test]
+fn of_each_two_that_speak_of_calling_the_first_holds_and_both_are_told() {
+    let target = "targetRefs: [{group: '', kind: Service, name: payments}]";
+    let own = format!("{{{target}, retry: {{budget: {{percent: 10}}}}}}");
+    let gateway = format!("{{{target}, retryConstraint: {{budget: {{percent: 20}}}}}}");
+    let istio = "{host: payments, trafficPolicy: {retryBudget: {percent: 30}}}";
+    let linkerd = "{routes: [], retryBudget: {retryRatio: 0.4, minRetriesPerSecond: 1, ttl: 10s}}";
+    let all = [
+        (
+            "TrafficPolicy default/payments",
+            document("weftway.io/v1alpha1", "TrafficPolicy", "name: payments", &own),
+            0.1,
+        ),
+        (
+            "XBackendTrafficPolicy default/payments",
+            document(
+                "gateway.networking.x-k8s.io/v1alpha1",
+                "XBackendTrafficPolicy",
+                "name: payments",
+                &gateway,
+            ),
+            0.2,
+        ),
+        ("DestinationRule default/payments", rule("name: payments", istio), 0.3),
+        (
+            "ServiceProfile default/payments.default.svc.cluster.local",
+            document(
+                "linkerd.io/v1alpha2",
+                "ServiceProfile",
+                &format!("name: {PAYMENTS}"),
+                linkerd,
+            ),
+            0.4,
+        ),
+    ];
+    for (index, (winner, first, expected)) in all.iter().enumerate() {
+        for (loser, second, _) in &all[index + 1..] {
+            let world = world(&[second.as_str(), first].join("---\n"), &payments());
+            let traffic = traffic_of(&world);
+            let found = &calling(&traffic, "default", 8080, None).unwrap().calling;
+            let ratio = match found.retry_budget {
+                Some(BudgetSettings::Active(budget)) => budget.ratio,
+                Some(BudgetSettings::Recent(budget)) => budget.ratio,
+                None => panic!("{winner} has a budget"),
+            };
+            let told = problems(&world).join("\n");
+            assert_eq!(ratio, *expected, "{winner} and {loser}: {told}");
+            for (one, words) in [(winner, "holds instead"), (loser, "it holds instead of")] {
+                let is_told = told.lines().any(|line| line.contains(one) && line.contains(words));
+                assert!(is_told, "{winner} and {loser}: {told}");
+            }
+        }
+    }
 }
 
 #[test]

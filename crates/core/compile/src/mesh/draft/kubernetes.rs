@@ -182,6 +182,7 @@ impl<'a> Collector<'_, 'a> {
     /// The ports of a Service, TCP only.
     fn ports(&self, resource: &Resource, service: &Service, out: &mut Output) -> Vec<ServicePort> {
         let opaque = OpaquePorts::of(self.scene, Some(resource), resource.namespace(), out);
+        let slices = self.slices.of(resource.namespace(), resource.name());
         let mut ports: Vec<ServicePort> = Vec::new();
         for port in &service.ports {
             let place = Place::new(resource, port.at, "spec.ports");
@@ -197,9 +198,13 @@ impl<'a> Collector<'_, 'a> {
                 place.error(out, format!("port {} is there already", port.port));
                 continue;
             }
+            let of_slices = || {
+                let found = slices.iter().filter_map(|slice| slice_port(slice, service, port));
+                found.filter_map(|port| port.app_protocol.as_deref()).next()
+            };
             let said = Said {
                 opaque: opaque.as_ref(),
-                declared: port.app_protocol.as_deref(),
+                declared: port.app_protocol.as_deref().or_else(of_slices),
                 name: &port.name,
                 number: port.port,
             };
@@ -235,7 +240,7 @@ impl<'a> Collector<'_, 'a> {
         for slice in slices {
             let tcp = service.ports.iter().filter(|port| is_tcp(port));
             let mut pairs: Vec<(u16, u16)> = tcp
-                .filter_map(|port| Some((port.port, slice_port(slice, service, port)?)))
+                .filter_map(|port| Some((port.port, slice_port(slice, service, port)?.port?)))
                 .collect();
             if service.is_headless {
                 add_targets(&mut pairs);

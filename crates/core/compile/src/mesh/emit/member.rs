@@ -46,6 +46,7 @@ impl<'s> Members<'s> {
         rules: &'s [Rules],
         drafts: &Drafts<'_>,
         limits: &OfServices,
+        out: &mut Output,
     ) -> Self {
         let (spoken, unknown) = (spoken(drafts), BTreeMap::new());
         let unlimited = BTreeMap::new();
@@ -61,6 +62,7 @@ impl<'s> Members<'s> {
                     rules,
                     spoken.get(&index).unwrap_or(&unknown),
                     limits.get(&index).unwrap_or(&unlimited),
+                    out,
                 ),
                 is_served: matches!(instance.origin, Origin::Node(_) | Origin::Entry(..)),
             })
@@ -84,6 +86,7 @@ impl<'s> Members<'s> {
                 mtls: rules.mtls,
                 closed: rules.closed.clone(),
                 unknown: rules.unknown,
+                outside: rules.outside.clone(),
                 egress: rules.egress.clone(),
                 networks: networks.into(),
                 labels: (*instance.labels).into(),
@@ -191,9 +194,10 @@ fn ports(
     rules: &Rules,
     spoken: &BTreeMap<u16, Protocol>,
     limits: &BTreeMap<u16, Limits>,
+    out: &mut Output,
 ) -> Box<[WorkloadPort]> {
-    // Reported where services are made.
-    let opaque = OpaquePorts::of(scene, None, instance.namespace, &mut Output::default());
+    // Of the namespace it is reported where services are made, and said once.
+    let opaque = OpaquePorts::of(scene, instance.resource(), instance.namespace, out);
     let own = instance.ports();
     let mut numbers: BTreeSet<u16> = own.iter().map(|port| port.number).collect();
     numbers.extend(rules.ports.keys());

@@ -13,10 +13,10 @@ use weft_resources::weftway::traffic_policy::TrafficTarget;
 use weft_resources::{Kind, Resource};
 
 use super::unenforceable;
+use crate::calling::own::rate::{identities, per_second, rate_limit};
 use crate::context::Output;
 use crate::mesh::MeshOptions;
 use crate::mesh::draft::{Draft, Drafts, Runs};
-use crate::mesh::routing::limit::{identities, per_second, rate_limit};
 use crate::mesh::scene::Scene;
 
 /// What is done to requests for a port.
@@ -40,7 +40,7 @@ pub(super) fn of_server(
     // As many at once as in a second.
     let rate = |count: u32| per_second(count, count);
     let one = |of: &weft_resources::linkerd::rate_limit::RateOverride| {
-        (identities(options, resource, &of.clients, out), rate(of.per_second))
+        (identities(&options.trust_domain, resource, &of.clients, out), rate(of.per_second))
     };
     let overrides = policy.overrides.iter().map(one).collect();
     let limit = LocalRateLimit {
@@ -89,7 +89,7 @@ fn limits(
     if policy.is_broken {
         return Some(Limits { steps: Vec::new(), closed: Some(unenforceable(resource)) });
     }
-    let limit = rate_limit(options, resource, written, out);
+    let limit = rate_limit(&options.trust_domain, resource, written, out);
     Some(Limits { steps: vec![step("trafficpolicy", resource, limit)], closed: None })
 }
 

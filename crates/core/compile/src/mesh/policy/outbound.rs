@@ -1,22 +1,20 @@
 //! What a workload may call: Istio's Sidecar, `exportTo` of ServiceEntries, and Linkerd's
 //! EgressNetwork.
 
-mod network;
-
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use weft_model::id::ServiceName;
-use weft_model::mesh::{Egress, UnknownDestinations};
+use weft_model::mesh::{Egress, Outside, UnknownDestinations};
 use weft_resources::istio::sidecar::{self, CaptureMode, EgressHost, EgressNamespace};
 use weft_resources::istio::value::{ExportTo, NamespaceRef};
 use weft_resources::istio::{ServiceEntry, Sidecar};
 use weft_resources::{Kind, Pos, Resource};
 
-use self::network::Networks;
 use super::{ingress, keep_oldest, overruled};
 use crate::context::Output;
 use crate::mesh::config::{Config, unknown};
+use crate::mesh::outside::Networks;
 use crate::mesh::population::Instance;
 use crate::mesh::scene::{Scene, fits};
 use crate::remark::Place;
@@ -28,6 +26,8 @@ pub(super) type Document<'a> = (&'a Resource, &'a Sidecar);
 pub(super) struct Outbound {
     /// What becomes of calls to what the mesh does not know.
     pub(super) unknown: UnknownDestinations,
+    /// What is said of addresses outside.
+    pub(super) outside: Box<[Outside]>,
     /// The only services that it may call; all when `None`.
     pub(super) egress: Option<Box<[Egress]>>,
 }
@@ -159,13 +159,11 @@ impl<'a> Sidecars<'a> {
     }
 
     /// What a workload may call. Where its Sidecar says nothing of what the mesh does not know,
-    /// MeshConfig does; a network that is forbidden stays so.
+    /// MeshConfig does.
     pub(super) fn of(&self, document: Option<Document<'a>>, instance: &Instance<'_>) -> Outbound {
         let said = document.and_then(|(_, sidecar)| sidecar.outbound);
-        let unknown = match self.networks.forbids(instance.namespace) {
-            true => UnknownDestinations::Refuse,
-            false => said.map_or(self.default, unknown),
-        };
+        let unknown = said.map_or(self.default, unknown);
+        let outside = self.networks.of(instance.namespace);
         let seen = document.filter(|(_, sidecar)| !sidecar.egress.is_empty());
         let mut egress = match seen {
             Some((resource, sidecar)) => self.seen(resource, sidecar, instance.namespace),
@@ -178,10 +176,10 @@ impl<'a> Sidecars<'a> {
         };
         let hidden = self.hidden_from(instance.namespace);
         if seen.is_none() && hidden.is_empty() {
-            return Outbound { unknown, egress: None };
+            return Outbound { unknown, outside, egress: None };
         }
         egress.extend(hidden);
-        Outbound { unknown, egress: Some(egress.into()) }
+        Outbound { unknown, outside, egress: Some(egress.into()) }
     }
 
     /// What a Sidecar lets a workload of `home` see.
@@ -276,6 +274,11 @@ fn remark(resource: &Resource, sidecar: &Sidecar, out: &mut Output) {
             let path = format!("spec.egress[{index}].port");
             let message = "on this port the hosts of listeners without a port are seen, too";
             Place::new(resource, port.number.at, &path).note(out, message);
+        }
+        if let Some(protocol) = port.as_ref().and_then(|port| port.protocol) {
+            let path = format!("spec.egress[{index}].port.protocol");
+            let message = "it has no effect: what is spoken is what the services say";
+            Place::new(resource, protocol.at, &path).note(out, message);
         }
     }
     if let Some(proxy) = &sidecar.egress_proxy {

@@ -1,8 +1,10 @@
 //! Routes of the Gateway API's shape whose parent is the service: those of the Gateway API (GAMMA)
-//! and Linkerd's own.
+//! and Linkerd's own. The parent may be a network outside of the mesh as well.
 //!
 //! A route in the namespace of the service is for all callers (a producer route), any other for the
 //! callers of its own namespace (a consumer route), which come first.
+
+mod conflict;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use weft_resources::{Kind, Resource, Spanned};
 
 use super::precedence::Table;
 use super::table::{Draft, Places, Subject, origin, routed, tcp_route, union};
-use super::{policy, profile};
+use super::{outside, policy, profile};
 use crate::context::Output;
 use crate::dialect;
 use crate::gateway_api;
@@ -30,6 +32,7 @@ use crate::gateway_api::host::Host;
 use crate::gateway_api::referrer::{Referrer, Speaks};
 use crate::gateway_api::rule::{self, Match, Rule, Rules};
 use crate::remark::Place;
+use crate::rule_name::label;
 
 /// A route for some ports of the service.
 struct Attached<'a> {
@@ -44,6 +47,8 @@ struct Caller<'a> {
     parents: &'a [ParentRef],
     speaks: Speaks,
     subject: Subject<'a>,
+    /// The port to which rules lead that name no backend.
+    otherwise: Option<&'a ServicePort>,
 }
 
 /// The tables of routes that are of one dialect: first those of callers, each for its namespace, then
@@ -70,10 +75,12 @@ pub(super) fn tables<'a>(
         }
     }
     let mut tables = Vec::new();
-    for (namespace, routes) in consumers {
+    for (namespace, mut routes) in consumers {
+        conflict::settle(subject, &mut routes, out);
         let audience = Audience { namespaces: [namespace.into()].into(), ..Audience::default() };
         tables.extend(table(subject, dialect, audience, &routes, places, out));
     }
+    conflict::settle(subject, &mut producers, out);
     tables.extend(table(subject, dialect, Audience::default(), &producers, places, out));
     tables
 }
@@ -98,11 +105,12 @@ fn ports(
     let mut found: Option<Vec<u16>> = None;
     for (index, parent) in parents.iter().enumerate() {
         let object = &parent.object;
-        let namespace = object.namespace_or(resource.namespace());
-        let is_meant = object.is_service()
-            && namespace == subject.namespace
-            && subject.view.scene().service_name(namespace, &object.name) == *subject.name;
-        if !is_meant {
+        if !subject.is(object, resource.namespace()) {
+            continue;
+        }
+        // Every port is one of a network.
+        if let (Some(number), None, Some(_)) = (parent.port, &parent.section, subject.network()) {
+            found.get_or_insert_default().push(number);
             continue;
         }
         let is_port = |port: &&ServicePort| {
@@ -173,49 +181,86 @@ fn add(
     out: &mut Output,
 ) {
     let Attached { resource, parents, ports } = attached;
-    let caller = |speaks| Caller { route: resource, parents, speaks, subject };
-    let (rules, calls, hosts) = match &resource.body {
+    let caller =
+        |speaks, otherwise| Caller { route: resource, parents, speaks, subject, otherwise };
+    let (rules, calls, hosts, speaks) = match &resource.body {
         Kind::HttpRoute(route) => {
-            let caller = caller(Speaks::Http);
-            let rules = rule::compile(&caller, Rules::Http(&route.rules), out);
-            (rules, &route.calls, &route.hostnames)
+            (Rules::Http(&route.rules), &route.calls, &route.hostnames, Speaks::Http)
         }
         Kind::LinkerdHttpRoute(route) => {
-            let (caller, route) = (caller(Speaks::Http), &route.route);
-            let rules = rule::compile(&caller, Rules::Http(&route.rules), out);
-            (rules, &route.calls, &route.hostnames)
+            let route = &route.route;
+            (Rules::Http(&route.rules), &route.calls, &route.hostnames, Speaks::Http)
         }
         Kind::GrpcRoute(route) => {
-            let caller = caller(Speaks::Grpc);
-            let rules = rule::compile(&caller, Rules::Grpc(&route.rules), out);
-            (rules, &route.calls, &route.hostnames)
+            (Rules::Grpc(&route.rules), &route.calls, &route.hostnames, Speaks::Grpc)
         }
         Kind::TlsRoute(route) | Kind::TcpRoute(route) => {
-            connections(&caller(Speaks::Passthrough), dialect, route, ports, draft, places, out);
+            let caller = caller(Speaks::Passthrough, None);
+            connections(&caller, dialect, route, ports, draft, places, out);
             return;
         }
         _ => return,
     };
-    ignore_hosts(resource, hosts, out);
-    for mut rule in rules {
-        annotate(subject, resource, calls, &mut rule.timeouts, out);
-        let added = policy::steps(subject.view, resource, rule.name.as_deref(), &rule.id, out);
-        for (index, found) in rule.matches.iter().enumerate() {
-            let mut route = http_route(resource, dialect, &rule, index, found);
-            added.apply(&mut route);
-            places.insert(route.id.clone(), (resource.key.clone(), rule.at));
-            draft.http.push(routed(ports, route));
+    let hosts = hosts_of(subject, resource, hosts, out);
+    for (ports, otherwise) in parts(subject, dialect, ports, rules) {
+        for mut rule in rule::compile(&caller(speaks, otherwise), rules, out) {
+            annotate(subject, resource, calls, &mut rule.timeouts, out);
+            let added = policy::of_rule(subject.view, resource, rule.name.as_deref(), out);
+            if let Some(port) = otherwise {
+                rule.id.push_str(&format!(":{}", port.number));
+            }
+            for (index, host) in matches_and_hosts(&rule, &hosts) {
+                let mut route = http_route(resource, dialect, (&rule, hosts.len()), index, host);
+                added.apply(&mut route);
+                places.insert(route.id.clone(), (resource.key.clone(), rule.at));
+                draft.http.push(routed(&ports, route));
+            }
         }
     }
 }
 
-/// Inside of a mesh a route is for the service's own hosts (GEP-1294).
-fn ignore_hosts(resource: &Resource, hosts: &[Spanned<Box<str>>], out: &mut Output) {
-    if let Some(host) = hosts.first() {
-        let message = "`hostnames` have no effect where the parent is a Service: the route is for \
-                       all hosts of it";
-        Place::new(resource, host.at, "spec.hostnames").note(out, message);
+fn matches_and_hosts<'h>(rule: &Rule, hosts: &'h [Host]) -> Vec<(usize, &'h Host)> {
+    let indexes = 0..rule.matches.len();
+    indexes.flat_map(|index| hosts.iter().map(move |host| (index, host))).collect()
+}
+
+/// The hosts that a route is for. Inside of a mesh these are all of the service's own (GEP-1294); a
+/// network has many.
+fn hosts_of(
+    subject: Subject<'_>,
+    resource: &Resource,
+    hosts: &[Spanned<Box<str>>],
+    out: &mut Output,
+) -> Vec<Host> {
+    let Some(first) = hosts.first() else { return vec![Host::Any] };
+    if subject.network().is_some() {
+        return hosts.iter().map(|host| Host::new(Some(host))).collect();
     }
+    let message = "`hostnames` have no effect where the parent is a Service: the route is for all \
+                   hosts of it";
+    Place::new(resource, first.at, "spec.hostnames").note(out, message);
+    vec![Host::Any]
+}
+
+/// The ports for which the rules of a route are made together. In Linkerd's own, a rule that names no
+/// backend leads to the port that was dialled: then it is made for each.
+fn parts<'s>(
+    subject: Subject<'s>,
+    dialect: u8,
+    ports: &[u16],
+    rules: Rules<'_>,
+) -> Vec<(Vec<u16>, Option<&'s ServicePort>)> {
+    let is_open = match rules {
+        Rules::Http(rules) => rules.iter().any(|rule| rule.backends.is_empty()),
+        Rules::Grpc(rules) => rules.iter().any(|rule| rule.backends.is_empty()),
+    };
+    if dialect != dialect::LINKERD || !is_open || subject.network().is_some() {
+        return vec![(ports.to_vec(), None)];
+    }
+    let wanted = subject.ports.iter().filter(|port| {
+        subject.speaks_http(port) && (ports.is_empty() || ports.contains(&port.number))
+    });
+    wanted.map(|port| (vec![port.number], Some(port))).collect()
 }
 
 /// Puts in what Linkerd's annotations say. Those of a route replace those of the service, retries and
@@ -240,23 +285,44 @@ fn annotate(
     profile::apply(retry, bounds, timeouts, out);
 }
 
-fn http_route(resource: &Resource, dialect: u8, rule: &Rule, index: usize, found: &Match) -> Route {
-    let condition = &found.condition;
-    let matcher = match &*condition.matchers {
+/// One match of a rule, for one of the so many hosts.
+fn http_route(
+    resource: &Resource,
+    dialect: u8,
+    (rule, hosts): (&Rule, usize),
+    index: usize,
+    host: &Host,
+) -> Route {
+    let Match { condition, steps, target } = &rule.matches[index];
+    let mut matchers = condition.matchers.clone();
+    if *host != Host::Any {
+        matchers.push(Matcher::Host(host.to_match()));
+    }
+    let matcher = match &*matchers {
         [single] => single.clone(),
-        several => Matcher::All(several.to_vec()),
+        _ => Matcher::All(matchers),
     };
-    let id = match rule.matches.len() {
-        1 => rule.id.clone(),
-        _ => format!("{}/{index}", rule.id),
+    let mut id = rule.id.clone();
+    if rule.matches.len() > 1 {
+        id.push_str(&format!("/{index}"));
+    }
+    if hosts > 1 {
+        id.push_str(&format!("@{host}"));
+    }
+    let rank = Rank {
+        dialect,
+        major: host.specificity().into(),
+        minor: condition.minor,
+        detail: condition.detail,
+        tie: 0,
     };
     Route {
         id: RouteId::new(id),
         origin: origin(resource, condition.words.clone()),
-        rank: Rank { dialect, major: 0, minor: condition.minor, detail: condition.detail, tie: 0 },
+        rank,
         matcher,
-        steps: Arc::clone(&found.steps),
-        target: found.target.clone(),
+        steps: Arc::clone(steps),
+        target: target.clone(),
         timeouts: rule.timeouts.clone(),
     }
 }
@@ -279,7 +345,8 @@ fn connections(
     };
     let target = rule::connections(caller, rule, out);
     let kind = resource.key.kind.to_ascii_lowercase();
-    let id = RouteId::new(format!("{kind}/{}/{}/0", resource.namespace(), resource.name()));
+    let label = label(&[rule.name.as_deref()], 0);
+    let id = RouteId::new(format!("{kind}/{}/{}/{label}", resource.namespace(), resource.name()));
     places.insert(id.clone(), (resource.key.clone(), rule.at));
     let is_tls = matches!(resource.body, Kind::TlsRoute(_));
     let names: Vec<Host> = route.hostnames.iter().map(|name| Host::new(Some(name))).collect();
@@ -309,7 +376,8 @@ fn connections(
 /// know that HTTP is spoken.
 fn requests(tcp: &[Routed<TcpRoute>], subject: Subject<'_>) -> Vec<Routed<Route>> {
     let speaks_http = |ports: &[u16]| {
-        subject.http_ports().any(|port| ports.is_empty() || ports.contains(&port.number))
+        subject.network().is_some()
+            || subject.http_ports().any(|port| ports.is_empty() || ports.contains(&port.number))
     };
     let is_meant = |routed: &&Routed<TcpRoute>| {
         routed.route.matcher == TcpMatcher::All(Vec::new()) && speaks_http(&routed.ports)
@@ -364,6 +432,9 @@ impl Referrer for Caller<'_> {
         out: &mut Output,
     ) -> Result<BackendId, Refusal> {
         let object = &reference.object;
+        if self.subject.network().is_some() && self.subject.is(object, self.route.namespace()) {
+            return Ok(outside::dialled(self.subject, out));
+        }
         if !object.is_service() {
             let group = if object.group.is_empty() { "core" } else { &*object.group };
             let message = format!("requests cannot be sent to a {} ({group})", object.kind);
@@ -393,6 +464,14 @@ impl Referrer for Caller<'_> {
             place.warn(out, format!("port {number} of {object} does not speak HTTP"));
         }
         Ok(self.subject.backend(&name, port, None, sticky, out))
+    }
+
+    fn otherwise(&self, out: &mut Output) -> Option<BackendId> {
+        if self.subject.network().is_some() {
+            return Some(outside::dialled(self.subject, out));
+        }
+        let port = self.otherwise?;
+        Some(self.subject.backend(self.subject.name, port, None, None, out))
     }
 
     /// None: middlewares are for gateways.

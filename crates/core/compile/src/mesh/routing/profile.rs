@@ -20,7 +20,7 @@ use weft_resources::linkerd::annotations::{CallRetry, CallTimeouts};
 use weft_resources::linkerd::profile::{
     self, ProfileRoute, RequestCondition, ResponseClass, ResponseCondition, ServiceProfile,
 };
-use weft_resources::{Key, Kind, Pos, Resource};
+use weft_resources::{Kind, Pos, Resource};
 
 use super::precedence::Table;
 use super::table::{Places, Subject, origin, routed, tcp_route};
@@ -46,11 +46,10 @@ const GRPC_FAILURES: [u32; 5] = [2, 4, 13, 14, 15];
 
 /// What annotations of the service's own document say of its calls.
 pub(super) fn service_calls(subject: Subject<'_>) -> Option<(&Resource, &CallAnnotations)> {
-    let name = subject.name.as_str().split('.').next().unwrap_or_default();
-    let key = Key::new("", "Service", subject.namespace, name);
-    let resource = subject.view.get(key)?;
+    let resource = subject.view.get(subject.key())?;
     match &resource.body {
         Kind::Service(service) => Some((resource, &service.calls)),
+        Kind::EgressNetwork(network) => Some((resource, &network.calls)),
         _ => None,
     }
 }

@@ -12,6 +12,7 @@ use weft_resources::{Kind, Pos, Resource};
 
 use crate::context::Output;
 use crate::mesh::draft::Drafts;
+use crate::mesh::outside;
 use crate::mesh::scene::Scene;
 use crate::remark::Place;
 
@@ -85,9 +86,8 @@ impl<'a> Collector<'_, 'a> {
                 let name = self.scene.service_name(resource.namespace(), resource.name());
                 self.speak(name, resource);
             }
-            Kind::EgressNetwork(egress) if says_something(&egress.calls) => {
-                let message = "annotations have no effect on what no service is known of";
-                Place::whole(resource).warn(out, message);
+            Kind::EgressNetwork(_) => {
+                self.speak(outside::name(resource.namespace(), resource.name()), resource);
             }
             _ => {}
         }
@@ -100,9 +100,13 @@ impl<'a> Collector<'_, 'a> {
             let path = format!("spec.parentRefs[{index}]");
             let place = Place::new(resource, object.at, &path);
             if object.is(linkerd::GROUP, "EgressNetwork") {
-                let message = "routes of an EgressNetwork are not served: what is known of no \
-                               service is called as it is";
-                place.error_with(out, message, "describe the hosts by a ServiceEntry");
+                let namespace = object.namespace_or(resource.namespace());
+                let network =
+                    self.scene.get(linkerd::GROUP, "EgressNetwork", namespace, &object.name);
+                match network {
+                    Some(_) => self.speak(outside::name(namespace, &object.name), resource),
+                    None => place.error(out, format!("there is no {object}")),
+                }
             } else if object.is_service() {
                 let namespace = object.namespace_or(resource.namespace());
                 let name = self.scene.service_name(namespace, &object.name);

@@ -10,13 +10,15 @@ use weft_model::mesh::{Protocol, ServicePort};
 use weft_model::route::{
     Origin, Rank, Route, RouteSet, Routed, StickyCookie, Target, TcpMatcher, TcpRoute, TcpTls,
 };
-use weft_resources::{Key, Pos, Resource};
+use weft_resources::gateway_api::ObjectRef;
+use weft_resources::{Key, Pos, Resource, linkerd};
 
 use super::precedence::{self, Table};
 use super::view::{Note, View, World};
-use super::{Made, flat, gamma, policy, profile, split, virtual_service};
+use super::{Made, gamma, outside, policy, profile, split, virtual_service};
 use crate::context::Output;
 use crate::dialect;
+use crate::mesh::outside as networks;
 
 /// The service whose rules are made.
 #[derive(Clone, Copy)]
@@ -49,7 +51,8 @@ pub(super) fn make(
     let mut places = Places::new();
     let ports = view.ports(name).unwrap_or_default();
     let domain = &*view.scene().options.domain;
-    let namespace = namespace(name.as_str(), domain).unwrap_or_default();
+    let network = networks::named(name).map(|(namespace, _)| namespace);
+    let namespace = network.or_else(|| namespace(name.as_str(), domain)).unwrap_or_default();
     let subject = Subject { name, namespace, ports, view: &view };
     let mut tables: Vec<Table<'_>> = Vec::new();
     tables.extend(gamma::tables(subject, documents, dialect::GATEWAY_API, &mut places, &mut out));
@@ -59,21 +62,20 @@ pub(super) fn make(
     tables.extend(profile::annotated(subject, documents, &mut places, &mut out));
     tables.extend(split::tables(subject, documents, &mut places, &mut out));
     let mut sets = precedence::settle(tables, &view, &mut out);
-    add_shared(subject, &mut sets);
+    outside::add_rest(subject, documents, &mut sets, &mut places, &mut out);
+    add_shared(subject, &mut sets, &mut out);
     let (routes, led_to) = used(&sets);
     places.retain(|id, _| routes.contains(id));
-    let mut backends = out.backends;
+    let mut backends = std::mem::take(&mut out.backends);
     backends.retain(|id, _| led_to.contains(id));
-    let problems = flat(out.problems);
+    let problems = out.into_problems();
     let made = Made { sets: sets.into(), backends, places, problems };
     (made, view.into_notes())
 }
 
 /// Puts in what policies at the service itself add to its rules.
-fn add_shared(subject: Subject<'_>, sets: &mut [RouteSet]) {
-    let name = subject.name.as_str().split('.').next().unwrap_or_default();
-    let key = Key::new("", "Service", subject.namespace, name);
-    let added = policy::of_service(subject.view, &key);
+fn add_shared(subject: Subject<'_>, sets: &mut [RouteSet], out: &mut Output) {
+    let added = policy::of_service(subject.view, &subject.key(), out);
     if added.is_empty() {
         return;
     }
@@ -107,6 +109,38 @@ pub(super) fn namespace<'n>(name: &'n str, domain: &str) -> Option<&'n str> {
 // === impl Subject ===
 
 impl Subject<'_> {
+    /// The key of the document that stands for it, if it is of this mesh.
+    pub(super) fn key(&self) -> Key {
+        match self.network() {
+            Some(name) => Key::new(linkerd::GROUP, "EgressNetwork", self.namespace, name),
+            None => {
+                let name = self.name.as_str().split('.').next().unwrap_or_default();
+                Key::new("", "Service", self.namespace, name)
+            }
+        }
+    }
+
+    /// Whether a document in the namespace `home` means it by a reference.
+    pub(super) fn is(&self, object: &ObjectRef, home: &str) -> bool {
+        let namespace = object.namespace_or(home);
+        match self.network() {
+            Some(name) => {
+                object.is(linkerd::GROUP, "EgressNetwork")
+                    && namespace == self.namespace
+                    && *object.name == *name
+            }
+            None => {
+                object.is_service()
+                    && self.view.scene().service_name(namespace, &object.name) == *self.name
+            }
+        }
+    }
+
+    /// The name of the EgressNetwork, where it is one and no service.
+    pub(super) fn network(&self) -> Option<&str> {
+        networks::named(self.name).map(|(_, name)| name)
+    }
+
     /// The backend of a port of a service, or of a part of it, as it is called by these rules.
     pub(super) fn backend(
         self,
@@ -148,10 +182,12 @@ impl Subject<'_> {
 
     /// The ports on which requests of HTTP may come.
     pub(super) fn http_ports(&self) -> impl Iterator<Item = &ServicePort> {
-        let speaks_http = |port: &&ServicePort| {
-            matches!(port.protocol, Protocol::Detect | Protocol::Http | Protocol::Http2)
-        };
-        self.ports.iter().filter(speaks_http)
+        self.ports.iter().filter(|port| self.speaks_http(port))
+    }
+
+    /// Whether requests of HTTP may come on one of its ports.
+    pub(super) fn speaks_http(&self, port: &ServicePort) -> bool {
+        matches!(port.protocol, Protocol::Detect | Protocol::Http | Protocol::Http2)
     }
 
     /// The ports on which connections of bytes may come.

@@ -1,7 +1,6 @@
 //! What compilation of the rules for a service looks up besides the documents that speak of it, with
 //! a note of every answer: while the answers stay the same, so do the rules.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use weft_resources::istio::value::ExportTo;
 use weft_resources::istio::virtual_service::Retries;
 use weft_resources::{Key, Kind, Pos, Resource};
 
+use crate::calling::own::policies::Policies;
 use crate::mesh::config::Config;
 use crate::mesh::draft::Drafts;
 use crate::mesh::scene::Scene;
@@ -26,11 +26,10 @@ pub(super) struct World<'a> {
     /// By their namespace.
     grants: HashMap<&'a str, Vec<&'a ReferenceGrant>>,
     /// The names of subsets by host, as DestinationRules have them.
-    subsets: HashMap<ServiceName, Vec<&'a str>>,
+    subsets: HashMap<ServiceName, Vec<&'a str>, SeedableState<'static>>,
     /// The same for patterns of hosts.
     patterns: Vec<(ServiceName, &'a str)>,
-    /// TrafficPolicies by what they are about, oldest first.
-    policies: HashMap<Key, Vec<&'a Arc<Resource>>>,
+    policies: Policies<'a>,
 }
 
 /// The ports of services by name.
@@ -74,8 +73,8 @@ pub(super) struct Reference {
 
 impl<'a> World<'a> {
     pub(super) fn new(scene: &'a Scene<'a>, drafts: &'a Drafts<'a>, config: &'a Config) -> Self {
-        let (grants, subsets, policies) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let patterns = Vec::new();
+        let (grants, subsets, patterns) = (HashMap::new(), HashMap::default(), Vec::new());
+        let policies = Policies::new(scene.resources.iter().copied());
         let ports = drafts.iter().map(|(name, draft)| (name.as_str(), &*draft.ports)).collect();
         let mut world = Self { scene, ports, config, grants, subsets, patterns, policies };
         for resource in scene.resources.iter().copied() {
@@ -90,15 +89,6 @@ impl<'a> World<'a> {
                         world.patterns.extend(names.map(|name| (host.clone(), name)));
                     } else {
                         world.subsets.entry(host).or_default().extend(names);
-                    }
-                }
-                Kind::TrafficPolicy(policy) => {
-                    for target in &policy.targets {
-                        let key = about(&target.target.object, resource.namespace());
-                        let known = world.policies.entry(key).or_default();
-                        if !known.iter().any(|known| Arc::ptr_eq(known, resource)) {
-                            known.push(resource);
-                        }
                     }
                 }
                 _ => {}
@@ -130,10 +120,6 @@ impl<'a> World<'a> {
                 let suffix = host.as_str().strip_prefix('*');
                 suffix.is_some_and(|suffix| service.as_str().ends_with(suffix)) && *name == subset
             })
-    }
-
-    fn policies(&self, about: &Key) -> &[&'a Arc<Resource>] {
-        self.policies.get(about).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
@@ -181,7 +167,7 @@ impl<'w> View<'w> {
 
     /// The TrafficPolicies about a resource, oldest first.
     pub(super) fn policies(&self, about: &Key) -> &'w [&'w Arc<Resource>] {
-        let found = self.world.policies(about);
+        let found = self.world.policies.about(about);
         let noted = found.iter().map(|policy| Arc::clone(policy)).collect();
         self.note(Note::Policies(about.clone(), noted));
         found
@@ -238,7 +224,7 @@ impl Note {
             },
             Self::Permitted(reference, answer) => world.permits(reference) == *answer,
             Self::Policies(about, found) => {
-                let now = world.policies(about);
+                let now = world.policies.about(about);
                 now.len() == found.len()
                     && now.iter().zip(found).all(|(now, found)| Arc::ptr_eq(now, found))
             }
@@ -249,15 +235,5 @@ impl Note {
             Self::Subset(service, subset, answer) => world.has_subset(service, subset) == *answer,
             Self::Retries(found) => world.config.written.default_http_retries == *found,
         }
-    }
-}
-
-/// The key of what a policy is about.
-pub(super) fn about(about: &ObjectRef, home: &str) -> Key {
-    Key {
-        group: Cow::Owned(about.group.to_string()),
-        kind: Cow::Owned(about.kind.to_string()),
-        namespace: about.namespace_or(home).into(),
-        name: about.name.clone(),
     }
 }

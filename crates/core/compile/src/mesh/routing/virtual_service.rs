@@ -229,7 +229,7 @@ impl Adder<'_> {
             target: rule.target.clone(),
             timeouts: rule.timeouts.clone(),
         };
-        let added = policy::steps(self.subject.view, rule.document, rule.name, &rule.id, out);
+        let added = policy::of_rule(self.subject.view, rule.document, rule.name, out);
         added.apply(&mut route);
         self.draft.http.push(Routed { audience, ports, route: Arc::new(route) });
     }

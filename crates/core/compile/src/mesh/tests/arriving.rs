@@ -1,9 +1,12 @@
 //! What is said of calls that arrive, and of what a workload may call: rate limits, Sidecars, and who
 //! sees what.
 
-use weft_model::mesh::{Egress, UnknownDestinations, WorkloadPort};
+use std::time::Duration;
+
+use weft_model::calling::{HttpUpgrade, KeepAlive, PoolSettings};
+use weft_model::mesh::{Egress, Outside, UnknownDestinations, WorkloadPort};
 use weft_model::policy::{LocalRateLimit, StepKind};
-use weft_resilience::settings::RateSettings;
+use weft_resilience::settings::{LimitSettings, RateSettings};
 
 use super::*;
 
@@ -118,9 +121,9 @@ fn a_sidecar_says_where_calls_that_arrive_go() {
     let sidecar = istio(
         "Sidecar",
         "name: s",
-        "ingress: [{port: {number: 8080, protocol: HTTP, name: http}, defaultEndpoint: '0.0.0.0:3000',
+        "ingress: [{port: {number: 8080, protocol: HTTP}, defaultEndpoint: '0.0.0.0:3000',
                     connectionPool: {tcp: {maxConnections: 7}}},
-                   {port: {number: 9090, protocol: GRPC, name: grpc}, defaultEndpoint: '127.0.0.1:9090'}],
+                   {port: {number: 9090, protocol: GRPC}, defaultEndpoint: '127.0.0.1:9090'}],
          inboundConnectionPool: {http: {http2MaxRequests: 9}}",
     );
     let world = world(&sidecar, &[workload("payments", 2)]);
@@ -132,6 +135,50 @@ fn a_sidecar_says_where_calls_that_arrive_go() {
     assert_eq!((port(9090).protocol, port(9090).forward), (Protocol::Http2, None));
     assert_eq!(limits(9090).and_then(|limits| limits.requests), Some(9));
     says(&world, "which is not the loopback address");
+}
+
+#[test]
+fn every_bound_of_a_pool_holds_for_calls_that_arrive() {
+    let pool = "{tcp: {maxConnections: 1, connectTimeout: 2s, \
+                tcpKeepalive: {probes: 3, time: 4s, interval: 5s}, maxConnectionDuration: 6s, \
+                idleTimeout: 7s}, http: {http1MaxPendingRequests: 8, http2MaxRequests: 9, \
+                maxRequestsPerConnection: 10, maxRetries: 11, idleTimeout: 12s, \
+                maxConcurrentStreams: 13, http2KeepAlive: {interval: 15s, timeout: 14s}, \
+                UPGRADE}}";
+    let secs = Duration::from_secs;
+    let limits = LimitSettings {
+        connections: Some(1),
+        pending: Some(8),
+        requests: Some(9),
+        retries: Some(11),
+    };
+    let settings = PoolSettings {
+        connect_timeout: secs(2),
+        idle_timeout: secs(12),
+        tcp_idle_timeout: Some(secs(7)),
+        requests_per_connection_max: 10,
+        connection_age_max: Some(secs(6)),
+        h2_streams_max: 13,
+        keep_alive: Some(KeepAlive { idle: secs(4), interval: secs(5), probes: 3 }),
+        h2_keep_alive: Some((secs(15), secs(14))),
+        ..PoolSettings::DEFAULT
+    };
+    for (written, upgrade) in [
+        ("h2UpgradePolicy: UPGRADE", HttpUpgrade::Http2),
+        ("useClientProtocol: true", HttpUpgrade::AsClient),
+    ] {
+        let pool = pool.replace("UPGRADE", written);
+        let port = "{number: 8080, protocol: HTTP}";
+        for spec in [
+            format!("inboundConnectionPool: {pool}"),
+            format!("ingress: [{{port: {port}, connectionPool: {pool}}}]"),
+        ] {
+            let world = clean(&istio("Sidecar", "name: s", &spec), &[workload("payments", 2)]);
+            let calling = of(&world, "default/payments").port(8080).calling.expect("it has a pool");
+            assert_eq!((calling.limits, calling.upgrade), (limits, upgrade), "{spec}");
+            assert_eq!(calling.pool, settings, "{spec}");
+        }
+    }
 }
 
 fn egress(world: &MeshWorld, workload: &str) -> Option<Vec<String>> {
@@ -154,7 +201,7 @@ fn a_sidecar_says_what_may_be_called() {
     let sidecar = istio(
         "Sidecar",
         "name: s",
-        "egress: [{port: {number: 9000, protocol: TCP, name: tcp}, hosts: ['*/*']},
+        "egress: [{port: {number: 9000}, hosts: ['*/*']},
                   {hosts: ['./*', 'shop/*', 'istio-system/a.istio-system.svc.cluster.local']}]",
     );
     let workloads = [workload("payments", 2)];
@@ -202,23 +249,60 @@ fn who_sees_a_service_entry_is_said_by_export_to() {
         ["*/*", "-*/p.shop.svc.cluster.local"]
     );
     assert_eq!(egress(&world, "shop/payments"), None);
+    // Of those that do not say it themselves.
+    let config = "apiVersion: v1\nkind: ConfigMap\n\
+                  metadata: {name: istio, namespace: istio-system}\n\
+                  data: {mesh: 'defaultServiceExportTo: [.]'}\n---\n";
+    let open = service.replace("networking.istio.io/exportTo: '.'", "");
+    let world = clean(&(config.to_owned() + &open), &workloads);
+    assert_eq!(
+        egress(&world, "other/payments").expect("not everything"),
+        ["*/*", "-*/p.shop.svc.cluster.local"]
+    );
+}
+
+fn network(metadata: &str, spec: &str) -> String {
+    linkerd("v1alpha1", "EgressNetwork", metadata, spec)
 }
 
 #[test]
-fn a_network_may_forbid_what_the_mesh_does_not_know() {
-    let network = |namespace: &str, spec: &str| {
-        linkerd("v1alpha1", "EgressNetwork", &format!("name: n, namespace: {namespace}"), spec)
-    };
+fn networks_hold_for_their_own_namespace_or_for_all() {
     let workloads = [workload("payments", 2)];
-    let unknown = |text: &str| of(&world(text, &workloads), "default/payments").unknown;
-    use UnknownDestinations::{Allow, Refuse};
-    assert_eq!(unknown(&network("default", "trafficPolicy: Deny")), Refuse);
-    assert_eq!(unknown(&network("shop", "trafficPolicy: Deny")), Allow);
-    let global = network("linkerd-egress", "trafficPolicy: Deny");
-    assert_eq!(unknown(&global), Refuse);
-    assert_eq!(unknown(&(global + &network("default", "trafficPolicy: Allow"))), Allow);
-    let some = network("default", "trafficPolicy: Deny, networks: [{cidr: 10.0.0.0/8}]");
-    assert_eq!(unknown(&some), Refuse);
-    says(&world(&some, &workloads), "networks are not told apart");
-    assert_eq!(unknown(&network("default", "trafficPolicy: 5")), Refuse);
+    let outside = |text: &str| -> Vec<String> {
+        let world = world(text, &workloads);
+        let own = of(&world, "default/payments");
+        // None of them closes what the mesh does not know as a whole.
+        assert_eq!(own.unknown, UnknownDestinations::Allow);
+        let one = |outside: &Outside| {
+            let except = outside.range.except.iter().map(|net| format!(" but {net}"));
+            format!("{}{} {}", outside.range.within, except.collect::<String>(), outside.network)
+        };
+        own.outside.iter().map(one).collect()
+    };
+    let all = |name: &str| {
+        ["0.0.0.0/0", "::/0"].map(|net| format!("{net} EgressNetwork/{name}")).to_vec()
+    };
+    let own = network("name: n", "trafficPolicy: Deny");
+    assert_eq!(outside(&own), all("default/n"));
+    let theirs = network("name: n, namespace: shop", "trafficPolicy: Deny");
+    assert_eq!(outside(&theirs), [""; 0]);
+    let global = network("name: g, namespace: linkerd-egress", "trafficPolicy: Deny");
+    assert_eq!(outside(&(global + &own)), [all("default/n"), all("linkerd-egress/g")].concat());
+    // Longer prefixes come first.
+    let some = "trafficPolicy: Deny, networks: [{cidr: 10.0.0.0/8, except: [10.1.0.0/16]},
+                                                {cidr: 10.2.3.0/24}]";
+    let more = network("name: a", "trafficPolicy: Allow, networks: [{cidr: 10.2.0.0/16}]");
+    assert_eq!(
+        outside(&(network("name: n", some) + &more)),
+        [
+            "10.2.3.0/24 EgressNetwork/default/n",
+            "10.2.0.0/16 EgressNetwork/default/a",
+            "10.0.0.0/8 but 10.1.0.0/16 EgressNetwork/default/n",
+        ]
+    );
+    // What one forbids that cannot be read is not known.
+    let broken = network("name: z", "trafficPolicy: 5, networks: [{cidr: 10.2.0.0/16}]");
+    assert_eq!(outside(&(more + &broken))[..2], all("default/z"));
+    let said = problems(&world(&broken, &workloads));
+    assert!(said.iter().any(|one| one.contains("are refused until it can be read")), "{said:?}");
 }

@@ -55,6 +55,30 @@ fn an_address_leads_to_its_workload_on_every_port() {
 }
 
 #[test]
+fn a_pod_lists_its_own_opaque_ports() {
+    let spoken = |own: &str, of_namespace: &str| {
+        let pod = format!(
+            "apiVersion: v1
+kind: Pod
+metadata: {{name: a, annotations: {{ambient.istio.io/redirection: enabled{own}}}}}
+spec: {{containers: [{{ports: [{{name: http, containerPort: 8080}}]}}]}}
+status: {{podIP: 10.0.0.5, conditions: [{{type: Ready, status: 'True'}}]}}
+---
+"
+        );
+        let world = clean(&(pod + &namespace("default", of_namespace)), &[]);
+        let service = &world.mesh.addresses[&"10.0.0.5".parse().unwrap()];
+        service.entry.ports[0].protocol
+    };
+    let opaque = "config.linkerd.io/opaque-ports: '8080'";
+    assert_eq!(spoken("", ""), Protocol::Http);
+    assert_eq!(spoken("", opaque), Protocol::Tcp);
+    assert_eq!(spoken(&format!(", {opaque}"), ""), Protocol::Tcp);
+    // Its own list comes in the place of that of its namespace.
+    assert_eq!(spoken(", config.linkerd.io/opaque-ports: '9'", opaque), Protocol::Http);
+}
+
+#[test]
 fn ports_without_mutual_tls_are_called_as_they_are() {
     let world = clean(&off(9000), &[payments()]);
     assert_eq!(

@@ -3,6 +3,8 @@
 mod gamma;
 mod incremental;
 mod linkerd;
+mod names;
+mod outside;
 mod precedence;
 mod split;
 mod virtual_service;

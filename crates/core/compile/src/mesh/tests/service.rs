@@ -222,6 +222,30 @@ fn ports_tell_what_is_spoken() {
 }
 
 #[test]
+fn slices_may_tell_what_is_spoken() {
+    let slice = slice("payments", "{addresses: [10.0.0.9]}")
+        .replace("{port: 3000}", "{port: 3000, appProtocol: kubernetes.io/h2c}");
+    let endpoints = "apiVersion: v1
+kind: Endpoints
+metadata: {name: payments}
+subsets: [{addresses: [{ip: 10.0.0.9}], ports: [{port: 3000, appProtocol: kubernetes.io/h2c}]}]
+---
+";
+    for (port, expected) in [
+        ("{port: 80}", Protocol::Http2),
+        ("{port: 80, name: tcp-a}", Protocol::Http2),
+        ("{port: 80, appProtocol: http}", Protocol::Http),
+    ] {
+        for ends in [&slice, endpoints] {
+            let text = payments(&format!("ports: [{port}]")) + ends;
+            let world = clean(&text, &[]);
+            let ports = &world.mesh.index.entries[PAYMENTS].ports;
+            assert_eq!(ports[0].protocol, expected, "{text}");
+        }
+    }
+}
+
+#[test]
 fn annotations_list_opaque_ports() {
     let check = |own: &str, of_namespace: &str, expected: [Protocol; 3]| {
         let annotation = |text: &str| match text {

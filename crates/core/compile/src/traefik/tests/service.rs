@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use weft_model::backend::{Endpoints, HostHeader, Probe, SubjectAltName, UpstreamProtocol};
 use weft_model::calling::PoolSettings;
+use weft_model::listener::TlsVersion;
 use weft_model::outcome::Reason;
 use weft_model::route::{Route, Target};
 use weft_resilience::settings::{BudgetSettings, PickerKind, WindowTrigger};
@@ -366,7 +367,7 @@ fn transports() {
     let transport = object(
         "ServersTransport",
         "t",
-        "  serverName: up.example\n  insecureSkipVerify: true\n  maxIdleConnsPerHost: -1\n  disableHTTP2: true\n  peerCertSANs: [{type: URI, value: 'spiffe://a/b'}]\n  forwardingTimeouts: {dialTimeout: 1s, responseHeaderTimeout: 2s, idleConnTimeout: 3s}\n",
+        "  serverName: up.example\n  insecureSkipVerify: true\n  maxIdleConnsPerHost: -1\n  disableHTTP2: true\n  peerCertSANs: [{type: URI, value: 'spiffe://a/b'}]\n  minVersion: VersionTLS13\n  maxVersion: VersionTLS13\n  forwardingTimeouts: {dialTimeout: 1s, responseHeaderTimeout: 2s, idleConnTimeout: 3s}\n",
     );
     let world = with_services(
         "[{name: greeter, port: 8080, scheme: https, serversTransport: t}]",
@@ -388,6 +389,34 @@ fn transports() {
     assert_eq!(tls.server_name.as_deref(), Some("up.example"));
     assert!(tls.insecure_skip_verify);
     assert_eq!(tls.subject_alt_names, [SubjectAltName::Uri("spiffe://a/b".into())]);
+    assert_eq!((tls.min_version, tls.max_version), (TlsVersion::Tls13, TlsVersion::Tls13));
+}
+
+#[test]
+fn versions_towards_servers_are_those_that_are_spoken() {
+    for (spec, expected) in [
+        ("  minVersion: VersionTLS13\n", Some((TlsVersion::Tls13, TlsVersion::Tls13))),
+        ("  maxVersion: VersionTLS12\n", Some((TlsVersion::Tls12, TlsVersion::Tls12))),
+        ("  minVersion: VersionTLS10\n", Some((TlsVersion::Tls12, TlsVersion::Tls13))),
+        ("  maxVersion: VersionTLS11\n", None),
+    ] {
+        let transport = object("ServersTransport", "t", spec);
+        let world = with_services(
+            "[{name: greeter, port: 8080, scheme: https, serversTransport: t}]",
+            &transport,
+        );
+        let found = match target(&world) {
+            Target::Refuse(_) => None,
+            target => {
+                let backend = backend(&world, target);
+                let tls = backend.calling.tls.as_deref().expect("https");
+                Some((tls.min_version, tls.max_version))
+            }
+        };
+        assert_eq!(found, expected, "{spec} {:?}", problems(&world));
+        let is_old = spec.contains("10") || spec.contains("11");
+        assert_eq!(problems(&world).len(), usize::from(is_old), "{:?}", problems(&world));
+    }
 }
 
 #[test]

@@ -165,6 +165,11 @@ pub(super) fn name(bytes: &[u8]) -> &str {
 // === impl Record ===
 
 impl<'a> Record<'a> {
+    /// As [`IndexEntry::is_found_by_host`].
+    pub(super) fn is_found_by_host(self) -> bool {
+        self.is_external && self.addrs.count == 0
+    }
+
     pub(super) fn entry(self) -> IndexEntry {
         IndexEntry {
             name: ServiceName::new(self.name),

@@ -77,6 +77,20 @@ fn the_subzone_comes_first_then_the_zone_then_the_region_then_others() {
 }
 
 #[test]
+fn zones_play_no_role_among_few_endpoints() {
+    let none = labels(&[]);
+    let here = caller(Some("west/1/a"), &none);
+    for (zones_from, expected) in [
+        (6, [(1, 0), (2, 1), (3, 2), (4, 3), (5, 3), (6, 3)]),
+        (7, [(1, 0), (2, 0), (3, 0), (4, 3), (5, 3), (6, 3)]),
+    ] {
+        let order = LocalityOrder::Place;
+        let locality = Locality { order, zones_from, ..Locality::default() };
+        assert_eq!(tiers(&world(), &here, &locality), expected, "{zones_from}");
+    }
+}
+
+#[test]
 fn the_region_that_stands_in_comes_before_others() {
     let failover = vec![("east".into(), "west".into()), ("west".into(), "south".into())];
     let locality = Locality { order: LocalityOrder::Place, failover, ..Locality::default() };

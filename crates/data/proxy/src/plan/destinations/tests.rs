@@ -23,6 +23,7 @@ fn destination(direction: Direction, addrs: &[&str], port: Option<u16>) -> Liste
     let destination = Destination {
         direction,
         addrs: addrs.iter().map(|addr| addr.parse().unwrap()).collect(),
+        range: None,
         port,
         protocol: Protocol::Detect,
         name: "".into(),
@@ -153,4 +154,34 @@ fn the_proxy_knows_itself() {
     }
     assert!(destinations.is_own("10.77.0.2".parse().unwrap()));
     assert!(!destinations.is_own("10.77.0.3".parse().unwrap()));
+}
+
+#[test]
+fn of_ranges_the_first_that_has_the_address_and_port_stands_for_it() {
+    let range = |within: &str, except: &[&str], port: Option<u16>| {
+        let mut listener = destination(Direction::Outbound, &[], port);
+        let Intake::Destination(destination) = &mut listener.intake else { unreachable!() };
+        let except = except.iter().map(|net| net.parse().unwrap()).collect();
+        destination.range = Some(AddressRange { within: within.parse().unwrap(), except });
+        listener
+    };
+    let listeners = [
+        range("192.0.2.0/25", &["192.0.2.9/32"], Some(80)),
+        range("192.0.2.0/25", &["192.0.2.9/32"], None),
+        range("192.0.2.0/24", &[], Some(443)),
+        destination(Direction::Outbound, &[], Some(80)),
+        destination(Direction::Outbound, &[], None),
+        destination(Direction::Outbound, &["192.0.2.1"], Some(81)),
+    ];
+    let made = Destinations::new(&listeners, Arc::default(), Neighbours::default());
+    for (addr, expected) in [
+        ("192.0.2.1:80", 0),
+        ("192.0.2.1:443", 1),
+        ("192.0.2.9:443", 2),
+        ("192.0.2.9:80", 3),
+        ("198.51.100.1:443", 4),
+        ("192.0.2.1:81", 5),
+    ] {
+        assert_eq!(made.outbound(addr.parse().unwrap()), Standing::Listener(expected), "{addr}");
+    }
 }

@@ -133,6 +133,7 @@ fn destination(direction: Direction, name: &str, protocol: Protocol) -> Destinat
     Destination {
         direction,
         addrs: [].into(),
+        range: None,
         port: None,
         protocol,
         name: name.into(),
@@ -152,7 +153,15 @@ fn lead(id: &str, protocol: Protocol, endpoints: Endpoints) -> Backend {
 }
 
 /// What proves to be an account.
-fn prove(authority: &MeshAuthority, account: &str) -> (Identity, MeshTlsCell) {
+pub(in crate::tests) fn prove(authority: &MeshAuthority, account: &str) -> (Identity, MeshTlsCell) {
+    let (identity, tls) = mesh_tls(authority, account);
+    let cell = MeshTlsCell::new();
+    cell.set(tls);
+    (identity, cell)
+}
+
+/// The same before it is in force.
+pub(in crate::tests) fn mesh_tls(authority: &MeshAuthority, account: &str) -> (Identity, MeshTls) {
     let identity = format!("spiffe://cluster.local/ns/shop/sa/{account}");
     let svid = authority.svid(&identity);
     let identity: Identity = identity.parse().expect("an identity");
@@ -163,9 +172,7 @@ fn prove(authority: &MeshAuthority, account: &str) -> (Identity, MeshTlsCell) {
         identity: identity.clone(),
         not_after: svid.not_after,
     };
-    let cell = MeshTlsCell::new();
-    cell.set(MeshTls::build(&credentials).expect("credentials are good"));
-    (identity, cell)
+    (identity, MeshTls::build(&credentials).expect("credentials are good"))
 }
 
 // === impl Destined ===

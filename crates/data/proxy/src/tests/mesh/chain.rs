@@ -294,6 +294,6 @@ fn a_rate_of_each_client_holds_for_its_identity() {
             let mut client = Client::over(Http::One, theirs.dial_inbound(app.addr).await).await;
             assert_eq!(client.get("/").await.status, expected);
         }
-        theirs.logged("the rate of this client was exceeded").await;
+        theirs.logged("the rate of this group of clients was exceeded").await;
     });
 }

@@ -20,9 +20,7 @@ fn simple(root: &Certificates, name: &str) -> UpstreamTls {
     UpstreamTls {
         server_name: Some(name.into()),
         roots_pem: Some(root.pem().as_bytes().into()),
-        client: None,
-        insecure_skip_verify: false,
-        subject_alt_names: Vec::new(),
+        ..UpstreamTls::default()
     }
 }
 

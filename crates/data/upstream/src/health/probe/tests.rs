@@ -121,9 +121,7 @@ fn tls_is_that_of_the_backend() {
         let tls = UpstreamTls {
             server_name: Some("shop.example".into()),
             roots_pem: Some(roots.pem().as_bytes().into()),
-            client: None,
-            insecure_skip_verify: false,
-            subject_alt_names: Vec::new(),
+            ..UpstreamTls::default()
         };
         let mut shop = backend("shop", &[origin.addr()]);
         shop.tls = Some(Arc::new(ClientTls::build(&tls, Some(UpstreamProtocol::Auto)).unwrap()));

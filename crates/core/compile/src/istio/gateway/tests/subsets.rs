@@ -5,7 +5,7 @@ use weft_resilience::settings::PickerKind;
 
 use super::{ask, clean, gateway, plain, service, world};
 use crate::World;
-use crate::gateway_api::tests::{addresses, assert_reported, find};
+use crate::gateway_api::tests::{addresses, assert_reported, find, mesh_index};
 
 fn rule(host: &str, rest: &str) -> String {
     format!(
@@ -173,21 +173,8 @@ fn timeout_and_retries_of_a_destination_rule_hold_for_rules_without() {
 
 #[test]
 fn in_a_mesh_the_mesh_knows_the_parts() {
-    use std::sync::Arc;
-
-    use weft_model::id::ServiceName;
-    use weft_model::mesh::{Index, IndexEntry, Location, Protocol, ServicePort};
-
-    let name = ServiceName::new("reviews.shop.svc.cluster.local");
-    let port = ServicePort { number: 9080, name: "http".into(), protocol: Protocol::Http };
-    let entry = IndexEntry {
-        name: name.clone(),
-        addrs: [[10, 78, 0, 1].into()].into(),
-        endpoint_addrs: [].into(),
-        ports: [port].into(),
-        location: Location::Mesh,
-    };
-    let index = Index { entries: [(name.clone(), Arc::new(entry))].into() };
+    let name = "reviews.shop.svc.cluster.local";
+    let index = mesh_index(name, 9080);
     let text = [
         super::SERVICES,
         &gateway(&[&plain("'*'")]),
@@ -200,6 +187,7 @@ fn in_a_mesh_the_mesh_knows_the_parts() {
     let world = crate::compile_in_mesh(&set, &options, &index, None);
     let backend = backend(&world);
     let subset = Some("v1".into());
+    let name = weft_model::id::ServiceName::new(name);
     assert_eq!(backend.endpoints, Endpoints::Service { name, port: 9080, subset });
     assert_eq!(backend.calling.picker, PickerKind::RoundRobin);
 }

@@ -1,11 +1,11 @@
 //! Servers where TLS ends.
 
-use weft_model::listener::{ClientAuth, TlsVersion};
+use weft_model::listener::{ClientAuth, TlsOptions, TlsVersion};
 
 use super::{gateway, http, named_gateway, rule, service, words, world};
 use crate::World;
 use crate::gateway_api::tests::tls::{entry, secret, table};
-use crate::gateway_api::tests::{assert_reported, find, problems};
+use crate::gateway_api::tests::{assert_reported, find, mesh_index, problems};
 
 fn https(hosts: &str, tls: &str) -> String {
     format!("port: {{number: 443, name: https, protocol: HTTPS}}, hosts: [{hosts}], tls: {{{tls}}}")
@@ -126,6 +126,34 @@ fn what_of_a_client_cannot_be_verified_closes_the_server() {
         ]);
         assert_eq!(ask(&world, "a.example"), "503", "{more}");
         assert_reported(&world, reported);
+    }
+}
+
+#[test]
+fn in_a_mesh_a_server_may_show_the_certificate_of_the_mesh() {
+    let index = mesh_index("reviews.shop.svc.cluster.local", 9080);
+    let world = |more: &str| {
+        let tls = format!("mode: ISTIO_MUTUAL{more}");
+        let text = [super::SERVICES, &gateway(&[&https("a.example", &tls)]), &reviews()].concat();
+        let set = weft_resources::load(&[("a.yaml", text)]);
+        crate::compile_in_mesh(&set, &crate::Options::new(Vec::new()), &index, None)
+    };
+    let plain = world("");
+    let entry = &table(&plain, 443).entries[0];
+    let TlsOptions { client_auth, min_version, .. } = &*entry.options;
+    assert_eq!((client_auth, *min_version), (&ClientAuth::Mesh, TlsVersion::Tls13));
+    assert!(entry.certificates.is_empty());
+    assert_ne!(ask(&plain, "a.example"), "503");
+    assert_reported(
+        &world(", cipherSuites: [ECDHE-RSA-AES256-GCM-SHA384]"),
+        "no effect on TLS 1.3",
+    );
+    // What is asked for and not looked at closes it.
+    for more in
+        [", subjectAltNames: ['spiffe://cluster.local/ns/a/sa/b']", ", maxProtocolVersion: TLSV1_2"]
+    {
+        let world = world(more);
+        assert_eq!(ask(&world, "a.example"), "503", "{more}");
     }
 }
 

@@ -169,8 +169,8 @@ fn filters_are_steps() {
             .iter()
             .map(|(name, value)| (weft_message::FieldName::new(name).unwrap(), (*value).into()))
             .collect(),
-        add: Vec::new(),
         remove: remove.iter().map(|name| weft_message::FieldName::new(name).unwrap()).collect(),
+        ..HeaderEdits::default()
     };
     assert_eq!(
         steps(&world, "GET /headers"),
@@ -277,4 +277,33 @@ fn requests_go_where_a_route_of_connections_leads() {
          rules: [{backendRefs: [{name: v1, port: 80}]}]",
     );
     check(&clean_routing(&[&route]), &[("GET /", "v1:80")]);
+}
+
+#[test]
+fn routes_for_grpc_come_before_those_for_http_on_a_port() {
+    let service = service_document("b", "ports: [{port: 80, name: http}, {port: 81, name: grpc}]");
+    let route = |kind: &str, port: &str, rule: &str| {
+        let parent = format!("parentRefs: [{{group: '', kind: Service, name: b{port}}}]");
+        let spec = format!("{parent}, rules: [{{{rule}}}]");
+        document("gateway.networking.k8s.io/v1", kind, "name: r", &spec)
+    };
+    let to_v1 = "matches: [{method: {service: pay}}], backendRefs: [{name: v1, port: 80}]";
+    let grpc = |port: &str| route("GRPCRoute", port, to_v1);
+    let http = |port: &str| route("HTTPRoute", port, "backendRefs: [{name: v2, port: 80}]");
+    let goes = |world: &MeshWorld, port| {
+        let from = From { port, ..HERE };
+        ["POST /pay/Charge", "GET /"].map(|line| ask(world, "b", from, line))
+    };
+    let both = routing(&[&service, &http(""), &grpc("")]);
+    assert_eq!(goes(&both, 80), ["v1:80", "404"]);
+    reports(&both, "GRPCRoute default/r is for the same port, and gRPC comes before HTTP");
+    // Other ports are left to the other.
+    let apart = routing(&[&service, &http(""), &grpc(", port: 81")]);
+    assert_eq!(
+        (goes(&apart, 80), goes(&apart, 81)),
+        (["v2:80", "v2:80"].map(Into::into), ["v1:80", "404"].map(Into::into))
+    );
+    reports(&apart, "it does not hold on some of its ports");
+    let clean = clean_routing(&[&service, &http(", port: 80"), &grpc(", port: 81")]);
+    assert_eq!(goes(&clean, 80), ["v2:80", "v2:80"]);
 }

@@ -1,6 +1,8 @@
 //! One generation after another.
 
 use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::TestCaseError;
 use weft_resources::{ResourceSet, load_incremental};
 
 use super::*;
@@ -82,6 +84,62 @@ fn namespace() -> impl Strategy<Value = &'static str> {
 /// A document of a few shapes, most of which speak of `a`.
 fn any_document() -> impl Strategy<Value = String> {
     prop_oneof![gateway_api_document(), istio_document(), other_document()]
+}
+
+/// A document about how `a` is called, of some age.
+fn calling_document() -> impl Strategy<Value = String> {
+    let metadata = |name: &str, namespace: &str, year: u16| {
+        format!("name: {name}, namespace: {namespace}, creationTimestamp: '{year}-01-01T00:00:00Z'")
+    };
+    let policy = prop_oneof![
+        Just("outlierDetection: {consecutive5xxErrors: 3}"),
+        Just("portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: RANDOM}}]"),
+        Just("tls: {mode: SIMPLE, credentialName: roots}"),
+        Just("loadBalancer: {localityLbSetting: {failoverPriority: [zone]}}"),
+    ];
+    let export = prop_oneof![Just(""), Just("exportTo: [.], "), Just("exportTo: [default], ")];
+    let rule = move |(name, namespace, year, export, policy): (&str, &str, u16, &str, &str)| {
+        let spec = format!(
+            "host: a.default.svc.cluster.local, {export}trafficPolicy: {{{policy}}},
+             subsets: [{{name: s, labels: {{a: {name}}}}}]"
+        );
+        istio("DestinationRule", &metadata(name, namespace, year), &spec)
+    };
+    let own = move |(name, year, section): (&str, u16, &str)| {
+        let spec = format!(
+            "targetRefs: [{{group: '', kind: Service, name: a{section}}}],
+             retry: {{crossHop: true}}"
+        );
+        let metadata = metadata(name, "default", year);
+        document("weftway.io/v1alpha1", "TrafficPolicy", &metadata, &spec)
+    };
+    let section = prop_oneof![Just(""), Just(", sectionName: http"), Just(", sectionName: lost")];
+    let gateway_api = move |(name, year): (&str, u16)| {
+        let spec = "targetRefs: [{group: '', kind: Service, name: a}],
+                    retryConstraint: {budget: {percent: 10}}";
+        let api = "gateway.networking.x-k8s.io/v1alpha1";
+        document(api, "XBackendTrafficPolicy", &metadata(name, "default", year), spec)
+    };
+    let config = |namespace: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\n\
+             data:\n  mesh: |\n    defaultDestinationRuleExportTo: [{namespace}]\n    \
+             localityLbSetting: {{enabled: true}}\n---\n"
+        )
+    };
+    let roots = |data: &str| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: roots}}\n\
+             stringData: {{{data}: none}}\n---\n"
+        )
+    };
+    prop_oneof![
+        (name(), namespace(), 2020_u16..2023, export, policy).prop_map(rule),
+        (name(), 2020_u16..2023, section).prop_map(own),
+        (name(), 2020_u16..2023).prop_map(gateway_api),
+        namespace().prop_map(config),
+        prop_oneof![Just("ca.crt"), Just("other")].prop_map(roots),
+    ]
 }
 
 fn gateway_api_document() -> impl Strategy<Value = String> {
@@ -177,26 +235,46 @@ fn other_document() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Compiles one text after the other, each of what came before and afresh.
+fn check_generations(texts: impl Iterator<Item = String>) -> Result<(), TestCaseError> {
+    let mut before: Option<(ResourceSet, MeshWorld)> = None;
+    for text in texts {
+        let known = before.as_ref().map(|(set, world)| (set, world));
+        let (set, now) = step(&text, known);
+        let assigned = now.assigned().clone();
+        let options = MeshOptions { assigned, ..options() };
+        let fresh = compile_mesh(&load(&[("a.yaml", &text)]), &registered(&[]), &options, None);
+        for (name, service) in &now.mesh.services {
+            let expected = &fresh.mesh.services[name].traffic;
+            prop_assert_eq!(&service.traffic, expected, "{}", name);
+        }
+        prop_assert_eq!(problems(&now), problems(&fresh));
+        before = Some((set, now));
+    }
+    Ok(())
+}
+
 proptest! {
     /// Compiling what changed gives the same as compiling everything.
     #[test]
     fn incremental_is_fresh(
         states in proptest::collection::vec(proptest::collection::vec(any_document(), 0..7), 1..4),
     ) {
-        let mut before: Option<(ResourceSet, MeshWorld)> = None;
-        for documents in &states {
-            let text = documents.concat();
-            let known = before.as_ref().map(|(set, world)| (set, world));
-            let (set, now) = step(&text, known);
-            let assigned = now.assigned().clone();
-            let options = MeshOptions { assigned, ..options() };
-            let fresh = compile_mesh(&load(&[("a.yaml", &text)]), &registered(&[]), &options, None);
-            for (name, service) in &now.mesh.services {
-                let expected = &fresh.mesh.services[name].traffic;
-                prop_assert_eq!(&service.traffic, expected, "{}", name);
-            }
-            prop_assert_eq!(problems(&now), problems(&fresh));
-            before = Some((set, now));
+        check_generations(states.iter().map(|documents| documents.concat()))?;
+    }
+
+    /// The same, one document after the other replaced.
+    #[test]
+    fn incremental_calling_is_fresh(
+        documents in proptest::collection::vec(calling_document(), 4..8),
+        changes in proptest::collection::vec((any::<Index>(), calling_document()), 1..6),
+    ) {
+        let mut documents = documents;
+        let mut texts = vec![format!("{}{}", services(), documents.concat())];
+        for (index, document) in changes {
+            documents[index.index(4)] = document;
+            texts.push(format!("{}{}", services(), documents.concat()));
         }
+        check_generations(texts.into_iter())?;
     }
 }

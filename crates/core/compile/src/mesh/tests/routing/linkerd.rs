@@ -164,13 +164,26 @@ fn a_profile_wins_over_routes_and_annotations() {
     reports(&world, "and ServiceProfile comes before annotations of the Service");
 }
 
+/// Linkerd's own: others answer with an error.
 #[test]
-fn routes_of_networks_outside_are_not_served() {
+fn a_rule_without_backends_leads_to_the_port_that_was_dialled() {
+    let two = "ports: [{port: 80, name: http}, {port: 81, name: http-more}, {port: 82, name: tcp}]";
     let route_document = document(
         "policy.linkerd.io/v1beta3",
         "HTTPRoute",
         "name: r",
-        "parentRefs: [{group: policy.linkerd.io, kind: EgressNetwork, name: all}], rules: [{}]",
+        "parentRefs: [{group: core, kind: Service, name: a}],
+         rules: [{matches: [{path: {value: /slow}}], timeouts: {request: 9s}},
+                 {matches: [{path: {value: /else}}], backendRefs: [{name: v1, port: 80}]}]",
     );
-    reports(&with(&[&route_document]), "routes of an EgressNetwork are not served");
+    let world = with(&[&service_document("a", two), &route_document]);
+    assert_eq!(faults(&world), Vec::<String>::new());
+    for (port, expected) in [(80, "a:80"), (81, "a:81")] {
+        let from = From { port, ..HERE };
+        assert_eq!(ask(&world, "a", from, "GET /slow"), expected);
+        assert_eq!(ask(&world, "a", from, "GET /else"), "v1:80");
+        assert_eq!(ask(&world, "a", from, "GET /"), "404");
+    }
+    let ids: Vec<_> = traffic(&world, "a").lines.keys().map(ToString::to_string).collect();
+    assert!(ids.contains(&"httproute/default/r/0:81".into()), "{ids:?}");
 }

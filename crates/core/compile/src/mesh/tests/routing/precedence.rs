@@ -31,6 +31,78 @@ fn gateway_api_istio_and_smi_in_this_order() {
     assert_eq!(goes(&[&s]), "v2:80 x1000");
 }
 
+/// A document of each kind that says where calls of `a` go, in the order of precedence.
+fn speakers() -> [(&'static str, String); 6] {
+    let parent = |group: &str| format!("parentRefs: [{{group: {group}, kind: Service, name: a}}]");
+    let linkerd_route = format!("{}, rules: [{{timeouts: {{request: 9s}}}}]", parent("core"));
+    let linkerd_route =
+        document("policy.linkerd.io/v1beta3", "HTTPRoute", "name: l", &linkerd_route);
+    let profile = document(
+        "linkerd.io/v1alpha2",
+        "ServiceProfile",
+        "name: a.default.svc.cluster.local",
+        "dstOverrides: [{authority: 'v1.default.svc.cluster.local:80', weight: 7}]",
+    );
+    let annotated = document(
+        "v1",
+        "Service",
+        "name: a, annotations: {timeout.linkerd.io/request: 5s}",
+        "ports: [{port: 80, name: http}]",
+    );
+    [
+        ("HTTPRoute default/g", gateway_api()),
+        ("VirtualService default/i", istio_route()),
+        ("ServiceProfile default/a.default.svc.cluster.local", profile),
+        ("HTTPRoute default/l", linkerd_route),
+        ("Service default/a", annotated),
+        ("TrafficSplit default/s", smi()),
+    ]
+}
+
+/// The services of which the annotated one may be one.
+fn beside(documents: &[&str]) -> MeshWorld {
+    let ports = "ports: [{port: 80, name: http}]";
+    let has_own = documents.iter().any(|text| text.contains("kind: Service\n"));
+    let plain = if has_own { ["v1", "v2"].as_slice() } else { &["a", "v1", "v2"] };
+    let services: String = plain.iter().map(|name| service_document(name, ports)).collect();
+    world(&format!("{services}{}", documents.concat()), &[])
+}
+
+/// Where a request goes, and how long it may take.
+fn answer(world: &MeshWorld) -> (String, Option<std::time::Duration>) {
+    let found = find(world, "a", HERE, "GET /").flatten().expect("a rule");
+    (goes(&found.target), found.timeouts.request)
+}
+
+#[test]
+fn of_each_two_that_speak_of_a_service_the_first_holds_and_both_are_told() {
+    let all = speakers();
+    for (index, (winner, first)) in all.iter().enumerate() {
+        let alone = answer(&beside(&[first]));
+        for (loser, second) in &all[index + 1..] {
+            let world = beside(&[second, first]);
+            let told = problems(&world).join("\n");
+            let what = format!("{winner} and {loser}: {told}");
+            // Routes of Linkerd's shape take up what annotations of their Service say.
+            let takes_up = *loser == "Service default/a" && winner.starts_with("HTTPRoute");
+            let (target, timeout) = answer(&world);
+            assert_eq!(target, alone.0, "{what}");
+            match takes_up {
+                true => assert!(timeout.is_some(), "{what}"),
+                false => {
+                    assert_eq!(timeout, alone.1, "{what}");
+                    assert!(told.contains(&format!("{winner} (a.yaml")), "{what}");
+                    assert!(told.contains("speaks of calls to the same service"), "{what}");
+                    assert!(
+                        told.contains(&format!("its rules hold instead of those of {loser} ")),
+                        "{what}"
+                    );
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn winner_and_loser_name_each_other() {
     let world = routing(&[&istio_route(), &gateway_api()]);
@@ -217,6 +289,20 @@ fn a_comparison_of_no_request_is_none() {
 }
 
 #[test]
+fn a_policy_about_a_route_of_gateways_is_theirs_to_keep() {
+    let policy = document(
+        "weftway.io/v1alpha1",
+        "TrafficPolicy",
+        "name: p",
+        "targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: edge, sectionName: one}],
+         limits: {perRoute: {requests: 3}}",
+    );
+    let parents = "parentRefs: [{name: edge}], rules: [{name: one}]";
+    let route = document("gateway.networking.k8s.io/v1", "HTTPRoute", "name: edge", parents);
+    clean_routing(&[&route, &policy]);
+}
+
+#[test]
 fn what_an_own_policy_is_not_about_is_told() {
     let told = |target: &str, expected: &str| {
         let policy = document(
@@ -225,14 +311,10 @@ fn what_an_own_policy_is_not_about_is_told() {
             "name: p",
             &format!("targetRefs: [{{{target}}}], limits: {{perRoute: {{requests: 3}}}}"),
         );
-        let parents = "parentRefs: [{name: edge}], rules: [{name: one}]";
-        let at_gateway =
-            document("gateway.networking.k8s.io/v1", "HTTPRoute", "name: edge", parents);
-        reports(&routing(&[&gateway_api(), &at_gateway, &policy]), expected);
+        reports(&routing(&[&gateway_api(), &policy]), expected);
     };
     let route = "group: gateway.networking.k8s.io, kind: HTTPRoute";
     told(&format!("{route}, name: g, sectionName: x"), "there is no `x` in the HTTPRoute g");
-    told(&format!("{route}, name: edge, sectionName: one"), "no effect on requests at gateways");
     let service = "group: '', kind: Service, name: a";
     told(&format!("{service}, sectionName: x"), "there is no `x` in the Service a");
     told(&format!("{service}, port: 80"), "`limits.perRoute` has no effect on a single port");

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use weft_message::FieldName;
-use weft_model::policy::{Abort, FixedAnswer, HeaderEdits, PathRewrite, Redirect, RetryPolicy};
+use weft_model::policy::{
+    Abort, Cors, Fact, FixedAnswer, HeaderEdits, MadeHeader, MessagePart, PathRewrite, Redirect,
+    RetryPolicy, ValuePart,
+};
 use weft_model::text::Pattern;
 use weft_resilience::settings::BackoffSettings;
 
@@ -188,6 +191,7 @@ fn retries_are_istios_own_where_nothing_is_said() {
         body_bytes_max: 1 << 20,
         on_unreached: true,
         non_idempotent: true,
+        by_default: true,
         ..RetryPolicy::NEVER
     };
     assert_eq!(retry(""), Some(usual.clone()));
@@ -206,6 +210,7 @@ fn retries_are_istios_own_where_nothing_is_said() {
         on_timeout: true,
         same_endpoint: true,
         elsewhere: true,
+        by_default: false,
         ..usual
     };
     assert_eq!(full, Some(expected));
@@ -218,12 +223,20 @@ kind: ConfigMap
 metadata: {name: istio, namespace: istio-system}
 data:
   mesh: |
-    defaultHttpRetryPolicy: {attempts: 7, retryOn: 5xx}
+    defaultHttpRetryPolicy: {attempts: 7, retryOn: 5xx, perTryTimeout: 2s, backoff: 50ms,
+      retryRemoteLocalities: true, retryIgnorePreviousHosts: false}
+    defaultVirtualServiceExportTo: [default]
 ---
 ";
     let world = routing(&[config, &virtual_service("r", &format!("http: [{{{TO}}}]"))]);
     let retry = route(&world, "GET /").timeouts.retry.clone().expect("it retries");
     assert_eq!((retry.attempts, &*retry.statuses), (8, &[(500, 599)][..]));
+    assert_eq!(retry.attempt_timeout, Some(Duration::from_secs(2)));
+    assert_eq!(retry.backoff, BackoffSettings::envoy(Duration::from_millis(50)));
+    assert!(retry.elsewhere && retry.same_endpoint);
+    // It says who sees documents that do not say so themselves, too.
+    let there = From { namespace: "other", ..HERE };
+    assert_eq!(ask(&world, "a", there, "GET /"), "as is");
 }
 
 #[test]
@@ -283,11 +296,31 @@ fn what_is_removed_first_may_be_set_again() {
         [StepKind::RequestHeaders(removed), StepKind::RequestHeaders(set)]
     );
     let rule = format!(
-        "{{{TO}, headers: {{request: {{set: {{x-a: '%REQ(b)%', content-length: '1'}}}}}}}}"
+        "{{{TO}, headers: {{request: {{set: {{x-a: '%UPSTREAM_HOST%', content-length: '1'}}}}}}}}"
     );
     let world = routing(&[&virtual_service("r", &format!("http: [{rule}]"))]);
-    reports(&world, "the header `x-a` is left alone");
+    reports(&world, "the header `x-a` is left alone: `UPSTREAM_HOST` is not filled in here");
     reports(&world, "the header `content-length` stays as it is");
+}
+
+#[test]
+fn values_may_be_made_of_the_message() {
+    let world = http(&format!(
+        "{{{TO}, headers: {{request: {{set: {{x-a: 'by %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%', x-b: '9%%'}}}},
+           response: {{add: {{x-c: '%RESP(x-d)%'}}}}}}}}"
+    ));
+    let found = steps(&world, "GET /");
+    let [StepKind::ResponseHeaders(response), StepKind::RequestHeaders(request)] = &*found else {
+        panic!("{found:?}")
+    };
+    assert_eq!(request.set, [(field("x-b"), "9%".into())]);
+    let client = [ValuePart::Text("by ".into()), ValuePart::Fact(Fact::ClientIp)];
+    let made = MadeHeader { name: field("x-a"), adds: false, parts: client.into() };
+    assert_eq!(request.made, [made]);
+    let parts = vec![MessagePart::Field(field("x-d"))];
+    let named = ValuePart::Fact(Fact::Named { parts, bytes_max: None });
+    let made = MadeHeader { name: field("x-c"), adds: true, parts: vec![named] };
+    assert_eq!(response.made, [made]);
 }
 
 #[test]
@@ -452,4 +485,98 @@ fn what_cannot_be_read_of_a_match_takes_nothing() {
     check(&world, &[("GET /", "404")]);
     reports(&world, "spec.http[0].match[0]: ");
     reports(&world, "; this match takes nothing: what it was meant for goes to other rules");
+}
+
+#[test]
+fn connections_of_certain_callers_have_rules_of_their_own() {
+    let caller = "port: 9000, sourceLabels: {app: web}, sourceNamespace: other, gateways: [mesh]";
+    let world = clean_routing(&[&virtual_service(
+        "r",
+        &format!(
+            "gateways: [mesh, front/public],
+             tls: [{{match: [{{sniHosts: [a], {caller}}}], route: [{{destination: {{host: v1}}}}]}},
+                   {{match: [{{sniHosts: [a], gateways: [front/public]}}], route: [{{destination: {{host: v1}}}}]}}],
+             tcp: [{{match: [{{sourceSubnet: 10.1.0.0/16, {caller}}}], route: [{{destination: {{host: v2}}}}]}},
+                   {{match: [{{gateways: [front/public]}}], route: [{{destination: {{host: v1}}}}]}}]"
+        ),
+    )]);
+    let web = From { namespace: "other", labels: &[("app", "web")], port: 9000 };
+    let expected = ["a -> v1:9000", "from 10.1.0.0/16 -> v2:9000"];
+    assert_eq!(connections(&world, "a", web), expected);
+    for other in [
+        From { namespace: "default", ..web },
+        From { labels: &[("app", "api")], ..web },
+        From { port: 80, ..web },
+    ] {
+        assert_eq!(connections(&world, "a", other), ["as is"]);
+    }
+}
+
+#[test]
+fn every_field_of_a_cors_policy_has_its_place() {
+    let cors = |text: &str| {
+        let world =
+            routing(&[&virtual_service("r", &format!("http: [{{{TO}, corsPolicy: {{{text}}}}}]"))]);
+        let found = steps(&world, "GET /");
+        let [StepKind::Cors(cors)] = &*found else { panic!("{found:?}") };
+        Cors::clone(cors)
+    };
+    let found = cors(
+        "allowOrigins: [{exact: 'https://a.example'}, {prefix: 'https://b.'}, {regex: 'https://c[0-9]'}],
+         allowMethods: [GET, PUT], allowHeaders: [x-token], exposeHeaders: [x-id], maxAge: 10m,
+         allowCredentials: true, unmatchedPreflights: IGNORE",
+    );
+    let Cors { allow_origins, allow_origin_patterns, allow_methods, allow_headers, .. } = &found;
+    assert_eq!(*allow_origins, ["https://a.example".into()]);
+    let fits = |origin: &str| allow_origin_patterns.iter().any(|one| one.is_match(origin));
+    assert!(fits("https://b.example") && fits("https://c7") && !fits("https://c77"));
+    assert_eq!(*allow_methods, ["GET".into(), "PUT".into()]);
+    assert_eq!(
+        (allow_headers, &found.expose_headers),
+        (&vec!["x-token".into()], &vec!["x-id".into()])
+    );
+    let rest = (found.max_age_secs, found.allow_credentials, found.answer_all_preflights);
+    assert_eq!(rest, (Some(600), true, true));
+    let old = cors("allowOrigin: ['https://a.example'], unmatchedPreflights: FORWARD");
+    assert_eq!(
+        (&*old.allow_origins, old.answer_all_preflights),
+        (&["https://a.example".into()][..], false)
+    );
+}
+
+#[test]
+fn older_words_mean_the_same() {
+    let one = |rule: &str| {
+        let world = routing(&[&virtual_service("r", &format!("http: [{{{rule}}}]"))]);
+        let mut found = steps(&world, "GET /");
+        assert_eq!(found.len(), 1, "{rule}: {found:?}");
+        found.remove(0)
+    };
+    let delay = one(&format!("{TO}, fault: {{delay: {{fixedDelay: 2s, percent: 20}}}}"));
+    let StepKind::Fault(fault) = delay else { panic!("{delay:?}") };
+    assert_eq!(fault.delay, Some((Duration::from_secs(2), 200_000)));
+    let mirror = "mirror: {host: v2, port: {number: 80}}";
+    for (rest, expected) in [
+        ("mirrorPercentage: {value: 2.5}", 25_000),
+        ("mirrorPercent: 40", 400_000),
+        ("", 1_000_000),
+    ] {
+        let found = one(&format!("{TO}, {mirror}, {rest}"));
+        let StepKind::Mirror { parts_per_million, .. } = found else { panic!("{found:?}") };
+        assert_eq!(parts_per_million, expected, "{rest}");
+    }
+}
+
+#[test]
+fn prefixes_are_redirected_and_bytes_answered() {
+    let world = http(
+        "{match: [{uri: {prefix: /also}}], redirect: {prefixRewrite: /new}},
+         {directResponse: {status: 418, body: {bytes: /+4=}}}",
+    );
+    let [StepKind::Redirect(redirect)] = &*steps(&world, "GET /also/x") else { panic!("one") };
+    let pattern = Pattern::new("^/also").unwrap();
+    let path = PathRewrite::Regex { pattern, replacement: "/new".into() };
+    assert_eq!(redirect.path, Some(path));
+    let body = Arc::from(&[0xff_u8, 0xee][..]);
+    assert_eq!(steps(&world, "GET /"), [StepKind::Respond(FixedAnswer { status: 418, body })]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weft_model::identity::Identity;
+use weft_model::identity::{Identity, TrustDomain};
 use weft_model::policy::LocalRateLimit;
 use weft_resilience::settings::RateSettings;
 use weft_resources::Resource;
@@ -10,12 +10,11 @@ use weft_resources::gateway_api::ObjectRef;
 use weft_resources::weftway::traffic_policy::{LocalRateLimit as Written, Rate};
 
 use crate::context::Output;
-use crate::mesh::MeshOptions;
 use crate::remark::Place;
 
 /// A rate limit of a policy.
-pub(in crate::mesh) fn rate_limit(
-    options: &MeshOptions,
+pub(crate) fn rate_limit(
+    trust_domain: &TrustDomain,
     resource: &Resource,
     limit: &Written,
     out: &mut Output,
@@ -27,20 +26,20 @@ pub(in crate::mesh) fn rate_limit(
         overrides: limit
             .overrides
             .iter()
-            .map(|of| (identities(options, resource, &of.clients, out), rate(&of.rate)))
+            .map(|of| (identities(trust_domain, resource, &of.clients, out), rate(&of.rate)))
             .collect(),
     }
 }
 
 /// So many requests per second, and so many at once.
-pub(in crate::mesh) fn per_second(average: u32, burst: u32) -> RateSettings {
+pub(crate) fn per_second(average: u32, burst: u32) -> RateSettings {
     let (average, burst) = (u64::from(average), u64::from(burst.max(1)));
     RateSettings { average, period: Duration::from_secs(1), burst }
 }
 
 /// The identities of ServiceAccounts.
-pub(in crate::mesh) fn identities(
-    options: &MeshOptions,
+pub(crate) fn identities(
+    trust_domain: &TrustDomain,
     resource: &Resource,
     clients: &[ObjectRef],
     out: &mut Output,
@@ -48,7 +47,7 @@ pub(in crate::mesh) fn identities(
     let mut found = Vec::new();
     for client in clients {
         let namespace = client.namespace_or(resource.namespace());
-        match Identity::new(&options.trust_domain, namespace, &client.name) {
+        match Identity::new(trust_domain, namespace, &client.name) {
             Ok(identity) => found.push(identity.as_str().into()),
             Err(error) => {
                 let place = Place::new(resource, client.at, "spec.overrides");

@@ -1,0 +1,8 @@
+//! Who was there first: of two documents that exclude each other, the older one wins.
+
+use weft_resources::{Key, Resource};
+
+/// Orders documents by age, and those of one age by name. What has no time yet is the newest.
+pub(crate) fn age(resource: &Resource) -> (bool, &str, &Key) {
+    (resource.created.is_empty(), &resource.created, &resource.key)
+}
