@@ -3,9 +3,10 @@
 //! It lives on the control thread, so that a slow reader of metrics never holds up traffic, and
 //! stays up while the process drains, so that `/readyz` can say so.
 //!
-//! It is open to whoever can reach its address (loopback by default), so it only ever reads. A
-//! browser on the same machine can reach it too: requests whose `Host` is a name other than
-//! `localhost` are refused, which keeps a web page from getting at it by rebinding its own name.
+//! It is open to whoever can reach its address (loopback by default), so it only ever reads; a
+//! question about a service has it learned of, as a call would. A browser on the same machine can
+//! reach it too: requests whose `Host` is a name other than `localhost` are refused, which keeps a
+//! web page from getting at it by rebinding its own name.
 
 mod control;
 mod dump;
@@ -13,6 +14,7 @@ mod host;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +34,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
-use weft_admin_api::ReadinessView;
+use weft_admin_api::{ExplanationView, ReadinessView};
 use weft_compile::Report;
 use weft_explain::Question;
 use weft_model::Snapshot;
@@ -41,7 +43,8 @@ use weft_runtime::ready::Readiness;
 use weft_runtime::task::Task;
 use weft_runtime::{task, time};
 
-use crate::inspect::{Inspect, NoAnswer};
+use crate::control::bind_unix_in_place;
+use crate::inspect::{self, Inspect, NoAnswer};
 use crate::takeover::{self, Inherited, Named};
 
 pub(crate) use control::{ControlAdmin, serve as serve_control};
@@ -78,6 +81,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// Whole life of a connection, so that readers who take no answer cannot hold all places.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// As long as a first call to a service waits for what the control plane tells of it.
+const LEARN_MAX: Duration = Duration::from_secs(1);
 
 /// After accepting failed (descriptors are exhausted, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -134,8 +140,20 @@ pub(crate) async fn serve(listener: TcpListener, state: AdminState) {
 /// The same on a socket of this machine, for whoever may connect to it.
 ///
 /// Cancel safe, as [`serve`].
-pub(crate) async fn serve_unix(listener: UnixListener, state: AdminState) {
+async fn serve_unix(listener: UnixListener, state: AdminState) {
     serve_routes(listener, guarded(routes(), state), Rc::new(|_| {})).await;
+}
+
+/// The same on the socket of a proxy in its folder, until the task is aborted.
+pub(crate) fn serve_in(folder: &Path, state: AdminState) -> Option<Task<()>> {
+    match bind_unix_in_place(&folder.join(inspect::SOCKET)) {
+        Ok(socket) => Some(task::spawn("admin", serve_unix(socket, state))),
+        Err(error) => {
+            // It serves all the same; `weftway explain` cannot ask it.
+            tracing::warn!("{error:#}");
+            None
+        }
+    }
 }
 
 fn routes() -> Router<AdminState> {
@@ -270,32 +288,29 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
     (status, axum::Json(view)).into_response()
 }
 
-/// `request` and any number of `header`, or `id`.
+/// `request` and any number of `header`, or `id`. With `arrives`, an address of the workload, it is a
+/// request that others send there, with `peer` for who they are.
 async fn explain(
     State(state): State<AdminState>,
     Query(asked): Query<Vec<(String, String)>>,
 ) -> Response {
-    let Some(snapshot) = state.config.borrow().as_ref().map(|config| config.snapshot.clone())
-    else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "there is no configuration yet\n")
-            .into_response();
-    };
     let value = |name: &str| asked.iter().find(|(key, _)| key == name).map(|(_, value)| value);
     let headers = asked.iter().filter(|(key, _)| key == "header").map(|(_, value)| value.as_str());
-    let inspect = &state.inspect;
     let answer = match (value("id"), value("request")) {
-        (Some(id), _) => inspect.explain_past(&snapshot, id),
-        (None, Some(request)) => Question::parse(request, headers)
-            .map(|question| inspect.explain(&snapshot, &question))
-            .map_err(NoAnswer::from),
+        (Some(id), _) => state.explain_past(id).await,
+        (None, Some(request)) => match Question::parse(request, headers) {
+            Ok(mut question) => {
+                question.peer = value("peer").map(|peer| peer.as_str().into());
+                let arrives = value("arrives").and_then(|addr| addr.parse().ok());
+                state.explain(question, arrives).await
+            }
+            Err(error) => Err(error.into()),
+        },
         (None, None) => Err(NoAnswer::Nothing),
     };
     match answer {
         Ok(view) => axum::Json(view).into_response(),
-        Err(error @ NoAnswer::NoRequest(_)) => {
-            (StatusCode::NOT_FOUND, format!("{error}\n")).into_response()
-        }
-        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+        Err(error) => (error.status(), format!("{error}\n")).into_response(),
     }
 }
 
@@ -315,6 +330,49 @@ async fn config(State(state): State<AdminState>) -> Response {
 }
 
 // === impl AdminState ===
+
+impl AdminState {
+    async fn explain(
+        &self,
+        mut question: Question,
+        arrives: Option<SocketAddr>,
+    ) -> Result<ExplanationView, NoAnswer> {
+        let Some(addr) = arrives else {
+            let snapshot = self.learned(&question).await?;
+            return Ok(self.inspect.explain(&snapshot, &question));
+        };
+        let snapshot = self.config.borrow().as_ref().map(|config| config.snapshot.clone());
+        let snapshot = snapshot.ok_or(NoAnswer::NoConfiguration)?;
+        question.listener = inspect::inbound(&snapshot, addr);
+        Ok(self.inspect.explain(&snapshot, &question))
+    }
+
+    async fn explain_past(&self, id: &str) -> Result<ExplanationView, NoAnswer> {
+        let past = self.inspect.past(id)?;
+        let snapshot = self.learned(&past.question).await?;
+        Ok(self.inspect.explain_past(&snapshot, past))
+    }
+
+    /// The configuration with what the request is meant for. A service that nobody has called so
+    /// far is asked for, and waited for as long as a first call waits.
+    async fn learned(&self, question: &Question) -> Result<Arc<Snapshot>, NoAnswer> {
+        let mut config = self.config.clone();
+        let snapshot = |config: &Option<AdminConfig>| Some(config.as_ref()?.snapshot.clone());
+        let present = snapshot(&config.borrow()).ok_or(NoAnswer::NoConfiguration)?;
+        if !self.inspect.demands(&present, question) {
+            return Ok(present);
+        }
+        let is_there = |config: &Option<AdminConfig>| {
+            let snapshot = config.as_ref().map(|config| &config.snapshot);
+            snapshot.is_some_and(|snapshot| self.inspect.unlearned(snapshot, question).is_none())
+        };
+        match time::timeout(LEARN_MAX, config.wait_for(is_there)).await {
+            Ok(Ok(config)) => snapshot(&config).ok_or(NoAnswer::NoConfiguration),
+            // What is known is told, and that it is not all.
+            Ok(Err(_)) | Err(_) => Ok(present),
+        }
+    }
+}
 
 impl FromRef<AdminState> for Registry {
     fn from_ref(state: &AdminState) -> Self {

@@ -115,7 +115,8 @@ impl Engine {
 
     /// What can be asked about requests that are made at `standpoint`.
     pub(crate) fn inspect(&self, standpoint: Standpoint) -> Inspect {
-        Inspect { standpoint, samples: self.live.samples().clone(), shared: self.shared.clone() }
+        let (samples, shared) = (self.live.samples().clone(), self.shared.clone());
+        Inspect { standpoint, samples, shared, demand: None }
     }
 
     /// Puts the present snapshot in force with the addresses that names resolve to at present.

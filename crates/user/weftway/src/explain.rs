@@ -14,10 +14,10 @@ use weft_model::mesh::Registered;
 use weft_runtime::worker;
 
 use crate::args::{ExplainArgs, LimitArgs, ListFormat};
-use crate::inspect::{self, Asked};
+use crate::ask::{self, Asked};
 use crate::offline::{self, Stage};
-use crate::print_line;
 use crate::source::Source;
+use crate::{eprint_line, print_line};
 
 /// Prints the explanation; the exit code is 1 where no rule takes the request or it is refused.
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
@@ -46,7 +46,11 @@ async fn by_proxy(args: &ExplainArgs) -> anyhow::Result<ExplanationView> {
         }
         (None, None) => bail!("say which request, or name one of the access log with --id"),
     };
-    inspect::explain(&args.at, &asked).await
+    let (view, silent) = ask::explain(&args.at, &asked).await?;
+    for why in silent {
+        eprint_line(&format!("warning: {why}"));
+    }
+    Ok(view)
 }
 
 /// Compiles the files, and asks what comes out.

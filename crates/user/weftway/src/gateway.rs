@@ -16,15 +16,17 @@ use tokio::sync::watch;
 use weft_compile::World;
 use weft_explain::Standpoint;
 use weft_model::Snapshot;
+use weft_model::identity::TrustDomain;
 use weft_model::mesh::Index;
 use weft_runtime::drain::{self, Drained, Watch};
 use weft_runtime::metrics::Registry;
 use weft_runtime::ready::{Blocker, Readiness};
 use weft_runtime::signal::Termination;
+use weft_runtime::task::Task;
 use weft_runtime::{log, time, worker};
 
 use crate::admin::{self, AdminConfig, AdminState};
-use crate::args::{AddressOrOff, GatewayArgs};
+use crate::args::{AddressOrOff, GatewayArgs, LinkArgs};
 use crate::engine::{Engine, Surroundings};
 use crate::source::Source;
 use crate::takeover::{Inherited, Named, Takeover};
@@ -45,6 +47,8 @@ pub(crate) struct Gateway {
     config: watch::Sender<Option<AdminConfig>>,
     registry: Registry,
     admin: Option<admin::Serving>,
+    /// The same in the folder of a member of a mesh.
+    on_socket: Option<Task<()>>,
 }
 
 /// Runs until a signal has drained it.
@@ -93,7 +97,7 @@ async fn serve(args: &GatewayArgs) -> anyhow::Result<Drained> {
             () = takeover.succeeded() => {
                 tracing::info!("a newer process serves; draining");
                 // Its answers are the ones that count.
-                gateway.admin = None;
+                gateway.step_down();
                 break;
             }
             changed = gateway.source.changed() => match changed {
@@ -125,6 +129,8 @@ async fn serve(args: &GatewayArgs) -> anyhow::Result<Drained> {
 
 impl Gateway {
     fn start(args: &GatewayArgs, inherited: Inherited, drain: Watch) -> anyhow::Result<Self> {
+        let LinkArgs { domain, trust_domain, .. } = &args.member.link;
+        let trust_domain = TrustDomain::new(trust_domain).context("--trust-domain")?;
         let registry = Registry::new();
         let readiness = Readiness::new();
         let loading = Some(readiness.block("first configuration"));
@@ -145,7 +151,8 @@ impl Gateway {
             )?,
             member,
             admin: None,
-            source: Source::new(&args.documents, &args.limits)?.in_domain(&args.member.link.domain),
+            on_socket: None,
+            source: Source::new(&args.documents, &args.limits)?.in_mesh(domain, trust_domain),
             world: None,
             snapshot: None,
             readiness,
@@ -216,13 +223,16 @@ impl Gateway {
     }
 
     async fn serve_admin(&mut self, args: &GatewayArgs) -> anyhow::Result<Option<SocketAddr>> {
-        let AddressOrOff::Address(addr) = args.process.admin else { return Ok(None) };
         let state = AdminState {
             registry: self.registry.clone(),
             readiness: self.readiness.clone(),
             config: self.config.subscribe(),
             inspect: self.engine.inspect(Standpoint::Gateway),
         };
+        if let (Some(_), Some(folder)) = (&self.member, &args.member.link.state) {
+            self.on_socket = admin::serve_in(folder, state.clone());
+        }
+        let AddressOrOff::Address(addr) = args.process.admin else { return Ok(None) };
         let inherited = self.engine.inherited();
         let listener = admin::listen("admin", addr, inherited)
             .await
@@ -231,6 +241,14 @@ impl Gateway {
         self.admin = Some(listener.serve(|socket| admin::serve(socket, state)));
         tracing::info!(%addr, "admin endpoint");
         Ok(Some(addr))
+    }
+
+    /// A newer process serves.
+    fn step_down(&mut self) {
+        self.admin = None;
+        if let Some(on_socket) = self.on_socket.take() {
+            on_socket.abort();
+        }
     }
 
     /// What a newer process is to listen on.

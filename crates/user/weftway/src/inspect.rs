@@ -1,57 +1,24 @@
-//! Asking proxies that run: what would become of a request, what became of recent ones. And the
-//! other side of it, what a proxy answers.
+//! What a proxy that runs answers about requests: what would become of one, what became of recent
+//! ones. Who asks is in [`crate::ask`].
 
-#[cfg(test)]
-mod tests;
+use std::net::SocketAddr;
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use anyhow::{Context as _, bail};
-use axum::body::{Body, to_bytes};
-use axum::http::header::HOST;
-use axum::http::{Request, StatusCode};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use serde::de::DeserializeOwned;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use axum::http::StatusCode;
+use tokio::sync::mpsc;
 use weft_admin_api::explain::SampleView;
 use weft_admin_api::{ExplanationView, RecentView};
-use weft_explain::{InvalidQuestion, Question, Standpoint};
+use weft_explain::{InvalidQuestion, Question, Standpoint, unlearned};
 use weft_model::Snapshot;
-use weft_proxy::sample::{Sample, Samples};
-use weft_runtime::{task, time};
+use weft_model::id::{BackendId, ListenerId, ServiceName};
+use weft_model::listener::{Destination, Direction, Intake};
+use weft_proxy::sample::Samples;
 use weft_upstream::shared::Shared;
 
-use crate::args::WhereArgs;
 use crate::explain::view;
-use crate::folder;
 
 /// The socket of a proxy's admin endpoint in its folder. `admin.sock` is the control plane's, which
 /// may have the same folder.
 pub(crate) const SOCKET: &str = "proxy.sock";
-
-/// An answer that takes longer comes from a proxy that hangs.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A larger answer is none of ours.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
-
-/// What is asked.
-#[derive(Debug, Clone)]
-pub(crate) enum Asked {
-    /// What would become of a request.
-    Request {
-        /// The request.
-        request: String,
-        /// `name: value` each.
-        headers: Vec<String>,
-    },
-    /// What became of the request of this id, and what would become of it now.
-    Id(String),
-}
 
 /// What a proxy answers from besides its configuration.
 #[derive(Debug, Clone)]
@@ -62,6 +29,18 @@ pub(crate) struct Inspect {
     pub(crate) samples: Samples,
     /// How its endpoints stand.
     pub(crate) shared: Shared,
+    /// Where services are asked for that nobody has called so far.
+    pub(crate) demand: Option<mpsc::UnboundedSender<ServiceName>>,
+}
+
+/// A recent request, to be explained.
+pub(crate) struct Past {
+    /// What became of it.
+    pub(crate) seen: SampleView,
+    /// What became of others of its id.
+    pub(crate) others: Vec<SampleView>,
+    /// The question that asks for it again.
+    pub(crate) question: Question,
 }
 
 /// Why a proxy has no answer.
@@ -76,41 +55,78 @@ pub(crate) enum NoAnswer {
     /// Neither a request nor an id.
     #[error("say which request (`request=GET http://host/path`) or its id (`id=...`)")]
     Nothing,
+    /// It has only just started.
+    #[error("there is no configuration yet")]
+    NoConfiguration,
 }
 
 // === impl Inspect ===
 
 impl Inspect {
+    /// The same, where services are asked for that nobody has called so far.
+    pub(crate) fn which_asks(self, demand: mpsc::UnboundedSender<ServiceName>) -> Self {
+        Self { demand: Some(demand), ..self }
+    }
+
+    /// The service that a request is meant for, of which no more is known than its name.
+    pub(crate) fn unlearned(
+        &self,
+        snapshot: &Snapshot,
+        question: &Question,
+    ) -> Option<ServiceName> {
+        unlearned(snapshot, &self.standpoint, question)
+    }
+
+    /// Asks for that service. Whether an answer is to be waited for.
+    pub(crate) fn demands(&self, snapshot: &Snapshot, question: &Question) -> bool {
+        let demand = self.demand.as_ref().zip(self.unlearned(snapshot, question));
+        demand.is_some_and(|(demand, service)| demand.send(service).is_ok())
+    }
+
     /// What would become of a request under `snapshot`.
     pub(crate) fn explain(&self, snapshot: &Snapshot, question: &Question) -> ExplanationView {
         let explanation = weft_explain::explain(snapshot, &self.standpoint, question);
-        let state = |backend: &_, addr| {
-            let Some(standing) = self.shared.standing(backend, addr) else {
-                return Some("not used yet".to_owned());
-            };
-            let mut words = Vec::new();
-            words.extend((!standing.is_healthy).then(|| "unhealthy".to_owned()));
-            words.extend(standing.is_set_aside.then(|| "set aside".to_owned()));
-            let is_fit = words.is_empty();
-            words.extend(is_fit.then(|| "usable".to_owned()));
-            let busy = (standing.requests > 0).then(|| format!("{} requests", standing.requests));
-            words.extend(busy);
-            Some(words.join(", "))
-        };
-        view::explanation(question, snapshot, &explanation, Some(&state))
+        let state = |backend: &_, addr| Some(self.state(backend, addr));
+        let mut view = view::explanation(question, snapshot, &explanation, Some(&state));
+        if let Some(service) = self.unlearned(snapshot, question) {
+            view.hints.push(format!(
+                "this proxy knows no more of {service} than its name: no control plane has told"
+            ));
+        }
+        view
     }
 
-    /// The same for a recent request.
-    pub(crate) fn explain_past(
-        &self,
-        snapshot: &Snapshot,
-        id: &str,
-    ) -> Result<ExplanationView, NoAnswer> {
-        let sample = self.samples.find(id).ok_or_else(|| NoAnswer::NoRequest(id.to_owned()))?;
-        let past = view::sample(&sample);
-        let question = question_of(&past, &sample)?;
+    /// How an endpoint stands, in words.
+    fn state(&self, backend: &BackendId, addr: SocketAddr) -> String {
+        let Some(standing) = self.shared.standing(backend, addr) else {
+            return "not used yet".into();
+        };
+        let mut words = Vec::new();
+        words.extend((!standing.is_healthy).then(|| "unhealthy".to_owned()));
+        words.extend(standing.is_set_aside.then(|| "set aside".to_owned()));
+        let is_fit = words.is_empty();
+        words.extend(is_fit.then(|| "usable".to_owned()));
+        let busy = (standing.requests > 0).then(|| format!("{} requests", standing.requests));
+        words.extend(busy);
+        words.join(", ")
+    }
+
+    /// The recent request of that id. Of several the latest that was sent from here; what else is
+    /// known of that id comes with it.
+    pub(crate) fn past(&self, id: &str) -> Result<Past, NoAnswer> {
+        let mut samples = self.samples.find(id);
+        // A workload that is called and passes the id on is asked about what it sends.
+        samples.sort_by_key(|sample| sample.direction == Some(Direction::Inbound));
+        let mut seen = samples.iter().map(view::sample);
+        let first = seen.next().ok_or_else(|| NoAnswer::NoRequest(id.to_owned()))?;
+        Ok(Past { question: question(&first)?, seen: first, others: seen.collect() })
+    }
+
+    /// What became of a recent request, and what would become of it under `snapshot`.
+    pub(crate) fn explain_past(&self, snapshot: &Snapshot, past: Past) -> ExplanationView {
+        let Past { seen, others, question } = past;
         let view = self.explain(snapshot, &question);
-        Ok(ExplanationView { past: Some(past), ..view })
+        ExplanationView { past: Some(seen), others, ..view }
     }
 
     /// The recent requests, the newest first.
@@ -119,174 +135,42 @@ impl Inspect {
     }
 }
 
-/// The question that asks for a recent request again.
-fn question_of(past: &SampleView, sample: &Sample) -> Result<Question, InvalidQuestion> {
-    let headers = past.headers.iter().map(String::as_str);
-    let mut question = Question::parse(&past.request, headers)?;
-    question.client = sample.client.ip();
-    Ok(question)
+// === impl NoAnswer ===
+
+impl NoAnswer {
+    /// The status that it is answered with.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Question(_) | Self::Nothing => StatusCode::BAD_REQUEST,
+            // Not what a proxy says that has no such path at all.
+            Self::NoRequest(_) => StatusCode::GONE,
+            Self::NoConfiguration => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
 }
 
-/// The same for one that was written to JSON.
+/// The listener of what others send to the workload at that address.
+pub(crate) fn inbound(snapshot: &Snapshot, addr: SocketAddr) -> Option<ListenerId> {
+    let rank = |destination: &Destination| {
+        let is_meant = destination.direction == Direction::Inbound
+            && destination.addrs.contains(&addr.ip())
+            && destination.port.is_none_or(|port| port == addr.port());
+        is_meant.then_some(destination.port.is_some())
+    };
+    let ranked = snapshot.listeners.iter().filter_map(|listener| match &listener.intake {
+        Intake::Destination(destination) => Some((rank(destination)?, &listener.id)),
+        _ => None,
+    });
+    ranked.max_by_key(|(rank, _)| *rank).map(|(_, id)| id.clone())
+}
+
+/// The question that asks for a recent request again.
 pub(crate) fn question(past: &SampleView) -> Result<Question, InvalidQuestion> {
     let mut question = Question::parse(&past.request, past.headers.iter().map(String::as_str))?;
     question.client = past.client.ip();
+    // What is sent from a workload goes where it is led, wherever that is by then.
+    let is_sent = past.direction == "outbound" || past.listener.is_empty();
+    question.listener = (!is_sent).then(|| ListenerId::new(past.listener.as_str()));
+    question.peer = past.identity.as_deref().map(Into::into);
     Ok(question)
-}
-
-/// The answer of the proxy or gateway that is meant; of the first that knows a past request.
-///
-/// # Errors
-///
-/// When none answers, or none knows.
-pub(crate) async fn explain(at: &WhereArgs, asked: &Asked) -> anyhow::Result<ExplanationView> {
-    let path = match asked {
-        Asked::Request { request, headers } => {
-            let headers = headers.iter().map(|header| format!("&header={}", escaped(header)));
-            format!("/explain?request={}{}", escaped(request), headers.collect::<String>())
-        }
-        Asked::Id(id) => format!("/explain?id={}", escaped(id)),
-    };
-    let doors = doors(at)?;
-    let mut failed = None;
-    for door in &doors {
-        match door.get(&path).await {
-            Ok(view) => return Ok(view),
-            Err(error) => failed = Some(error),
-        }
-    }
-    Err(failed.unwrap_or_else(|| anyhow::anyhow!("there is no proxy to ask (see --from, --admin)")))
-}
-
-/// The recent requests of every proxy of the mesh below `state`, with the workload beside it.
-pub(crate) async fn recent(state: &Path) -> Vec<(String, RecentView)> {
-    let mut all = Vec::new();
-    for (name, door) in proxies(state) {
-        match door.get::<RecentView>("/recent").await {
-            Ok(view) => all.push((name, view)),
-            Err(error) => tracing::debug!(workload = name, "{error:#}"),
-        }
-    }
-    all
-}
-
-/// Where an admin endpoint is.
-#[derive(Debug, Clone)]
-enum Door {
-    Tcp(String),
-    Socket(PathBuf),
-}
-
-/// The endpoints that are meant.
-fn doors(at: &WhereArgs) -> anyhow::Result<Vec<Door>> {
-    if let Some(admin) = &at.admin {
-        return Ok(vec![Door::Tcp(admin.clone())]);
-    }
-    let state = folder::path(at.state.as_deref());
-    folder::check(&state)?;
-    // As the node calls folders after workloads.
-    let wanted = at.from.as_deref().map(|from| match crate::offline::caller(from) {
-        ("default", name) => name.to_owned(),
-        (namespace, name) => format!("{namespace}.{name}"),
-    });
-    let is_meant = |name: &str| match &wanted {
-        None => true,
-        Some(wanted) => {
-            let rest = name.strip_prefix(wanted.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-        }
-    };
-    let found: Vec<Door> = proxies(&state)
-        .into_iter()
-        .filter(|(name, _)| is_meant(name))
-        .map(|(_, door)| door)
-        .collect();
-    if let (Some(from), []) = (&at.from, &*found) {
-        bail!("no workload `{from}` runs in the mesh of {}", state.display());
-    }
-    Ok(found)
-}
-
-/// The proxies of a mesh by the names of their folders: `name`, or `namespace.name`.
-fn proxies(state: &Path) -> Vec<(String, Door)> {
-    let folders = std::fs::read_dir(state.join("proxies"));
-    let mut found: Vec<(String, Door)> = folders
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok)
-        .filter(|entry| entry.path().join(SOCKET).exists())
-        .map(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            (name, Door::Socket(entry.path().join(SOCKET)))
-        })
-        .collect();
-    found.sort_by(|(a, _), (b, _)| a.cmp(b));
-    found
-}
-
-// === impl Door ===
-
-impl Door {
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        let exchanged = time::timeout(TIMEOUT, self.exchange(path)).await;
-        let (status, bytes) =
-            exchanged.unwrap_or_else(|_| bail!("the proxy at {self} does not answer"))?;
-        match status {
-            StatusCode::OK => serde_json::from_slice(&bytes)
-                .with_context(|| format!("the answer of {self} is not understood")),
-            _ => bail!("{}", String::from_utf8_lossy(&bytes).trim_end()),
-        }
-    }
-
-    async fn exchange(&self, path: &str) -> anyhow::Result<(StatusCode, Vec<u8>)> {
-        let unreachable = |error: io::Error| {
-            anyhow::Error::new(error).context(format!("the proxy at {self} cannot be reached"))
-        };
-        match self {
-            Self::Tcp(addr) => {
-                exchange(TcpStream::connect(addr).await.map_err(unreachable)?, path).await
-            }
-            Self::Socket(socket) => {
-                exchange(UnixStream::connect(socket).await.map_err(unreachable)?, path).await
-            }
-        }
-    }
-}
-
-impl std::fmt::Display for Door {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(addr) => f.write_str(addr),
-            Self::Socket(path) => path.display().fmt(f),
-        }
-    }
-}
-
-async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    path: &str,
-) -> anyhow::Result<(StatusCode, Vec<u8>)> {
-    let broken = "the proxy broke off";
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.context(broken)?;
-    let connection = task::spawn("admin-client", connection);
-    let req = Request::get(path).header(HOST, "localhost").body(Body::empty())?;
-    let rsp = sender.send_request(req).await.context(broken)?;
-    let status = rsp.status();
-    let bytes = to_bytes(Body::new(rsp.into_body()), ANSWER_BYTES_MAX).await;
-    connection.abort();
-    Ok((status, bytes.context(broken)?.to_vec()))
-}
-
-/// Text as it stands in a query.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                escaped.push(char::from(byte));
-            }
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
 }

@@ -6,6 +6,7 @@
 mod admin;
 mod analyze;
 mod args;
+mod ask;
 mod authority;
 mod bench;
 mod certs;
@@ -90,6 +91,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 pub(crate) fn print_line(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// The same beside what was asked for.
+pub(crate) fn eprint_line(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
 }
 
 /// Prints an error with its causes, one a line.

@@ -22,6 +22,11 @@ pub(crate) fn caller(from: &str) -> (&str, &str) {
     from.split_once('/').unwrap_or(("default", from))
 }
 
+/// A caller as its proxy is called where people read it: without the namespace `default`.
+pub(crate) fn name(from: &str) -> &str {
+    from.strip_prefix("default/").unwrap_or(from)
+}
+
 // === impl Stage ===
 
 impl Stage {
@@ -45,9 +50,38 @@ impl Stage {
                 .map(|named| ServiceName::new(named.service.name()))
                 .collect(),
         };
+        // What is not dialled by addresses of its own is needed at all times.
+        wanted.extend(index.found_by_host().map(|listed| ServiceName::new(listed.name())));
+        wanted.extend(workload.outside.iter().map(|outside| outside.network.clone()));
+        let role = ProxyRole {
+            workload: workload.name.clone(),
+            ports: Default::default(),
+            mode: Mode::Captured,
+        };
+        Arc::new(assemble(&self.state(workload, index, wanted), &role, None))
+    }
+
+    /// The plan of a gateway of the mesh, with the places where services run.
+    pub(crate) fn settled(&self, snapshot: &Snapshot, (namespace, name): (&str, &str)) -> Snapshot {
+        let workload = self.workload(namespace, name);
+        let index = Directory::new(self.world.mesh.index.entries.values());
+        let wanted = weft_link::services(snapshot).into_iter().collect();
+        let own = workload.name.clone();
+        weft_link::settle(snapshot, &self.state(workload, index, wanted), &own, None)
+    }
+
+    /// What a proxy has that uses these services, and what their rules lead to.
+    fn state(
+        &self,
+        workload: Arc<Workload>,
+        index: Directory,
+        mut wanted: Vec<ServiceName>,
+    ) -> State {
+        let mesh = &self.world.mesh;
         let mut services: BTreeMap<ServiceName, Versioned<_>> = BTreeMap::new();
         while let Some(name) = wanted.pop() {
-            let Some(service) = mesh.services.get(&name) else { continue };
+            let network = || mesh.networks.get(&name);
+            let Some(service) = mesh.services.get(&name).or_else(network) else { continue };
             if services.contains_key(&name) {
                 continue;
             }
@@ -61,19 +95,13 @@ impl Stage {
             let value = Arc::clone(service);
             services.insert(name, Versioned { version: "1".into(), value });
         }
-        let role = ProxyRole {
-            workload: workload.name.clone(),
-            ports: Default::default(),
-            mode: Mode::Captured,
-        };
-        let state = State {
+        State {
             generation: mesh.generation,
             index: Arc::new(index),
             services: Arc::new(services),
             missing: Arc::default(),
             workload: Some(Versioned { version: "1".into(), value: workload }),
-        };
-        Arc::new(assemble(&state, &role, None))
+        }
     }
 
     /// The workload of that name, or the first instance of it.

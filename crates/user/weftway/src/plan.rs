@@ -14,6 +14,7 @@ use weft_admin_api::{BaseView, RecentView};
 use weft_compile::{EntryPoint, MeshOptions, Options};
 use weft_explain::plan::Weight;
 use weft_explain::{Difference, Question, Standpoint, plan};
+use weft_model::Snapshot;
 use weft_model::identity::TrustDomain;
 use weft_model::mesh::{Phase, Registered, RegisteredPort, RegisteredWorkload};
 use weft_resources::{Key, ResourceSet};
@@ -25,7 +26,8 @@ use crate::documents::Documents;
 use crate::offline::Stage;
 use crate::status::StatusClient;
 use crate::table::table;
-use crate::{folder, inspect, print_line};
+use crate::up::GATEWAY;
+use crate::{ask, eprint_line, folder, inspect, offline, print_line};
 
 /// The documents as they are, and who is there.
 #[derive(Default)]
@@ -34,8 +36,10 @@ struct Base {
     registered: Registered,
     domain: Option<String>,
     trust_domain: Option<String>,
-    /// What proxies have seen of late, by the names of their folders.
+    /// What proxies have seen of late, by their workloads.
     recent: Vec<(String, RecentView)>,
+    /// Whether this is a mesh that runs.
+    runs: bool,
 }
 
 /// A difference, and whose: a gateway's, or the workload's that makes the call.
@@ -49,12 +53,12 @@ struct Line {
 
 /// Prints what would be different; the exit code is 1 when something would be lost.
 pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
+    let change = read(&args.change)?;
     let base = match args.against.is_empty() {
         true => worker::block_on(running(args.state.as_deref()))
             .context("the runtime cannot be started")??,
         false => Base { set: read(&args.against)?, ..Base::default() },
     };
-    let change = read(&args.change)?;
     let gone = gone(&args.without, &base.set)?;
     let after = base.set.overlaid(&change, |key| gone.contains(key));
     for problem in change.problems() {
@@ -77,12 +81,17 @@ async fn running(state: Option<&Path>) -> anyhow::Result<Base> {
         "there is no running mesh to compare with; name the documents as they are: --against PATH",
     )?;
     let files: Vec<PathBuf> = view.files.iter().map(PathBuf::from).collect();
+    let (recent, silent) = ask::recent(&folder::path(state)).await;
+    for why in silent {
+        eprint_line(&format!("warning: without what it has seen of late: {why}"));
+    }
     Ok(Base {
         set: read(&files)?,
         registered: view.workloads.iter().map(workload).collect(),
         domain: Some(view.domain),
         trust_domain: Some(view.trust_domain),
-        recent: inspect::recent(&folder::path(state)).await,
+        recent,
+        runs: true,
     })
 }
 
@@ -140,8 +149,15 @@ fn gone(names: &[String], set: &ResourceSet) -> anyhow::Result<Vec<Key>> {
 
 /// What would be different: at the gateway, and for calls from each workload or namespace.
 fn compare(base: &Base, after: &ResourceSet) -> Vec<Line> {
-    let mut lines = gateway(base, after);
-    lines.extend(mesh(base, after));
+    let name = base.trust_domain.as_deref().and_then(|name| TrustDomain::new(name).ok());
+    let mut options = MeshOptions::new(name.unwrap_or_default());
+    if let Some(domain) = &base.domain {
+        options.domain = domain.as_str().into();
+    }
+    let was = Stage::new(&base.set, &base.registered, &options);
+    let is = Stage::new(after, &base.registered, &options);
+    let mut lines = gateway(base, (&was, &is), after);
+    lines.extend(mesh(base, (&was, &is), &options.domain));
     lines.sort_by(|a, b| {
         (rank(b.weight), &a.subject, &a.what, &a.who).cmp(&(
             rank(a.weight),
@@ -153,11 +169,21 @@ fn compare(base: &Base, after: &ResourceSet) -> Vec<Line> {
     lines
 }
 
-fn gateway(base: &Base, after: &ResourceSet) -> Vec<Line> {
-    let options = options();
-    let before = weft_compile::compile(&base.set, &options, None);
-    let next = weft_compile::compile(after, &options, Some(&before));
-    let found = plan(&before.snapshot, &next.snapshot, &Standpoint::Gateway, &[]);
+fn gateway(base: &Base, (was, is): (&Stage, &Stage), after: &ResourceSet) -> Vec<Line> {
+    let mut options = options();
+    if let Some(domain) = &base.domain {
+        options.domain = domain.as_str().into();
+    }
+    let snapshot = |set: &ResourceSet, stage: &Stage| match base.runs {
+        true => {
+            let world = weft_compile::compile_in_mesh(set, &options, &stage.world.mesh.index, None);
+            stage.settled(&world.snapshot, GATEWAY)
+        }
+        false => Snapshot::clone(&weft_compile::compile(set, &options, None).snapshot),
+    };
+    let (before, after) = (snapshot(&base.set, was), snapshot(after, is));
+    let seen = recorded(base, ask::GATEWAY);
+    let found = plan(&before, &after, &Standpoint::Gateway, &seen);
     found.into_iter().map(|difference| line("a gateway", difference)).collect()
 }
 
@@ -172,23 +198,15 @@ fn options() -> Options {
 }
 
 /// Compares what each caller would have. Callers for which the same is different are told as one.
-fn mesh(base: &Base, after: &ResourceSet) -> Vec<Line> {
-    let name = base.trust_domain.as_deref().and_then(|name| TrustDomain::new(name).ok());
-    let mut options = MeshOptions::new(name.unwrap_or_default());
-    if let Some(domain) = &base.domain {
-        options.domain = domain.as_str().into();
-    }
-    let was = Stage::new(&base.set, &base.registered, &options);
-    let is = Stage::new(after, &base.registered, &options);
-    let domain = options.domain.clone();
+fn mesh(base: &Base, (was, is): (&Stage, &Stage), domain: &str) -> Vec<Line> {
     let mut callers: BTreeMap<Line, Vec<String>> = BTreeMap::new();
     let mut count = 0;
     for caller in callers_of(base) {
         count += 1;
-        let (namespace, name) = crate::offline::caller(&caller);
+        let (namespace, name) = offline::caller(&caller);
         let standpoint =
-            Standpoint::Workload { namespace: namespace.into(), domain: domain.clone() };
-        let recorded = recorded(base, namespace, name);
+            Standpoint::Workload { namespace: namespace.into(), domain: domain.into() };
+        let recorded = recorded(base, offline::name(&caller));
         let before = was.snapshot(namespace, name, &[]);
         let after = is.snapshot(namespace, name, &[]);
         for difference in plan(&before, &after, &standpoint, &recorded) {
@@ -216,16 +234,11 @@ fn callers_of(base: &Base) -> Vec<String> {
     namespaces.iter().map(|namespace| format!("{namespace}/any")).collect()
 }
 
-/// What the proxy of a workload has seen leave it.
-fn recorded(base: &Base, namespace: &str, name: &str) -> Vec<Question> {
-    let folder = match namespace {
-        "default" => name.to_owned(),
-        namespace => format!("{namespace}.{name}"),
-    };
-    let seen = base.recent.iter().filter(|(proxy, _)| *proxy == folder);
+/// What the proxy of a workload has seen, or the gateway.
+fn recorded(base: &Base, by: &str) -> Vec<Question> {
+    let seen = base.recent.iter().filter(|(proxy, _)| proxy == by);
     let seen = seen.flat_map(|(_, recent)| &recent.requests);
-    let outbound = seen.filter(|request| request.direction == "outbound");
-    outbound.filter_map(|request| inspect::question(request).ok()).collect()
+    seen.filter_map(|request| inspect::question(request).ok()).collect()
 }
 
 fn line(who: &str, difference: Difference) -> Line {
@@ -258,9 +271,4 @@ fn render(lines: &[Line]) -> String {
         [line.weight.to_owned(), line.subject.clone(), line.what.clone(), line.who.clone()]
     };
     table(["", "WHAT", "WOULD BE", "FOR"], lines.iter().map(row))
-}
-
-fn eprint_line(text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
 }

@@ -30,9 +30,7 @@ use weft_runtime::{log, task, time, worker};
 
 use crate::admin::{self, AdminConfig, AdminState};
 use crate::args::{AddressOrOff, ProxyArgs};
-use crate::control::bind_unix_in_place;
 use crate::engine::{Engine, Surroundings};
-use crate::inspect;
 use crate::link;
 use crate::takeover::{self, Inherited, Named, Takeover};
 
@@ -55,6 +53,8 @@ struct Proxy {
     role: ProxyRole,
     zone: Zone,
     link: Link,
+    /// Services that are asked for.
+    demand: mpsc::UnboundedSender<ServiceName>,
     state: watch::Receiver<State>,
     engine: Engine,
     /// What is in force.
@@ -169,7 +169,7 @@ impl Proxy {
         let mode = args.explicit.map_or(Mode::Captured, Mode::Explicit);
         let namespace = link::namespace(&args.workload)?;
         let interception = Interception {
-            demand: Some(demand),
+            demand: Some(demand.clone()),
             resolve: resolve(link.state(), namespace, &args.link.domain),
             ..Interception::default()
         };
@@ -182,6 +182,7 @@ impl Proxy {
             zone,
             state: link.state(),
             link,
+            demand,
             engine: Engine::start(
                 &args.process,
                 workers,
@@ -316,13 +317,7 @@ impl Proxy {
     ) -> anyhow::Result<()> {
         let Some(folder) = &args.link.state else { return Ok(()) };
         let state = self.admin_state(args, registry, readiness)?;
-        match bind_unix_in_place(&folder.join(inspect::SOCKET)) {
-            Ok(socket) => {
-                self.on_socket = Some(task::spawn("admin", admin::serve_unix(socket, state)));
-            }
-            // It serves all the same; `weftway explain` cannot ask it.
-            Err(error) => tracing::warn!("{error:#}"),
-        }
+        self.on_socket = admin::serve_in(folder, state);
         Ok(())
     }
 
@@ -332,14 +327,15 @@ impl Proxy {
         registry: &Registry,
         readiness: &Readiness,
     ) -> anyhow::Result<AdminState> {
+        let standpoint = Standpoint::Workload {
+            namespace: link::namespace(&args.workload)?.into(),
+            domain: args.link.domain.as_str().into(),
+        };
         Ok(AdminState {
             registry: registry.clone(),
             readiness: readiness.clone(),
             config: self.config.subscribe(),
-            inspect: self.engine.inspect(Standpoint::Workload {
-                namespace: link::namespace(&args.workload)?.into(),
-                domain: args.link.domain.as_str().into(),
-            }),
+            inspect: self.engine.inspect(standpoint).which_asks(self.demand.clone()),
         })
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use weft_compile::{EntryPoint, Options, PemPair, Report};
+use weft_model::identity::TrustDomain;
 use weft_model::listener::Limits;
 use weft_net::listen::{self, Reservation};
 use weft_resilience::settings::{BudgetSettings, RecentBudget};
@@ -51,9 +52,10 @@ impl Source {
         Ok(source)
     }
 
-    /// The same where names of services end in `domain`.
-    pub(crate) fn in_domain(mut self, domain: &str) -> Self {
+    /// The same where names of services end in `domain`, and ServiceAccounts are of `trust_domain`.
+    pub(crate) fn in_mesh(mut self, domain: &str, trust_domain: TrustDomain) -> Self {
         self.options.domain = domain.into();
+        self.options.trust_domain = trust_domain;
         self
     }
 

@@ -38,6 +38,9 @@ use crate::status;
 
 use gateway::Gateway;
 
+/// The namespace and name of the gateway.
+pub(crate) const GATEWAY: (&str, &str) = (gateway::NAMESPACE, gateway::NAME);
+
 /// Where the control plane listens.
 struct Sockets {
     /// For proxies.

@@ -32,6 +32,7 @@ impl Bench {
         registry.register_weak(Arc::downgrade(&up));
         let (config, receiver) = watch::channel(None);
         let inspect = Inspect {
+            demand: None,
             standpoint: Standpoint::Gateway,
             samples: Default::default(),
             shared: Shared::new(weft_runtime::time::now()),

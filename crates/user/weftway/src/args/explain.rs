@@ -32,7 +32,8 @@ pub(crate) struct ExplainArgs {
 /// Which proxy is asked.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct WhereArgs {
-    /// The workload that makes the request: NAME or NAMESPACE/NAME. Without it a gateway is meant.
+    /// The workload that makes the request: NAME or NAMESPACE/NAME. Without it the gateway is meant;
+    /// with --id, whoever has seen that request.
     #[arg(long, value_name = "WORKLOAD")]
     pub(crate) from: Option<String>,
 

@@ -13,18 +13,29 @@ use crate::table::table;
 /// All of it.
 pub(super) fn text(view: &ExplanationView) -> String {
     let mut text = format!("{}\n  arrives {}\n", view.request, view.arrives);
+    if let Some(by) = &view.by {
+        let _ = writeln!(text, "  says {by}, by generation {}", view.generation);
+    }
     if let Some(past) = &view.past {
         text += &self::past(past);
     }
     match view.rules.split_first() {
         Some((first, others)) if first.verdict == super::view::WINS => {
-            let _ = writeln!(text, "\ntaken by {}\n  {}", first.place, first.rule);
+            let _ = writeln!(text, "\ntaken by {}", first.place);
+            if !first.rule.is_empty() {
+                let _ = writeln!(text, "  {}", first.rule);
+            }
             text += &considered("also considered", others);
         }
+        // It is not asked for a rule.
+        _ if view.refused.is_some() && view.rules.is_empty() => {}
         _ => {
             text += "\nno rule takes it\n";
             text += &considered("nearest", &view.rules);
         }
+    }
+    for hint in &view.hints {
+        let _ = writeln!(text, "\n{hint}");
     }
     if let Some(refused) = &view.refused {
         let _ = writeln!(text, "\nanswered {refused}");
@@ -35,7 +46,26 @@ pub(super) fn text(view: &ExplanationView) -> String {
     for lead in &view.leads {
         text += &self::lead(lead);
     }
+    if !view.others.is_empty() {
+        let _ = writeln!(text, "\nother requests of that id\n{}", others(&view.others));
+    }
+    for other in &view.otherwise {
+        let by = other.by.as_deref().unwrap_or("another instance");
+        let _ = writeln!(text, "\n--- {by} sees it otherwise ---\n{}", self::text(other));
+    }
     text.trim_end().to_owned()
+}
+
+fn others(all: &[SampleView]) -> String {
+    let row = |one: &SampleView| {
+        let by = one.by.clone().unwrap_or_default();
+        let way = if one.direction.is_empty() { "in" } else { &one.direction };
+        let status = format!("{} ({})", one.status, one.reason);
+        let [tries, millis] = [one.attempts.to_string(), format!("{:.1} ms", one.duration_ms)];
+        [by, way.to_owned(), one.request.clone(), status, tries, millis]
+    };
+    let header = ["SEEN BY", "WAY", "REQUEST", "ANSWER", "TRIES", "TOOK"];
+    indented(&table(header, all.iter().map(row)))
 }
 
 fn past(past: &SampleView) -> String {
@@ -95,6 +125,14 @@ fn lead(lead: &LeadView) -> String {
         };
         let header = ["ENDPOINT", "WEIGHT", "TIER", "LOCALITY", "IDENTITY", "STATE"];
         let _ = writeln!(text, "{}", indented(&table(header, lead.endpoints.iter().map(row))));
+    }
+    if !lead.arrival.is_empty() {
+        let _ = writeln!(text, "\n  where it arrives\n{}", policies(&lead.arrival));
+    }
+    for endpoint in &lead.endpoints {
+        if let Some(why) = &endpoint.refuses {
+            let _ = writeln!(text, "  {} lets it not in: {why}", endpoint.addr);
+        }
     }
     text
 }

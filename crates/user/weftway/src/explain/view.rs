@@ -33,6 +33,7 @@ pub(crate) fn explanation(
         arrives: match &explanation.arrives {
             Arrives::Listener(id) => format!("at the listener {id}"),
             Arrives::Service(name) => format!("as a call of {name}"),
+            Arrives::Workload(name) => format!("at {name}, from others"),
             Arrives::Unknown(host) => format!("as a call of {host}, which the mesh does not know"),
             Arrives::Nowhere => "nowhere: nothing listens there".into(),
         },
@@ -44,7 +45,68 @@ pub(crate) fn explanation(
             format!("{} ({}): {}", refusal.reason.status(), refusal.reason.label(), refusal.detail)
         }),
         past: None,
+        hints: hints(snapshot, question, explanation),
+        others: Vec::new(),
+        by: None,
+        otherwise: Vec::new(),
     }
+}
+
+/// What to do where a call goes nowhere.
+fn hints(snapshot: &Snapshot, question: &Question, explanation: &Explanation) -> Vec<String> {
+    let mut hints = Vec::new();
+    let is_sent = !matches!(explanation.arrives, Arrives::Listener(_) | Arrives::Nowhere);
+    if is_sent && question.head.scheme().as_str() == "https" {
+        hints.push(
+            "an application that speaks TLS by itself opens a connection, of which its proxy sees no \
+             request: rules for requests, retries and timeouts do not hold for it. With http:// its \
+             proxy speaks TLS for it"
+                .into(),
+        );
+        return hints;
+    }
+    match &explanation.arrives {
+        Arrives::Unknown(host) => {
+            let names: Vec<&str> = snapshot.services.iter().map(|one| one.name()).collect();
+            let near = near(host, &names);
+            if !near.is_empty() {
+                hints.push(format!("the mesh knows {}", near.join(", ")));
+            }
+            if explanation.refused.is_none() {
+                hints.push(
+                    "what the mesh does not know goes where its name leads outside of it, if it \
+                     leads anywhere (`--unknown refuse` of `weftway up` forbids it)"
+                        .into(),
+                );
+            }
+        }
+        Arrives::Service(name) if explanation.candidates.is_empty() => {
+            let name = name.rsplit_once(':').map_or(&**name, |(name, _)| name);
+            let Some(service) = snapshot.services.get(name) else { return hints };
+            let ports: Vec<u16> = service.entry().ports.iter().map(|port| port.number).collect();
+            if !ports.contains(&question.port()) {
+                let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+                let has = if ports.is_empty() { "none".into() } else { ports.join(", ") };
+                hints.push(format!("{name} has no port {}; it has {has}", question.port()));
+            }
+        }
+        _ => {}
+    }
+    hints
+}
+
+/// The services of the mesh that a host is most like: those of that name in other namespaces, or
+/// else the one with the nearest name.
+fn near<'n>(host: &str, names: &[&'n str]) -> Vec<&'n str> {
+    let first = |name: &'n str| name.split('.').next().unwrap_or_default();
+    let label = host.split('.').next().unwrap_or_default();
+    let same = |wanted: &str| names.iter().copied().filter(|name| first(name) == wanted).collect();
+    let found: Vec<&str> = same(label);
+    if !found.is_empty() {
+        return found;
+    }
+    let labels = names.iter().map(|name| first(name));
+    weft_resources::read::nearest(label, labels).map(same).unwrap_or_default()
 }
 
 /// A recent request.
@@ -66,6 +128,8 @@ pub(crate) fn sample(sample: &Sample) -> SampleView {
             None => "",
         }
         .into(),
+        listener: sample.listener.to_string(),
+        by: None,
         client: sample.client,
         identity: sample.peer.as_deref().map(Into::into),
         request_id: sample.request_id.as_deref().map(Into::into),
@@ -85,7 +149,10 @@ fn rule(considered: &Considered) -> RuleView {
     let route = &considered.candidate.route;
     RuleView {
         id: route.id.to_string(),
-        place: words::place(&route.origin, considered.line),
+        place: match (&*route.origin.kind, &*route.origin.name) {
+            ("Workload", "unknown") => "nothing that the mesh knows".into(),
+            _ => words::place(&route.origin, considered.line),
+        },
         rule: route.origin.rule.to_string(),
         verdict: match &considered.candidate.verdict {
             Verdict::Taken => WINS.into(),
@@ -113,15 +180,20 @@ fn lead(lead: &Lead, state: Option<EndpointState<'_>>) -> LeadView {
         locality: endpoint.locality.as_deref().map(Into::into),
         identity: endpoint.peer.as_ref().map(|peer| peer.identity.to_string()),
         state: state.and_then(|state| state(&lead.backend, endpoint.addr)),
+        refuses: None,
     };
     LeadView {
         backend: lead.backend.to_string(),
         percent: lead.percent,
         role: lead.role.into(),
         calling: lead.calling.iter().map(policy).collect(),
+        arrival: Vec::new(),
         endpoints: lead.endpoints().iter().map(endpoint).collect(),
         found_by: match lead.settings.as_ref().map(|settings| &settings.endpoints) {
             None => Some("nothing: the backend does not exist".into()),
+            Some(Endpoints::Static(list)) if list.is_empty() && state.is_none() => {
+                Some("workloads that run, which files alone do not tell".into())
+            }
             Some(Endpoints::Static(_)) => None,
             Some(Endpoints::Dns { name, port }) => Some(format!("DNS, {name}:{port}")),
             Some(Endpoints::Dialled | Endpoints::DialledThrough(_)) => {

@@ -29,5 +29,6 @@ mod refuse;
 mod tcp;
 mod tls;
 mod traefik;
+mod traffic_policy;
 mod upgrade;
 mod upstreams;

@@ -1,10 +1,12 @@
-//! Instances that die, fail, flap, are slow or refuse, while requests flow: what callers get to feel
-//! of it has a bound.
+//! Instances that die, fail, flap, are slow, refuse, or close idle connections, while requests flow:
+//! what callers get to feel of it has a bound.
+
+use std::time::Duration;
 
 use rustix::process::Signal;
 use weft_testkit::wait;
 
-use crate::echo::{App, Call, Tally, UnderWay};
+use crate::echo::{App, Call, Load, Tally, UnderWay};
 use crate::mesh::Mesh;
 
 /// Requests at one time.
@@ -14,8 +16,7 @@ const CALLER: &str = "shop";
 
 const APPS: [&str; 4] = ["orders-1", "orders-2", "orders-3", "orders-4"];
 
-/// Three failures in a row, and an instance is left alone for a second, at most half of them.
-const DOCUMENTS: &str = "\
+const SERVICE: &str = "\
 apiVersion: v1
 kind: Service
 metadata: {name: orders, namespace: default}
@@ -23,25 +24,38 @@ spec:
   selector: {app: orders}
   ports: [{name: http, port: 80, targetPort: 8080}]
 ---
+";
+
+/// Three failures in a row, and an instance is left alone for so long, at most half of them.
+fn rule(base: &str) -> String {
+    format!(
+        "{SERVICE}\
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
-metadata: {name: orders, namespace: default}
+metadata: {{name: orders, namespace: default}}
 spec:
   host: orders
   trafficPolicy:
     outlierDetection:
       consecutive5xxErrors: 3
       interval: 1s
-      baseEjectionTime: 1s
+      baseEjectionTime: {base}
       maxEjectionPercent: 50
-";
+"
+    )
+}
 
 /// Failures that an ejection costs: what ejects, and what was under way meanwhile.
 const PER_EJECTION: usize = 3 + AT_ONCE;
 
+/// A mesh in which instances that were ejected are back after a second.
 fn mesh() -> Mesh {
+    mesh_with(&rule("1s"))
+}
+
+fn mesh_with(documents: &str) -> Mesh {
     let apps = APPS.map(|name| App::new(name).labels(&["app=orders"]));
-    let mut mesh = Mesh::of(DOCUMENTS, &apps);
+    let mut mesh = Mesh::of(documents, &apps);
     mesh.echo(&App::new(CALLER));
     mesh.until_in_force();
     mesh
@@ -95,6 +109,23 @@ fn an_instance_that_fails_costs_what_ejects_it() {
     let found = flow.stop();
     // It may have been back while it still failed.
     assert!((3..=3 * PER_EJECTION).contains(&failed(&found)), "{found:?}");
+}
+
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn an_instance_that_is_ejected_is_not_picked() {
+    const LOAD: u64 = 500;
+    let mesh = mesh_with(&rule("300s"));
+    let flow = flow(&mesh);
+    mesh.tell(APPS[0], "status=500");
+    goes_on(&mesh, &APPS[1..], 100);
+    // What was under way when it was ejected has come to its end.
+    let before = mesh.seen(APPS[0]);
+    mesh.tell(APPS[0], "");
+    goes_on(&mesh, &APPS[1..], LOAD);
+    assert_eq!(mesh.seen(APPS[0]), before, "it was picked all the same");
+    let found = flow.stop();
+    assert!((3..=PER_EJECTION).contains(&failed(&found)), "{found:?}");
 }
 
 #[test]
@@ -160,4 +191,40 @@ fn when_all_fail_half_of_them_stay_and_all_are_back_when_they_are_well() {
     assert_eq!(found.total(), found.status(200) + found.status(500), "{found:?}");
     let by_apps: usize = found.names.values().sum();
     assert_eq!(by_apps, found.total(), "{found:?}");
+}
+
+/// What the proxy beside a workload has counted, of all labels.
+fn metric(mesh: &Mesh, workload: &str, name: &str) -> u64 {
+    let url = format!("http://{}:15020/metrics", mesh.addr(workload));
+    let text = mesh.plainly(&url).unwrap().body;
+    let begin = format!("{name}{{");
+    let values = text.lines().filter(|line| line.starts_with(&begin));
+    values.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// The instances close connections after 60 ms without a request. Calls come after pauses around
+/// that, many at a time, on connections that are closed at that very moment.
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn instances_that_close_idle_connections_fail_nobody() {
+    const BURST: usize = 20;
+    const BURSTS: usize = 20;
+    let mut mesh = Mesh::with(SERVICE, &[]);
+    for name in &APPS[..2] {
+        mesh.serve(name, "hasty", 8080, &["--label", "app=orders"]);
+    }
+    mesh.echo(&App::new(CALLER));
+    mesh.until_in_force();
+    let call = Call::get("orders/");
+    for millis in [56, 58, 59, 60, 61, 62, 64] {
+        let pause = Duration::from_millis(millis);
+        let load = Load::times(&call, BURST * BURSTS).in_bursts(BURST, pause);
+        let found = Tally::of(&mesh.calls(CALLER, &load));
+        assert_eq!((found.total(), found.failed()), (BURST * BURSTS, 0), "{pause:?}: {found:?}");
+    }
+    // Some met a connection at the moment it was closed, and were sent once more.
+    let count = |name| APPS[..2].iter().map(|app| metric(&mesh, app, name)).sum::<u64>();
+    let (requests, attempts) =
+        (count("weftway_upstream_requests_total"), count("weftway_upstream_attempts_total"));
+    assert!(attempts > requests, "{attempts} attempts at {requests} requests");
 }

@@ -9,6 +9,7 @@ mod gateway_api;
 mod istio;
 mod istio_calling;
 mod linkerd;
+mod outside;
 mod seeds;
 mod smi;
 mod weftway;

@@ -85,6 +85,12 @@ class Http(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Hasty(Http):
+    """Closes connections on which nothing comes for 60 ms."""
+
+    timeout = 0.06
+
+
 class Greeter(socketserver.StreamRequestHandler):
     """Speaks first, as servers of SMTP and MySQL do."""
 
@@ -127,7 +133,7 @@ class TlsServer(Server):
 
 
 def main(kind, port, *rest):
-    handlers = {"http": Http, "tls": Http, "greeter": Greeter, "echo": Echo}
+    handlers = {"http": Http, "hasty": Hasty, "tls": Http, "greeter": Greeter, "echo": Echo}
     server, addr = Server, "0.0.0.0"
     if kind.endswith("6"):
         server, addr = Server6, "::"

@@ -32,11 +32,17 @@ fn view(rules: Vec<RuleView>) -> ExplanationView {
                 locality: None,
                 identity: None,
                 state: Some("set aside".into()),
+                refuses: None,
             }],
             found_by: None,
+            arrival: Vec::new(),
         }],
         refused: None,
         past: None,
+        hints: Vec::new(),
+        others: Vec::new(),
+        by: None,
+        otherwise: Vec::new(),
     }
 }
 
@@ -65,6 +71,8 @@ fn a_past_request_is_told_before_what_would_become_of_it_now() {
         request: "GET http://pay/v2".into(),
         headers: Vec::new(),
         direction: "outbound".into(),
+        listener: "outbound/pay:80".into(),
+        by: None,
         client: "10.77.0.9:4000".parse().unwrap(),
         identity: None,
         request_id: Some("abc".into()),
