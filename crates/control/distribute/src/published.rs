@@ -102,6 +102,7 @@ impl Published {
         let index = mesh.index.entries.iter();
         let index = index.map(|(name, entry)| (name.as_str(), Source::Index(entry.clone())));
         let services = mesh.services.values().chain(mesh.addresses.values());
+        let services = services.chain(mesh.networks.values());
         let services =
             services.map(|service| (service.entry.name.as_str(), Source::Service(service.clone())));
         let workloads = mesh.workloads.iter();

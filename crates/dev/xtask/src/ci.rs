@@ -18,6 +18,7 @@ const STEPS: &[Step] = &[
     ("deny", deny::run_deny),
     ("status", status::run_status),
     ("compatibility", compatibility::check),
+    ("features", features),
     ("clippy", clippy),
     ("test", test),
     ("mesh", mesh::run_mesh_if_possible),
@@ -58,6 +59,13 @@ fn run_all(steps: &[Step]) -> anyhow::Result<()> {
 
 fn test() -> anyhow::Result<()> {
     run_within(TESTS_MAX, cargo().args(["test", "--workspace", "--no-fail-fast"]))
+}
+
+/// The library for other programs with fewer features than anything else here switches on.
+fn features() -> anyhow::Result<()> {
+    let library = ["check", "--package", "resilience-tower", "--lib", "--no-default-features"];
+    run(cargo().args(library))?;
+    run(cargo().args(library).args(["--features", "http"]))
 }
 
 fn clippy() -> anyhow::Result<()> {

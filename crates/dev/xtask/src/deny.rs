@@ -2,7 +2,7 @@
 
 mod expression;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use anyhow::{Context, bail};
@@ -13,7 +13,8 @@ use crate::run::{cargo, output, root, run, succeeds};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Policy {
     pub(crate) allowed: BTreeSet<String>,
-    pub(crate) banned: BTreeSet<String>,
+    /// With the crates that may depend on each all the same, in their tests.
+    pub(crate) banned: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Runs cargo-deny where it is installed, and otherwise checks what can be checked without it.
@@ -26,8 +27,9 @@ pub(crate) fn run_deny() -> anyhow::Result<()> {
     let text =
         std::fs::read_to_string(root().join("deny.toml")).context("cannot read deny.toml")?;
     let policy = Policy::parse(&text)?;
-    let packages = built()?;
-    let broken = check(&policy, &packages, &root().to_string_lossy());
+    let packages = built("normal,build,dev")?;
+    let mut broken = check(&policy, &packages, &root().to_string_lossy());
+    broken.extend(shipped(&policy, &built("normal,build")?));
     for line in &broken {
         println!("{line}");
     }
@@ -37,6 +39,9 @@ pub(crate) fn run_deny() -> anyhow::Result<()> {
     println!("{} packages keep to deny.toml", packages.len());
     Ok(())
 }
+
+/// Packages with the names of those that depend on each directly.
+type Packages = BTreeMap<Built, BTreeSet<String>>;
 
 /// One package that is really built.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,11 +54,13 @@ pub(crate) struct Built {
 }
 
 /// One line for each package that breaks the policy.
-fn check(policy: &Policy, packages: &BTreeSet<Built>, root: &str) -> Vec<String> {
+fn check(policy: &Policy, packages: &Packages, root: &str) -> Vec<String> {
     let mut broken = Vec::new();
-    for package in packages {
+    for (package, parents) in packages {
         let name = format!("{} {}", package.name, package.version);
-        if policy.banned.contains(&package.name) {
+        if let Some(wrappers) = policy.banned.get(&package.name)
+            && (wrappers.is_empty() || !parents.is_subset(wrappers))
+        {
             broken.push(format!("{name}: banned"));
         }
         let license = package.license.as_str();
@@ -72,20 +79,46 @@ fn check(policy: &Policy, packages: &BTreeSet<Built>, root: &str) -> Vec<String>
     broken
 }
 
+/// One line for each package that only tests may have and the product has. cargo-deny does not make
+/// this difference.
+fn shipped(policy: &Policy, packages: &Packages) -> Vec<String> {
+    let only_tests = |name: &str| policy.banned.get(name).is_some_and(|by| !by.is_empty());
+    let found = packages.keys().filter(|package| only_tests(&package.name));
+    found.map(|Built { name, version, .. }| format!("{name} {version}: only for tests")).collect()
+}
+
 /// What the workspace builds on this platform. `cargo tree` honours features; `cargo metadata`
 /// also lists packages that no feature switches on.
-fn built() -> anyhow::Result<BTreeSet<Built>> {
-    let text = output(cargo().args([
+fn built(edges: &str) -> anyhow::Result<Packages> {
+    let mut tree = cargo();
+    tree.args([
         "tree",
         "--workspace",
         "--edges",
-        "normal,build,dev",
+        edges,
         "--prefix",
-        "none",
+        "depth",
         "--format",
         "{p}|{l}",
-    ]))?;
-    text.lines().filter(|line| !line.is_empty()).map(Built::parse).collect()
+    ]);
+    parse_tree(&output(&mut tree)?)
+}
+
+/// Lines that begin with their depth. A package that was shown before is shown without what it
+/// depends on, so each arrow is there.
+fn parse_tree(text: &str) -> anyhow::Result<Packages> {
+    let mut packages = Packages::new();
+    let mut path: Vec<String> = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        let start = line.find(|char: char| !char.is_ascii_digit()).unwrap_or(line.len());
+        let (depth, package) = line.split_at(start);
+        path.truncate(depth.parse().context("a line without a depth")?);
+        let package = Built::parse(package)?;
+        let name = package.name.clone();
+        packages.entry(package).or_default().extend(path.last().cloned());
+        path.push(name);
+    }
+    Ok(packages)
 }
 
 // === impl Built ===
@@ -118,13 +151,16 @@ impl Policy {
             let value = table.get(section).and_then(|section| section.get(key));
             value.and_then(toml::Value::as_array).cloned().unwrap_or_default()
         };
-        let name = |value: &toml::Value| {
-            let text = value.as_str().or_else(|| value.get("crate")?.as_str());
-            text.map(str::to_owned)
+        let text = |value: &toml::Value| value.as_str().map(str::to_owned);
+        let ban = |value: &toml::Value| {
+            let wrappers = value.get("wrappers").and_then(toml::Value::as_array);
+            let wrappers = wrappers.into_iter().flatten().filter_map(text).collect();
+            let name = text(value).or_else(|| text(value.get("crate")?));
+            Some((name?, wrappers))
         };
         let policy = Self {
-            allowed: list("licenses", "allow").iter().filter_map(name).collect(),
-            banned: list("bans", "deny").iter().filter_map(name).collect(),
+            allowed: list("licenses", "allow").iter().filter_map(text).collect(),
+            banned: list("bans", "deny").iter().filter_map(ban).collect(),
         };
         if policy.allowed.is_empty() || policy.banned.is_empty() {
             bail!("deny.toml must list allowed licences and banned crates");

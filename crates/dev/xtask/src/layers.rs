@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] =
 const INSIDE: &[(&str, &str, &[&str])] = &[
     ("core", "model", &["message", "resilience"]),
     ("core", "route", &["message", "model"]),
-    ("core", "policy", &["message", "model"]),
+    ("core", "policy", &["message", "model", "resilience"]),
     ("core", "compile", &["message", "model", "resilience", "resources", "route", "policy"]),
     ("core", "explain", &["message", "model", "resilience", "route"]),
     ("core", "inject", &["resources"]),

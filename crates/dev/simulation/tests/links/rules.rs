@@ -184,6 +184,8 @@ fn services_that_lead_to_each_other_are_forgotten_when_nobody_dials_them() {
         dial(&proxy, "a").await;
         let states = proxy.link.state();
         until("both", || known(&states.borrow()) == ["a", "b"]).await;
+        // It is looked once a minute which are idle.
+        time::sleep(Duration::from_secs(60)).await;
         until("idle", || states.borrow().services.is_empty()).await;
     });
 }

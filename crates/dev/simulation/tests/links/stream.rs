@@ -82,6 +82,27 @@ fn a_service_comes_when_it_is_dialled_and_goes_when_it_is_idle() {
     });
 }
 
+/// Changes that come more often than it is looked for idle services do not put the look off.
+#[test]
+fn an_idle_service_goes_however_much_the_control_plane_has_to_say() {
+    run(async || {
+        let harness = Harness::new(TWO).await;
+        let proxy = harness.proxy("one").await;
+        proxy.has(1).await;
+        let states = proxy.link.state();
+        proxy.link.demand().want(name("a"));
+        until("the service", || states.borrow().services.contains_key(&name("a"))).await;
+        let other = "b.shop.svc.cluster.local";
+        // As many seconds as it takes to forget it, and as many as it takes to look.
+        for generation in 2..2 + 700 / 20 {
+            time::sleep(Duration::from_secs(20)).await;
+            harness.publish(generation, &[(TWO[0].0, 80), (other, 1000 + generation as u16)]);
+            proxy.has(generation).await;
+        }
+        assert!(states.borrow().services.is_empty(), "nobody has dialled it for so long");
+    });
+}
+
 #[test]
 fn nothing_is_sent_again_after_a_restart_that_the_proxy_has() {
     run(async || {
