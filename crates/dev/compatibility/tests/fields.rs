@@ -5,14 +5,10 @@
 mod adjust;
 #[path = "fields/arrangements.rs"]
 mod arrangements;
-#[path = "fields/exceptions.rs"]
-mod exceptions;
 #[path = "fields/observe.rs"]
 mod observe;
 #[path = "fields/scene.rs"]
 mod scene;
-
-use std::collections::BTreeSet;
 
 use weft_compatibility::dialect;
 use weft_compatibility::table::{Fields, State, Table, leaves, title};
@@ -61,27 +57,17 @@ fn check(dialect: &str) {
     let kinds: Vec<&Fields> = table.kinds.iter().filter(is_of_dialect).collect();
     assert!(!kinds.is_empty(), "there is no dialect {dialect}");
     let mut observer = Observer::new();
-    let (mut wrong, mut needed) = (Vec::new(), BTreeSet::new());
-    for kind in &kinds {
+    let mut wrong = Vec::new();
+    for kind in kinds {
         for field in leaves(kind.subject) {
             let path = field.path.to_string();
             let state = kind.fields[&path].state;
             let observed = observer.observe(kind.subject, &field.path, |seen| holds(state, seen));
-            if holds(state, &observed) {
-                continue;
-            }
-            let name = title(kind.subject);
-            match exceptions::find(&name, &path) {
-                Some(number) => drop(needed.insert(number)),
-                None => wrong.push(format!("{name} {path}: {}, but {observed:?}", state.as_str())),
+            if !holds(state, &observed) {
+                let name = title(kind.subject);
+                wrong.push(format!("{name} {path}: {}, but {observed:?}", state.as_str()));
             }
         }
-    }
-    for kind in &kinds {
-        let name = title(kind.subject);
-        let own = exceptions::of(&name);
-        let spare = own.filter(|(number, _)| !needed.contains(number));
-        wrong.extend(spare.map(|(_, pattern)| format!("{pattern} is no exception any more")));
     }
     assert!(wrong.is_empty(), "{} fields:\n{}", wrong.len(), wrong.join("\n"));
 }

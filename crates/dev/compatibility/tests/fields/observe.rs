@@ -8,7 +8,7 @@ use weft_compile::{Report, compile, compile_mesh};
 use weft_model::Snapshot;
 use weft_model::mesh::Mesh;
 use weft_resources::catalogue::{Deletion, FieldPath, Step, Subject};
-use weft_resources::load;
+use weft_resources::{ResourceSet, load, load_incremental};
 
 use crate::adjust::{adjusted, with_another};
 use crate::arrangements;
@@ -27,6 +27,12 @@ pub(crate) struct Observed {
 pub(crate) struct Observer {
     scene: Scene,
     known: HashMap<String, Rc<Outcome>>,
+    /// The other documents of a sample's, by the document.
+    others: HashMap<String, Rc<str>>,
+    /// What stands beside documents, read.
+    beside: HashMap<String, ResourceSet>,
+    /// The arrangement that showed enough of the last field.
+    last: usize,
 }
 
 /// What is compiled of a set of documents.
@@ -34,13 +40,16 @@ struct Outcome {
     snapshot: Snapshot,
     mesh: Mesh,
     said: BTreeSet<(String, String)>,
+    /// The document, or a part of it, has no effect, as it is not valid.
+    is_rejected: bool,
 }
 
 // === impl Outcome ===
 
 impl Outcome {
+    /// Whether a valid document made something else of the world.
     fn is_other(&self, other: &Self) -> bool {
-        self.snapshot != other.snapshot || self.mesh != other.mesh
+        !other.is_rejected && (self.snapshot != other.snapshot || self.mesh != other.mesh)
     }
 }
 
@@ -48,10 +57,13 @@ impl Outcome {
 
 impl Observer {
     pub(crate) fn new() -> Self {
-        Self { scene: Scene::new(), known: HashMap::new() }
+        let scene = Scene::new();
+        let (known, others, beside) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { scene, known, others, beside, last: 0 }
     }
 
-    /// Looks at a field in one arrangement after the other, until enough is known.
+    /// Looks at a field in one arrangement after the other, until enough is known; first in the one
+    /// that showed enough of the field before, as neighbours need the same.
     pub(crate) fn observe(
         &mut self,
         subject: &Subject,
@@ -60,20 +72,33 @@ impl Observer {
     ) -> Observed {
         let mut observed = Observed::default();
         for deletion in &subject.deletions(path) {
-            let beside = others(subject, &deletion.with);
+            let beside = self.others(subject, &deletion.with);
             let own = arrangements::ALL
                 .iter()
                 .filter(|one| one.of == (subject.group, subject.kind))
                 .map(|one| (one.changes, one.beside));
             let plain = [(&[] as &[&str], ""), (&[], &*beside)];
-            for (changes, beside) in plain.into_iter().chain(own) {
+            let mut all: Vec<_> = plain.into_iter().chain(own).enumerate().collect();
+            all.sort_by_key(|(number, _)| *number != self.last);
+            for (number, (changes, beside)) in all {
                 self.look(path, deletion, (changes, beside), &mut observed);
                 if is_enough(&observed) {
+                    self.last = number;
                     return observed;
                 }
             }
         }
         observed
+    }
+
+    /// The other documents of the sample.
+    fn others(&mut self, subject: &Subject, document: &str) -> Rc<str> {
+        if let Some(known) = self.others.get(document) {
+            return Rc::clone(known);
+        }
+        let others: Rc<str> = others(subject, document).into();
+        self.others.insert(document.to_owned(), Rc::clone(&others));
+        others
     }
 
     fn look(
@@ -93,10 +118,14 @@ impl Observer {
                 || is_named(path, at, message) && (is_new(said) || is_in_vain(message))
         });
         observed.differs |= with.is_other(&without) || {
-            // What is left out may mean the same as what was there.
-            let other = with_another(&adjusted(&deletion.with, changes), path);
-            let other = other.map(|other| self.outcome(&other, &[], beside));
-            other.is_some_and(|other| with.is_other(&other))
+            // What is left out may mean the same as what was there, and what is needed has to be
+            // there: another value tells. Where none is valid, it is looked at.
+            let another = with_another(&adjusted(&deletion.with, changes), path);
+            another.map_or(without.is_rejected, |(same, other)| {
+                let same = self.outcome(&same, &[], beside);
+                let other = self.outcome(&other, &[], beside);
+                same.is_other(&other) || without.is_rejected && other.is_rejected
+            })
         };
     }
 
@@ -106,20 +135,30 @@ impl Observer {
         if let Some(known) = self.known.get(&key) {
             return Rc::clone(known);
         }
-        let scene = self.scene.without(&[&document, beside]);
-        let set =
-            load(&[("scene.yaml", &*scene), ("sample.yaml", &*document), ("beside.yaml", beside)]);
+        let beside = self
+            .beside
+            .entry(beside.to_owned())
+            .or_insert_with(|| load(&[("beside.yaml", beside)]));
+        let own = load_incremental(beside, &[("sample.yaml", Some(&*document))]);
+        let set = self.scene.with(&own);
         let world = compile(&set, &self.scene.options, None);
         let mesh_world = compile_mesh(&set, &self.scene.registered, &self.scene.mesh_options, None);
         let outcome = Outcome {
             snapshot: without_places(&world.snapshot),
             mesh: mesh_without_places(&mesh_world.mesh),
+            is_rejected: is_rejected(&own),
             said: [said(&world.report), said(&mesh_world.report)].concat().into_iter().collect(),
         };
         let outcome = Rc::new(outcome);
         self.known.insert(key, Rc::clone(&outcome));
         outcome
     }
+}
+
+/// Whether a part of the sample is not valid.
+fn is_rejected(own: &ResourceSet) -> bool {
+    let of_sample = own.items().iter().filter(|placed| &*placed.item.file == "sample.yaml");
+    of_sample.into_iter().any(|placed| placed.item.is_rejected())
 }
 
 /// The other documents of the sample.
@@ -209,11 +248,11 @@ fn without_places(snapshot: &Snapshot) -> Snapshot {
 
 fn mesh_without_places(mesh: &Mesh) -> Mesh {
     let mut mesh = mesh.clone();
-    for service in mesh.services.values_mut() {
+    for service in mesh.services.values_mut().chain(mesh.networks.values_mut()) {
         let service = Arc::make_mut(service);
         let traffic = Arc::make_mut(&mut service.traffic);
         traffic.lines.clear();
-        for calling in &mut traffic.calling {
+        for calling in Arc::make_mut(&mut traffic.calling) {
             calling.sources = Arc::default();
         }
     }

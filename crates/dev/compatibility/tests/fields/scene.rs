@@ -8,7 +8,7 @@ use base64::Engine as _;
 use weft_compile::{EntryPoint, MeshOptions, Options, PemPair};
 use weft_model::identity::TrustDomain;
 use weft_model::mesh::{Phase, Registered, RegisteredPort, RegisteredWorkload};
-use weft_resources::{Key, ResourceSet, load};
+use weft_resources::{Problem, ResourceSet, load};
 
 /// Documents that stand beside every sample.
 const DOCUMENTS: &str = include_str!("scene.yaml");
@@ -47,6 +47,12 @@ const HOLDERS: &[(&str, &str, &str)] = &[
     ("front", "Secret", "shop-ecdsa"),
     ("front", "Secret", "shop-rsa"),
     ("front", "Secret", "shop-ca"),
+    // Where Secrets of the file provider are.
+    ("default", "Secret", "authorities"),
+    ("default", "ConfigMap", "authorities"),
+    ("default", "Secret", "client"),
+    ("default", "Secret", "shop-tls"),
+    ("default", "Secret", "more-tls"),
     ("certificates", "Secret", "shop-tls"),
     ("certificates", "Secret", "client"),
     ("certificates", "ConfigMap", "clients"),
@@ -60,7 +66,7 @@ enum Part {
 
 /// Everything that compilation is told besides the sample.
 pub(crate) struct Scene {
-    documents: Vec<(Key, String)>,
+    documents: ResourceSet,
     /// What stands for `@chain@` and the like in arrangements.
     words: Vec<(&'static str, String)>,
     pub(crate) options: Options,
@@ -73,8 +79,12 @@ impl Scene {
         let (chain, key) = certificate();
         let mut text = DOCUMENTS.to_owned();
         for (namespace, kind, name) in HOLDERS {
+            let (chain, key) = certificate();
             text.push_str(&holder(namespace, kind, name, &chain, &key));
         }
+        let documents = load(&[("scene.yaml", text)]);
+        let errors: Vec<_> = documents.problems().into_iter().filter(Problem::is_error).collect();
+        assert!(errors.is_empty(), "{errors:?}");
         let mut options = Options::new(vec![
             entry_point("web", 8000, false),
             entry_point("websecure", 8001, true),
@@ -105,7 +115,7 @@ impl Scene {
             workload("front", "checkout-1", 4, &[("app", "checkout")]),
         ];
         Self {
-            documents: keyed(&text),
+            documents,
             words: vec![
                 ("@chain@", chain.replace('\n', "\\n")),
                 ("@key@", key.replace('\n', "\\n")),
@@ -124,28 +134,10 @@ impl Scene {
         self.words.iter().fold(text.to_owned(), replaced)
     }
 
-    /// The scene's documents but those that others stand for.
-    pub(crate) fn without(&self, others: &[&str]) -> String {
-        let files: Vec<_> = others.iter().map(|text| ("others.yaml", *text)).collect();
-        let there: Vec<Key> = files.iter().flat_map(|file| keys(&load(&[*file]))).collect();
-        let stays = |(key, _): &&(Key, String)| !there.contains(key);
-        self.documents.iter().filter(stays).map(|(_, text)| format!("---\n{text}\n")).collect()
+    /// The scene's documents, and in the place of those of their names, others.
+    pub(crate) fn with(&self, others: &ResourceSet) -> ResourceSet {
+        self.documents.overlaid(others, |_| false)
     }
-}
-
-fn keys(set: &ResourceSet) -> Vec<Key> {
-    set.resources().map(|one| one.key.clone()).collect()
-}
-
-fn keyed(text: &str) -> Vec<(Key, String)> {
-    let keyed = |text: &str| {
-        let set = load(&[("scene.yaml", text)]);
-        let errors: Vec<_> = set.problems().into_iter().filter(|one| one.is_error()).collect();
-        assert!(errors.is_empty(), "{errors:?}\n{text}");
-        let key = set.resources().next().expect("every part is a document").key.clone();
-        (key, text.to_owned())
-    };
-    text.split("\n---\n").filter(|part| !part.trim().is_empty()).map(keyed).collect()
 }
 
 fn entry_point(name: &str, port: u16, tls: bool) -> EntryPoint {
