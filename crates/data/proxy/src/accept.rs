@@ -25,6 +25,7 @@ use weft_route::TcpAsk;
 use weft_runtime::drain::Phase;
 use weft_runtime::task::Task;
 use weft_runtime::{task, time};
+use weft_tls::handshake::NoHandshake;
 use weft_tls::{handshake, mesh};
 
 use crate::connection::{Connection, TlsFacts, Via};
@@ -396,13 +397,16 @@ async fn open_tls(
     let selected = match server_tls.map(|tls| tls.select(sni)) {
         Some(Ok(selected)) => selected,
         Some(Err(_)) | None => {
-            handshake::refuse_name(&mut io).await;
+            handshake::refuse(&mut io, NoHandshake::UnknownName).await;
             return Err(NotOpened::NoName);
         }
     };
     let stream = match &selected.options().client_auth {
         ClientAuth::Mesh => {
-            let tls = conn.worker.mesh.current().ok_or(NotOpened::NoCredentials)?;
+            let Some(tls) = conn.worker.mesh.current() else {
+                handshake::refuse(&mut io, NoHandshake::NoCredentials).await;
+                return Err(NotOpened::NoCredentials);
+            };
             let alpn = &selected.options().alpn;
             let accepting = mesh::accept_client(io, inbox, hello, &tls, alpn);
             Box::pin(accepting).await.map_err(NotOpened::Mesh)?

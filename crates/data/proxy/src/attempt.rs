@@ -13,7 +13,7 @@ use weft_http::Leg;
 use weft_message::h1::BodyFraming;
 use weft_message::peer;
 use weft_model::backend::UpstreamProtocol;
-use weft_model::outcome::{Fault, Reason};
+use weft_model::outcome::Reason;
 use weft_model::policy::RetryPolicy;
 use weft_policy::sticky::{self, CookieValue};
 use weft_resilience::retry::Backoff;
@@ -23,8 +23,9 @@ use weft_upstream::{Ask, Backend, Call, Endpoint, Lease, Tried};
 
 use crate::body::Sender;
 use crate::exchange::Exchange;
-use crate::request::{Scope, Stop};
-use crate::{respond, select, spent, steps};
+use crate::fallback::Left;
+use crate::request::{self, Scope, Stop};
+use crate::respond;
 
 pub(crate) use drive::{client_reason, describe};
 pub(crate) use send::{Sending, speaks};
@@ -86,12 +87,16 @@ struct Attempts {
     stale: u32,
     /// The one replay on another endpoint that every request has, was used.
     replayed: bool,
+    /// Retries were spent on a target that was left.
+    spent_before: bool,
 }
 
 /// What the judge says.
 enum Judgement {
     /// Send again, after so long.
     Again(Duration),
+    /// Go on with the second target.
+    FallBack(Left),
     /// Give up.
     Stop(Stop),
 }
@@ -128,6 +133,7 @@ impl Attempts {
             retries: 0,
             stale: 0,
             replayed: false,
+            spent_before: false,
         }
     }
 
@@ -139,37 +145,40 @@ impl Attempts {
         down: &mut Leg,
     ) -> Result<Answered, Stop> {
         loop {
-            let lease = match self.pick(scope, x) {
-                Ok(lease) => lease,
-                Err(stop) => {
-                    Box::pin(self.fall_back(scope, x, down, stop)).await?;
-                    continue;
+            let judgement = match self.pick(scope, x) {
+                Ok(lease) => {
+                    self.note_attempt(scope, x, &lease);
+                    // Not in the `match`: its future would stay beside what follows.
+                    let attempted = drive::attempt(scope, x, down, lease, self.next()).await;
+                    match attempted {
+                        Ok(answered) => match self.judge_answer(scope, x, answered) {
+                            Ok(answered) => return Ok(answered),
+                            Err(judgement) => judgement,
+                        },
+                        Err(lost) => self.judge_failure(scope, x, *lost),
+                    }
                 }
-            };
-            if lease.peer().is_some() {
-                x.body.keep_until_answered(&scope.conn.worker.spool);
-            }
-            x.record.attempts += 1;
-            x.record.upstream = Some(lease.endpoint().addr());
-            self.backend.cells().attempts.inc();
-            // Not in the `match`: its future would stay beside what follows.
-            let attempted = drive::attempt(scope, x, down, lease, self.next()).await;
-            let judgement = match attempted {
-                Ok(answered) => match self.judge_answer(scope, x, answered) {
-                    Ok(answered) => return Ok(answered),
-                    Err(judgement) => judgement,
-                },
-                Err(lost) => self.judge_failure(scope, x, *lost),
+                Err(stop) => self.stopped(scope, x, stop),
             };
             match judgement {
                 Judgement::Again(Duration::ZERO) => {}
                 // Rare, so its state does not make every request's larger.
                 Judgement::Again(wait) => Box::pin(time::sleep(wait)).await,
-                Judgement::Stop(stop) => {
-                    Box::pin(self.fall_back(scope, x, down, stop)).await?;
+                Judgement::FallBack(left) => {
+                    Box::pin(self.fall_back(scope, x, down, left)).await?;
                 }
+                Judgement::Stop(stop) => return Err(stop),
             }
         }
+    }
+
+    fn note_attempt(&self, scope: &Scope<'_>, x: &mut Exchange, lease: &Lease) {
+        if lease.peer().is_some() {
+            x.body.keep_until_answered(&scope.conn.worker.spool);
+        }
+        x.record.attempts += 1;
+        x.record.upstream = Some(lease.endpoint().addr());
+        self.backend.cells().attempts.inc();
     }
 
     fn pick(&self, scope: &Scope<'_>, x: &mut Exchange) -> Result<Lease, Stop> {
@@ -222,32 +231,29 @@ impl Attempts {
         }
     }
 
-    /// Goes on with the second target, if there is one; else with the stop.
+    /// Goes on with the second target: from where the request was when it was led to the first.
     async fn fall_back(
         &mut self,
         scope: &Scope<'_>,
         x: &mut Exchange,
         down: &mut Leg,
-        stop: Stop,
+        left: Left,
     ) -> Result<(), Stop> {
-        let upstream_failed = match &stop {
-            Stop::Refuse(reason, _) => reason.fault() == Fault::Upstream,
-            Stop::Answer(_) | Stop::Cut(..) => false,
+        let fallback = x.decided.fallbacks.pop();
+        let fallback = fallback.ok_or_else(|| Stop::internal("there is no second target"))?;
+        let plan = fallback.restore(scope, x, left);
+        let backend = request::lead(scope, x, down, &plan.target).await?;
+        *self = Self {
+            replayed: self.replayed,
+            spent_before: self.has_spent(),
+            ..Self::new(scope, x, backend)
         };
-        let fallback = x.decided.fallback.take().filter(|_| upstream_failed && x.body.is_kept());
-        let Some(fallback) = fallback else {
-            if upstream_failed && self.retries > 0 {
-                spent::note(scope);
-            }
-            return Err(stop);
-        };
-        let passed = x.decided.choice_steps.len();
-        self.backend = select::select(scope, x, &fallback.target)?;
-        steps::choices(scope, x, down, passed).await?;
-        self.call = begin(scope, x, &self.backend);
-        self.key = key::of(scope, x, &self.backend.settings().calling);
-        self.tried = Tried::default();
         Ok(())
+    }
+
+    /// Whether the request was retried here or on a target before.
+    fn has_spent(&self) -> bool {
+        self.retries > 0 || self.spent_before
     }
 }
 

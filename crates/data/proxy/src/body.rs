@@ -89,11 +89,6 @@ impl RequestBody {
         Self { streams: true, ..Self::default() }
     }
 
-    /// A body that was read whole.
-    pub(crate) fn held(bytes: Spool) -> Self {
-        Self { kept: bytes, ..Self::default() }
-    }
-
     /// Whether nothing has to come from the client any more.
     pub(crate) fn is_held(&self) -> bool {
         !self.streams
@@ -109,12 +104,37 @@ impl RequestBody {
         self.is_held().then_some(&self.kept)
     }
 
+    /// How much of it is there.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept.len()
+    }
+
     /// Keeps what streams through, as long as that is at most `bytes_max` in all, and at most what
-    /// is held anyway. Nothing waits for it: what comes goes on at once, so that a stream that needs
-    /// answers to go on has them.
-    pub(crate) fn keep(&mut self, bytes_max: u64, area: &Rc<SpoolArea>) {
-        let bytes_max = bytes_max.min(HELD_BYTES_MAX);
-        self.keep = Some(Keep { bytes_max, area: area.clone(), until_answered: false });
+    /// is held anyway; `None` keeps no more. Nothing waits for it: what comes goes on at once, so
+    /// that a stream that needs answers to go on has them.
+    pub(crate) fn keep(&mut self, bytes_max: Option<u64>, area: &Rc<SpoolArea>) {
+        self.keep = bytes_max.map(|bytes_max| {
+            let bytes_max = bytes_max.min(HELD_BYTES_MAX);
+            Keep { bytes_max, area: area.clone(), until_answered: false }
+        });
+    }
+
+    /// Reads what is still to come from the client, until the whole body is there, or more than is
+    /// held would be. True when it is there.
+    ///
+    /// # Errors
+    ///
+    /// When the client breaks off or breaks the framing, or there is no room.
+    pub(crate) fn poll_whole(
+        &mut self,
+        cx: &mut Context<'_>,
+        down: &mut Leg,
+        hold: Hold,
+        area: &SpoolArea,
+    ) -> Poll<Result<bool, HoldError>> {
+        let ended = ready!(poll_hold(cx, down, &mut self.kept, hold, area))?;
+        self.streams = !ended;
+        Poll::Ready(Ok(ended))
     }
 
     /// Keeps the beginning of what streams through until somebody has answered, unless more is kept

@@ -18,12 +18,13 @@ use weft_policy::{compress, errors};
 use weft_runtime::drain::Phase;
 
 use crate::attempt::{Answered, client_reason, describe};
-use crate::body::{self, HELD_BYTES_MAX, Hold, HoldError, RequestBody, SendError};
+use crate::body::{self, HELD_BYTES_MAX, Hold, HoldError, SendError};
 use crate::exchange::Exchange;
 use crate::metrics::Limit;
+use crate::passed::Place;
 use crate::request::{Scope, Stop};
-use crate::runtime::{StepRuntime, StepRuntimeKind, TargetRuntime};
-use crate::spool::{Spool, SpoolError, Whole as _};
+use crate::runtime::{StepRuntimeKind, TargetRuntime};
+use crate::spool::{Spool, SpoolError};
 use crate::{deadline, respond, select, subrequest};
 
 pub(crate) use transform::Transform;
@@ -36,8 +37,8 @@ pub(crate) struct Page {
     settings: Box<ErrorPages>,
     target: TargetRuntime,
     status: u16,
-    /// How many steps of the route are around the one that asks for it: the page passes them.
-    around: usize,
+    /// Where the step is that asks for it: the page passes those around it.
+    around: Place,
 }
 
 /// What came for it.
@@ -55,16 +56,18 @@ pub(crate) async fn hold(
     hold: Hold,
     reason: Reason,
 ) -> Result<(), Stop> {
-    let known = match (x.body.whole(), x.facts.framing) {
-        (Some(body), _) => Some(body.len()),
-        (None, BodyFraming::Length(length)) => Some(length),
-        (None, _) => None,
+    let declared = match x.facts.framing {
+        BodyFraming::Length(length) => length,
+        BodyFraming::None | BodyFraming::Chunked | BodyFraming::UntilClose => 0,
     };
-    if known.is_some_and(|length| length > hold.bytes_max) {
+    if declared.max(x.body.kept_bytes()) > hold.bytes_max {
         return Err(too_large(scope, reason));
     }
     if x.body.is_held() {
         return Ok(());
+    }
+    if !x.body.is_kept() {
+        return Err(Stop::internal("the beginning of the body is gone"));
     }
     respond::send_continue(x, down);
     Box::pin(read_body(scope, x, down, hold, reason)).await
@@ -77,20 +80,19 @@ async fn read_body(
     hold: Hold,
     reason: Reason,
 ) -> Result<(), Stop> {
-    let mut bytes = Spool::default();
     let area = &scope.conn.worker.spool;
     let idle = scope.body_idle(x);
     scope.watchdog.arm(idle);
-    let mut seen = 0;
+    let mut seen = x.body.kept_bytes();
     let ended = poll_fn(|cx| {
         // What we said (100 Continue) has to leave before the client sends anything.
         if let Poll::Ready(Err(error)) = down.poll_flush(cx) {
             let stop = Stop::because(Reason::ClientGone, describe(&error));
             return Poll::Ready(Err(stop));
         }
-        let polled = body::poll_hold(cx, down, &mut bytes, hold, area);
-        if bytes.len() != seen {
-            seen = bytes.len();
+        let polled = x.body.poll_whole(cx, down, hold, area);
+        if x.body.kept_bytes() != seen {
+            seen = x.body.kept_bytes();
             scope.watchdog.arm(idle);
         } else if polled.is_pending() && scope.watchdog.expired() {
             scope.conn.worker.metrics.limit(Limit::BodyIdle);
@@ -105,12 +107,8 @@ async fn read_body(
     })
     .await?;
     scope.watchdog.disarm();
-    x.record.request_bytes = bytes.len();
-    if !ended {
-        return Err(too_large(scope, reason));
-    }
-    x.body = RequestBody::held(bytes);
-    Ok(())
+    x.record.request_bytes = x.body.kept_bytes();
+    if ended { Ok(()) } else { Err(too_large(scope, reason)) }
 }
 
 /// There is no room for a body that has to be held.
@@ -125,19 +123,10 @@ fn too_large(scope: &Scope<'_>, reason: Reason) -> Stop {
 
 /// The error page that an answer with this status is to be replaced by.
 pub(crate) fn wanted_page(x: &Exchange, status: u16) -> Option<Page> {
-    passed(x).find_map(|step| match &step.kind {
+    x.decided.passed.in_reverse().find_map(|(around, step)| match &step.kind {
         StepRuntimeKind::Errors(settings, target) => {
             let status = errors::wants(settings, status)?;
-            let around = x
-                .route
-                .as_ref()
-                .and_then(|route| route.steps.iter().position(|other| std::ptr::eq(other, step)));
-            Some(Page {
-                settings: settings.clone(),
-                target: target.clone(),
-                status,
-                around: around.unwrap_or(x.decided.steps_passed),
-            })
+            Some(Page { settings: settings.clone(), target: target.clone(), status, around })
         }
         _ => None,
     })
@@ -145,7 +134,7 @@ pub(crate) fn wanted_page(x: &Exchange, status: u16) -> Option<Page> {
 
 /// The buffering that a response is to go through.
 pub(crate) fn wanted_buffer(x: &Exchange) -> Option<Buffering> {
-    passed(x).find_map(|step| match &step.kind {
+    x.decided.passed.in_reverse().find_map(|(_, step)| match &step.kind {
         StepRuntimeKind::Buffering(buffering, _) if buffering.response_bytes_max.is_some() => {
             Some((**buffering).clone())
         }
@@ -160,7 +149,7 @@ pub(crate) fn wanted_coding(x: &mut Exchange, framing: BodyFraming) -> Option<Co
         BodyFraming::Length(length) => Some(length),
         BodyFraming::Chunked | BodyFraming::UntilClose => None,
     };
-    let settings = passed(x).find_map(|step| match &step.kind {
+    let settings = x.decided.passed.in_reverse().find_map(|(_, step)| match &step.kind {
         StepRuntimeKind::Compress(settings) => Some(settings.clone()),
         _ => None,
     })?;
@@ -222,10 +211,7 @@ async fn send_page(
     head.set_status(page.status);
     head.fields.strip_hop_by_hop();
     head.fields.remove(Known::ContentLength);
-    if page.around < x.decided.steps_passed {
-        x.decided.steps_passed = page.around;
-        x.decided.choice_steps.clear();
-    }
+    x.decided.passed.go_back(page.around);
     let answer = DirectResponse { head, body: body.into(), reason, detail };
     respond::direct(scope, x, down, answer).await
 }
@@ -240,7 +226,8 @@ pub(crate) async fn fetch_page(
 ) -> Option<FetchedPage> {
     let tls = scope.conn.tls.is_some();
     let question = errors::question(&page.settings, page.status, status, &x.req, tls)?;
-    let backend = select::select(scope, x, &page.target).ok()?;
+    let key = Some(scope.conn.client_key());
+    let backend = select::aside(&scope.conn.worker, &page.target, key)?;
     let fetched = subrequest::fetch(scope, &backend, question, None, PAGE_BYTES_MAX).await;
     match fetched {
         Ok((head, body)) => Some(FetchedPage { head, body }),
@@ -274,8 +261,8 @@ pub(crate) async fn buffered(
         }
     };
     answered.discard(scope);
-    x.decided.steps_passed = 0;
-    x.decided.choice_steps.clear();
+    // The response has.
+    x.decided.passed.clear();
     Ok(respond::whole(scope, x, down, &body, Reason::Upstream).await)
 }
 
@@ -291,7 +278,7 @@ async fn read_buffered(
     let mut body = Spool::default();
     let area = &scope.conn.worker.spool;
     let mut uploading = !sender.is_done();
-    let mut bound = deadline::bound(x, scope.conn.worker.now());
+    let bound = deadline::bound(x);
     let whole = poll_fn(|cx| {
         if uploading {
             match sender.poll(cx, &mut x.body, down, up) {
@@ -316,7 +303,7 @@ async fn read_buffered(
             }));
         }
         let gone = down.is_body_complete() && down.poll_gone(cx).is_ready();
-        let late = bound.as_mut().map_or(Poll::Pending, |bound| bound.poll(cx));
+        let late = bound.map_or(Poll::Pending, |bound| bound.poll(cx, scope.watchdog));
         let reason = match (gone, late) {
             (true, _) => Reason::ClientGone,
             (false, Poll::Ready(reason)) => reason,
@@ -358,14 +345,4 @@ fn poll_read_response(
             }
         }
     }
-}
-
-/// The steps that the request has passed, the outermost last.
-fn passed(x: &Exchange) -> impl Iterator<Item = &StepRuntime> {
-    let route = x
-        .route
-        .as_ref()
-        .map_or(&[][..], |route| &route.steps[..x.decided.steps_passed.min(route.steps.len())]);
-    let choices = x.decided.choice_steps.iter().rev().flat_map(|steps| steps.iter().rev());
-    choices.chain(route.iter().rev())
 }

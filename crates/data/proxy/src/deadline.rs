@@ -3,62 +3,47 @@
 //! The request itself may say how much time its sender has left, and its route may bound it. What
 //! holds is the lesser of the two; upstream it is told in what is left of it.
 
-use std::fmt;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use weft_model::outcome::Reason;
 use weft_policy::answer::Form;
-use weft_policy::deadline;
+use weft_policy::deadline::{self, Told};
 use weft_resilience::deadline::Deadline;
-use weft_runtime::time;
+use weft_runtime::deadline::Watchdog;
 use weft_upstream::{Backend, Lease};
 
 use crate::exchange::Exchange;
 use crate::request::{Scope, Stop};
 
 /// The earliest of the moments at which waiting ends, and why it does.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Bound {
     at: Instant,
     reason: Reason,
-    timer: Pin<Box<dyn Future<Output = ()>>>,
 }
 
 // === impl Bound ===
 
 impl Bound {
     /// The earlier of two; `None` when neither is bounded.
-    pub(crate) fn earliest(
-        now: Instant,
-        one: (Deadline, Reason),
-        other: (Deadline, Reason),
-    ) -> Option<Self> {
+    pub(crate) fn earliest(one: (Deadline, Reason), other: (Deadline, Reason)) -> Option<Self> {
         let (deadline, reason) = match (one.0.instant(), other.0.instant()) {
             (Some(first), Some(second)) if second < first => other,
             (Some(_), _) => one,
             (None, _) => other,
         };
-        let at = deadline.instant()?;
-        let timer = Box::pin(time::sleep(at.saturating_duration_since(now)));
-        Some(Self { at, reason, timer })
+        Some(Self { at: deadline.instant()?, reason })
     }
 
     /// Ready with the reason when nobody is to wait any more.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
-        ready!(self.timer.as_mut().poll(cx));
-        Poll::Ready(self.reason)
+    pub(crate) fn poll(&self, cx: &mut Context<'_>, watchdog: &Watchdog) -> Poll<Reason> {
+        watchdog.poll_until(cx, self.at).map(|()| self.reason)
     }
 
     /// Whether it is later than that.
     pub(crate) fn is_after(&self, at: Instant) -> bool {
         self.at > at
-    }
-}
-
-impl fmt::Debug for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bound").field("at", &self.at).field("reason", &self.reason).finish()
     }
 }
 
@@ -79,6 +64,10 @@ pub(crate) fn decide(scope: &Scope<'_>, x: &mut Exchange, backend: &Backend) -> 
     let (said, mut told) = deadline::read(&x.req.fields);
     let by_route = x.route.as_ref().and_then(|route| route.route.timeouts.request);
     if said.is_none() && by_route.is_none() {
+        // A target that was left may have had more to say.
+        x.decided.told = Told::default();
+        x.decided.by_client = false;
+        x.decided.deadline = Deadline::NEVER;
         return Ok(());
     }
     if by_route.is_some() && scope.conn.meant().is_some() && !ignores {
@@ -106,9 +95,9 @@ pub(crate) fn tell(x: &mut Exchange, now: Instant) {
 }
 
 /// The bound on what is still to come of an answer.
-pub(crate) fn bound(x: &Exchange, now: Instant) -> Option<Bound> {
+pub(crate) fn bound(x: &Exchange) -> Option<Bound> {
     let request = (x.decided.deadline, Reason::RequestTimeout);
-    Bound::earliest(now, request, (x.decided.answer_by, Reason::UpstreamTimeout))
+    Bound::earliest(request, (x.decided.answer_by, Reason::UpstreamTimeout))
 }
 
 /// Says that an attempt has failed, for what is known of its endpoint. Clients have no endpoint set

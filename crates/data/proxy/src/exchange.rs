@@ -20,9 +20,11 @@ use weft_resilience::hedge::Hedge;
 
 use crate::body::RequestBody;
 use crate::compare::Seen;
+use crate::fallback::Fallback;
 use crate::live::Hold;
+use crate::passed::{Passed, Place};
 use crate::plan::Plan;
-use crate::runtime::{RouteRuntime, StepRuntime, TargetRuntime};
+use crate::runtime::{RouteRuntime, TargetRuntime};
 use crate::sample::Draft;
 
 /// One request, its response, and what was decided about them. Used again for the next request,
@@ -62,11 +64,9 @@ pub(crate) struct Facts {
 /// What steps and target decided for the way back.
 #[derive(Debug, Default)]
 pub(crate) struct Decided {
-    /// How many of the route's steps the request passed; the response passes them in reverse.
-    pub(crate) steps_passed: usize,
-    /// Steps of the chosen target, after the route's.
-    pub(crate) choice_steps: SmallVec<[Rc<[StepRuntime]>; 1]>,
-    /// Released when the exchange ends.
+    /// The steps that the request has passed; the response passes them in reverse.
+    pub(crate) passed: Passed,
+    /// Released when the exchange ends, or leaves the target on the way to which they were taken.
     pub(crate) holds: SmallVec<[Hold; 2]>,
     /// The retry policy in force.
     pub(crate) retry: Option<Rc<RetryPolicy>>,
@@ -78,12 +78,12 @@ pub(crate) struct Decided {
     pub(crate) affinity: Option<CookieValue>,
     /// Copies to send, once the body is known.
     pub(crate) mirrors: SmallVec<[Rc<MirrorPlan>; 1]>,
-    /// Used when the first target fails or answers so.
-    pub(crate) fallback: Option<Rc<FallbackPlan>>,
+    /// Used when the first target fails or answers so; the innermost is the last.
+    pub(crate) fallbacks: Vec<Fallback>,
     /// What steps remember of the request for the response.
     pub(crate) facts: ResponseFacts,
-    /// Cookies that an authorizer sets on the response, by position of its step.
-    pub(crate) auth_cookies: SmallVec<[(usize, AuthCookies); 1]>,
+    /// Cookies that an authorizer sets on the response, by the place of its step.
+    pub(crate) auth_cookies: SmallVec<[(Place, AuthCookies); 1]>,
     /// The form of our own answers, which a step may take the grounds for away.
     pub(crate) form: Form,
     /// For how long a fault has held the request up.
@@ -162,15 +162,14 @@ impl Exchange {
         self.plan = None;
         self.route = None;
         let Decided {
-            steps_passed,
-            choice_steps,
+            passed,
             holds,
             retry,
             retry_when,
             set_cookies,
             affinity,
             mirrors,
-            fallback,
+            fallbacks,
             facts,
             auth_cookies,
             form,
@@ -183,15 +182,14 @@ impl Exchange {
             seen,
             hedge,
         } = &mut self.decided;
-        *steps_passed = 0;
-        choice_steps.clear();
+        passed.clear();
         holds.clear();
         *retry = None;
         *retry_when = None;
         set_cookies.clear();
         *affinity = None;
         mirrors.clear();
-        *fallback = None;
+        fallbacks.clear();
         facts.clear();
         auth_cookies.clear();
         *form = Form::default();

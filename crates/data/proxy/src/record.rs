@@ -1,9 +1,11 @@
 //! The last phase: what happened is counted and written down.
 
+use std::time::{Duration, Instant};
+
 use weft_model::outcome::Reason;
 use weft_resilience::breaker::Outcome;
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Record};
 use crate::live::Hold;
 use crate::request::Scope;
 use crate::sample;
@@ -12,22 +14,8 @@ use crate::sample;
 pub(crate) fn record(scope: &Scope<'_>, x: &mut Exchange, reason: Reason) {
     let worker = &scope.conn.worker;
     let now = x.record.ended.unwrap_or_else(|| worker.now());
-    let duration = x.record.started.map_or_else(Default::default, |started| now - started);
-    for hold in x.decided.holds.drain(..) {
-        if let Hold::Breaker(breaker) = hold {
-            let network_error = matches!(
-                reason,
-                Reason::ConnectFailed
-                    | Reason::ConnectTimeout
-                    | Reason::UpstreamTls
-                    | Reason::IdentityRefused
-                    | Reason::UpstreamReset
-                    | Reason::UpstreamTimeout
-            );
-            let status = (x.record.status > 0).then_some(x.record.status);
-            breaker.record(now, Outcome { status, network_error, latency: duration });
-        }
-    }
+    let duration = duration(&x.record, now);
+    release(x, 0, now, reason, x.record.status);
     let cells = match &x.route {
         Some(route) => &route.cells,
         None => &worker.metrics.unrouted,
@@ -42,4 +30,29 @@ pub(crate) fn record(scope: &Scope<'_>, x: &mut Exchange, reason: Reason) {
         log.request(scope, x, reason, duration);
     }
     sample::end(scope, x, reason, duration);
+}
+
+/// Lets go what the exchange holds, all but the first so many, and tells breakers how it went.
+/// `status` is 0 where there is none.
+pub(crate) fn release(x: &mut Exchange, first: usize, now: Instant, reason: Reason, status: u16) {
+    for hold in x.decided.holds.drain(first..) {
+        if let Hold::Breaker(breaker) = hold {
+            let network_error = matches!(
+                reason,
+                Reason::ConnectFailed
+                    | Reason::ConnectTimeout
+                    | Reason::UpstreamTls
+                    | Reason::IdentityRefused
+                    | Reason::UpstreamReset
+                    | Reason::UpstreamTimeout
+            );
+            let status = (status > 0).then_some(status);
+            let latency = duration(&x.record, now);
+            breaker.record(now, Outcome { status, network_error, latency });
+        }
+    }
+}
+
+fn duration(record: &Record, now: Instant) -> Duration {
+    record.started.map_or(Duration::ZERO, |started| now - started)
 }

@@ -3,6 +3,7 @@
 //! [`handle`] is the straight line that docs/life-of-a-request.md describes: plan, route, the steps
 //! (authorize, shape, admit), select, pick and send and judge, shape back, stream, record.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +14,13 @@ use weft_model::outcome::{Fault, Reason};
 use weft_model::policy::Refusal;
 use weft_policy::answer::{Asker, DirectResponse};
 use weft_runtime::Watchdog;
+use weft_upstream::Backend;
 
 use crate::body::{MEMORY_BYTES_MAX, RequestBody};
 use crate::connection::{Connection, Meant};
 use crate::exchange::Exchange;
 use crate::plan::ListenerPlan;
-use crate::runtime::RouteRuntime;
+use crate::runtime::{RouteRuntime, TargetRuntime};
 use crate::worker::Worker;
 use crate::{attempt, body_steps, captured, deadline, record, respond, sample, select, steps};
 
@@ -79,34 +81,47 @@ async fn serve(scope: &Scope<'_>, x: &mut Exchange, down: &mut Leg) -> Result<Re
     let route = find_route(scope, x)?;
     x.route = Some(route.clone());
     canonicalize_hop(scope, x);
-    steps::request(scope, x, down, &route.steps).await?;
-    let backend = select::select(scope, x, &route.target)?;
+    steps::pass(scope, x, down, &route.steps).await?;
+    let backend = lead(scope, x, down, &route.target).await?;
+    attempt::forward(scope, x, down, backend).await
+}
+
+/// Leads a request to a backend, and makes it ready to be sent there. A request that goes to a
+/// second target passes here once more, as it was before the first.
+///
+/// # Errors
+///
+/// When a step of what was chosen answers it, or no time is left.
+pub(crate) async fn lead(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    down: &mut Leg,
+    target: &TargetRuntime,
+) -> Result<Rc<Backend>, Stop> {
+    let backend = select::select(scope, x, down, target).await?;
     deadline::decide(scope, x, &backend)?;
-    steps::choices(scope, x, down, 0).await?;
-    keep_body(worker, x);
+    keep_body(&scope.conn.worker, x);
     if scope.conn.meant().is_none() {
         // Only now, because steps count the addresses of the list from its right end.
         forwarded::append_for(&mut x.req.fields, scope.conn.client.ip());
     }
-    attempt::forward(scope, x, down, backend).await
+    Ok(backend)
 }
 
 /// Sees to it that of the body is kept what may have to be sent more than once: to another try, a
-/// fallback or a mirror.
+/// second target or a mirror.
 fn keep_body(worker: &Worker, x: &mut Exchange) {
     let by_route = x.route.as_ref().and_then(|route| route.retry.as_deref());
     let policies = [by_route, x.decided.retry.as_deref()].into_iter().flatten();
     let tries = policies.filter(|policy| policy.attempts > 1).map(|policy| policy.body_bytes_max);
-    let fallback = x.decided.fallback.as_ref().map(|fallback| fallback.body_bytes_max);
+    let fallbacks = x.decided.fallbacks.iter().map(|fallback| fallback.plan().body_bytes_max);
     let copies = x
         .decided
         .mirrors
         .iter()
         .filter(|mirror| mirror.body)
         .map(|mirror| mirror.body_bytes_max.unwrap_or(u64::MAX).min(MEMORY_BYTES_MAX));
-    if let Some(max) = tries.chain(fallback).chain(copies).max() {
-        x.body.keep(max, &worker.spool);
-    }
+    x.body.keep(tries.chain(fallbacks).chain(copies).max(), &worker.spool);
 }
 
 /// Answers for what stopped the straight line, if that is still possible.
@@ -172,7 +187,7 @@ fn check_method(x: &mut Exchange) -> Result<(), Stop> {
     }
 }
 
-fn find_route(scope: &Scope<'_>, x: &Exchange) -> Result<std::rc::Rc<RouteRuntime>, Stop> {
+fn find_route(scope: &Scope<'_>, x: &Exchange) -> Result<Rc<RouteRuntime>, Stop> {
     let conn = scope.conn;
     let plan = x.plan.as_ref().ok_or_else(|| Stop::internal("a request without a plan"))?;
     let listener = conn

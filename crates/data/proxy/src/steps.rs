@@ -2,7 +2,6 @@
 
 mod fault;
 
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use weft_runtime::{task, time};
 use crate::attempt::describe;
 use crate::body::{HELD_BYTES_MAX, Hold, MEMORY_BYTES_MAX};
 use crate::body_steps;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Record};
 use crate::live;
 use crate::request::{Scope, Stop};
 use crate::runtime::{StepRuntime, StepRuntimeKind};
@@ -30,66 +29,37 @@ use crate::{respond, select, subrequest};
 /// An authorizer's answer beyond this is refused unless the user says otherwise: it is read whole.
 const AUTH_ANSWER_BYTES_MAX: u64 = 1 << 20;
 
-/// Takes a request through the steps of its route.
-pub(crate) async fn request(
+/// Takes a request through steps: those of its route, or of what was chosen on its way.
+pub(crate) async fn pass(
     scope: &Scope<'_>,
     x: &mut Exchange,
     down: &mut Leg,
     steps: &Rc<[StepRuntime]>,
 ) -> Result<(), Stop> {
+    if steps.is_empty() {
+        return Ok(());
+    }
+    x.decided.passed.enter(steps.clone());
     for (index, step) in steps.iter().enumerate() {
         // The response of a refusal passes the steps before this one only.
-        x.decided.steps_passed = index;
-        run(scope, x, down, index, step).await?;
+        x.decided.passed.note(index);
+        run(scope, x, down, step).await?;
     }
-    x.decided.steps_passed = steps.len();
-    Ok(())
-}
-
-/// Takes a request through the steps of its chosen targets, from the choice of that number on.
-pub(crate) async fn choices(
-    scope: &Scope<'_>,
-    x: &mut Exchange,
-    down: &mut Leg,
-    first: usize,
-) -> Result<(), Stop> {
-    let mut next = first;
-    while let Some(steps) = x.decided.choice_steps.get(next).cloned() {
-        for step in steps.iter() {
-            run(scope, x, down, usize::MAX, step).await?;
-        }
-        next += 1;
-    }
+    x.decided.passed.note(steps.len());
     Ok(())
 }
 
 /// Takes a response through the steps that its request has passed, in reverse.
 pub(crate) fn response(x: &mut Exchange) -> Result<(), InvalidFieldValue> {
-    let choices = x.decided.choice_steps.clone();
-    for steps in choices.iter().rev() {
-        for step in steps.iter().rev() {
-            respond_step(x, usize::MAX, step)?;
+    let Exchange { rsp, decided, scratch, .. } = x;
+    decided.passed.in_reverse().try_for_each(|(place, step)| {
+        if let StepRuntimeKind::ForwardAuth(auth, _) = &step.kind
+            && let Some((_, cookies)) = decided.auth_cookies.iter().find(|(at, _)| *at == place)
+        {
+            forward_auth::add_cookies(auth, cookies, rsp)?;
         }
-    }
-    let Some(route) = x.route.clone() else { return Ok(()) };
-    let passed = x.decided.steps_passed.min(route.steps.len());
-    for (index, step) in route.steps[..passed].iter().enumerate().rev() {
-        respond_step(x, index, step)?;
-    }
-    Ok(())
-}
-
-fn respond_step(
-    x: &mut Exchange,
-    index: usize,
-    step: &StepRuntime,
-) -> Result<(), InvalidFieldValue> {
-    if let StepRuntimeKind::ForwardAuth(auth, _) = &step.kind
-        && let Some((_, cookies)) = x.decided.auth_cookies.iter().find(|(at, _)| *at == index)
-    {
-        forward_auth::add_cookies(auth, cookies, &mut x.rsp)?;
-    }
-    on_response(&step.step, &x.decided.facts, &mut x.rsp, &mut x.scratch)
+        on_response(&step.step, &decided.facts, rsp, scratch)
+    })
 }
 
 /// One step. Those that wait are boxed, so that the many requests without them stay small.
@@ -97,7 +67,6 @@ async fn run(
     scope: &Scope<'_>,
     x: &mut Exchange,
     down: &mut Leg,
-    index: usize,
     step: &StepRuntime,
 ) -> Result<(), Stop> {
     match &step.kind {
@@ -132,7 +101,7 @@ async fn run(
             let backend = backend.clone().ok_or_else(|| {
                 Stop::because(Reason::AuthorizerFailed, "the authorizer is not there")
             })?;
-            Box::pin(ask_authorizer(scope, x, down, index, auth, &backend)).await
+            Box::pin(ask_authorizer(scope, x, down, auth, &backend)).await
         }
         StepRuntimeKind::Retry(policy) => {
             x.decided.retry = Some(policy.clone());
@@ -183,9 +152,9 @@ async fn rate(
     }
 }
 
-fn clients(scope: &Scope<'_>, x: &Exchange, buckets: &ClientBuckets) -> Result<(), Stop> {
-    let caller = caller(scope, x);
-    let (retry_after, which) = match buckets.take(caller.as_deref(), scope.conn.worker.now()) {
+fn clients(scope: &Scope<'_>, x: &mut Exchange, buckets: &ClientBuckets) -> Result<(), Stop> {
+    let caller = caller(scope, &x.record, &mut x.scratch);
+    let (retry_after, which) = match buckets.take(caller, scope.conn.worker.now()) {
         Ok(()) => return Ok(()),
         Err(Exceeded::Total { retry_after }) => (retry_after, "of all clients together"),
         Err(Exceeded::Client { retry_after }) => (retry_after, "of each client"),
@@ -197,17 +166,19 @@ fn clients(scope: &Scope<'_>, x: &Exchange, buckets: &ClientBuckets) -> Result<(
 }
 
 /// Who calls, as far as that was proved: a workload of the mesh, the user that a step before has
-/// found out, or the owner of the client's certificate.
-fn caller<'x>(scope: &'x Scope<'_>, x: &'x Exchange) -> Option<Cow<'x, str>> {
+/// found out, or the owner of the client's certificate. What has to be written for that is written
+/// to `scratch`.
+fn caller<'x>(scope: &'x Scope<'_>, record: &Record, scratch: &'x mut String) -> Option<&'x str> {
     if let Some(peer) = scope.conn.meant().and_then(|meant| meant.peer.as_ref()) {
-        return Some(Cow::Borrowed(peer.caller.identity().as_str()));
+        return Some(peer.caller.identity().as_str());
     }
-    if let Some(user) = &x.record.user {
+    if let Some(user) = &record.user {
+        scratch.clear();
         // No name in a certificate looks like this.
-        return Some(Cow::Owned(format!("user {user}")));
+        scratch.extend(["user ", user]);
+        return Some(scratch);
     }
-    let client = scope.conn.tls.as_ref().and_then(|tls| tls.client.as_deref());
-    client.map(Cow::Borrowed)
+    scope.conn.tls.as_ref().and_then(|tls| tls.client.as_deref())
 }
 
 fn pure(scope: &Scope<'_>, x: &mut Exchange, step: &StepRuntime) -> Result<(), Stop> {
@@ -273,7 +244,6 @@ async fn ask_authorizer(
     scope: &Scope<'_>,
     x: &mut Exchange,
     down: &mut Leg,
-    index: usize,
     auth: &ForwardAuth,
     backend: &Rc<weft_upstream::Backend>,
 ) -> Result<(), Stop> {
@@ -301,8 +271,10 @@ async fn ask_authorizer(
     let full = |_| Stop::because(Reason::HeadTooLarge, "no room for the authorizer's headers");
     match forward_auth::apply_answer(auth, &head, &mut x.req).map_err(full)? {
         AuthVerdict::Pass { cookies } => {
-            x.decided.auth_cookies.push((index, cookies));
-            x.record.user = forward_auth::user(auth, &head).map(Into::into);
+            x.decided.auth_cookies.push((x.decided.passed.place(), cookies));
+            if let Some(user) = forward_auth::user(auth, &head) {
+                x.record.user = Some(user.into());
+            }
             Ok(())
         }
         AuthVerdict::Deny => {

@@ -87,7 +87,7 @@ impl Flow {
             seen: x.decided.seen.take(),
             moved: u64::MAX,
             idle_limit: scope.body_idle(x),
-            bound: deadline::bound(x, scope.conn.worker.now()),
+            bound: deadline::bound(x),
             silence: request::silence(x).is_some(),
         }
     }
@@ -179,7 +179,7 @@ impl Flow {
             Poll::Ready(Ok(())) => {
                 let now = scope.conn.worker.now();
                 deadline::note_sent(x, now);
-                self.bound = deadline::bound(x, now);
+                self.bound = deadline::bound(x);
                 Ok(())
             }
             Poll::Pending => Ok(()),
@@ -233,8 +233,8 @@ impl Flow {
             }
             scope.watchdog.arm(self.idle_limit);
         }
-        if let Some(bound) = &mut self.bound
-            && let Poll::Ready(reason) = bound.poll(cx)
+        if let Some(bound) = &self.bound
+            && let Poll::Ready(reason) = bound.poll(cx, scope.watchdog)
         {
             let is_uploading = !self.sender.is_done() && !self.upload_broken && !x.body.is_held();
             x.decided.client_lags = down.has_unsent() || (is_uploading && down.chunk().is_empty());

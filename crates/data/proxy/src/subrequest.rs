@@ -16,12 +16,11 @@ use weft_upstream::{Ask, Backend, Connection, Copied, Dialled, Lease, Speaks, Tr
 
 use crate::attempt::{self, Sending};
 use crate::compare::{self, Compared, Seen, Turn};
-use crate::exchange::{Exchange, MirrorPlan};
+use crate::exchange::Exchange;
 use crate::request::Scope;
-use crate::runtime::TargetRuntime;
 use crate::spool::{Cursor, Spool, Whole};
 use crate::worker::Worker;
-use crate::{body_steps, respond};
+use crate::{body_steps, respond, select};
 
 /// A request of ours that takes longer is given up: a client waits for it.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -133,7 +132,7 @@ pub(crate) fn send_mirrors(scope: &Scope<'_>, x: &mut Exchange) {
             continue;
         }
         let worker = scope.conn.worker.clone();
-        let Some(backend) = mirror_backend(&worker, &mirror) else { continue };
+        let Some(backend) = select::aside(&worker, &mirror.target, None) else { continue };
         let held = body.as_ref().map_or(0, |body| body.memory_bytes());
         let Some(copied) = backend.begin_copy(held) else { continue };
         let compared = seen.clone().zip(mirror.compared);
@@ -170,23 +169,6 @@ async fn mirror_to(worker: &Rc<Worker>, copy: Copy) {
         (Some(_), Err(_)) => (Compared::Failed, 0),
     };
     compare::record(worker, &shown, backend.settings().id.as_str(), &seen, outcome);
-}
-
-/// The backend that a copy goes to.
-fn mirror_backend(worker: &Worker, mirror: &MirrorPlan) -> Option<Rc<Backend>> {
-    let mut target = mirror.target.clone();
-    loop {
-        target = match target {
-            TargetRuntime::Backend(backend) => return Some(backend),
-            TargetRuntime::Weighted(weighted) => {
-                let ask = weft_resilience::pick::Ask::new(worker.now());
-                let index = weighted.picker.pick(&*weighted, &ask, &worker.rng)?;
-                weighted.choices[index].target.clone()
-            }
-            TargetRuntime::Mirror(main, _) | TargetRuntime::Failover(main, _) => (*main).clone(),
-            TargetRuntime::Refuse(_) => return None,
-        };
-    }
 }
 
 async fn fetch_for(

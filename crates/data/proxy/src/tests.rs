@@ -1,5 +1,6 @@
 //! The request path in one process: a worker, clients and origins on one thread, over loopback.
 
+mod authorizers;
 mod bodies;
 mod bounds;
 mod change;
@@ -9,6 +10,7 @@ mod clients;
 mod connections;
 mod deadlines;
 mod early;
+mod fallbacks;
 mod faults;
 mod harness;
 mod hedging;

@@ -16,7 +16,8 @@ use weft_model::id::{BackendId, ListenerId, PolicyId, RouteId};
 use weft_model::listener::{Destination, Direction, HttpRoutes, Intake, Limits, Listener, Served};
 use weft_model::mesh::{Mtls, Protocol};
 use weft_model::policy::{
-    Abort, Fault, IpStrategy, LocalRateLimit, RetryPolicy, SourceCriterion, Step, StepKind,
+    Abort, BasicAuth, Fault, IpStrategy, LocalRateLimit, RetryPolicy, SourceCriterion, Step,
+    StepKind,
 };
 use weft_model::route::{HostMatch, Matcher, Origin, PathMatch, Rank, Route, Target, Timeouts};
 use weft_model::{Generation, Snapshot};
@@ -54,6 +55,9 @@ const REQUEST: &[u8] = b"GET /shop/cart?item=1 HTTP/1.1\r\nHost: shop.example\r\
 const POST: &[u8] = b"POST /shop/cart HTTP/1.1\r\nHost: shop.example\r\n\
     X-Request-Id: 0123456789abcdef\r\n\
     Content-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"item\": 123}";
+
+const AUTHENTICATED: &[u8] = b"GET /shop/cart HTTP/1.1\r\nHost: shop.example\r\n\
+    Authorization: Basic YW5uOnNlY3JldA==\r\n\r\n";
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nServer: test\r\n\
     Endpoint-Load-Metrics: JSON {\"cpu_utilization\": 0.3, \"rps_fractional\": 10}\r\n\
@@ -129,13 +133,39 @@ enum Arrival {
     Captured,
 }
 
-fn snapshot(addr: SocketAddr, origin: SocketAddr, calling: Calling, arrival: Arrival) -> Snapshot {
+fn steps() -> Vec<Arc<Step>> {
     let source = || SourceCriterion::Ip(IpStrategy::default());
     let settings =
         RateSettings { average: 1_000_000, period: Duration::from_secs(1), burst: 1_000_000 };
     let clients =
         LocalRateLimit { total: Some(settings), identity: Some(settings), overrides: Vec::new() };
     let retry = RetryPolicy { attempts: 3, statuses: vec![(500, 599)], ..RetryPolicy::NEVER };
+    vec![
+        step("rate", StepKind::RateLimit { settings, source: source() }),
+        step("in-flight", StepKind::InFlight { amount: 100, source: source() }),
+        step("clients", StepKind::LocalRateLimit(Box::new(clients))),
+        step("fault", StepKind::Fault(Fault { delay: None, abort: Some((Abort::Http(503), 0)) })),
+        step("retry", StepKind::Retry(retry)),
+    ]
+}
+
+fn password() -> Arc<Step> {
+    let auth = BasicAuth {
+        users: vec![("ann".into(), "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=".into())],
+        realm: "test".into(),
+        header: None,
+        remove_header: false,
+    };
+    step("password", StepKind::BasicAuth(auth))
+}
+
+fn snapshot(
+    addr: SocketAddr,
+    origin: SocketAddr,
+    calling: Calling,
+    arrival: Arrival,
+    steps: Vec<Arc<Step>>,
+) -> Snapshot {
     let route = Route {
         id: RouteId::new("shop"),
         origin: Origin::default(),
@@ -144,16 +174,7 @@ fn snapshot(addr: SocketAddr, origin: SocketAddr, calling: Calling, arrival: Arr
             Matcher::Host(HostMatch::Exact("shop.example".into())),
             Matcher::Path(PathMatch::Prefix("/shop".into())),
         ]),
-        steps: Arc::new([
-            step("rate", StepKind::RateLimit { settings, source: source() }),
-            step("in-flight", StepKind::InFlight { amount: 100, source: source() }),
-            step("clients", StepKind::LocalRateLimit(Box::new(clients))),
-            step(
-                "fault",
-                StepKind::Fault(Fault { delay: None, abort: Some((Abort::Http(503), 0)) }),
-            ),
-            step("retry", StepKind::Retry(retry)),
-        ]),
+        steps: steps.into(),
         target: Target::Backend(BackendId::new("shop")),
         timeouts: Timeouts::default(),
     };
@@ -215,11 +236,13 @@ fn gateway(
     runtime: &LocalRuntime,
     calling: Calling,
     arrival: Arrival,
+    steps: Vec<Arc<Step>>,
 ) -> (SocketAddr, mpsc::UnboundedSender<Command>, Drain) {
     runtime.block_on(async {
         let socket = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let addr = socket.local_addr().expect("it is bound");
-        let (plan, problems) = SharedPlan::build(&snapshot(addr, origin(), calling, arrival), None);
+        let snapshot = snapshot(addr, origin(), calling, arrival, steps);
+        let (plan, problems) = SharedPlan::build(&snapshot, None);
         assert_eq!(problems, []);
         let (commands, receiver) = mpsc::unbounded_channel();
         let (drain, watch) = drain();
@@ -252,13 +275,13 @@ fn gateway(
     })
 }
 
-fn check(request: &'static [u8], calling: Calling, arrival: Arrival) {
-    let what = format!("{calling:?}");
+/// How often so many requests allocate.
+fn count(request: &'static [u8], calling: Calling, arrival: Arrival, steps: Vec<Arc<Step>>) -> u64 {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
         .expect("a runtime can be built");
-    let (addr, _commands, _drain) = gateway(&runtime, calling, arrival);
+    let (addr, _commands, _drain) = gateway(&runtime, calling, arrival, steps);
     let (tell, told) = channel();
     let done = Arc::new(Notify::new());
     client(addr, request, told, done.clone());
@@ -268,12 +291,13 @@ fn check(request: &'static [u8], calling: Calling, arrival: Arrival) {
         assert!(served.is_ok(), "{requests} requests are not served");
     };
     serve(WARM_UP);
-    let counted = allocation_counter::measure(|| serve(COUNTED));
-    assert!(
-        counted.count_total < BESIDES_MAX,
-        "{} allocations in {COUNTED} requests: {counted:?}, called by {what}",
-        counted.count_total
-    );
+    allocation_counter::measure(|| serve(COUNTED)).count_total
+}
+
+fn check(request: &'static [u8], calling: Calling, arrival: Arrival) {
+    let what = format!("{calling:?}");
+    let count = count(request, calling, arrival, steps());
+    assert!(count < BESIDES_MAX, "{count} allocations in {COUNTED} requests, called by {what}");
 }
 
 fn picked_by(picker: PickerKind) -> Calling {
@@ -352,4 +376,16 @@ fn neither_does_picking_by_place() {
     let order = LocalityOrder::Place;
     let locality = Some(Arc::new(Locality { order, ..Locality::default() }));
     check(REQUEST, Calling { locality, ..rich(PickerKind::LeastRequest) }, Arrival::Bound);
+}
+
+#[test]
+fn a_limit_of_each_client_allocates_nothing_for_users_either() {
+    // What it costs to find out who it is, is paid in both.
+    let counted = |place| {
+        let mut steps = steps();
+        steps.insert(place, password());
+        count(AUTHENTICATED, picked_by(PickerKind::RoundRobin), Arrival::Bound, steps)
+    };
+    let (known, unknown) = (counted(0), counted(steps().len()));
+    assert!(known.abs_diff(unknown) < BESIDES_MAX, "{known} allocations, {unknown} without a user");
 }

@@ -406,7 +406,7 @@ impl Backend {
         let listed = set.endpoints().map(|endpoint| endpoint.sweep(now, &self.reuse));
         self.idle.show(listed.sum::<usize>() + self.dialled.sweep(now, &self.reuse));
         drop(set);
-        // If a call for it was missed.
+        // What was shared when it was asked for may have become idle since.
         self.make_room();
     }
 

@@ -65,6 +65,10 @@ enum Room {
     Pooled(Connection, Duration),
 }
 
+/// What is left of the time that making a connection may take. The line is no part of it: nobody is
+/// to be blamed at the endpoint for what was waited for elsewhere.
+struct Patience(Duration);
+
 /// A request that waits for a connection.
 struct Pending<'a> {
     cells: &'a BackendCells,
@@ -124,15 +128,16 @@ impl Lease {
     ///
     /// # Errors
     ///
-    /// When it cannot be made within the backend's connect timeout, when none becomes free within
-    /// that time, or when as many requests wait already as may. Nothing was sent.
+    /// When it cannot be made within the backend's connect timeout, when neither a place for it nor
+    /// another one becomes free within as much time before, or when as many requests wait already as
+    /// may. Nothing was sent.
     pub async fn dial(
         &self,
         buffers: &Buffers,
         host: &str,
         speaks: Speaks,
     ) -> Result<Dialled, ConnectError> {
-        let result = self.in_time(self.dial_or_wait(buffers, host, speaks)).await;
+        let result = self.dial_or_wait(buffers, host, speaks).await;
         match &result {
             Ok(Dialled { idle: Some(_), .. }) => self.backend.cells.reuses.inc(),
             Ok(Dialled { idle: None, .. }) => {
@@ -151,20 +156,23 @@ impl Lease {
         speaks: Speaks,
     ) -> Result<Dialled, ConnectError> {
         let _pending = self.begin_pending()?;
+        let mut patience = self.patience();
         if let Some(peer) = self.carrier(speaks) {
-            let way = peer.find_way(self.started, buffers).await?;
+            let way = patience.spend(peer.find_way(self.started, buffers)).await?;
             if let Way::Requests(client, idle) = way {
                 if self.counts_when_carried(speaks) {
-                    let places = self.places().await;
+                    let places = self.places().await?;
                     self.papers.set(Some(Papers::new(time::now(), places)));
                 }
                 let connection = Connection::Mesh(client, self.endpoint.addr);
                 return Ok(Dialled { connection, idle });
             }
         }
-        match self.room(speaks).await {
+        match self.room(speaks).await? {
             Room::Pooled(connection, idle) => Ok(Dialled { connection, idle: Some(idle) }),
-            Room::Places(places) => self.dial_or_share(buffers, host, speaks, places).await,
+            Room::Places(places) => {
+                patience.spend(self.dial_or_share(buffers, host, speaks, places)).await
+            }
         }
     }
 
@@ -240,7 +248,7 @@ impl Lease {
         host: &str,
         first: &[u8],
     ) -> Result<Io, ConnectError> {
-        let result = self.in_time(self.open_stream(buffers, host, first)).await;
+        let result = self.open_stream(buffers, host, first).await;
         match &result {
             Ok(_) => {
                 self.backend.cells.connects.inc();
@@ -259,30 +267,24 @@ impl Lease {
         first: &[u8],
     ) -> Result<Io, ConnectError> {
         let _pending = self.begin_pending()?;
-        let places = self.places().await;
+        let places = self.places().await?;
         let settings = &self.backend.settings;
         let to = self.destination(self.backend.tls.as_deref(), host, first);
-        let stream = dial::stream(&to, buffers).await?;
-        let io = match &settings.calling.tunnel {
-            None => stream.0,
-            Some(wanted) => tunnel::open(stream, wanted, settings.protocol, buffers).await?,
+        let io = async {
+            let stream = dial::stream(&to, buffers).await?;
+            match &settings.calling.tunnel {
+                None => Ok(stream.0),
+                Some(wanted) => tunnel::open(stream, wanted, settings.protocol, buffers).await,
+            }
         };
+        let io = self.patience().spend(io).await?;
         self.papers.set(Some(Papers::new(time::now(), places)));
         Ok(io)
     }
 
-    /// Bounds all that it takes to have a connection: finding the way, waiting in line and making
-    /// one.
-    async fn in_time<T>(
-        &self,
-        work: impl Future<Output = Result<T, ConnectError>>,
-    ) -> Result<T, ConnectError> {
-        let patience = self.backend.settings.calling.pool.connect_timeout;
-        match time::timeout(patience, work).await {
-            Ok(result) => result,
-            Err(time::Elapsed) if self.queues.take() => Err(self.busy().into()),
-            Err(time::Elapsed) => Err(ConnectError::Timeout),
-        }
+    /// The time that it may take to make a connection.
+    fn patience(&self) -> Patience {
+        Patience(self.backend.settings.calling.pool.connect_timeout)
     }
 
     fn count_failure(&self, error: &ConnectError) {
@@ -365,28 +367,28 @@ impl Lease {
     }
 
     /// Waits until one more connection may be made.
-    async fn places(&self) -> Places {
+    async fn places(&self) -> Result<Places, Overflow> {
         match self.try_places() {
-            Some(places) => places,
+            Some(places) => Ok(places),
             None => self.queue(self.enter()).await,
         }
     }
 
     /// Waits until one more connection may be made, or one that is there becomes free.
-    async fn room(&self, speaks: Speaks) -> Room {
+    async fn room(&self, speaks: Speaks) -> Result<Room, Overflow> {
         match self.try_places() {
-            Some(places) => Room::Places(places),
+            Some(places) => Ok(Room::Places(places)),
             None => self.queue(self.wait_in_line(speaks)).await,
         }
     }
 
-    /// Waits in line, and notes for how long it does: whose time is over meanwhile has not come to
-    /// the endpoint.
-    async fn queue<T>(&self, line: impl Future<Output = T>) -> T {
+    /// Waits in line for as long as making a connection may take, and notes that it does: whose time
+    /// is over meanwhile has not come to the endpoint.
+    async fn queue<T>(&self, line: impl Future<Output = T>) -> Result<T, Overflow> {
         self.queues.set(true);
-        let served = line.await;
+        let served = time::timeout(self.backend.settings.calling.pool.connect_timeout, line).await;
         self.queues.set(false);
-        served
+        served.map_err(|time::Elapsed| self.busy())
     }
 
     async fn wait_in_line(&self, speaks: Speaks) -> Room {
@@ -435,6 +437,21 @@ impl Lease {
             return Overflow::Endpoint(reached(at_endpoint));
         }
         Overflow::Backend(reached(calling.limits.connections))
+    }
+}
+
+// === impl Patience ===
+
+impl Patience {
+    /// Does a part of what it takes to make a connection.
+    async fn spend<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        let begun = time::now();
+        let done = time::timeout(self.0, work).await;
+        self.0 = self.0.saturating_sub(time::now() - begun);
+        done.unwrap_or(Err(ConnectError::Timeout))
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use weft_message::{Fields, ResponseHead, RetryAfter, grpc};
+use weft_message::{Fields, Known, ResponseHead, grpc};
 use weft_model::outcome::{Fault, Reason};
+use weft_resilience::grpc::is_content_type;
 use weft_resilience::outlier::{Ejection, Signal};
+use weft_resilience::pushback::Pushback;
 use weft_resilience::settings::{LoadReportSettings, PickerKind};
 
 use crate::lease::Lease;
@@ -95,7 +97,8 @@ impl Lease {
         let load = &self.endpoint.latency;
         match &self.backend.settings().calling.bias {
             Some(bias) if is_dear(signal) => {
-                load.penalize(now, latency, RetryAfter::of(fields).wait(), bias);
+                let said = Pushback::of(|name| fields.get(name));
+                load.penalize(now, latency, said.wait(), bias);
             }
             _ => load.observe(now, latency),
         }
@@ -122,7 +125,7 @@ impl Lease {
 
 impl Heard {
     fn new(head: &ResponseHead) -> Self {
-        if !grpc::is_grpc(&head.fields) {
+        if !head.fields.get(Known::ContentType).is_some_and(is_content_type) {
             return Self::Outcome(Signal::Status(head.status()));
         }
         match grpc::status(&head.fields) {

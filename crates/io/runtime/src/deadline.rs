@@ -3,14 +3,18 @@
 //! A request touches its deadline several times (head, upstream, idle), and a tokio timer costs 1
 //! to 13 % of a request. So each connection owns a slot in a table of tick numbers of its worker;
 //! one task looks over the table every tick (a tenth of a second) and wakes the connections whose
-//! tick has come. The price is precision: a deadline fires between 0 and two ticks late. Deadlines that a user sets
-//! in milliseconds use a real timer instead.
+//! tick has come. The price is precision: a deadline fires between 0 and two ticks late.
+//!
+//! Deadlines that a user sets in milliseconds have a timer, one for each connection, which is set
+//! again only when it would fire too late, or has fired. That of a request that has ended in time is
+//! left as it is: it fires for one of those that have followed, if at all, and is set for that then.
 //!
 //! The same table wakes every connection when a worker drains.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::time;
@@ -38,6 +42,8 @@ struct Table {
     ticks: RefCell<Vec<u32>>,
     /// Whom to wake, by slot.
     wakers: RefCell<Vec<Option<Waker>>>,
+    /// What fires in time, by slot; of those that have needed it so far.
+    timers: RefCell<Vec<Option<Pin<Box<tokio::time::Sleep>>>>>,
     free: RefCell<Vec<u32>>,
 }
 
@@ -58,6 +64,7 @@ impl Deadlines {
             now: Cell::new(1),
             ticks: RefCell::default(),
             wakers: RefCell::default(),
+            timers: RefCell::default(),
             free: RefCell::default(),
         }))
     }
@@ -75,6 +82,7 @@ impl Deadlines {
             None => {
                 self.0.ticks.borrow_mut().push(DISARMED);
                 self.0.wakers.borrow_mut().push(waker);
+                self.0.timers.borrow_mut().push(None);
                 self.0.wakers.borrow().len() as u32 - 1
             }
         };
@@ -146,6 +154,26 @@ impl Watchdog {
         self.table.ticks.borrow()[self.slot as usize] == EXPIRED
     }
 
+    /// Ready when this instant has come, within a millisecond. It is the task of the slot that has to
+    /// poll it; of several instants, it wakes for the earliest.
+    pub fn poll_until(&self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        let at = tokio::time::Instant::from_std(at);
+        // Taken out: what is polled may drop a waker, and with it a task that owns another slot.
+        let timer = self.table.timers.borrow_mut()[self.slot as usize].take();
+        let mut timer = timer.unwrap_or_else(|| Box::pin(tokio::time::sleep_until(at)));
+        if at < timer.deadline() {
+            timer.as_mut().reset(at);
+        }
+        let mut polled = timer.as_mut().poll(cx);
+        if polled.is_ready() && timer.deadline() < at {
+            // It was for another instant, which has passed.
+            timer.as_mut().reset(at);
+            polled = timer.as_mut().poll(cx);
+        }
+        self.table.timers.borrow_mut()[self.slot as usize] = Some(timer);
+        polled
+    }
+
     fn set(&self, tick: u32) {
         self.table.ticks.borrow_mut()[self.slot as usize] = tick;
     }
@@ -157,6 +185,7 @@ impl Drop for Watchdog {
         // Dropped after the borrow has ended: a waker may be what keeps its task, and so other
         // slots, alive.
         let _waker = self.table.wakers.borrow_mut()[self.slot as usize].take();
+        let _timer = self.table.timers.borrow_mut()[self.slot as usize].take();
         self.table.free.borrow_mut().push(self.slot);
     }
 }

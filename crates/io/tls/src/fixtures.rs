@@ -94,7 +94,7 @@ pub(crate) async fn serve<S: Stream>(
     let selected = match tls.select(hello.server_name.as_deref()) {
         Ok(selected) => selected,
         Err(error) => {
-            handshake::refuse_name(&mut io).await;
+            handshake::refuse(&mut io, handshake::NoHandshake::UnknownName).await;
             return Err(error.into());
         }
     };

@@ -37,6 +37,16 @@ pub enum HandshakeError {
     Tls(#[source] TlsError),
 }
 
+/// Why no handshake begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoHandshake {
+    /// No certificate is configured for the server name (`unrecognized_name`, RFC 6066 section 3).
+    UnknownName,
+    /// This process cannot prove yet who it is (`internal_error`, RFC 8446 section 6.2): it is
+    /// through no fault of the client's.
+    NoCredentials,
+}
+
 /// Reads the ClientHello into `inbox`, where it stays for [`accept`] or for passing it through.
 ///
 /// While nothing has arrived no buffer is owned. The caller bounds the time.
@@ -99,15 +109,18 @@ pub async fn connect<S: Stream>(
     finish(TlsStream::new(io, session, Inbox::new(pool), Some(text), tls.verifies())).await
 }
 
-/// Tells a client that no certificate is configured for its server name (`unrecognized_name`, RFC
-/// 6066 section 3), and ends our direction.
+/// Tells a client why there will be no handshake, and ends our direction.
 ///
 /// Not cancel safe, and need not be: it is the last thing sent.
-pub async fn refuse_name<S: Stream>(io: &mut S) {
-    /// A plain alert record: TLS 1.2 on the record layer, fatal, unrecognized_name (112).
-    const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+pub async fn refuse<S: Stream>(io: &mut S, why: NoHandshake) {
+    let alert = match why {
+        NoHandshake::UnknownName => AlertDescription::UnrecognisedName,
+        NoHandshake::NoCredentials => AlertDescription::InternalError,
+    };
+    // A plain alert record: TLS 1.2 on the record layer, fatal.
+    let record = [21, 3, 3, 0, 2, 2, alert.into()];
     // The client may be gone already; there is nothing left to do for it.
-    if io.write_all(&ALERT).await.is_ok() {
+    if io.write_all(&record).await.is_ok() {
         let _ = poll_fn(|cx| Pin::new(&mut *io).poll_shutdown(cx)).await;
     }
 }
@@ -164,6 +177,9 @@ pub(crate) fn received(alert: AlertDescription) -> String {
         AlertDescription::CertificateExpired => "the peer says that our certificate has expired",
         AlertDescription::CertificateRequired => "the peer requires a client certificate",
         AlertDescription::UnrecognisedName => "the peer has no certificate for the server name",
+        AlertDescription::InternalError => {
+            "the peer has a failure of its own, perhaps no certificate yet"
+        }
         AlertDescription::ProtocolVersion => "the peer does not speak our TLS versions",
         AlertDescription::NoApplicationProtocol => "the peer speaks none of our protocols (ALPN)",
         alert => return format!("the peer sent the alert {alert:?}"),

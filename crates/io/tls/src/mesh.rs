@@ -26,7 +26,7 @@ use rustls::client::{
     ClientSessionMemoryCache, ClientSessionStore, ResolvesClientCert, Resumption,
 };
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ClientConfig, ServerConfig, ServerConnection};
@@ -40,7 +40,7 @@ pub use handshake::{
 };
 pub use joining::{AuthorityTls, Caller, joining_config};
 pub use refused::IdentityRefused;
-use tickets::Tickets;
+use tickets::{OneCaller, Tickets};
 use verifier::{Expected, Roots, Verifier};
 
 /// Sessions remembered for resumption, of all peers together; each costs 1 to 2 KB.
@@ -54,8 +54,7 @@ const CALLEES_MAX: usize = 1024;
 pub struct MeshTls {
     identity: Identity,
     not_after: SystemTime,
-    server: Arc<ServerConfig>,
-    callers: Arc<Verifier>,
+    server: ServerParts,
     client: ClientParts,
     clock: Arc<dyn TimeProvider>,
     /// By whom one expects. Locked for a look-up, or for making two configurations from parts.
@@ -121,6 +120,14 @@ pub enum InvalidCredentials {
     Refused(Box<str>),
 }
 
+/// What the configurations for callers are made from.
+struct ServerParts {
+    provider: Arc<CryptoProvider>,
+    certificate: Arc<dyn ResolvesServerCert>,
+    callers: Arc<Verifier>,
+    tickets: Arc<Tickets>,
+}
+
 /// What all configurations towards others are made from.
 struct ClientParts {
     provider: Arc<CryptoProvider>,
@@ -167,17 +174,15 @@ impl MeshTls {
             return Err(InvalidCredentials::WrongIdentity { expected: identity.clone(), got });
         }
         let key = Arc::new(certified_key(credentials)?);
-        let callers = Arc::new(Verifier::new(roots.clone(), Expected::Anybody));
         let tickets = Tickets::new(*not_after, clock.clone()).map_err(refused)?;
-        let mut server = ServerConfig::builder_with_details(provider.clone(), clock.clone())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(refused)?
-            .with_client_cert_verifier(callers.clone())
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(key.clone())));
-        server.alpn_protocols = Offer::Requests.names();
-        server.session_storage = Arc::new(NoServerSessionStorage {});
-        server.send_tls13_tickets = 1;
-        server.ticketer = Arc::new(tickets);
+        let server = ServerParts {
+            provider: provider.clone(),
+            certificate: Arc::new(SingleCertAndKey::from(key.clone())),
+            callers: Arc::new(Verifier::new(roots.clone(), Expected::Anybody)),
+            tickets: Arc::new(tickets),
+        };
+        // Fails for no caller if it does not fail for this one.
+        server.for_one(&clock).map_err(refused)?;
         let client = ClientParts {
             provider,
             roots,
@@ -189,8 +194,7 @@ impl MeshTls {
         Ok(Self {
             identity: identity.clone(),
             not_after: *not_after,
-            server: Arc::new(server),
-            callers,
+            server,
             client,
             clock,
             callees: Mutex::default(),
@@ -207,10 +211,10 @@ impl MeshTls {
         self.not_after
     }
 
-    /// The server's side, for libraries that do the handshake themselves. The caller is then known
-    /// by [`MeshTls::caller`].
-    pub fn server_config(&self) -> &Arc<ServerConfig> {
-        &self.server
+    /// The server's side of one connection, for libraries that do the handshake themselves. The
+    /// caller is then known by [`MeshTls::caller`].
+    pub fn server_config(&self) -> ServerConfig {
+        self.server.for_one(&self.clock).expect("it was made once with the same provider")
     }
 
     /// The client's side towards a peer that has to be one of `expected`, for libraries that do the
@@ -227,7 +231,7 @@ impl MeshTls {
     pub fn caller(&self, conn: &ServerConnection) -> Result<PeerIdentity, IdentityRefused> {
         let leaf = conn.peer_certificates().and_then(<[_]>::first);
         let leaf = leaf.filter(|_| !conn.is_handshaking()).ok_or(IdentityRefused::NoCertificate)?;
-        self.callers.check(leaf, self.now()).map(PeerIdentity)
+        self.server.callers.check(leaf, self.now()).map(PeerIdentity)
     }
 
     fn now(&self) -> UnixTime {
@@ -253,6 +257,24 @@ impl MeshTls {
 impl fmt::Debug for MeshTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MeshTls").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+// === impl ServerParts ===
+
+impl ServerParts {
+    /// For one connection: its tickets say until when its caller's certificate is valid.
+    fn for_one(&self, clock: &Arc<dyn TimeProvider>) -> Result<ServerConfig, rustls::Error> {
+        let caller = Arc::new(OneCaller::new(self.callers.clone(), self.tickets.clone()));
+        let mut config = ServerConfig::builder_with_details(self.provider.clone(), clock.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_client_cert_verifier(caller.clone())
+            .with_cert_resolver(self.certificate.clone());
+        config.alpn_protocols = Offer::Requests.names();
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 1;
+        config.ticketer = caller;
+        Ok(config)
     }
 }
 

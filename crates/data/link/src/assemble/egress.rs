@@ -7,7 +7,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use weft_model::mesh::{Changes, Directory, Egress, Workload};
+use weft_model::mesh::{Changes, Directory, Egress, IndexEntry, Workload};
 
 /// What a workload may call.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,7 @@ impl<'a> Scope<'a> {
         Self(workload.and_then(|own| own.egress.as_deref()))
     }
 
-    /// Whether it may call a port of a service; without one, the service at all.
+    /// Whether it may call a port of a service; without one, those that the service does not list.
     pub(super) fn has(self, name: &str, port: Option<u16>) -> bool {
         let Some(all) = self.0 else { return true };
         let is_meant = |egress: &&Egress| {
@@ -41,6 +41,17 @@ impl<'a> Scope<'a> {
         self.0.is_none_or(|all| all.iter().any(is_all))
     }
 
+    /// A service with those of its ports that it may call; `None` when it may not call it at all.
+    pub(super) fn seen(self, mut entry: IndexEntry) -> Option<IndexEntry> {
+        if entry.ports.is_empty() {
+            return self.has(entry.name.as_str(), None).then_some(entry);
+        }
+        let name = entry.name.as_str();
+        let ports = entry.ports.into_iter();
+        entry.ports = ports.filter(|port| self.has(name, Some(port.number))).collect();
+        (!entry.ports.is_empty()).then_some(entry)
+    }
+
     /// The services that it may call, of these.
     pub(super) fn directory(self, index: &Arc<Directory>) -> Arc<Directory> {
         if self.0.is_none() {
@@ -48,16 +59,7 @@ impl<'a> Scope<'a> {
         }
         let mut changes = Changes::default();
         for listed in index.iter() {
-            let mut entry = listed.entry();
-            let name = entry.name.clone();
-            let had_ports = !entry.ports.is_empty();
-            let ports = entry.ports.into_iter();
-            entry.ports = ports.filter(|port| self.has(name.as_str(), Some(port.number))).collect();
-            let is_called = match had_ports {
-                true => !entry.ports.is_empty(),
-                false => self.has(name.as_str(), None),
-            };
-            if is_called {
+            if let Some(entry) = self.seen(listed.entry()) {
                 changes.put(&entry, listed.version());
             }
         }

@@ -115,8 +115,8 @@ pub(crate) fn led_to<'a>(
 /// The services that the workload may call and that are found by their hosts.
 fn found_by_host(state: &State, own: Option<&Workload>) -> impl Iterator<Item = ServiceName> {
     let scope = Scope::new(own);
-    let listed = state.index.found_by_host().map(|listed| ServiceName::new(listed.name()));
-    listed.filter(move |name| scope.has(name.as_str(), None))
+    let seen = state.index.found_by_host().filter_map(move |listed| scope.seen(listed.entry()));
+    seen.map(|entry| entry.name)
 }
 
 /// The backends that a listener's routes name.

@@ -20,6 +20,9 @@ const WEIGHT_SCALE: u64 = 10_000;
 const PLACES: [&str; 3] =
     ["topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"];
 
+/// The tier of endpoints that are not of the caller's region.
+const OTHER_REGION: u8 = 3;
+
 /// A place: region, zone, subzone; empty where it is not known.
 type Place<'a> = [&'a str; 3];
 
@@ -46,14 +49,13 @@ pub(super) fn placed<'a>(
         }
         (LocalityOrder::Place, Some(here)) => {
             let mut all: Vec<Endpoint> = known.map(|(_, endpoint)| endpoint).collect();
-            let has_zones = all.len() as u64 >= u64::from(*zones_from);
             for endpoint in &mut all {
                 let there = endpoint.locality.as_deref().map(place).unwrap_or_default();
-                endpoint.tier = match by_place(here, there, failover) {
-                    // Of the same region.
-                    0..3 if !has_zones => 0,
-                    tier => tier,
-                };
+                endpoint.tier = by_place(here, there, failover);
+            }
+            let is_of_region = |endpoint: &&mut Endpoint| endpoint.tier < OTHER_REGION;
+            if (all.iter_mut().filter(is_of_region).count() as u64) < u64::from(*zones_from) {
+                all.iter_mut().filter(is_of_region).for_each(|endpoint| endpoint.tier = 0);
             }
             all
         }
@@ -114,11 +116,11 @@ fn distributed(all: Vec<Endpoint>, shares: &Distribute) -> Vec<Endpoint> {
 fn by_place(here: Place<'_>, there: Place<'_>, failover: &[(Box<str>, Box<str>)]) -> u8 {
     let shared = here.iter().zip(there).take_while(|(here, there)| **here == *there).count();
     if shared > 0 {
-        return 3 - shared as u8;
+        return OTHER_REGION - shared as u8;
     }
     match failover.iter().find(|(from, _)| **from == *here[0]) {
-        Some((_, to)) if **to != *there[0] => 4,
-        _ => 3,
+        Some((_, to)) if **to != *there[0] => OTHER_REGION + 1,
+        _ => OTHER_REGION,
     }
 }
 

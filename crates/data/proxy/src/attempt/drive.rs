@@ -322,7 +322,7 @@ impl Drive {
         let is_earlier = |at| self.bound.as_ref().is_none_or(|bound| bound.is_after(at));
         if x.decided.answer_by.instant().is_some_and(is_earlier) {
             let late = (x.decided.answer_by, Reason::UpstreamTimeout);
-            self.bound = Bound::earliest(now, late, (Deadline::NEVER, Reason::RequestTimeout));
+            self.bound = Bound::earliest(late, (Deadline::NEVER, Reason::RequestTimeout));
         }
     }
 
@@ -350,8 +350,8 @@ impl Drive {
             let detail = "the client closed the connection while its request was sent";
             return Poll::Ready(Err(failed(Reason::ClientGone, detail)));
         }
-        if let Some(bound) = &mut self.bound
-            && let Poll::Ready(reason) = bound.poll(cx)
+        if let Some(bound) = &self.bound
+            && let Poll::Ready(reason) = bound.poll(cx, scope.watchdog)
         {
             x.decided.client_lags = !self.sender.is_done() && !self.is_upstreams(x, down);
             return Poll::Ready(Err(failed(reason, "no response head in time")));
@@ -481,7 +481,7 @@ fn bound(x: &Exchange, lease: &Lease, timeout: Option<Duration>) -> Option<Bound
     let now = time::now();
     let attempt = Deadline::after_some(now, attempt);
     let request = (x.decided.deadline, Reason::RequestTimeout);
-    Bound::earliest(now, (attempt, Reason::UpstreamTimeout), request)
+    Bound::earliest((attempt, Reason::UpstreamTimeout), request)
 }
 
 /// Whose fault a broken request body is.

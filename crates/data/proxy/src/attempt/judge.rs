@@ -2,17 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use weft_message::{Known, RetryAfter, grpc, peer};
-use weft_model::outcome::{Fault, Reason};
+use weft_message::{Known, grpc, peer};
+use weft_model::outcome::Fault;
 use weft_policy::buffering::{self, ExpressionFacts};
 use weft_policy::retry::{self, AttemptFacts, AttemptOutcome};
 use weft_resilience::deadline::Deadline;
+use weft_resilience::pushback::Pushback;
 use weft_resilience::retry::Backoff;
 use weft_resilience::settings::BackoffSettings;
 use weft_upstream::Lease;
 
 use super::{Answered, Attempts, Failed, Judgement, Lost};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, FallbackPlan};
+use crate::fallback::Left;
 use crate::request::{Scope, Stop};
 use crate::{deadline, spent};
 
@@ -47,12 +49,9 @@ impl Attempts {
     ) -> Result<Answered, Judgement> {
         self.counted += 1;
         let status = x.rsp.status();
-        let falls_back = x.decided.fallback.as_ref().is_some_and(|fallback| {
-            retry::contains(&fallback.statuses, status) && x.body.is_kept()
-        });
-        if falls_back {
+        if falls_back(scope, x, |plan| retry::contains(&plan.statuses, status)) {
             answered.discard(scope);
-            return Err(Judgement::Stop(Stop::Refuse(Reason::UpstreamReset, None)));
+            return Err(Judgement::FallBack(Left::answered(status)));
         }
         // Only a proxy of the mesh is believed that it is so.
         let is_spent = answered.lease.peer().is_some() && x.rsp.fields.contains(peer::RETRIED);
@@ -132,7 +131,23 @@ impl Attempts {
             place = format!("{place}; {why}");
             spent::note(scope);
         }
-        Judgement::Stop(Stop::because(reason, place))
+        self.stopped(scope, x, Stop::because(reason, place))
+    }
+
+    /// There is no more to try here: is there a second target?
+    pub(super) fn stopped(&self, scope: &Scope<'_>, x: &mut Exchange, stop: Stop) -> Judgement {
+        match &stop {
+            Stop::Refuse(reason, _) if reason.fault() == Fault::Upstream => {
+                if falls_back(scope, x, |_| true) {
+                    return Judgement::FallBack(Left::failed(*reason));
+                }
+                if self.has_spent() {
+                    spent::note(scope);
+                }
+            }
+            Stop::Refuse(..) | Stop::Answer(_) | Stop::Cut(..) => {}
+        }
+        Judgement::Stop(stop)
     }
 
     /// Whether a policy asks for another try, and whether it may be made; takes it from the budget.
@@ -166,7 +181,10 @@ impl Attempts {
         if !by_expression && !self.wants_retry(now, x, outcome) {
             return denied("the policy allows no more tries");
         }
-        let said = if is_answer { RetryAfter::of(&x.rsp.fields) } else { RetryAfter::Unsaid };
+        let said = match is_answer {
+            true => Pushback::of(|name| x.rsp.fields.get(name)),
+            false => Pushback::Unsaid,
+        };
         let Some(wait) = self.wait(scope, x, said) else {
             return denied("there is no time for it, or the upstream wants none so soon");
         };
@@ -178,16 +196,16 @@ impl Attempts {
 
     /// How long to wait before another try: as the policy says, after as long as the upstream says.
     /// `None` when it would come too late for that.
-    fn wait(&mut self, scope: &Scope<'_>, x: &Exchange, said: RetryAfter) -> Option<Duration> {
+    fn wait(&mut self, scope: &Scope<'_>, x: &Exchange, said: Pushback) -> Option<Duration> {
         let worker = &scope.conn.worker;
         let (now, policy) = (worker.now(), self.retry.as_deref());
         let limit = policy.and_then(|policy| policy.timeout);
         let by_policy = Deadline::after_some(x.record.started.unwrap_or(now), limit);
         let settings = policy.map_or(NO_BACKOFF, |policy| policy.backoff);
         let retry_after = match said {
-            RetryAfter::Unsaid => None,
-            RetryAfter::Wait(wait) if wait <= RETRY_AFTER_MAX => Some(wait),
-            RetryAfter::Wait(_) | RetryAfter::Never => return None,
+            Pushback::Unsaid => None,
+            Pushback::Wait(wait) if wait <= RETRY_AFTER_MAX => Some(wait),
+            Pushback::Wait(_) | Pushback::Never => return None,
         };
         let backoff = self.backoff.get_or_insert_with(|| Backoff::new(settings));
         let deadline = x.decided.deadline.earliest(by_policy);
@@ -223,6 +241,24 @@ impl Attempts {
             self.tried.note(lease);
         }
     }
+}
+
+/// Whether the request goes on with a second target, of those that are for this. It is the last of
+/// them, which is the innermost: any inside of it go with the first.
+fn falls_back(
+    scope: &Scope<'_>,
+    x: &mut Exchange,
+    is_for_this: impl Fn(&FallbackPlan) -> bool,
+) -> bool {
+    let fallbacks = &mut x.decided.fallbacks;
+    let Some(index) = fallbacks.iter().rposition(|fallback| is_for_this(fallback.plan())) else {
+        return false;
+    };
+    let is_possible = x.body.is_kept() && !x.decided.deadline.expired(scope.conn.worker.now());
+    if is_possible {
+        fallbacks.truncate(index + 1);
+    }
+    is_possible
 }
 
 /// An attempt in the terms of a buffering step's expression.

@@ -4,8 +4,9 @@ use weft_http::Leg;
 use weft_http::error::WriteError;
 use weft_http::h2::Client;
 use weft_message::h1::{BodyFraming, write_request, write_upgrade_request};
-use weft_message::{Known, RequestHead, UpgradeToken, Version, grpc, peer};
+use weft_message::{Known, RequestHead, UpgradeToken, Version, peer};
 use weft_model::backend::HostHeader;
+use weft_resilience::grpc;
 use weft_upstream::{Connection, Lease, Speaks};
 
 use crate::exchange::Exchange;
@@ -76,13 +77,14 @@ impl Sending<'_> {
 
 /// What the connection has to speak.
 pub(crate) fn speaks(scope: &Scope<'_>, x: &Exchange) -> Speaks {
+    let is_grpc = x.req.fields.get(Known::ContentType).is_some_and(grpc::is_content_type);
     match (&x.facts.upgrade, scope.conn.meant()) {
         // Only HTTP/1.1 has upgrades.
         (Some(_), _) => Speaks::Http1,
         // An application that begins with HTTP/2 knows that the other side speaks it.
         (None, Some(meant)) if x.req.version() == Version::Http2 && !meant.carried => Speaks::Http2,
         // What a proxy passes on for others may be HTTP/1.1 as well, but not this.
-        (None, Some(_)) if grpc::is_grpc(&x.req.fields) => Speaks::Http2,
+        (None, Some(_)) if is_grpc => Speaks::Http2,
         (None, _) => Speaks::Any,
     }
 }

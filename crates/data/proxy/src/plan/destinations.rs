@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use weft_model::id::ServiceName;
 use weft_model::listener::{Destination, Direction, Intake, Listener};
-use weft_model::mesh::{AddressRange, Directory, IndexEntry, Location, Neighbours};
+use weft_model::mesh::{AddressRange, Directory, IndexEntry, Neighbours};
 
 #[cfg(test)]
 mod tests;
@@ -100,7 +100,7 @@ impl Destinations {
     fn virtual_at(&self, ip: IpAddr) -> Option<IndexEntry> {
         let mut services = self.services.iter().filter(|_| may_be_virtual(ip));
         let found = services.find(|listed| listed.addrs().any(|addr| addr == ip))?.entry();
-        (found.location == Location::Mesh).then_some(found)
+        found.location.is_inside().then_some(found)
     }
 
     /// Whether the mesh knows a host by its name alone, at that port: a service elsewhere without

@@ -57,8 +57,9 @@ fn a_server_may_show_the_certificate_of_the_mesh_and_knows_its_members() {
         let (edge, own) = prove(&authority, "edge");
         let gateway = setup.clone().start().await;
         let (_, front) = prove(&authority, "front");
-        // Without credentials of its own it serves nobody.
-        assert!(client(gateway.addr, &front, &edge).await.is_err());
+        // Without credentials of its own it serves nobody, and says so.
+        let error = client(gateway.addr, &front, &edge).await.err().expect("it has none");
+        assert!(error.to_string().contains("perhaps no certificate yet"), "{error}");
 
         setup.mesh = own.clone();
         let gateway = setup.start().await;

@@ -34,7 +34,7 @@ use crate::spool::SpoolArea;
 use crate::worker::{self, Command, Start};
 
 pub(super) use client::{Answer, Client, response_lines};
-pub(super) use origin::{Begun, Origin, begin, finish, reply, reply_with, send_interim};
+pub(super) use origin::{Begun, Origin, begin, finish, read, reply, reply_with, send_interim};
 pub(super) use proxy::{
     Destined, Proxy, endpoint, entry, inbound, mesh_tls, prove, service, unknown,
 };

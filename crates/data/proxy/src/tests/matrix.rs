@@ -414,7 +414,7 @@ fn a_sticky_cookie_names_its_endpoint_as_traefik_does() {
     });
 }
 
-fn sticky() -> StickyCookie {
+pub(super) fn sticky() -> StickyCookie {
     StickyCookie {
         name: "_abcde".into(),
         path: "/".into(),

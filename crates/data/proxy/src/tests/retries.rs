@@ -17,7 +17,7 @@ use weft_runtime::time;
 
 use super::harness::{
     Begun, Client, Http, Origin, SPOOL_BYTES_MAX, Setup, backend, backend_target, begin, finish,
-    make_time_fly, make_time_walk, matrix, pattern, reply, run, until,
+    make_time_fly, make_time_walk, matrix, pattern, read, reply, run, until,
 };
 
 fn retry() -> RetryPolicy {
@@ -27,16 +27,6 @@ fn retry() -> RetryPolicy {
         on_network_error: true,
         ..RetryPolicy::NEVER
     }
-}
-
-async fn read(leg: &mut Leg) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    while poll_fn(|cx| leg.poll_body(cx)).await.ok()? == BodyEvent::Data {
-        body.extend_from_slice(leg.chunk());
-        let count = leg.chunk().len();
-        leg.consume(count);
-    }
-    Some(body)
 }
 
 /// Fails so many requests in a row by `fail`, and echoes the next.

@@ -80,9 +80,11 @@ async fn a_server_that_speaks_plain_text_is_told_apart() {
 
 #[tokio::test]
 async fn a_refusal_is_a_plain_alert_record() {
-    let (mut near, mut far) = tokio::io::duplex(100);
-    refuse_name(&mut near).await;
-    let mut bytes = Vec::new();
-    far.read_to_end(&mut bytes).await.unwrap();
-    assert_eq!(bytes, [21, 3, 3, 0, 2, 2, 112]);
+    for (why, alert) in [(NoHandshake::UnknownName, 112), (NoHandshake::NoCredentials, 80)] {
+        let (mut near, mut far) = tokio::io::duplex(100);
+        refuse(&mut near, why).await;
+        let mut bytes = Vec::new();
+        far.read_to_end(&mut bytes).await.unwrap();
+        assert_eq!(bytes, [21, 3, 3, 0, 2, 2, alert]);
+    }
 }

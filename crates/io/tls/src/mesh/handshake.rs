@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls_pki_types::ServerName;
 use weft_model::identity::Identity;
 use weft_model::outcome::Reason;
@@ -71,8 +70,9 @@ pub async fn accept<S: Stream>(
     inbox: Inbox,
     tls: &MeshTls,
 ) -> Result<Established<S>, MeshHandshakeError> {
-    let session = Session::server(tls.server.clone()).map_err(HandshakeError::Tls)?;
-    establish(TlsStream::new(io, session, inbox, None, true), tls, &tls.callers).await
+    let config = Arc::new(tls.server_config());
+    let session = Session::server(config).map_err(HandshakeError::Tls)?;
+    establish(TlsStream::new(io, session, inbox, None, true), tls, &tls.server.callers).await
 }
 
 /// The same for a client that is no proxy, and is to speak one of `alpn`, whatever where there is
@@ -90,11 +90,11 @@ pub async fn accept_client<S: Stream>(
     tls: &MeshTls,
     alpn: &[Box<str>],
 ) -> Result<TlsStream<S>, MeshHandshakeError> {
-    let mut config = ServerConfig::clone(&tls.server);
+    let mut config = tls.server_config();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let session = Session::server(Arc::new(config)).map_err(HandshakeError::Tls)?;
     let stream = finish(TlsStream::new(io, session, inbox, hello.server_name, true)).await?;
-    check(&stream, tls, &tls.callers)?;
+    check(&stream, tls, &tls.server.callers)?;
     Ok(stream)
 }
 
@@ -133,7 +133,9 @@ async fn establish<S: Stream>(
     Ok(Established { stream, peer, alpn, refusal })
 }
 
-/// Who is at the other end. Looked at once more: a resumed session was verified when it began.
+/// Who is at the other end. Looked at once more: a resumed session was verified when it began. Only
+/// a client may find something wrong here; where a server would, the session is not resumed, and the
+/// handshake says what is wrong.
 fn check<S: Stream>(
     stream: &TlsStream<S>,
     tls: &MeshTls,

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyUsagePurpose, SanType};
-use rustls::server::ProducesTickets as _;
+use rustls::AlertDescription;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use weft_model::outcome::Reason;
@@ -71,9 +71,7 @@ fn forced(authority: &MeshAuthority, svid: &Svid) -> MeshTls {
     let mut tls = MeshTls::build(&good).unwrap();
     let key = Arc::new(certified_key(&bad).unwrap());
     let resolver = Arc::new(SingleCertAndKey::from(key));
-    let mut server = ServerConfig::clone(&tls.server);
-    server.cert_resolver = resolver.clone();
-    tls.server = Arc::new(server);
+    tls.server.certificate = resolver.clone();
     tls.client.certificate = resolver;
     tls
 }
@@ -139,23 +137,30 @@ async fn both_sides_know_each_other() {
     check(Offer::Tunnels, Alpn::H2).await;
 }
 
+/// Both sides where the server takes clients that are no proxies.
+async fn at_gateway(
+    server: &MeshTls,
+    client: &MeshTls,
+    alpn: &[Box<str>],
+) -> (Result<TlsStream<DuplexStream>, MeshHandshakeError>, Side) {
+    let (mut near, far) = tokio::io::duplex(1 << 16);
+    let (ours, theirs) = (BufferPool::default(), BufferPool::default());
+    let expected = [identity(CART)];
+    let (ip, offer) = (Ipv4Addr::LOCALHOST.into(), Offer::Tunnels);
+    let target = Target { ip, expected: &expected, offer };
+    let served = async {
+        let mut inbox = Inbox::new(&ours);
+        let hello = crate::handshake::read_hello(&mut near, &mut inbox).await.unwrap();
+        accept_client(near, inbox, hello, server, alpn).await
+    };
+    tokio::join!(served, connect(far, client, &target, &theirs))
+}
+
 #[tokio::test]
 async fn a_client_that_is_no_proxy_is_known_too_and_speaks_what_is_served() {
     let (authority, foreign) = (MeshAuthority::new("root"), MeshAuthority::new("foreign"));
     let cart = mesh_tls(&authority, CART);
-    let call = async |client: &MeshTls, alpn: &[Box<str>]| {
-        let (mut near, far) = tokio::io::duplex(1 << 16);
-        let (ours, theirs) = (BufferPool::default(), BufferPool::default());
-        let expected = [identity(CART)];
-        let (ip, offer) = (Ipv4Addr::LOCALHOST.into(), Offer::Tunnels);
-        let target = Target { ip, expected: &expected, offer };
-        let served = async {
-            let mut inbox = Inbox::new(&ours);
-            let hello = crate::handshake::read_hello(&mut near, &mut inbox).await.unwrap();
-            accept_client(near, inbox, hello, &cart, alpn).await
-        };
-        tokio::join!(served, connect(far, client, &target, &theirs))
-    };
+    let call = async |client: &MeshTls, alpn: &[Box<str>]| at_gateway(&cart, client, alpn).await;
     let front = mesh_tls(&authority, FRONT);
     let (server, client) = call(&front, &["h2".into(), "http/1.1".into()]).await;
     let (server, client) = (server.unwrap(), client.unwrap());
@@ -392,19 +397,57 @@ async fn a_resumed_session_does_not_outlive_a_certificate() {
         let credentials = credentials(svid, id, &[&authority]);
         MeshTls::build_with_clock(&credentials, clock.clone()).unwrap()
     };
-    // The client's ends first: the server refuses it although its ticket is good.
+    // The client's ends first: the server refuses it although its ticket is good, and says so. A
+    // ticket that came with a session that was resumed itself is no better.
     let (cart, front) = (build(&authority.svid(CART), CART), build(&short(FRONT), FRONT));
-    let (mut server, mut client) = established(&cart, &front).await;
-    exchange(&mut server, &mut client).await.unwrap();
+    for resumed in [false, true] {
+        let (mut server, mut client) = established(&cart, &front).await;
+        exchange(&mut server, &mut client).await.unwrap();
+        assert_eq!(server.stream.facts().resumed, resumed);
+    }
     clock.advance(Duration::from_secs(1000));
-    let (server, _) = pair(&cart, &front, &[CART], Offer::Requests).await;
+    let (server, client) = pair(&cart, &front, &[CART], Offer::Requests).await;
     assert!(matches!(refused(server), IdentityRefused::Expired { .. }));
+    let mut client = client.unwrap();
+    client.stream.read_u8().await.unwrap_err();
+    let told = client.refusal.reason();
+    assert_eq!(told, Some(IdentityRefused::ByPeer(AlertDescription::CertificateExpired)));
     // A ticket of a server whose certificate has ended is not used any more.
     let (cart, front) = (build(&short(CART), CART), build(&authority.svid(FRONT), FRONT));
     let tickets = Tickets::new(cart.not_after(), clock.clone()).unwrap();
     assert_eq!(tickets.lifetime(), 0);
     let fresh = Tickets::new(front.not_after(), clock.clone()).unwrap();
     assert_eq!(fresh.lifetime(), 3600);
+}
+
+#[tokio::test]
+async fn a_client_of_a_gateway_whose_certificate_has_ended_is_told_although_it_resumes() {
+    let authority = MeshAuthority::new("root");
+    let clock = Clock::now();
+    let svid = authority
+        .svid_with(FRONT, |leaf| leaf.not_after = (now() + Duration::from_secs(600)).into());
+    let build = |svid: &Svid, id| {
+        let credentials = credentials(svid, id, &[&authority]);
+        MeshTls::build_with_clock(&credentials, clock.clone()).unwrap()
+    };
+    let (cart, front) = (build(&authority.svid(CART), CART), build(&svid, FRONT));
+    for resumed in [false, true] {
+        let (server, client) = at_gateway(&cart, &front, &["h2".into()]).await;
+        let (mut server, mut client) = (server.unwrap(), client.unwrap());
+        assert_eq!(server.facts().resumed, resumed);
+        // The ticket comes along.
+        server.write_all(b"a").await.unwrap();
+        server.flush().await.unwrap();
+        client.stream.read_u8().await.unwrap();
+    }
+    clock.advance(Duration::from_secs(1000));
+    let (server, client) = at_gateway(&cart, &front, &["h2".into()]).await;
+    let error = server.unwrap_err();
+    assert!(matches!(&error, MeshHandshakeError::Identity(IdentityRefused::Expired { .. })));
+    let mut client = client.unwrap();
+    client.stream.read_u8().await.unwrap_err();
+    let told = client.refusal.reason();
+    assert_eq!(told, Some(IdentityRefused::ByPeer(AlertDescription::CertificateExpired)));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use weft_message::RequestHead;
 use weft_model::calling::Audience;
-use weft_model::mesh::{AddressRange, Outside, Traffic};
+use weft_model::mesh::{AddressRange, Egress, Outside, Traffic};
 use weft_model::route::{Route, RouteSet, TcpRoute};
 use weft_route::{HttpTable, TcpAsk, TcpTable};
 
@@ -146,6 +146,39 @@ fn a_host_whose_rules_are_not_known_yet_waits_for_them() {
     // It is asked for although nobody can dial it.
     let led = led_to(&state, &role().workload, []);
     assert!(led.contains(&ServiceName::new(API)));
+}
+
+#[test]
+fn a_host_that_is_hidden_on_one_port_is_learned_for_the_others() {
+    let egress = |host: &str, port, excluded| Egress {
+        namespace: "*".into(),
+        host: host.into(),
+        port: Some(port),
+        excluded,
+    };
+    let check = |hidden: &[u16], expected: &[u16]| {
+        let all = [80, 443].map(|port| egress("*", port, false));
+        let without = hidden.iter().map(|port| egress(API, *port, true));
+        let own = Workload { egress: Some(all.into_iter().chain(without).collect()), ..workload() };
+        let list = &[(80, Protocol::Http), (443, Protocol::Http)];
+        let mut state = state(own, [by_host(API, list, Traffic::default())]);
+        let snapshot = assemble(&state, &role(), None);
+        for port in [80, 443] {
+            let id = format!("outbound/unknown:{port}");
+            let is_there = ids(&snapshot).contains(&&*id);
+            assert_eq!(is_there, expected.contains(&port), "{port} without {hidden:?}");
+            if is_there {
+                assert_eq!(asks(&snapshot, &id, API, "/"), format!("outbound/{API}:{port}"));
+            }
+        }
+        // Nobody waits for what is never asked for.
+        state.services = Arc::default();
+        let led = led_to(&state, &role().workload, []);
+        assert_eq!(led.contains(&ServiceName::new(API)), !expected.is_empty(), "{hidden:?}");
+    };
+    check(&[], &[80, 443]);
+    check(&[443], &[80]);
+    check(&[80, 443], &[]);
 }
 
 #[test]

@@ -205,6 +205,17 @@ pub(in crate::tests) async fn send_interim(leg: &mut Leg, status: u16) {
     }
 }
 
+/// Reads a whole body; `None` when it breaks off.
+pub(in crate::tests) async fn read(leg: &mut Leg) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while poll_fn(|cx| leg.poll_body(cx)).await.ok()? == BodyEvent::Data {
+        body.extend_from_slice(leg.chunk());
+        let count = leg.chunk().len();
+        leg.consume(count);
+    }
+    Some(body)
+}
+
 /// Ends a body.
 pub(in crate::tests) async fn finish(leg: &mut Leg, trailers: Option<&Fields>) -> Option<()> {
     poll_fn(|cx| leg.poll_finish(cx, trailers)).await.ok()

@@ -182,7 +182,7 @@ impl State {
     async fn shake(&self, tcp: TcpStream) -> Option<(Io, Alpn, Vec<u8>)> {
         let tls = self.tls.borrow().clone();
         if self.manners.only_tunnels {
-            let mut config = tokio_rustls::rustls::ServerConfig::clone(tls.server_config());
+            let mut config = tls.server_config();
             config.alpn_protocols = vec![b"h2".to_vec()];
             let stream = TlsAcceptor::from(Arc::new(config)).accept(tcp).await.ok()?;
             let leaf = leaf(stream.get_ref().1.peer_certificates()?);
