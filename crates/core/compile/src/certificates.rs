@@ -10,12 +10,15 @@ use std::sync::Arc;
 
 use weft_model::listener::Certificate;
 use weft_resources::kubernetes::Secret;
-use weft_resources::{Key, Resource};
+use weft_resources::{Key, Kind, Resource};
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::remark::Fix;
+
+/// The value of a Secret that holds authorities.
+const AUTHORITIES: &str = "ca.crt";
 
 /// Certificates by where they came from, kept while that stays the same.
 #[derive(Debug, Default)]
@@ -55,12 +58,12 @@ pub(crate) enum InvalidCertificate {
         /// File and line.
         place: String,
     },
-    /// The Secret lacks one of its two values.
+    /// The Secret lacks a value.
     #[error("secret `{name}` has no `{value}`")]
     NoValue {
         /// Namespace and name.
         name: String,
-        /// `tls.crt` or `tls.key`.
+        /// `tls.crt`, `tls.key` or `ca.crt`.
         value: &'static str,
     },
     /// The chain has no certificate, or a broken one.
@@ -88,6 +91,11 @@ pub(crate) enum InvalidCertificate {
 // === impl InvalidCertificate ===
 
 impl InvalidCertificate {
+    /// A Secret without authorities.
+    pub(crate) fn no_authority(namespace: &str, name: &str) -> Self {
+        Self::NoValue { name: format!("{namespace}/{name}"), value: AUTHORITIES }
+    }
+
     /// What the user may do.
     pub(crate) fn fix(&self) -> Option<Fix> {
         Some(match self {
@@ -95,6 +103,7 @@ impl InvalidCertificate {
                 Fix::Find(Key::new("", "Secret", namespace.clone(), name.clone()))
             }
             Self::Rejected { .. } => "correct what is said about it".into(),
+            Self::NoValue { value: AUTHORITIES, .. } => "give it authorities, PEM".into(),
             Self::NoValue { .. } => "give it both `tls.crt` and `tls.key`, PEM".into(),
             Self::Mismatch { .. } => "give the key that the certificate was made for".into(),
             Self::Chain { .. } | Self::Key { .. } => return None,
@@ -206,6 +215,43 @@ pub(crate) fn check_roots(origin: &str, pem: &[u8]) -> Result<(), InvalidCertifi
         }
     }
     if found { Ok(()) } else { Err(broken("there is none in it")) }
+}
+
+/// The authorities of a Secret, or of the one beside it whose name ends in `-cacert`; `None` where
+/// neither has any. `find` looks Secrets up.
+///
+/// # Errors
+///
+/// Why they cannot be used, or that there is no such Secret.
+pub(crate) fn authorities<'a>(
+    find: &dyn Fn(Key) -> Option<&'a Arc<Resource>>,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Arc<[u8]>>, InvalidCertificate> {
+    let mut is_there = false;
+    for name in [name.to_owned(), format!("{name}-cacert")] {
+        let found = find(Key::new("", "Secret", namespace, &*name));
+        let Some(Kind::Secret(secret)) = found.map(|found| &found.body) else { continue };
+        is_there = true;
+        // The second is what Istio calls them besides.
+        if let Some(pem) = secret.value(AUTHORITIES).or_else(|| secret.value("cacert")) {
+            check_roots(&format!("secret {namespace}/{name}"), pem)?;
+            return Ok(Some(pem.into()));
+        }
+    }
+    let missing =
+        || InvalidCertificate::NoSecret { namespace: namespace.into(), name: name.into() };
+    if is_there { Ok(None) } else { Err(missing()) }
+}
+
+/// The same, where there have to be some.
+pub(crate) fn needed_authorities<'a>(
+    find: &dyn Fn(Key) -> Option<&'a Arc<Resource>>,
+    namespace: &str,
+    name: &str,
+) -> Result<Arc<[u8]>, InvalidCertificate> {
+    let found = authorities(find, namespace, name)?;
+    found.ok_or_else(|| InvalidCertificate::no_authority(namespace, name))
 }
 
 fn of_secret(resource: &Resource, secret: &Secret) -> Result<Certificate, InvalidCertificate> {

@@ -15,9 +15,10 @@ use weft_resources::{Key, Kind, Pos, Problem, Resource};
 
 use crate::calling::gateway::Said;
 use crate::calling::own::policies::Policies;
-use crate::calling::own::rules::Added;
+use crate::calling::own::rules::{About, Added};
 use crate::certificates::{self, InvalidCertificate};
 use crate::listeners::Drafts;
+use crate::mesh::MeshDocument;
 use crate::options::Options;
 use crate::report::Verdict;
 use crate::services::{Resolved, Services, Sources, Unresolved};
@@ -39,6 +40,8 @@ pub(crate) struct Context<'a> {
     pub(crate) certificates: &'a certificates::Store<'a>,
     /// TrafficPolicies by what they are about.
     pub(crate) policies: &'a Policies<'a>,
+    /// What holds for a whole mesh, gateways included.
+    pub(crate) mesh_config: &'a MeshDocument,
 }
 
 /// Where a rejected resource is written: file and line.
@@ -121,10 +124,11 @@ impl<'a> Context<'a> {
         secret_certificate(self, resource, namespace, secret)
     }
 
-    /// What TrafficPolicies add to the rule of that name of a route.
-    pub(crate) fn added(&self, route: &Resource, rule: Option<&str>, out: &mut Output) -> Added {
-        let policies = self.policies.about(&route.key);
-        Added::of_rule(policies, &self.options.trust_domain, route, rule, out)
+    /// What TrafficPolicies add to a rule of a route, which may be several at once
+    /// ([`Added::of_rule`]).
+    pub(crate) fn added(&self, rules: &[About<'_>], out: &mut Output) -> Added {
+        let policies = |route: &Key| self.policies.about(route);
+        Added::of_rule(rules, policies, &self.options.trust_domain, out)
     }
 
     /// The line of its file at which a place of a resource stands; its first line for a place that

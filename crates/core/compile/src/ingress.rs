@@ -28,6 +28,7 @@ use weft_resources::kubernetes::Ingress;
 use weft_resources::kubernetes::ingress::{IngressBackend, IngressPath, PathType};
 use weft_resources::{Kind, Pos, Resource};
 
+use crate::age::age;
 use crate::context::{Context, Output};
 use crate::dialect;
 use crate::ingress::annotation::{Annotations, PathMatcher, Placement};
@@ -48,11 +49,8 @@ pub(crate) fn compile(context: &Context<'_>, traefik: &traefik::Memo, out: &mut 
             found.push((resource, ingress));
         }
     }
-    // The oldest wins; what has no time yet is the newest.
-    found.sort_by_key(|(resource, _)| {
-        let created = &*resource.created;
-        (created.is_empty(), created, resource.namespace(), resource.name())
-    });
+    // The oldest wins.
+    found.sort_by(|(a, _), (b, _)| age(a).cmp(&age(b)));
     let mut table = Table::default();
     for (resource, ingress) in found {
         let annotations = Annotations::read(resource, out);

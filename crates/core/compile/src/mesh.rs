@@ -41,6 +41,7 @@ use crate::report::Report;
 use crate::world::{self, Effect, Effective};
 
 pub use address::{Assigned, InvalidAssigned, ServiceRange};
+pub(crate) use config::MeshDocument;
 
 /// What compilation of a mesh is told besides resources and registered workloads.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,7 +132,7 @@ pub fn compile_mesh(
         callings: &callings,
     };
     let services = emit::services(&material, before);
-    let limits = policy::of_services(&scene, &drafts, &mut out);
+    let limits = policy::of_services(&scene, &population, &drafts, &mut out);
     let members = emit::Members::new(&scene, &population, &rules, &drafts, &limits, &mut out);
     let addresses = members.addresses(before);
     let workloads = members.workloads(&networks::cover(addresses.keys().copied()), before);

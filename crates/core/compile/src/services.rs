@@ -205,6 +205,11 @@ impl Sources {
         self.meshed.is_some() && !is_elsewhere
     }
 
+    /// Whether proxies of that mesh count and refuse calls of it where they arrive, all of them.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.meshed.as_ref().is_some_and(|entry| entry.location == Location::Mesh)
+    }
+
     /// What the annotation of the Service says of slow start, or that of a ServiceEntry.
     fn slow_start(&self) -> Option<Duration> {
         let resources = self.service.iter().chain(&self.entries);
@@ -741,7 +746,7 @@ fn port_label(number: u16, name: &str) -> String {
 
 /// What runs elsewhere is reached as documents say, with or without a mesh.
 fn is_inside(entry: &IndexEntry) -> bool {
-    entry.location == Location::Mesh
+    entry.location.is_inside()
 }
 
 fn is_tcp(transport: weft_resources::kubernetes::service::Transport) -> bool {

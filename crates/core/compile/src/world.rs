@@ -21,6 +21,7 @@ use crate::drafts;
 use crate::gateway_api;
 use crate::ingress;
 use crate::istio;
+use crate::mesh::MeshDocument;
 use crate::options::Options;
 use crate::report::{Report, ResourceReport, Verdict};
 use crate::services::{self, Meshed, Services};
@@ -91,6 +92,7 @@ pub fn compile_in_mesh(
     let services =
         Services::new(&effective.resources, known, before.map(|memory| &memory.services));
     let policies = Policies::new(&effective.resources);
+    let mesh_config = MeshDocument::find(&effective.index, calling::gateway::ROOT_NAMESPACE);
     let mut output = Output::default();
     let context = Context {
         options,
@@ -100,6 +102,7 @@ pub fn compile_in_mesh(
         rejected: &effective.rejected,
         certificates: &certificates,
         policies: &policies,
+        mesh_config: &mesh_config,
     };
     services::check(&context, &mut output);
     calling::gateway::check(&context, &mut output);

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use weft_message::Scheme;
 use weft_model::Snapshot;
 use weft_model::backend::{Backend, Endpoints};
-use weft_model::id::BackendId;
-use weft_model::id::ServiceName;
+use weft_model::id::{BackendId, ServiceName};
 use weft_model::listener::{Destination, Direction, Intake, Listener, Served};
 use weft_model::mesh::{AddressRange, Mtls};
 use weft_model::outcome::Reason;
@@ -83,6 +82,10 @@ pub fn explain(snapshot: &Snapshot, standpoint: &Standpoint, question: &Question
     let found = match (standpoint, came_to(snapshot, standpoint, question)) {
         (_, Some(listener)) => at(listener, question),
         (Standpoint::Gateway, None) => at_gateway(snapshot, question),
+        // What has come from others is no call of the workload.
+        (Standpoint::Workload { .. }, None) if question.listener.is_some() => {
+            Found { arrives: Arrives::Nowhere, served: None, closed: None }
+        }
         (Standpoint::Workload { namespace, domain }, None) => {
             in_workload(snapshot, question, namespace, domain)
         }
@@ -112,13 +115,16 @@ pub fn explain(snapshot: &Snapshot, standpoint: &Standpoint, question: &Question
 }
 
 /// The service of the mesh that a request is meant for, where its proxy knows no more of it than its
-/// name: it asks for the rest at the first call.
+/// name: it asks for the rest at the first call. What has come from others is not sent on.
 pub fn unlearned(
     snapshot: &Snapshot,
     standpoint: &Standpoint,
     question: &Question,
 ) -> Option<ServiceName> {
     let Standpoint::Workload { namespace, domain } = standpoint else { return None };
+    if question.listener.is_some() {
+        return None;
+    }
     let name = meant(snapshot, question, namespace, domain)?;
     if snapshot.services.get(&name).is_some_and(|one| one.entry().is_found_by_host()) {
         // Proxies know of these at all times.

@@ -11,7 +11,7 @@ use weft_model::policy::{
     Abort, AnswerDiff, Fact, Fault, HeaderEdits, LocalRateLimit, MessagePart, PathRewrite,
     Redirect, Refusal, RetryPolicy, Rewrite, Step, StepKind, ValuePart,
 };
-use weft_model::route::{Choice, Origin, Target, Timeouts};
+use weft_model::route::{Bound, Choice, Origin, Target, Timeouts};
 use weft_resilience::settings::{
     BudgetSettings, HedgeSettings, LimitSettings, OutlierSettings, PickerKind, RateSettings,
 };
@@ -73,22 +73,35 @@ pub fn target(target: &Target) -> String {
 
 /// Bounds on time, and retries of the route itself.
 pub fn timeouts(timeouts: &Timeouts, place: &str) -> Vec<Said> {
-    let Timeouts { request, attempt, response, idle, retry } = timeouts;
+    let Timeouts { request, attempt, response, idle, retry, inherited } = timeouts;
     let bounds = [
-        ("request timeout", request),
-        ("timeout of each try", attempt),
-        ("response timeout", response),
-        ("idle timeout", idle),
+        ("request timeout", request, Some(Bound::Request)),
+        ("timeout of each try", attempt, None),
+        ("response timeout", response, Some(Bound::Response)),
+        ("idle timeout", idle, Some(Bound::Idle)),
     ];
-    let bound = |(name, bound): (&'static str, &Option<Duration>)| match bound {
-        Some(bound) => Some(said(name, duration(*bound), place)),
-        None if name == "request timeout" => Some(said(name, "none".into(), DEFAULT)),
-        None => None,
+    let elsewhere = |wanted: Option<Bound>| {
+        let found = inherited.iter().find(|(bound, _)| Some(*bound) == wanted);
+        found.map(|(_, source)| self::source(source))
     };
+    let bound = |(name, bound, kind): (&'static str, &Option<Duration>, _)| {
+        let place = elsewhere(kind).unwrap_or_else(|| place.to_owned());
+        match bound {
+            Some(bound) => Some(said(name, duration(*bound), &place)),
+            None if name == "request timeout" => Some(said(name, "none".into(), DEFAULT)),
+            None => None,
+        }
+    };
+    let source = elsewhere(Some(Bound::Retry));
     let retry = match retry {
-        Some(policy) if policy.by_default => said("retry", self::retry(policy), DEFAULT),
-        Some(policy) => said("retry", self::retry(policy), place),
-        None => said("retry", "of what reached no application, once".into(), DEFAULT),
+        Some(policy) => {
+            let usual = if policy.by_default { DEFAULT } else { place };
+            said("retry", self::retry(policy), source.as_deref().unwrap_or(usual))
+        }
+        None => {
+            let value = "of what reached no application, once".into();
+            said("retry", value, source.as_deref().unwrap_or(DEFAULT))
+        }
     };
     bounds.into_iter().filter_map(bound).chain([retry]).collect()
 }
@@ -117,7 +130,7 @@ impl Settings<'_> {
         self.say("load balancing", Some(balance(*picker, *as_dialled, key)), &words);
         let session = sticky.as_ref().map(|one| format!("cookie {}", one.name));
         self.say("session persistence", session, &["sessionPersistence", "sticky"]);
-        let words = ["locality", "zoneAware", "trafficDistribution", "loadBalancer"];
+        let words = ["locality", "zoneAware", "trafficDistribution", "traffic-distribution"];
         self.say("locality", locality.as_deref().map(order), &words);
         let warm = Some(slow_start.window).filter(|window| !window.is_zero());
         let warm = warm.map(|window| format!("{} to the full share", duration(window)));
@@ -169,21 +182,26 @@ impl Settings<'_> {
         self.say("HTTP version", version, &["connectionPool"]);
     }
 
-    /// Adds a setting, if there is one, with the first source that one of the words stands in.
+    /// Adds a setting, if there is one, with the first source whose field has one of the words in its
+    /// name.
     fn say(&mut self, name: &str, value: Option<String>, words: &[&str]) {
         let Some(value) = value else { return };
         let speaks = |source: &&Source| {
-            let setting = source.setting.to_ascii_lowercase();
-            words.iter().any(|word| setting.contains(&word.to_ascii_lowercase()))
+            let field = field(&source.setting).to_ascii_lowercase();
+            words.iter().any(|word| field.contains(&word.to_ascii_lowercase()))
         };
         let source = match self.sources.iter().find(speaks) {
-            Some(Source { setting, document, file, line }) => {
-                format!("{}: {setting}", located(document, file, *line)).into()
-            }
+            Some(found) => source(found).into(),
             None => DEFAULT.into(),
         };
         self.all.push(Said { name: name.into(), value, source });
     }
+}
+
+/// The name of a field, without those that it stands in. Names of annotations have dots.
+fn field(path: &str) -> &str {
+    let annotation = path.strip_prefix("metadata.annotations.");
+    annotation.unwrap_or_else(|| path.rsplit('.').next().unwrap_or_default())
 }
 
 fn order(locality: &Locality) -> String {
@@ -200,6 +218,12 @@ fn order(locality: &Locality) -> String {
 
 fn said(name: &str, value: String, source: &str) -> Said {
     Said { name: name.into(), value, source: source.into() }
+}
+
+/// Where a setting comes from, and the field there.
+fn source(source: &Source) -> String {
+    let Source { setting, document, file, line } = source;
+    format!("{}: {setting}", located(document, file, *line))
 }
 
 fn located(document: &str, file: &str, line: u32) -> String {
@@ -284,19 +308,15 @@ fn redirect(redirect: &Redirect) -> String {
 
 fn edits(edits: &HeaderEdits) -> String {
     let HeaderEdits { set, add, made, remove } = edits;
-    let shown = |(name, value): &(FieldName, Box<str>), sign| {
+    let shown = |(name, value): (&FieldName, &str), sign| {
         let value = secret::shown(name.as_str(), value.as_bytes());
         format!("{} {sign} {}", name.as_str(), String::from_utf8_lossy(value))
     };
-    let set = set.iter().map(|one| shown(one, '='));
-    let add = add.iter().map(|one| shown(one, '+'));
+    let set = set.iter().map(|(name, value)| shown((name, value), '='));
+    let add = add.iter().map(|(name, value)| shown((name, value), '+'));
     let made = made.iter().map(|header| {
-        let sign = if header.adds { '+' } else { '=' };
-        format!(
-            "{} {sign} {}",
-            header.name.as_str(),
-            header.parts.iter().map(part).collect::<String>()
-        )
+        let value: String = header.parts.iter().map(part).collect();
+        shown((&header.name, &value), if header.adds { '+' } else { '=' })
     });
     let remove = remove.iter().map(|name| format!("without {}", name.as_str()));
     set.chain(add).chain(made).chain(remove).collect::<Vec<_>>().join(", ")

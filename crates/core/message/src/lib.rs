@@ -28,7 +28,6 @@ mod path;
 mod query;
 mod request;
 mod response;
-mod retry_after;
 mod version;
 
 pub use authority::InvalidHost;
@@ -43,5 +42,4 @@ pub use path::{InvalidTarget, PathRules, canonical_path};
 pub use query::QueryValues;
 pub use request::RequestHead;
 pub use response::{ResponseHead, reason_phrase};
-pub use retry_after::RetryAfter;
 pub use version::{Scheme, Version};

@@ -16,7 +16,7 @@ use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
 
-use crate::bytes::folded_eq;
+use crate::bytes::{folded_eq, push_decimal};
 use crate::fields::Fields;
 use crate::known::{Known, UNKNOWN, ids_of};
 
@@ -147,7 +147,7 @@ pub fn attempts_before(fields: &Fields) -> u32 {
 
 /// Says how often a request was sent.
 pub fn set_attempt(fields: &mut Fields, count: u32) {
-    fields.set_with(ATTEMPT, |out| push(count, out));
+    fields.set_with(ATTEMPT, |out| push_decimal(count.into(), out));
 }
 
 /// Removes what claims to tell how often a request was sent, and every name that folds to it; how

@@ -186,7 +186,8 @@ pub enum LocalityOrder {
 /// Connections of one backend in one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolSettings {
-    /// Time to establish one, TLS included.
+    /// Time to establish one, TLS included; and before that, as much to wait where no more may be
+    /// made.
     pub connect_timeout: Duration,
     /// Idle connections kept per endpoint and worker; 0 never reuses.
     pub idle_per_endpoint_max: u32,

@@ -92,8 +92,11 @@ pub struct ServicePort {
 /// Where the endpoints of a service run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Location {
-    /// Beside proxies of the mesh, most of them.
+    /// Beside proxies that ask this mesh, all of them.
     Mesh,
+    /// In the mesh too, but some or all of them without such a proxy: what is asked of calls where
+    /// they arrive does not hold there.
+    Unguarded,
     /// Elsewhere; they are never spoken to with the mesh's identity.
     External,
 }
@@ -301,6 +304,15 @@ pub enum UnknownDestinations {
     Refuse,
 }
 
+// === impl Location ===
+
+impl Location {
+    /// Whether it is in the mesh.
+    pub fn is_inside(self) -> bool {
+        self != Self::External
+    }
+}
+
 // === impl IndexEntry ===
 
 impl IndexEntry {
@@ -312,7 +324,7 @@ impl IndexEntry {
     /// Whether it is known by the host alone that a request or TLS asks for: it runs elsewhere, and
     /// callers have addresses of their own for it.
     pub fn is_found_by_host(&self) -> bool {
-        self.location == Location::External && self.addrs.is_empty()
+        !self.location.is_inside() && self.addrs.is_empty()
     }
 }
 

@@ -131,7 +131,8 @@ impl MessagePart {
     pub fn new(name: &str) -> Option<Self> {
         match name {
             ":path" => Some(Self::Path),
-            ":authority" => Some(Self::Authority),
+            // Where it came as a field, it has become the authority.
+            ":authority" | "host" => Some(Self::Authority),
             ":method" => Some(Self::Method),
             ":scheme" => Some(Self::Scheme),
             name => FieldName::new(name).ok().map(Self::Field),
@@ -296,7 +297,8 @@ pub struct Redirect {
     pub status: u16,
 }
 
-/// Edits of headers, applied in the order set, add, made, remove (Gateway API).
+/// Edits of headers, applied in the order set, add, remove (Gateway API). Of what is set and of what
+/// is added, values that are made come last.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HeaderEdits {
     /// Replaces all values. An empty value deletes only where the dialect says so; `compile` turns

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use weft_message::{FieldName, Method, Scheme};
 
-use crate::calling::Audience;
+use crate::calling::{Audience, Source};
 use crate::id::{BackendId, RouteId};
 use crate::listener::TlsOptions;
 use crate::policy::{AnswerDiff, Refusal, RetryPolicy, Step, StepKind};
@@ -228,6 +228,21 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// Retries that the route itself asks for (Gateway API); Traefik's are a step.
     pub retry: Option<RetryPolicy>,
+    /// Where those come from that are written elsewhere than the rule, for `explain`.
+    pub inherited: Box<[(Bound, Source)]>,
+}
+
+/// One of the [`Timeouts`] that a rule may have from elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// [`Timeouts::request`].
+    Request,
+    /// [`Timeouts::response`].
+    Response,
+    /// [`Timeouts::idle`].
+    Idle,
+    /// [`Timeouts::retry`].
+    Retry,
 }
 
 /// The rules that one source has for calls to a service of the mesh, in place of those of sources

@@ -173,7 +173,8 @@ impl DirectResponse {
 impl<'a> Asker<'a> {
     /// Reads `Accept`, `Content-Type` and `X-Request-Id`.
     pub fn of(head: &'a RequestHead) -> Self {
-        let is_grpc = weft_message::grpc::is_grpc(&head.fields);
+        let content_type = head.fields.get(Known::ContentType);
+        let is_grpc = content_type.is_some_and(weft_resilience::grpc::is_content_type);
         let form = if is_grpc {
             Form::Grpc
         } else if head.fields.get_all(Known::Accept).any(accepts_problem) {

@@ -5,9 +5,9 @@
 #[cfg(test)]
 mod tests;
 
-use weft_message::grpc;
 use weft_message::{Fields, InvalidFieldValue, Known, ResponseHead};
 use weft_model::policy::{Coding, Compress};
+use weft_resilience::grpc;
 
 use crate::cors::varies;
 use crate::media;

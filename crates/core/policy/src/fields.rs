@@ -4,7 +4,7 @@ mod made;
 #[cfg(test)]
 mod tests;
 
-use weft_message::{FieldName, Fields, InvalidFieldValue, Known, ResponseHead};
+use weft_message::{FieldName, Fields, InvalidFieldValue, Known, RequestHead, ResponseHead};
 use weft_model::outcome::Reason;
 use weft_model::policy::{HeaderEdits, MadeHeader};
 
@@ -37,28 +37,23 @@ pub(crate) fn is_framing(id: Option<Known>) -> bool {
     )
 }
 
-/// Applies edits to a request, in the order set, add, made, remove. `Host` sets the authority.
+/// Applies edits to a request, in the order set, add, remove. `Host` sets the authority.
 ///
 /// What is set or removed is so under every spelling that an upstream may read as the same name
 /// (`X_Tenant` for `X-Tenant`): a client must not get past a header that the gateway decides.
 ///
 /// Fields that are not settable are passed over; `compile` reports them.
 pub(crate) fn edit_request(edits: &HeaderEdits, ctx: &mut RequestContext<'_>) -> Verdict {
-    let HeaderEdits { set, add, made, remove } = edits;
-    for (name, value) in set.iter().chain(add).filter(|(name, _)| is_host(name)) {
+    for (name, value) in edits.set.iter().chain(&edits.add).filter(|(name, _)| is_host(name)) {
         if let Err(error) = ctx.head.set_authority(value) {
             return ctx.refuse(Reason::Internal, format!("{name} `{value}`: {error}"));
         }
     }
-    let fields = &mut ctx.head.fields;
-    let mut applied = set_and_add(set, add, fields, Names::Folded);
-    for header in made {
-        made::of_request(header, ctx.client, ctx.head, ctx.scratch);
-        let fields = &mut ctx.head.fields;
-        applied = applied.and_then(|()| put_made(header, ctx.scratch, fields, Names::Folded));
-    }
-    self::remove(remove, &mut ctx.head.fields, Names::Folded);
-    match applied {
+    let RequestContext { client, head, scratch, .. } = ctx;
+    let make = |header: &MadeHeader, head: &RequestHead, into: &mut String| {
+        made::of_request(header, *client, head, into);
+    };
+    match apply(edits, Names::Folded, &mut **head, |head| &mut head.fields, scratch, make) {
         Ok(()) => Verdict::Continue,
         Err((name, error)) => ctx.refuse_field(name.as_str(), error),
     }
@@ -70,15 +65,8 @@ pub(crate) fn edit_response(
     head: &mut ResponseHead,
     scratch: &mut String,
 ) -> Result<(), InvalidFieldValue> {
-    let HeaderEdits { set, add, made, remove } = edits;
-    let error = |(_, error): (&FieldName, InvalidFieldValue)| error;
-    set_and_add(set, add, &mut head.fields, Names::Exact).map_err(error)?;
-    for header in made {
-        made::of_response(header, head, scratch);
-        put_made(header, scratch, &mut head.fields, Names::Exact).map_err(error)?;
-    }
-    self::remove(remove, &mut head.fields, Names::Exact);
-    Ok(())
+    apply(edits, Names::Exact, head, |head| &mut head.fields, scratch, made::of_response)
+        .map_err(|(_, error)| error)
 }
 
 /// Which names an edit means.
@@ -90,57 +78,64 @@ enum Names {
     Folded,
 }
 
-fn set_and_add<'a>(
-    set: &'a [(FieldName, Box<str>)],
-    add: &'a [(FieldName, Box<str>)],
-    fields: &mut Fields,
+/// A field that could not be edited, and why.
+type Refused<'e> = (&'e FieldName, InvalidFieldValue);
+
+/// Applies edits to the fields of a message of which `make` makes values.
+fn apply<'e, H>(
+    edits: &'e HeaderEdits,
     names: Names,
-) -> Result<(), (&'a FieldName, InvalidFieldValue)> {
-    for (name, value) in set.iter().filter(|(name, _)| is_ours(name)) {
-        set_one(name, value, fields, names)?;
+    head: &mut H,
+    fields: impl Fn(&mut H) -> &mut Fields,
+    scratch: &mut String,
+    make: impl Fn(&MadeHeader, &H, &mut String),
+) -> Result<(), Refused<'e>> {
+    let HeaderEdits { set, add, made, remove } = edits;
+    for (name, value) in set {
+        set_one(name, value, fields(head), names)?;
     }
-    for (name, value) in add.iter().filter(|(name, _)| is_ours(name)) {
-        fields.append(name, value.as_bytes()).map_err(|error| (name, error))?;
+    for header in made.iter().filter(|header| !header.adds) {
+        make(header, head, scratch);
+        if !scratch.is_empty() {
+            set_one(&header.name, scratch, fields(head), names)?;
+        }
+    }
+    for (name, value) in add {
+        add_one(name, value, fields(head))?;
+    }
+    for header in made.iter().filter(|header| header.adds) {
+        make(header, head, scratch);
+        if !scratch.is_empty() {
+            add_one(&header.name, scratch, fields(head))?;
+        }
+    }
+    for name in remove.iter().filter(|name| is_ours(name)) {
+        match names {
+            Names::Exact => fields(head).remove(name),
+            Names::Folded => fields(head).remove_folded(name),
+        };
     }
     Ok(())
 }
 
-/// Puts a value in that was made for this message, if there is any.
-fn put_made<'a>(
-    header: &'a MadeHeader,
+fn set_one<'e>(
+    name: &'e FieldName,
     value: &str,
     fields: &mut Fields,
     names: Names,
-) -> Result<(), (&'a FieldName, InvalidFieldValue)> {
-    let name = &header.name;
-    if value.is_empty() || !is_ours(name) {
-        return Ok(());
-    }
-    match header.adds {
-        true => fields.append(name, value.as_bytes()).map_err(|error| (name, error)),
-        false => set_one(name, value, fields, names),
-    }
-}
-
-fn set_one<'a>(
-    name: &'a FieldName,
-    value: &str,
-    fields: &mut Fields,
-    names: Names,
-) -> Result<(), (&'a FieldName, InvalidFieldValue)> {
+) -> Result<(), Refused<'e>> {
     let set = match names {
+        _ if !is_ours(name) => return Ok(()),
         Names::Exact => fields.set(name, value.as_bytes()),
         Names::Folded => fields.set_folded(name, value.as_bytes()),
     };
     set.map_err(|error| (name, error))
 }
 
-fn remove(remove: &[FieldName], fields: &mut Fields, names: Names) {
-    for name in remove.iter().filter(|name| is_ours(name)) {
-        match names {
-            Names::Exact => fields.remove(name),
-            Names::Folded => fields.remove_folded(name),
-        };
+fn add_one<'e>(name: &'e FieldName, value: &str, fields: &mut Fields) -> Result<(), Refused<'e>> {
+    match is_ours(name) {
+        true => fields.append(name, value.as_bytes()).map_err(|error| (name, error)),
+        false => Ok(()),
     }
 }
 

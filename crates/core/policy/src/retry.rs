@@ -2,7 +2,7 @@
 //!
 //! It is derived from whose fault the failure is and whether bytes reached the upstream, never from
 //! a flag. How long to wait is `weft-resilience`'s, unless the upstream says so
-//! ([`weft_message::RetryAfter`]).
+//! (its `pushback`).
 
 #[cfg(test)]
 mod tests;

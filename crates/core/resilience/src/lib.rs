@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | choose an endpoint | [`pick::Picker`], with [`load`] and [`slow_start`] |
 //! | read what endpoints report of their load | `orca`, with the feature of that name |
+//! | read when they want to be asked again | `pushback`, with the feature of that name |
 //! | set endpoints aside | [`outlier::Outlier`] (passive), [`health::Active`] (active) |
 //! | try again within reason | [`retry::Attempts`], [`retry::Backoff`], [`retry::RetryBudget`] |
 //! | try a second time meanwhile | [`hedge::Hedge`] |
@@ -143,7 +144,10 @@ pub mod load;
 pub mod orca;
 pub mod outlier;
 pub mod pick;
+#[cfg(feature = "protobuf")]
 pub mod protobuf;
+#[cfg(feature = "pushback")]
+pub mod pushback;
 pub mod retry;
 pub mod rng;
 pub mod settings;

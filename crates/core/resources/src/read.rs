@@ -252,7 +252,14 @@ impl<'d, 'p> Reader<'d, 'p> {
     where
         'p: 'r,
     {
-        let field = self.take(name);
+        self.needed(name, self.take(name))
+    }
+
+    fn needed<'r>(
+        &'r self,
+        name: &'static str,
+        field: Option<Field<'d, 'r>>,
+    ) -> Option<Field<'d, 'r>> {
         if field.is_none() {
             let message = format!("the field `{name}` is required");
             self.sink.report(Severity::Error, self.at, self.path, message, None);
@@ -310,6 +317,13 @@ impl<'d, 'p> Reader<'d, 'p> {
     /// Takes a text that must be there and not be empty.
     pub fn require_string(&self, name: &'static str) -> Option<Box<str>> {
         self.require(name)?.non_empty_string()
+    }
+
+    /// Takes a string that must be there and not empty, and of which nothing comes but that it is
+    /// told from others of its sort: bookkeeping.
+    pub fn require_label(&self, name: &'static str) -> Option<Box<str>> {
+        let field = self.take_as(name, Taken::Skipped).filter(|field| !field.is_null());
+        self.needed(name, field)?.non_empty_string()
     }
 
     /// Takes a boolean.

@@ -167,7 +167,8 @@ fn read_group(reader: &Reader<'_, '_>) -> Option<RouteGroup> {
 }
 
 fn group_match(reader: &Reader<'_, '_>) -> Option<GroupMatch> {
-    let name = reader.require_string("name");
+    // Only TrafficTargets would refer to it.
+    let name = reader.require_label("name");
     let path_regex = reader.string("pathRegex").filter(|pattern| !pattern.is_empty());
     let mut methods = reader.strings("methods");
     if methods.iter().any(|method| **method == *"*") {

@@ -193,6 +193,7 @@ fn entry(name: &str, message: &resource::IndexEntry) -> Result<mesh::IndexEntry,
         endpoint_addrs: ips(&message.endpoint_addrs)?,
         ports: message.ports.iter().map(port).collect::<Result<_, InvalidResource>>()?,
         location: match message.location {
+            0 if message.unguarded => Location::Unguarded,
             0 => Location::Mesh,
             1 => Location::External,
             value => return Err(InvalidResource::Unknown { field: "location", value }),

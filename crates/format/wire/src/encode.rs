@@ -157,9 +157,10 @@ fn entry_message(entry: &mesh::IndexEntry) -> resource::IndexEntry {
         endpoint_addrs: entry.endpoint_addrs.iter().copied().map(ip).collect(),
         ports: entry.ports.iter().map(port).collect(),
         location: match entry.location {
-            Location::Mesh => 0,
+            Location::Mesh | Location::Unguarded => 0,
             Location::External => 1,
         },
+        unguarded: entry.location == Location::Unguarded,
     }
 }
 

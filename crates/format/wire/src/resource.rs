@@ -36,6 +36,9 @@ pub struct IndexEntry {
     /// Addresses of the endpoints of a headless service, 4 or 16 bytes each.
     #[prost(bytes = "vec", repeated, tag = "4")]
     pub endpoint_addrs: Vec<Vec<u8>>,
+    /// In the mesh, with endpoints that have no proxy.
+    #[prost(bool, tag = "5")]
+    pub unguarded: bool,
 }
 
 /// A port of a service.

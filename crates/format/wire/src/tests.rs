@@ -44,7 +44,8 @@ fn entry() -> impl Strategy<Value = IndexEntry> {
     });
     let addrs = || prop::collection::vec(any::<IpAddr>(), 0..3);
     let ports = prop::collection::vec(port, 0..4);
-    let location = prop_oneof![Just(Location::Mesh), Just(Location::External)];
+    let location =
+        prop_oneof![Just(Location::Mesh), Just(Location::Unguarded), Just(Location::External)];
     (addrs(), addrs(), ports, location).prop_map(|(addrs, endpoint_addrs, ports, location)| {
         IndexEntry {
             name: ServiceName::new("payments.shop.svc.cluster.local"),

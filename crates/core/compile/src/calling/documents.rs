@@ -13,7 +13,7 @@ use weft_resources::gateway_api::policy::{BackendTrafficPolicy, PolicyTarget};
 use weft_resources::istio::destination_rule::{
     self, ClientTls, DestinationRule, LocalityLb, TrafficPolicy,
 };
-use weft_resources::istio::value::{ExportTo, NamespaceRef};
+use weft_resources::istio::value::ExportTo;
 use weft_resources::weftway::traffic_policy::TrafficTarget;
 use weft_resources::{Kind, Pos, Resource, weftway};
 
@@ -21,6 +21,8 @@ use crate::calling::istio::{Credentials, Effective, Loaded};
 use crate::calling::layers::Part;
 use crate::calling::{From, Layers, gateway_api, kubernetes, linkerd, own};
 use crate::context::Output;
+use crate::istio::export;
+use crate::istio::virtual_service::Defaults;
 use crate::remark::Place;
 
 /// The documents about calls of one service, oldest first.
@@ -172,7 +174,8 @@ impl<'a> Documents<'a> {
             // Of rules with different audiences the narrower come first.
             let mut by_audience: BTreeMap<Vec<Box<str>>, Vec<Rule<'a>>> = BTreeMap::new();
             for rule in rules {
-                by_audience.entry(audience(around, &rule, home)).or_default().push(rule);
+                let namespaces = export::namespaces(written_export(around, &rule), home);
+                by_audience.entry(namespaces).or_default().push(rule);
             }
             for (namespaces, rules) in by_audience.into_iter().rev() {
                 let audience = Audience { namespaces: namespaces.into(), ..Audience::default() };
@@ -315,9 +318,10 @@ impl<'a> Variant<'a> {
     }
 
     /// What it says of routes, which in Istio VirtualServices say.
-    pub(crate) fn extension(&self) -> Option<&'a TrafficPolicy> {
-        let (_, policy) = self.policy?;
-        (policy.timeout.is_some() || policy.retries.is_some()).then_some(policy)
+    pub(crate) fn extension(&self) -> Option<Defaults<'a>> {
+        let (resource, policy) = self.policy?;
+        let says = policy.timeout.is_some() || policy.retries.is_some();
+        says.then(|| Defaults::of_rule(resource, policy))
     }
 
     /// What it says of one port, and of one subset or all.
@@ -390,32 +394,13 @@ fn most_exact<'a>(rules: Vec<Rule<'a>>, out: &mut Output) -> (Vec<Rule<'a>>, Vec
     rules.into_iter().partition(|rule| rule.body.selector.is_some())
 }
 
-fn export<'r>(around: &'r dyn Around, rule: &Rule<'r>) -> Option<&'r ExportTo> {
+fn written_export<'r>(around: &'r dyn Around, rule: &Rule<'r>) -> Option<&'r ExportTo> {
     let written = rule.body.export_to.as_ref().map(|export| &export.value);
     written.or(around.default_export())
 }
 
 fn is_exported_to(around: &dyn Around, rule: &Rule<'_>, namespace: &str) -> bool {
-    export(around, rule).is_none_or(|to| to.reaches(rule.resource.namespace(), namespace))
-}
-
-/// The namespaces that a rule is exported to; none for all.
-fn audience(around: &dyn Around, rule: &Rule<'_>, home: &str) -> Vec<Box<str>> {
-    match export(around, rule) {
-        None | Some(ExportTo::Everyone) => Vec::new(),
-        Some(ExportTo::Nobody) => vec![home.into()],
-        Some(ExportTo::Namespaces(all)) => {
-            let mut names: Vec<Box<str>> = all
-                .iter()
-                .map(|one| match one {
-                    NamespaceRef::Own => home.into(),
-                    NamespaceRef::Named(name) => name.clone(),
-                })
-                .collect();
-            names.sort();
-            names
-        }
-    }
+    written_export(around, rule).is_none_or(|to| to.reaches(rule.resource.namespace(), namespace))
 }
 
 /// Those about the whole service, then those about a part of it, which come on top; of each the

@@ -18,27 +18,27 @@ use weft_model::calling::{Audience, Calling, HttpUpgrade, Labels, Source};
 use weft_model::id::BackendId;
 use weft_model::outcome::Reason;
 use weft_model::policy::{Refusal, Step, StepKind};
-use weft_model::route::{Route, Timeouts};
+use weft_model::route::{Bound, Route, Timeouts};
 use weft_resources::istio::destination_rule::{
-    ClientTls, ClientTlsMode, DestinationRule, LocalityLb, TrafficPolicy,
+    ClientTls, ClientTlsMode, DestinationRule, LocalityLb,
 };
 use weft_resources::istio::value::ExportTo;
-use weft_resources::{Key, Kind, Resource};
+use weft_resources::{Kind, Resource};
 
 use super::documents::{Around, Documents, OwnPolicy, Rule, Subset, Variant, is_about};
 use super::istio::Loaded;
 use super::layers::{From, Layers, Part};
 use super::own::rules::{Added, apply_by_target};
-use crate::certificates;
+use crate::certificates::{self, InvalidCertificate};
 use crate::context::{Output, Scope};
 use crate::dialect;
-use crate::istio::virtual_service::retry;
+use crate::istio::virtual_service::{Defaults, retry};
 use crate::services::Sources;
 
 pub(crate) use check::check;
 
-/// The namespace whose DestinationRules hold for all services.
-const ROOT_NAMESPACE: &str = "istio-system";
+/// The namespace whose DestinationRules hold for all services, and in which MeshConfig is.
+pub(crate) const ROOT_NAMESPACE: &str = "istio-system";
 
 /// What stands for the authorities of the system in place of a file.
 const SYSTEM: &str = "system";
@@ -149,13 +149,13 @@ pub(crate) fn called<'a>(
         let _ = write!(id, "+for={}", ask.caller);
     }
     // A gateway by itself has neither a place nor peers of the mesh.
-    layers.calling.locality = None;
+    layers.leave(Part::Locality);
     layers.calling.without_mesh_tls = false;
     backend.id = BackendId::new(id);
     backend.protocol = upgraded(backend.protocol, layers.calling.upgrade);
     let sources;
     (backend.calling, sources) = layers.finish();
-    let timeouts = variant.extension().map(|policy| Arc::new(timeouts(policy)));
+    let timeouts = variant.extension().map(|said| Arc::new(timeouts(&seen, said)));
     Ok((backend, Said { sources, timeouts, added }))
 }
 
@@ -177,7 +177,7 @@ pub(crate) fn extension<'a>(
     scope: &Scope<'a>,
     caller: &str,
     (namespace, name): (&str, &str),
-) -> Option<&'a TrafficPolicy> {
+) -> Option<Defaults<'a>> {
     let seen = Seen { scope, port: None };
     let found = find(&seen, caller, (namespace, name), &mut Output::default())?;
     found.variant.extension()
@@ -216,6 +216,12 @@ fn extend_timeouts(route: &mut Arc<Route>, said: &HashMap<BackendId, Said>) {
         if retry {
             timeouts.retry.clone_from(&said.retry);
         }
+        let is_taken = |(bound, _): &&(Bound, Source)| match bound {
+            Bound::Request => request,
+            Bound::Retry => retry,
+            Bound::Response | Bound::Idle => false,
+        };
+        timeouts.inherited = said.inherited.iter().filter(is_taken).cloned().collect();
     }
 }
 
@@ -308,7 +314,8 @@ impl Seen<'_, '_> {
 
     /// What a Secret holds, and the one beside it with authorities.
     fn secret(&self, namespace: &str, name: &str, mode: ClientTlsMode) -> Result<Loaded, String> {
-        let roots = authorities(self.scope, namespace, name)?;
+        let roots = certificates::authorities(&|key| self.scope.get(key), namespace, name)
+            .map_err(|error| error.to_string())?;
         let client = match mode {
             ClientTlsMode::Mutual => {
                 let found = self.scope.certificate(namespace, name);
@@ -317,49 +324,20 @@ impl Seen<'_, '_> {
             _ => None,
         };
         if client.is_none() && roots.is_none() {
-            return Err(format!("the Secret {namespace}/{name} has no `ca.crt`"));
+            return Err(InvalidCertificate::no_authority(namespace, name).to_string());
         }
         Ok(Loaded { roots_pem: roots, client })
-    }
-}
-
-/// The authorities of a Secret, or of the one beside it whose name ends in `-cacert`; `None` where
-/// neither has any.
-///
-/// # Errors
-///
-/// Why they cannot be used, or that there is no such Secret.
-pub(crate) fn authorities(
-    scope: &Scope<'_>,
-    namespace: &str,
-    name: &str,
-) -> Result<Option<Arc<[u8]>>, String> {
-    let mut is_there = false;
-    for name in [name.to_owned(), format!("{name}-cacert")] {
-        let key = Key::new("", "Secret", namespace, &*name);
-        let Some(Kind::Secret(secret)) = scope.get(key).map(|found| &found.body) else { continue };
-        is_there = true;
-        let pem = ["ca.crt", "cacert"].into_iter().find_map(|key| secret.value(key));
-        if let Some(pem) = pem {
-            let origin = format!("secret {namespace}/{name}");
-            certificates::check_roots(&origin, pem).map_err(|error| error.to_string())?;
-            return Ok(Some(pem.into()));
-        }
-    }
-    match is_there {
-        true => Ok(None),
-        false => Err(format!("secret `{namespace}/{name}` is not found")),
     }
 }
 
 // === functions ===
 
 /// What a DestinationRule says of routes.
-fn timeouts(policy: &TrafficPolicy) -> Timeouts {
-    let retries = policy.retries.as_ref().map(|retries| &retries.value);
+fn timeouts(seen: &Seen<'_, '_>, said: Defaults<'_>) -> Timeouts {
     Timeouts {
-        request: policy.timeout.map(|timeout| timeout.value),
-        retry: retries.and_then(|retries| retry(Some(retries))),
+        request: said.timeout.map(|timeout| timeout.value),
+        retry: said.retries.and_then(|retries| retry(Some(retries.value))),
+        inherited: said.sources(&|document| seen.first_line(document)),
         ..Timeouts::default()
     }
 }
@@ -433,8 +411,8 @@ fn added(
         }
     }
     let mut added = Added::of_service(whole, out);
-    if !is_meshed {
-        // In the mesh the proxies beside its workloads count.
+    if !(is_meshed && sources.is_guarded()) {
+        // Otherwise the proxies beside its workloads count.
         let service = (ask.namespace, ask.name);
         added.add_rates(of_port, &seen.scope.options().trust_domain, service, out);
     }

@@ -105,7 +105,8 @@ impl<'p> Effective<'p> {
         self.budget = policy.retry_budget.as_ref().or(self.budget);
     }
 
-    /// Puts the settings on top. `mesh_locality` holds where the rule does not say.
+    /// Puts the settings on top. `mesh_locality` holds where neither the rule nor a layer below says
+    /// which endpoints come first.
     pub(crate) fn apply<'a>(
         self,
         layers: &mut Layers<'a>,
@@ -118,7 +119,9 @@ impl<'p> Effective<'p> {
         let at = self.balancer.map_or(from.at, |balancer| balancer.at);
         let calling =
             layers.decide(Part::Balancing, from.field("trafficPolicy.loadBalancer", at), out);
-        balance(self.balancer.map(|balancer| &balancer.value), mesh_locality, calling);
+        let balancer = self.balancer.map(|balancer| &balancer.value);
+        balance(balancer, calling);
+        places(layers, from, balancer, mesh_locality, out);
         if let Some(warmup) = self.balancer.and_then(|balancer| balancer.warmup.as_ref()) {
             let from = from.field("trafficPolicy.loadBalancer.warmup", warmup.at);
             layers.decide(Part::Warmup, from, out).slow_start = warm_up(&warmup.value);
@@ -166,11 +169,7 @@ impl<'p> Effective<'p> {
 
 // === functions ===
 
-fn balance(
-    balancer: Option<&LoadBalancer>,
-    mesh: Option<&LocalityLb>,
-    calling: &mut model::Calling,
-) {
+fn balance(balancer: Option<&LoadBalancer>, calling: &mut model::Calling) {
     let algorithm = balancer.and_then(|balancer| balancer.algorithm.as_ref());
     calling.as_dialled = false;
     calling.key = HashKey::ClientAddr;
@@ -184,22 +183,41 @@ fn balance(
         }
         Some(Algorithm::ConsistentHash(hash)) => consistent_hash(hash, &mut calling.key),
     };
+}
+
+/// Which endpoints come first: what the rule says of it, else a layer below, else the mesh.
+fn places<'a>(
+    layers: &mut Layers<'a>,
+    from: From<'a>,
+    balancer: Option<&LoadBalancer>,
+    mesh: Option<&LocalityLb>,
+    out: &mut Output,
+) {
+    let setting = "trafficPolicy.loadBalancer.localityLbSetting";
+    let of = |setting: &LocalityLb| {
+        let distribute = (&*setting.distribute, 0);
+        let is_on = setting.enabled != Some(false);
+        is_on.then(|| locality(distribute, &setting.failover, &setting.failover_priority))
+    };
     let written = balancer.and_then(|balancer| balancer.locality.as_ref());
     let zones = balancer.and_then(|balancer| balancer.zone_aware.as_ref());
-    calling.locality = match (zones, written.map(|written| &written.value).or(mesh)) {
+    let (from, found) = match (zones, written) {
         (Some(zones), _) => {
-            let on = zones.enabled != Some(false);
             let zones_from = u32::try_from(zones.min_cluster_size).unwrap_or(u32::MAX);
-            on.then(|| locality((&[], zones_from), &zones.failover, &zones.failover_priority))
+            let locality =
+                || locality((&[], zones_from), &zones.failover, &zones.failover_priority);
+            let field = "trafficPolicy.loadBalancer.zoneAwareLbSetting";
+            (from.field(field, zones.at), (zones.enabled != Some(false)).then(locality))
         }
-        (None, Some(setting)) if setting.enabled != Some(false) => {
-            let distribute = (&*setting.distribute, 0);
-            Some(locality(distribute, &setting.failover, &setting.failover_priority))
+        (None, Some(written)) => (from.field(setting, written.at), of(written)),
+        (None, None) if layers.has(Part::Locality) => return,
+        (None, None) => {
+            // Istio's mesh prefers what is near as soon as failures are looked for.
+            let near = || Some(locality((&[], 0), &[], &[]));
+            (from.field(setting, from.at), mesh.map_or_else(near, of))
         }
-        (None, Some(_)) => None,
-        // Istio's mesh prefers what is near as soon as failures are looked for.
-        (None, None) => Some(locality((&[], 0), &[], &[])),
     };
+    layers.decide(Part::Locality, from, out).locality = found;
 }
 
 /// The picker, and what it hashes.

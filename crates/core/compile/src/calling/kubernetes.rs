@@ -48,7 +48,7 @@ pub(crate) fn distribute<'a>(
         from.report().warn(out, message);
     }
     let order = LocalityOrder::SameZone;
-    layers.decide(Part::Balancing, from, out).locality =
+    layers.decide(Part::Locality, from, out).locality =
         Some(Arc::new(Locality { order, ..Locality::default() }));
 }
 

@@ -32,8 +32,10 @@ pub(crate) struct From<'a> {
 /// A part of the settings that one document decides as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// How an endpoint is chosen, by what, and by its place.
+    /// How an endpoint is chosen, and by what.
     Balancing,
+    /// Which endpoints come first, by their places.
+    Locality,
     /// What keeps a client on its endpoint.
     Session,
     /// The share of new endpoints.
@@ -75,6 +77,17 @@ impl<'a> Layers<'a> {
         self.parts.is_empty()
     }
 
+    /// Whether a document has decided a part.
+    pub(crate) fn has(&self, part: Part) -> bool {
+        self.parts.iter().any(|(known, _)| *known == part)
+    }
+
+    /// Leaves out what documents say of a part, which means nothing to the caller.
+    pub(crate) fn leave(&mut self, part: Part) {
+        part.copy(&Calling::default(), &mut self.calling);
+        self.parts.retain(|(known, _)| *known != part);
+    }
+
     /// Notes that a document decides a part, which the caller then sets. When another has done so
     /// before, both are told.
     pub(crate) fn decide(&mut self, part: Part, from: From<'a>, out: &mut Output) -> &mut Calling {
@@ -97,18 +110,8 @@ impl<'a> Layers<'a> {
 
     /// The settings, and where they come from.
     pub(crate) fn finish(self) -> (Arc<Calling>, Arc<[Source]>) {
-        let setting = |from: From<'_>| match from.at == Pos::default() {
-            // The document says nothing of it, and its dialect has another default than we have.
-            true => format!("{} (its default)", from.field).into(),
-            false => from.field.into(),
-        };
-        let source = |(_, from): (Part, From<'_>)| Source {
-            setting: setting(from),
-            document: from.document().into(),
-            file: (&*from.resource.file).into(),
-            line: from.line(),
-        };
-        (Arc::new(self.calling), self.parts.into_iter().map(source).collect())
+        let sources = self.parts.into_iter().map(|(_, from)| from.source());
+        (Arc::new(self.calling), sources.collect())
     }
 }
 
@@ -121,8 +124,8 @@ impl Part {
             Self::Balancing => {
                 (to.picker, to.as_dialled) = (from.picker, from.as_dialled);
                 to.key.clone_from(&from.key);
-                to.locality.clone_from(&from.locality);
             }
+            Self::Locality => to.locality.clone_from(&from.locality),
             Self::Session => to.sticky.clone_from(&from.sticky),
             Self::Warmup => to.slow_start = from.slow_start,
             Self::Outlier => to.outlier = from.outlier,
@@ -167,6 +170,20 @@ impl<'a> From<'a> {
     /// Where it can be reported.
     pub(crate) fn report(self) -> Place<'a> {
         Place::new(self.resource, self.at, self.field)
+    }
+
+    /// The same for `explain`.
+    pub(crate) fn source(self) -> Source {
+        Source {
+            setting: match self.at == Pos::default() {
+                // The document says nothing of it, and its dialect has another default than we have.
+                true => format!("{} (its default)", self.field).into(),
+                false => self.field.into(),
+            },
+            document: self.document().into(),
+            file: (&*self.resource.file).into(),
+            line: self.line(),
+        }
     }
 
     fn document(self) -> String {

@@ -20,7 +20,7 @@ use super::host::Host;
 use super::referrer::Speaks;
 use super::rule::{self, Match, Rule, Rules};
 use super::site::{Fate, Side, Site};
-use crate::calling::own::rules::Added;
+use crate::calling::own::rules::{About, Added};
 use crate::context::{Context, Output};
 use crate::dialect;
 
@@ -80,7 +80,7 @@ impl<'s, 'a> Emitter<'s, 'a> {
         let compile = |gateway, out: &mut Output| {
             let rules = rule::compile(&compiler.caller(resource, speaks, gateway), rules, out);
             let ruled = |rule: Rule| -> Ruled {
-                let added = context.added(resource, rule.name.as_deref(), out);
+                let added = context.added(&[About::rule(resource, rule.name.as_deref())], out);
                 (rule, added)
             };
             rules.into_iter().map(ruled).collect::<Vec<_>>()

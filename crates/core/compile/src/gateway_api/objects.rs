@@ -10,6 +10,7 @@ use weft_resources::gateway_api::{
 };
 use weft_resources::{Key, Kind, Resource};
 
+use crate::age::age;
 use crate::context::Context;
 use crate::remark::Fix;
 
@@ -115,7 +116,7 @@ impl<'a> Objects<'a> {
         if namespace == home {
             return true;
         }
-        let from = (GROUP, &*referrer.key.kind, home);
+        let from = (&*referrer.key.group, &*referrer.key.kind, home);
         let to = (&*target.group, &*target.kind, &*target.name);
         self.grants
             .get(namespace)
@@ -138,12 +139,6 @@ impl<'a> Objects<'a> {
             }
         }
     }
-}
-
-/// Oldest first, then by namespace and name. What has no time yet is the newest.
-pub(super) fn age(resource: &Resource) -> (bool, &str, &str, &str) {
-    let created = &*resource.created;
-    (created.is_empty(), created, resource.namespace(), resource.name())
 }
 
 fn by_precedence<T>(objects: &mut [Object<'_, T>]) {

@@ -16,16 +16,19 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weft_model::calling::Audience;
+use weft_model::calling::{Audience, Source};
 use weft_model::id::BackendId;
 use weft_model::policy::{Refusal, Step};
-use weft_model::route::{Matcher, Target, TcpMatcher, Timeouts};
+use weft_model::route::{Bound, Matcher, Target, TcpMatcher, Timeouts};
 use weft_resources::istio::destination::Destination;
+use weft_resources::istio::destination_rule::TrafficPolicy;
 use weft_resources::istio::virtual_service::{
     Delegate, GatewayRef, HttpAction, HttpRoute, Retries, VirtualService,
 };
 use weft_resources::{Pos, Resource, Spanned};
 
+use crate::calling::From;
+use crate::calling::own::rules::About;
 use crate::context::Output;
 use crate::istio::virtual_service::condition::Condition;
 use crate::istio::virtual_service::delegate::{Ruled, expand};
@@ -68,6 +71,9 @@ pub(crate) trait Surroundings {
 
     /// What holds for a rule of `document` where it does not say it itself.
     fn defaults(&self, document: &Resource, route: &HttpRoute) -> Defaults<'_>;
+
+    /// The line of its file at which a document begins; 0 when unknown.
+    fn first_line(&self, document: &Resource) -> u32;
 }
 
 /// A VirtualService.
@@ -77,17 +83,30 @@ pub(crate) type Document<'a> = (&'a Resource, &'a VirtualService);
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Defaults<'a> {
     /// Retries; Istio's own where it is `None`.
-    pub(crate) retries: Option<&'a Retries>,
+    pub(crate) retries: Option<Written<'a, &'a Retries>>,
     /// Bound on a whole request.
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) timeout: Option<Written<'a, Duration>>,
+}
+
+/// A setting, with where it is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written<'a, T> {
+    /// What is said.
+    pub(crate) value: T,
+    /// The document.
+    pub(crate) document: &'a Resource,
+    /// The field as its dialect names it.
+    pub(crate) field: &'static str,
+    /// Where it stands in the document.
+    pub(crate) at: Pos,
 }
 
 /// A rule for requests, with one of its conditions.
 pub(crate) struct Rule<'a> {
     /// Name among all: `virtualservice/shop/checkout/0`.
     pub(crate) id: String,
-    /// What the document calls it.
-    pub(crate) name: Option<&'a str>,
+    /// What policies may be about, the nearest first: itself, and the rule that delegates to it.
+    pub(crate) about: Arc<[About<'a>]>,
     /// The document that it is written in.
     pub(crate) document: &'a Resource,
     /// Where it is written.
@@ -129,6 +148,50 @@ pub(crate) struct TcpRule<'a> {
     /// Where connections go.
     pub(crate) target: Target,
 }
+
+// === impl Defaults ===
+
+impl<'a> Defaults<'a> {
+    /// What a DestinationRule says of routes.
+    pub(crate) fn of_rule(document: &'a Resource, policy: &'a TrafficPolicy) -> Self {
+        let retries = policy.retries.as_ref().map(|retries| Written {
+            value: &retries.value,
+            document,
+            field: "trafficPolicy.retries",
+            at: retries.at,
+        });
+        let timeout = policy.timeout.map(|timeout| Written {
+            value: timeout.value,
+            document,
+            field: "trafficPolicy.timeout",
+            at: timeout.at,
+        });
+        Self { retries, timeout }
+    }
+
+    /// The same, with the retries of MeshConfig where there are no others.
+    pub(crate) fn or_retries(self, of_mesh: Option<Written<'a, &'a Retries>>) -> Self {
+        Self { retries: self.retries.or(of_mesh), ..self }
+    }
+
+    /// Where all of it comes from.
+    pub(crate) fn sources(&self, first_line: &dyn Fn(&Resource) -> u32) -> Box<[(Bound, Source)]> {
+        let timeout = self.timeout.map(|it| (Bound::Request, it.source(first_line)));
+        let retries = self.retries.map(|it| (Bound::Retry, it.source(first_line)));
+        timeout.into_iter().chain(retries).collect()
+    }
+}
+
+// === impl Written ===
+
+impl<T> Written<'_, T> {
+    fn source(&self, first_line: &dyn Fn(&Resource) -> u32) -> Source {
+        let Self { document: resource, field, at, .. } = *self;
+        From { resource, field, at, first_line: first_line(resource) }.source()
+    }
+}
+
+// === functions ===
 
 /// The rules for requests, in order: the first that takes a request holds.
 pub(crate) fn requests<'a>(
@@ -176,7 +239,7 @@ fn one_rule<'a>(
         let Condition { matchers, words, audience, port, path: _ } = condition;
         rules.push(Rule {
             id,
-            name: ruled.name,
+            about: Arc::clone(&ruled.about),
             document: ruled.document,
             at: ruled.at,
             audience,
@@ -185,21 +248,26 @@ fn one_rule<'a>(
             words,
             steps: Arc::clone(&acts.steps),
             target: acts.target.clone(),
-            timeouts: timeouts(around, ruled.document, &ruled.route),
+            timeouts: timeouts(around, ruled),
         });
     }
 }
 
 /// Bounds on time of a rule; retries only where there is somebody to send to.
-fn timeouts(around: &dyn Surroundings, document: &Resource, route: &HttpRoute) -> Timeouts {
-    if !matches!(route.action, HttpAction::Route(_)) {
+fn timeouts(around: &dyn Surroundings, ruled: &Ruled<'_>) -> Timeouts {
+    if !matches!(ruled.route.action, HttpAction::Route(_)) {
         return Timeouts::default();
     }
-    let defaults = around.defaults(document, route);
-    let retries = route.retries.as_ref().map(|retries| &retries.value).or(defaults.retries);
+    let (own, defaults) = (ruled.says(), around.defaults(ruled.document, &ruled.route));
+    let (timeout, retries) = (own.timeout.or(defaults.timeout), own.retries.or(defaults.retries));
+    let elsewhere = Defaults {
+        retries: retries.filter(|retries| retries.document.key != ruled.document.key),
+        timeout: timeout.filter(|timeout| timeout.document.key != ruled.document.key),
+    };
     Timeouts {
-        request: route.timeout.map(|timeout| timeout.value).or(defaults.timeout),
-        retry: retry(retries),
+        request: timeout.map(|timeout| timeout.value),
+        retry: retry(retries.map(|retries| retries.value)),
+        inherited: elsewhere.sources(&|document| around.first_line(document)),
         ..Timeouts::default()
     }
 }

@@ -20,6 +20,7 @@ use weft_resources::{Key, Kind, Problem, Resource};
 use crate::calling::Layers;
 use crate::calling::documents::{Around, Documents, Rule, Variant};
 use crate::calling::istio::Loaded;
+use crate::certificates;
 use crate::context::Output;
 use crate::mesh::config::Config;
 use crate::mesh::draft::{Draft, Drafts};
@@ -92,7 +93,7 @@ impl Callings {
         before: Option<&Self>,
         out: &mut Output,
     ) -> Self {
-        let written = &config.written;
+        let written = &config.document.written;
         let made_for = Surroundings {
             root_namespace: scene.options.root_namespace.clone(),
             default_export: written.default_export_to.destination_rules.clone(),
@@ -225,7 +226,11 @@ impl Entry {
     fn new(documents: &Documents<'_>, namespace: &str, seen: Seen<'_, '_>) -> Self {
         let mut out = Output::default();
         let variants = documents.variants(&seen, namespace, &mut out);
-        let labels = variants.iter().flat_map(Variant::labels).collect();
+        let mut labels: BTreeSet<_> = variants.iter().flat_map(Variant::labels).collect();
+        // What the mesh says of places holds where some rule speaks of the service.
+        if let Some(locality) = seen.locality().filter(|_| !documents.rules.is_empty()) {
+            labels.extend(locality.failover_priority.iter().map(|label| label.name.clone()));
+        }
         let mut calling = Vec::new();
         for variant in &variants {
             settings(documents, &seen, variant, &mut calling, &mut out);
@@ -308,17 +313,18 @@ impl Around for Seen<'_, '_> {
             return Err("a proxy beside a workload shows no certificate but its own".into());
         }
         let Some(name) = &tls.credential_name else { return Ok(Loaded::default()) };
-        let key = Key::new("", "Secret", namespace, &***name);
-        let secret = self.scene.index.get(&key);
-        self.secrets.borrow_mut().push((key, secret.cloned()));
-        let Some(Kind::Secret(secret)) = secret.map(|secret| &secret.body) else {
-            return Err(format!("there is no Secret {}/{}", namespace, **name));
-        };
-        let roots = ["ca.crt", "cacert"].into_iter().find_map(|key| secret.value(key));
-        match roots {
-            Some(roots) => Ok(Loaded { roots_pem: Some(roots.into()), client: None }),
-            None => Err(format!("the Secret {}/{} has no `ca.crt`", namespace, **name)),
-        }
+        let roots = certificates::needed_authorities(&|key| self.secret(key), namespace, name);
+        let roots_pem = Some(roots.map_err(|error| error.to_string())?);
+        Ok(Loaded { roots_pem, client: None })
+    }
+}
+
+impl<'a> Seen<'_, 'a> {
+    /// A Secret, of which it is noted that it was looked up.
+    fn secret(&self, key: Key) -> Option<&'a Arc<Resource>> {
+        let found = self.scene.index.get(&key);
+        self.secrets.borrow_mut().push((key, found.cloned()));
+        found
     }
 }
 

@@ -1,44 +1,74 @@
 //! What MeshConfig says.
 
+use std::sync::Arc;
+
 use weft_model::mesh::UnknownDestinations;
 use weft_resources::istio::MeshConfig;
 use weft_resources::istio::mesh_config::{CONFIG_MAP, CONFIG_MAP_KEY};
 use weft_resources::istio::sidecar::OutboundMode;
-use weft_resources::{Kind, Pos, Problem, Resource};
+use weft_resources::istio::virtual_service::Retries;
+use weft_resources::set::Index;
+use weft_resources::{Key, Kind, Pos, Problem, Resource};
 
 use crate::context::Output;
+use crate::istio::virtual_service::Written;
 use crate::mesh::scene::Scene;
 use crate::remark::Place;
+
+/// MeshConfig as it is written: nothing, where it is not.
+#[derive(Default)]
+pub(crate) struct MeshDocument {
+    pub(super) written: MeshConfig,
+    /// The ConfigMap.
+    resource: Option<Arc<Resource>>,
+    problems: Vec<Problem>,
+}
 
 /// What holds for the whole mesh.
 pub(super) struct Config {
     /// What becomes of calls to what the mesh does not know.
     pub(super) unknown: UnknownDestinations,
     /// All that is written.
-    pub(super) written: MeshConfig,
+    pub(super) document: MeshDocument,
+}
+
+// === impl MeshDocument ===
+
+impl MeshDocument {
+    /// The one among these resources.
+    pub(crate) fn find(index: &Index, root_namespace: &str) -> Self {
+        let resource = index.get(&Key::new("", "ConfigMap", root_namespace, CONFIG_MAP));
+        let found = resource.and_then(|resource| Some((resource, of(resource, root_namespace)?)));
+        let Some((resource, (written, problems))) = found else { return Self::default() };
+        Self { written, resource: Some(Arc::clone(resource)), problems }
+    }
+
+    /// What is sent again where rules do not say.
+    pub(crate) fn retries(&self) -> Option<Written<'_, &Retries>> {
+        let value = self.written.default_http_retries.as_ref()?;
+        let document = self.resource.as_deref()?;
+        Some(Written { value, document, field: "defaultHttpRetryPolicy", at: Pos::FIRST })
+    }
+
+    /// Says what is wrong with it.
+    pub(crate) fn report(&self, out: &mut Output) {
+        let Some(resource) = &self.resource else { return };
+        for problem in &self.problems {
+            out.problem(&resource.key, problem.clone());
+        }
+    }
 }
 
 // === impl Config ===
 
 impl Config {
     pub(super) fn new(scene: &Scene<'_>, out: &mut Output) -> Self {
-        let root = &scene.options.root_namespace;
-        let mut config = Self { unknown: scene.options.outbound, written: MeshConfig::default() };
-        let resource = scene.get("", "ConfigMap", root, CONFIG_MAP);
-        let Some((resource, (written, problems))) =
-            resource.and_then(|resource| Some((resource, of(resource, root)?)))
-        else {
-            return config;
-        };
-        for problem in problems {
-            out.problem(&resource.key, problem);
-        }
-        if let Some(mode) = written.outbound {
-            config.unknown = unknown(mode);
-        }
+        let document = MeshDocument::find(scene.index, &scene.options.root_namespace);
+        document.report(out);
         let own = &scene.options.trust_domain;
-        let other = written.trust_domain.as_ref();
-        if let Some(other) = other.filter(|other| ***other != *own.as_str()) {
+        let other = document.written.trust_domain.as_ref();
+        let other = other.filter(|other| ***other != *own.as_str());
+        if let (Some(resource), Some(other)) = (&document.resource, other) {
             let message = format!(
                 "the authority of this mesh signs for `{own}`, which stays in force; `{other}` is not"
             );
@@ -46,8 +76,8 @@ impl Config {
             let path = format!("data.{CONFIG_MAP_KEY}.trustDomain");
             Place::new(resource, Pos::default(), &path).error_with(out, message, fix);
         }
-        config.written = written;
-        config
+        let unknown = document.written.outbound.map(unknown);
+        Self { unknown: unknown.unwrap_or(scene.options.outbound), document }
     }
 }
 

@@ -201,6 +201,15 @@ impl Draft<'_> {
     }
 }
 
+// === impl Site ===
+
+impl Site {
+    /// Whether a proxy stands there that does what this mesh asks of it.
+    pub(super) fn is_guarded(&self, population: &Population<'_>) -> bool {
+        self.instance.is_some_and(|index| population.instances[index].is_served())
+    }
+}
+
 // === impl Collector ===
 
 impl<'a> Collector<'_, 'a> {

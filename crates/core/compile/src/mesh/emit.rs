@@ -40,7 +40,7 @@ pub(super) fn services(
     let service = |(name, draft): (&ServiceName, &Draft<'_>)| {
         let old = before.and_then(|before| before.services.get(name));
         let called = callings.of(name).unwrap_or(&unspoken);
-        let entry = keep(entry(name, draft), old.map(|old| &old.entry));
+        let entry = keep(entry(name, draft, population), old.map(|old| &old.entry));
         let endpoints = match &draft.runs {
             Runs::Sites(sites) => {
                 ServiceEndpoints::Known(endpoints(sites, draft.location, rules, population, called))
@@ -74,7 +74,7 @@ pub(super) fn keep<T: PartialEq>(new: T, old: Option<&Arc<T>>) -> Arc<T> {
     }
 }
 
-fn entry(name: &ServiceName, draft: &Draft<'_>) -> IndexEntry {
+fn entry(name: &ServiceName, draft: &Draft<'_>, population: &Population<'_>) -> IndexEntry {
     let (addrs, endpoint_addrs) = match (&draft.addrs, &draft.runs) {
         (Virtual::Given(addrs), _) => (addrs.as_slice().into(), Box::default()),
         (Virtual::Headless, Runs::Sites(sites)) => {
@@ -91,7 +91,13 @@ fn entry(name: &ServiceName, draft: &Draft<'_>) -> IndexEntry {
         addrs,
         endpoint_addrs,
         ports: draft.ports.as_slice().into(),
-        location: draft.location,
+        location: match &draft.runs {
+            Runs::Sites(sites) if sites.iter().all(|site| site.is_guarded(population)) => {
+                draft.location
+            }
+            _ if draft.location.is_inside() => Location::Unguarded,
+            _ => draft.location,
+        },
     }
 }
 

@@ -172,6 +172,12 @@ impl<'a> Instance<'a> {
         }
     }
 
+    /// Whether the proxy beside it asks us what it has to know: it runs on a node of ours, or is a
+    /// WorkloadEntry, whose proxy is started by others.
+    pub(super) fn is_served(&self) -> bool {
+        self.peer.is_some() && matches!(self.origin, Origin::Node(_) | Origin::Entry(..))
+    }
+
     /// The number of a port by its name.
     pub(super) fn named_port(&self, name: &str) -> Option<u16> {
         self.ports().into_iter().find(|port| port.name == name).map(|port| port.number)

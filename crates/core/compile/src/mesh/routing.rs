@@ -89,7 +89,10 @@ impl Routing {
                 Some((old, _)) if old.holds(&documents, &world) => (Arc::clone(old), true),
                 _ => (Arc::new(Entry::new(&name, &documents, &world)), false),
             };
-            entry.say(out);
+            for (key, problem) in &entry.made.problems {
+                // Documents that speak of several services may have the same fault for each.
+                out.problem_once(key, problem);
+            }
             services.insert(name, (entry, is_kept));
         }
         Self { made_for, services }
@@ -144,16 +147,6 @@ impl Entry {
         self.documents.len() == documents.len()
             && self.documents.iter().zip(documents).all(|(old, new)| Arc::ptr_eq(old, new))
             && self.notes.iter().all(|note| note.holds(world))
-    }
-
-    /// Says what is to say. Documents that speak of several services may have the same fault for each.
-    fn say(&self, out: &mut Output) {
-        for (key, problem) in &self.made.problems {
-            let is_said = out.problems.get(key).is_some_and(|said| said.contains(problem));
-            if !is_said {
-                out.problem(key, problem.clone());
-            }
-        }
     }
 }
 

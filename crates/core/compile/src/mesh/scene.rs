@@ -1,6 +1,5 @@
 //! The resources that a mesh is made of.
 
-use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use weft_resources::resource::Annotation;
 use weft_resources::set::Index;
 use weft_resources::{Key, Resource};
 
+use crate::age::age;
 use crate::mesh::MeshOptions;
 
 /// The resources in force.
@@ -82,13 +82,13 @@ pub(super) fn by_age(resources: &[Arc<Resource>], before: &[Arc<Resource>]) -> V
     let known: Pointers = before.iter().map(Arc::as_ptr).collect();
     let (kept, mut new): (Vec<_>, Vec<_>) =
         resources.iter().partition(|resource| known.contains(&Arc::as_ptr(resource)));
-    new.sort_by(|a, b| age(a, b));
+    new.sort_by(|a, b| age(a).cmp(&age(b)));
     let stays: Pointers = kept.into_iter().map(Arc::as_ptr).collect();
     let kept: Vec<_> = before.iter().filter(|one| stays.contains(&Arc::as_ptr(one))).collect();
     let mut kept = kept.as_slice();
     let mut all = Vec::with_capacity(resources.len());
     for resource in new {
-        let (older, newer) = kept.split_at(kept.partition_point(|one| age(one, resource).is_lt()));
+        let (older, newer) = kept.split_at(kept.partition_point(|one| age(one) < age(resource)));
         all.extend(older.iter().copied().cloned());
         all.push(Arc::clone(resource));
         kept = newer;
@@ -99,12 +99,6 @@ pub(super) fn by_age(resources: &[Arc<Resource>], before: &[Arc<Resource>]) -> V
 
 /// Resources by their address.
 type Pointers = HashSet<*const Resource, SeedableState<'static>>;
-
-/// What has no time yet is the newest.
-fn age(a: &Resource, b: &Resource) -> Ordering {
-    let of = (a.created.is_empty(), &a.created);
-    of.cmp(&(b.created.is_empty(), &b.created)).then_with(|| a.key.cmp(&b.key))
-}
 
 /// Whether labels have all that a selector asks for.
 pub(super) fn fits(selector: &Labels, labels: &Labels) -> bool {

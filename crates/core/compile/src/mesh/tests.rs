@@ -13,7 +13,7 @@ mod service;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::mesh::{
@@ -96,7 +96,7 @@ pub(super) fn entry(world: &MeshWorld, name: &str) -> String {
         .map(|port| format!("{}/{}/{:?}", port.number, port.name, port.protocol))
         .collect();
     let location = match entry.location {
-        Location::Mesh => "",
+        Location::Mesh | Location::Unguarded => "",
         Location::External => " external",
     };
     let endpoint_addrs = match &*entry.endpoint_addrs {
@@ -165,6 +165,23 @@ pub(super) fn document(api: &str, kind: &str, metadata: &str, spec: &str) -> Str
 
 pub(super) fn service_document(name: &str, spec: &str) -> String {
     document("v1", "Service", &format!("name: {name}"), spec)
+}
+
+/// A Secret of one value.
+pub(super) fn secret(name: &str, key: &str, value: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\n\
+         stringData: {{{key}: {value:?}}}\n---\n"
+    )
+}
+
+/// The certificate of an authority, PEM; always the same.
+pub(super) fn authority() -> &'static str {
+    static PEM: LazyLock<String> = LazyLock::new(|| {
+        let made = rcgen::generate_simple_self_signed(["authority.example".to_owned()]);
+        made.expect("it can be made").cert.pem()
+    });
+    &PEM
 }
 
 pub(super) fn istio(kind: &str, metadata: &str, spec: &str) -> String {

@@ -302,8 +302,14 @@ fn error_pages(
     let path_of = |name: &str| path(middleware, &format!("errors.{name}"));
     let home = Home::of(middleware);
     let target = match &errors.service {
-        ErrorService::Ref(reference) => service::target(link, reference, home, &path_of("service")),
-        ErrorService::Name(name) => service::named(link, name, home, &path_of("service")),
+        ErrorService::Ref(reference) => {
+            service::unguarded(link, reference, home, &path_of("service"))
+        }
+        ErrorService::Name(name) => {
+            let path = path_of("service");
+            let target = service::named(link, name, home, &path);
+            service::aside(link, target, name.at, &path)
+        }
     };
     let request_headers = match &errors.request_headers {
         None => None,

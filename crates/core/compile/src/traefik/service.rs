@@ -70,6 +70,64 @@ pub(super) fn target(
     }
 }
 
+/// The target of a reference behind the service's own middlewares.
+fn guarded(
+    link: &mut Link<'_, '_>,
+    service: &ServiceRef,
+    home: Home<'_>,
+    path: &str,
+    place: &str,
+) -> Target {
+    let steps = own_steps(link, service, home, path, place);
+    let target = target(link, service, home, path);
+    if steps.is_empty() {
+        return target;
+    }
+    let choices = vec![Choice { name: choice_name(service, home), weight: 1, steps, target }];
+    Target::Weighted(Arc::new(Weighted { choices, sticky: None }))
+}
+
+/// The target of a reference that is asked on the side ([`aside`]).
+pub(super) fn unguarded(
+    link: &mut Link<'_, '_>,
+    service: &ServiceRef,
+    home: Home<'_>,
+    path: &str,
+) -> Target {
+    if let Some(first) = service.middlewares.first() {
+        return link.no_target(first.at, &format!("{path}.middlewares"), guarded_aside());
+    }
+    let target = target(link, service, home, path);
+    aside(link, target, service.target.at, path)
+}
+
+/// A target for copies of requests and for questions for error pages, on which no middleware acts:
+/// one with services that ask for some is not called.
+pub(super) fn aside(link: &mut Link<'_, '_>, target: Target, at: Pos, path: &str) -> Target {
+    if has_steps(&target) { link.no_target(at, path, guarded_aside()) } else { target }
+}
+
+fn guarded_aside() -> Missing {
+    Missing {
+        message: "middlewares do not act on copies of requests and on questions for error pages, \
+                  so this service is not called"
+            .into(),
+        fix: Some("name a service without `middlewares`".into()),
+    }
+}
+
+/// Whether steps stand before any of the services that a target leads to.
+fn has_steps(target: &Target) -> bool {
+    let chosen = |choice: &Choice| !choice.steps.is_empty() || has_steps(&choice.target);
+    match target {
+        Target::Backend(_) | Target::Refuse(_) => false,
+        Target::Weighted(weighted) => weighted.choices.iter().any(chosen),
+        Target::HighestRandomWeight(choices) => choices.iter().any(chosen),
+        Target::Mirror(mirrors) => has_steps(&mirrors.main),
+        Target::Failover(failover) => has_steps(&failover.main) || has_steps(&failover.fallback),
+    }
+}
+
 /// The target of a `TraefikService` or a service of the file provider.
 pub(super) fn named(
     link: &mut Link<'_, '_>,
@@ -290,18 +348,18 @@ fn of_traefik_service(
             Target::HighestRandomWeight(choices(link, services, home, path, &place).into())
         }
         TraefikService::Mirroring { main, mirrors, mirror_body, max_body_size } => {
-            let main = target(link, main, home, "spec.mirroring");
+            let main = guarded(link, main, home, "spec.mirroring", &place);
             let mut copies = Vec::new();
             for (index, (mirror, percent)) in mirrors.iter().enumerate() {
                 let path = format!("spec.mirroring.mirrors[{index}]");
-                let target = target(link, mirror, home, &path);
+                let target = unguarded(link, mirror, home, &path);
                 copies.push(Mirror { parts_per_million: percent * PERCENT, target });
             }
             mirrored(main, copies, *mirror_body, *max_body_size)
         }
         TraefikService::Failover { service, fallback, errors } => {
-            let main = target(link, service, home, "spec.failover.service");
-            let fallback = target(link, fallback, home, "spec.failover.fallback");
+            let main = guarded(link, service, home, "spec.failover.service", &place);
+            let fallback = guarded(link, fallback, home, "spec.failover.fallback", &place);
             failover(main, fallback, errors.as_ref())
         }
     }
@@ -336,7 +394,9 @@ fn of_file_service(
             let main = named(link, service, Home::File, &format!("{path}.service"));
             let mut copies = Vec::new();
             for (index, (mirror, percent)) in mirrors.iter().enumerate() {
-                let target = named(link, mirror, Home::File, &format!("{path}.mirrors[{index}]"));
+                let path = format!("{path}.mirrors[{index}]");
+                let target = named(link, mirror, Home::File, &path);
+                let target = aside(link, target, mirror.at, &path);
                 copies.push(Mirror { parts_per_million: percent * PERCENT, target });
             }
             mirrored(main, copies, *mirror_body, *max_body_size)

@@ -142,6 +142,18 @@ fn what_has_come_to_a_workload_is_asked_about_there() {
 }
 
 #[test]
+fn what_has_come_where_nothing_stands_for_it_any_more_is_no_call_of_the_workload() {
+    let mut known = snapshot([route("all", "/", "v1")]);
+    known.neighbours.networks = ["10.77.0.0/24".parse().unwrap()].into();
+    let listener = Some(weft_model::id::ListenerId::new("inbound/8080"));
+    let come = |text: &str| Question { listener: listener.clone(), ..question(text) };
+    let explanation = explain(&known, &in_shop(), &come("http://payments/"));
+    assert_eq!(explanation.arrives, Arrives::Nowhere);
+    assert_eq!((explanation.leads, explanation.candidates), (Vec::new(), Vec::new()));
+    assert_eq!(unlearned(&known, &in_shop(), &come("http://10.77.0.9:8080/")), None);
+}
+
+#[test]
 fn a_rule_that_answers_by_itself_is_no_refusal() {
     let answer = StepKind::Respond(weft_model::policy::FixedAnswer {
         status: 403,

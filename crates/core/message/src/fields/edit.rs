@@ -78,7 +78,7 @@ impl Fields {
         self.set(name, value)?;
         let name = name.as_str().as_bytes();
         self.retain_entries(|_, other, _| {
-            other.eq_ignore_ascii_case(name) || !folded_eq(other, name)
+            other.len() != name.len() || other.eq_ignore_ascii_case(name) || !folded_eq(other, name)
         });
         Ok(())
     }
@@ -238,17 +238,20 @@ impl Fields {
 
     /// Puts `entry` where the first line of its name is, removes the others; else adds it.
     fn replace(&mut self, entry: Entry, name: &[u8]) {
-        let mut kept = 0;
-        let mut new = Some(entry);
-        for at in 0..self.entries.len() {
+        let is_old = |old: &Entry| self.is_named(old, entry.id, name);
+        let Some(first) = self.entries.iter().position(is_old) else {
+            self.entries.push(entry);
+            return;
+        };
+        let mut kept = first + 1;
+        for at in first + 1..self.entries.len() {
             let old = self.entries[at];
-            let next = if self.is_named(&old, entry.id, name) { new.take() } else { Some(old) };
-            if let Some(next) = next {
-                self.entries[kept] = next;
+            if !self.is_named(&old, entry.id, name) {
+                self.entries[kept] = old;
                 kept += 1;
             }
         }
         self.entries.truncate(kept);
-        self.entries.extend(new);
+        self.entries[first] = entry;
     }
 }

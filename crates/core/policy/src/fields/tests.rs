@@ -191,6 +191,7 @@ fn values_of_requests_are_made_of_what_they_are() {
         &[first_of(&[":method"], None), first_of(&[":authority"], None)],
         Some("GETexample.com:81"),
     );
+    check(&[first_of(&["host"], None)], Some("example.com:81"));
     check(&[first_of(&["x-none", "x-user"], None)], Some("Müller"));
     // No character is cut.
     check(&[first_of(&["x-user"], Some(2))], Some("M"));
@@ -206,6 +207,22 @@ fn values_of_answers_are_made_of_what_they_are() {
         made("x-made", true, &[ValuePart::Fact(Fact::Status), text(" "), first_of(&["b"], None)]);
     check_response(&edits, &["b: c", "x-made: first", "x-made: 200 c"]);
     check_response(&made("x-made", false, &[first_of(&["b"], None)]), &["b: c", "x-made: c"]);
+}
+
+#[test]
+fn a_value_that_is_made_replaces_before_others_are_added() {
+    let header = |adds, parts: &[ValuePart]| MadeHeader {
+        name: name("x-made"),
+        adds,
+        parts: parts.to_vec(),
+    };
+    let edits = HeaderEdits {
+        set: vec![(name("x-made"), "set".into())],
+        add: vec![(name("x-made"), "added".into())],
+        made: vec![header(true, &[text("last")]), header(false, &[first_of(&["b"], None)])],
+        remove: vec![name("b")],
+    };
+    check_response(&edits, &["x-made: c", "x-made: added", "x-made: last"]);
 }
 
 #[track_caller]

@@ -120,7 +120,7 @@ impl ServerPort {
         let fix = "remove it: the routes name the port of the service";
         foreign(reader, "targetPort", "`targetPort` has no meaning at a gateway", fix);
         let number = reader.require("number").and_then(|field| Some(field.spanned(field.port()?)));
-        let name = reader.require_string("name");
+        let name = reader.require_label("name");
         let protocol = reader
             .require("protocol")
             .and_then(|field| Some(field.spanned(PortProtocol::read(&field)?)));

@@ -45,9 +45,6 @@ pub struct DefaultExportTo {
     pub destination_rules: Option<ExportTo>,
 }
 
-/// What is read, and looked at by nobody.
-const UNSERVED: &[&str] = &["localityLbSetting", "defaultDestinationRuleExportTo"];
-
 /// What has the same effect here without being said, or none that anybody misses.
 const BOOKKEEPING: &[&str] = &["defaultConfig", "rootNamespace", "configSources"];
 
@@ -96,9 +93,6 @@ pub(crate) fn read(reader: &Reader<'_, '_>) -> MeshConfig {
             destination_rules: export_to(reader, "defaultDestinationRuleExportTo"),
         },
     };
-    for name in UNSERVED {
-        reader.ignored(name, "it is not supported yet");
-    }
     for (name, field) in reader.rest() {
         field.warn(format!("`{name}` has no effect here"), None);
     }

@@ -92,6 +92,16 @@ fn every_method_is_no_condition() {
 }
 
 #[test]
+fn a_class_of_requests_has_a_name() {
+    let (kind, problems) = read(
+        "apiVersion: specs.smi-spec.io/v1alpha4\nkind: HTTPRouteGroup\nmetadata: {name: a}\n\
+         spec: {matches: [{methods: [GET]}]}\n",
+    );
+    assert!(kind.is_none());
+    assert!(problems[0].contains("the field `name` is required"), "{problems:?}");
+}
+
+#[test]
 fn traffic_targets_are_errors() {
     let (kind, problems) = read(
         "apiVersion: access.smi-spec.io/v1alpha3\nkind: TrafficTarget\nmetadata: {name: a}\n\

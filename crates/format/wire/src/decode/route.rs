@@ -6,13 +6,14 @@ use std::sync::Arc;
 use weft_message::{FieldName, Method, Scheme};
 use weft_model::id::{BackendId, RouteId};
 use weft_model::route::{
-    Choice, HostMatch, Matcher, Origin, PathMatch, Rank, Route, Target, TcpMatcher, TcpRoute,
-    TcpTls, Timeouts, Weighted,
+    Bound, Choice, HostMatch, Matcher, Origin, PathMatch, Rank, Route, Target, TcpMatcher,
+    TcpRoute, TcpTls, Timeouts, Weighted,
 };
 use weft_model::text::TextMatch;
 
 use super::calling::sticky;
 use super::step::{retry, steps, unreadable};
+use super::traffic::source;
 use super::{InvalidResource, fitting, network, pattern, refusal, time};
 use crate::resource::route as wire;
 
@@ -136,12 +137,24 @@ fn rank(message: Option<&wire::Rank>, reading: &mut Reading) -> Rank {
 }
 
 fn timeouts(message: &wire::Timeouts) -> Result<Timeouts, InvalidResource> {
+    // One that is not known is of a bound that is not known either.
+    let from = |one: &wire::Inherited| {
+        let bound = match one.bound {
+            1 => Bound::Request,
+            2 => Bound::Response,
+            3 => Bound::Idle,
+            4 => Bound::Retry,
+            _ => return None,
+        };
+        Some((bound, source(one.source.as_ref()?)))
+    };
     Ok(Timeouts {
         request: message.request.map(time),
         attempt: message.attempt.map(time),
         response: message.response.map(time),
         idle: message.idle.map(time),
         retry: message.retry.as_ref().map(retry).transpose()?,
+        inherited: message.inherited.iter().filter_map(from).collect(),
     })
 }
 

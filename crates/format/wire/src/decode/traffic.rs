@@ -58,7 +58,7 @@ fn calling_for(message: &wire::CallingFor) -> Result<CallingFor, InvalidResource
     })
 }
 
-fn source(message: &wire::Source) -> Source {
+pub(super) fn source(message: &wire::Source) -> Source {
     Source {
         setting: message.setting.as_str().into(),
         document: message.document.as_str().into(),

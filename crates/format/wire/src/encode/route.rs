@@ -1,14 +1,16 @@
 //! Rules.
 
+use weft_model::calling::Source;
 use weft_model::policy::Refusal;
 use weft_model::route::{
-    Choice, HostMatch, Matcher, Origin, PathMatch, Rank, Route, Target, TcpMatcher, TcpRoute,
-    TcpTls, Timeouts, Weighted,
+    Bound, Choice, HostMatch, Matcher, Origin, PathMatch, Rank, Route, Target, TcpMatcher,
+    TcpRoute, TcpTls, Timeouts, Weighted,
 };
 use weft_model::text::TextMatch;
 
 use super::calling::sticky;
 use super::step::{not_carried, retry, steps};
+use super::traffic::source;
 use super::{nanos, network, refusal};
 use crate::resource::route as wire;
 
@@ -187,12 +189,22 @@ fn choice(choice: &Choice) -> wire::Choice {
 }
 
 fn timeouts(timeouts: &Timeouts) -> wire::Timeouts {
-    let Timeouts { request, attempt, response, idle, retry: again } = timeouts;
+    let Timeouts { request, attempt, response, idle, retry: again, inherited } = timeouts;
+    let from = |(bound, from): &(Bound, Source)| wire::Inherited {
+        bound: match bound {
+            Bound::Request => 1,
+            Bound::Response => 2,
+            Bound::Idle => 3,
+            Bound::Retry => 4,
+        },
+        source: Some(source(from)),
+    };
     wire::Timeouts {
         request: request.map(nanos),
         attempt: attempt.map(nanos),
         response: response.map(nanos),
         idle: idle.map(nanos),
         retry: again.as_ref().map(retry),
+        inherited: inherited.iter().map(from).collect(),
     }
 }

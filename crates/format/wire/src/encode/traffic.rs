@@ -42,7 +42,7 @@ fn calling_for(entry: &CallingFor) -> wire::CallingFor {
     }
 }
 
-fn source(source: &Source) -> wire::Source {
+pub(super) fn source(source: &Source) -> wire::Source {
     let Source { setting, document, file, line } = source;
     wire::Source {
         setting: setting.to_string(),

@@ -5,7 +5,7 @@
 
 use super::calling::StickyCookie;
 use super::step::{RetryPolicy, Step};
-use super::traffic::Audience;
+use super::traffic::{Audience, Source};
 use super::{Network, Refusal};
 
 /// A rule of HTTP for some of the callers and ports.
@@ -378,4 +378,18 @@ pub struct Timeouts {
     /// Retries of the route.
     #[prost(message, optional, tag = "5")]
     pub retry: Option<RetryPolicy>,
+    /// Where those come from that are written elsewhere.
+    #[prost(message, repeated, tag = "6")]
+    pub inherited: Vec<Inherited>,
+}
+
+/// Where a bound comes from.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Inherited {
+    /// 1 of the whole, 2 of the answer, 3 of silence, 4 retries.
+    #[prost(uint32, tag = "1")]
+    pub bound: u32,
+    /// The document.
+    #[prost(message, optional, tag = "2")]
+    pub source: Option<Source>,
 }

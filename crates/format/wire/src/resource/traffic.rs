@@ -39,7 +39,7 @@ pub struct Audience {
 }
 
 /// The kind of an [`Audience`] that is told by namespaces and labels.
-pub const BY_NAMESPACE_AND_LABELS: u32 = 1;
+pub const BY_NAMESPACE_AND_LABELS: u32 = 0;
 
 /// Calling settings with whom and what they are for.
 #[derive(Clone, PartialEq, prost::Message)]

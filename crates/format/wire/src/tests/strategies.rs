@@ -22,8 +22,8 @@ use weft_model::policy::{
     SourceCriterion, Step, StepKind, ValuePart,
 };
 use weft_model::route::{
-    Choice, HostMatch, Matcher, Origin, PathMatch, Rank, Route, RouteSet, Routed, StickyCookie,
-    Target, TcpMatcher, TcpRoute, TcpTls, Timeouts, Weighted,
+    Bound, Choice, HostMatch, Matcher, Origin, PathMatch, Rank, Route, RouteSet, Routed,
+    StickyCookie, Target, TcpMatcher, TcpRoute, TcpTls, Timeouts, Weighted,
 };
 use weft_model::text::{Pattern, TextMatch};
 use weft_resilience::settings::{BackoffSettings, HedgeSettings, RateSettings, StatusSet};
@@ -400,13 +400,21 @@ fn origin() -> impl Strategy<Value = Origin> {
 }
 
 fn timeouts() -> BoxedStrategy<Timeouts> {
-    (of(time()), of(time()), of(time()), of(time()), of(retry()))
-        .prop_map(|(request, attempt, response, idle, retry)| Timeouts {
+    let bound = prop_oneof![
+        Just(Bound::Request),
+        Just(Bound::Response),
+        Just(Bound::Idle),
+        Just(Bound::Retry),
+    ];
+    let inherited = vec((bound, calling::source()), 0..3);
+    (of(time()), of(time()), of(time()), of(time()), of(retry()), inherited)
+        .prop_map(|(request, attempt, response, idle, retry, inherited)| Timeouts {
             request,
             attempt,
             response,
             idle,
             retry,
+            inherited: inherited.into(),
         })
         .boxed()
 }

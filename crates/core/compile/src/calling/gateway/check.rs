@@ -55,6 +55,7 @@ pub(crate) fn check(context: &Context<'_>, out: &mut Output) {
         // The control plane says what is to say.
         return;
     }
+    context.mesh_config.report(out);
     for resource in context.resources {
         match &resource.body {
             Kind::DestinationRule(rule) => {

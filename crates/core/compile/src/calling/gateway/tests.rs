@@ -347,12 +347,16 @@ fn timeout_and_retries_of_a_rule_hold_for_routes_without() {
         let route = find(&world, 80, false, &format!("GET {host}/")).expect("there is a route");
         assert_eq!(route.timeouts.request, Some(Duration::from_secs(2)), "{host}");
         assert_eq!(route.timeouts.retry.as_ref().map(|retry| retry.attempts), Some(4), "{host}");
+        let sources = route.timeouts.inherited.iter().map(|(_, source)| &*source.setting);
+        let sources: Vec<_> = sources.collect();
+        assert_eq!(sources, ["trafficPolicy.timeout", "trafficPolicy.retries"], "{host}");
     }
     let own =
         routes("").replace("rules: [{backendRefs", "rules: [{timeouts: {request: 9s}, backendRefs");
     let world = self::world(&[&own, &rule("shop", "trafficPolicy: {timeout: 2s}")]);
     let route = find(&world, 80, false, "GET gw.test/").expect("there is a route");
     assert_eq!(route.timeouts.request, Some(Duration::from_secs(9)));
+    assert!(route.timeouts.inherited.is_empty(), "{route:?}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use weft_model::policy::{AnswerDiff, Refusal, SourceCriterion, Step, StepKind};
 use weft_model::route::{Choice, Route, Target, Weighted};
 use weft_resources::weftway::TrafficPolicy;
 use weft_resources::weftway::traffic_policy::MirrorDiff;
-use weft_resources::{Kind, Pos, Resource};
+use weft_resources::{Key, Kind, Pos, Resource};
 
 use super::hedge;
 use super::rate::rate_limit;
@@ -31,6 +31,18 @@ pub(crate) struct Added {
     compared: Option<AnswerDiff>,
     /// Why nothing goes where the policies are about.
     refusal: Option<Refusal>,
+}
+
+/// A rule that policies may be about.
+#[derive(Debug, Clone)]
+pub(crate) struct About<'a> {
+    /// The route that it is in.
+    pub(crate) route: &'a Resource,
+    /// Its name there.
+    pub(crate) rule: Option<&'a str>,
+    /// Its own id, where it is not the rule itself that is served, but those that it leads to: they
+    /// share what is added.
+    pub(crate) shared: Option<Arc<str>>,
 }
 
 /// A step that is added.
@@ -51,47 +63,37 @@ const NAMED: [&str; 3] = ["httproute/", "grpcroute/", "virtualservice/"];
 // === impl Added ===
 
 impl Added {
-    /// What the policies about a route, oldest first, add to the rule of that name.
-    pub(crate) fn of_rule(
-        policies: &[&Arc<Resource>],
+    /// What policies add to a rule, which may be several at once, the nearest first: itself, and the
+    /// one that delegates to it. `policies` knows those about a route, oldest first.
+    pub(crate) fn of_rule<'p>(
+        rules: &[About<'_>],
+        policies: impl Fn(&Key) -> &'p [&'p Arc<Resource>],
         trust_domain: &TrustDomain,
-        route: &Resource,
-        rule: Option<&str>,
         out: &mut Output,
     ) -> Self {
-        let mut meant: Vec<(bool, &Resource, &TrafficPolicy)> = Vec::new();
-        for resource in policies {
-            let Kind::TrafficPolicy(policy) = &resource.body else { continue };
-            let targets = policy.targets.iter().map(|target| &target.target).filter(|target| {
-                *target.object.kind == *route.key.kind && *target.object.name == *route.name()
-            });
-            let sections: Vec<Option<&str>> =
-                targets.map(|target| target.section.as_deref()).collect();
-            let is_whole = !sections.iter().any(|section| section.is_some() && *section == rule);
-            if !is_whole || sections.contains(&None) {
-                meant.push((is_whole, resource, policy));
-            }
-        }
-        // Those about the rule itself come first.
-        meant.sort_by_key(|(is_whole, ..)| *is_whole);
         let mut added = Self::default();
         let (mut hedged, mut compared) = (None, None);
-        for (_, resource, policy) in meant {
-            if policy.is_broken {
-                added.refusal.get_or_insert_with(|| unenforceable(resource));
-                continue;
+        for about in rules {
+            let shared = &about.shared;
+            for (resource, policy) in about.meant(policies(&about.route.key)) {
+                if policy.is_broken {
+                    added.refusal.get_or_insert_with(|| unenforceable(resource));
+                    continue;
+                }
+                if let Some(limit) = &policy.local_rate_limit {
+                    let limit = rate_limit(trust_domain, resource, limit, out);
+                    let kind = StepKind::LocalRateLimit(Box::new(limit));
+                    added.add(resource, shared.clone(), "rate", kind);
+                }
+                added.add_limit(resource, shared.clone(), policy);
+                if let Some(hedging) = &policy.hedging
+                    && decides(&mut hedged, resource, "hedging", out)
+                {
+                    let kind = StepKind::Hedge(hedge(hedging));
+                    added.add(resource, shared.clone(), "hedge", kind);
+                }
+                added.compare(&mut compared, resource, policy, out);
             }
-            if let Some(limit) = &policy.local_rate_limit {
-                let limit = rate_limit(trust_domain, resource, limit, out);
-                added.add(resource, "rate", StepKind::LocalRateLimit(Box::new(limit)));
-            }
-            added.add_limit(resource, policy);
-            if let Some(hedging) = &policy.hedging
-                && decides(&mut hedged, resource, "hedging", out)
-            {
-                added.add(resource, "hedge", StepKind::Hedge(hedge(hedging)));
-            }
-            added.compare(&mut compared, resource, policy, out);
         }
         added
     }
@@ -105,7 +107,7 @@ impl Added {
         let mut compared = None;
         for (resource, policy) in policies {
             if !policy.is_broken {
-                added.add_limit(resource, policy);
+                added.add_limit(resource, None, policy);
                 added.compare(&mut compared, resource, policy, out);
             }
         }
@@ -129,24 +131,26 @@ impl Added {
                 continue;
             }
             let limit = rate_limit(trust_domain, resource, limit, out);
-            self.extras.push(Extra {
-                policy: policy_name(resource),
-                shared: Some(Arc::clone(&service)),
-                part: "rate",
-                kind: StepKind::LocalRateLimit(Box::new(limit)),
-            });
+            let kind = StepKind::LocalRateLimit(Box::new(limit));
+            self.add(resource, Some(Arc::clone(&service)), "rate", kind);
         }
     }
 
-    fn add_limit(&mut self, resource: &Resource, policy: &TrafficPolicy) {
+    fn add_limit(&mut self, resource: &Resource, shared: Option<Arc<str>>, policy: &TrafficPolicy) {
         if let Some(amount) = policy.limits.per_route.requests {
             let source = SourceCriterion::All;
-            self.add(resource, "limit", StepKind::InFlight { amount, source });
+            self.add(resource, shared, "limit", StepKind::InFlight { amount, source });
         }
     }
 
-    fn add(&mut self, resource: &Resource, part: &'static str, kind: StepKind) {
-        self.extras.push(Extra { policy: policy_name(resource), shared: None, part, kind });
+    fn add(
+        &mut self,
+        resource: &Resource,
+        shared: Option<Arc<str>>,
+        part: &'static str,
+        kind: StepKind,
+    ) {
+        self.extras.push(Extra { policy: policy_name(resource), shared, part, kind });
     }
 
     fn compare<'p>(
@@ -171,7 +175,9 @@ impl Added {
     /// Puts it into a rule.
     pub(crate) fn apply(&self, route: &mut Route) {
         if let Some(refusal) = &self.refusal {
-            route.target = Target::Refuse(refusal.clone());
+            // Nor do its steps answer.
+            (route.steps, route.target) = (Arc::default(), Target::Refuse(refusal.clone()));
+            return;
         }
         if let Some(compared) = self.compared {
             compare(route, compared);
@@ -194,10 +200,44 @@ impl Added {
     /// The same for one target of a rule.
     fn guard(&self, rule: &str, choice: &mut Choice) {
         if let Some(refusal) = &self.refusal {
-            choice.target = Target::Refuse(refusal.clone());
+            (choice.steps, choice.target) = (Arc::default(), Target::Refuse(refusal.clone()));
+            return;
         }
         let extras = self.extras.iter().map(|extra| extra.step(rule));
         choice.steps = extras.chain(choice.steps.iter().map(Arc::clone)).collect();
+    }
+}
+
+// === impl About ===
+
+impl<'a> About<'a> {
+    /// A rule of a route, which is the one that is served.
+    pub(crate) fn rule(route: &'a Resource, rule: Option<&'a str>) -> Self {
+        Self { route, rule, shared: None }
+    }
+
+    /// Those of the policies about its route that are about it: first those about it alone.
+    fn meant<'p>(
+        &self,
+        policies: &'p [&'p Arc<Resource>],
+    ) -> impl Iterator<Item = (&'p Resource, &'p TrafficPolicy)> {
+        let route = &self.route.key;
+        let mut meant: Vec<(bool, &Resource, &TrafficPolicy)> = Vec::new();
+        for resource in policies {
+            let Kind::TrafficPolicy(policy) = &resource.body else { continue };
+            let targets = policy.targets.iter().map(|target| &target.target).filter(|target| {
+                *target.object.kind == *route.kind && *target.object.name == *route.name
+            });
+            let sections: Vec<Option<&str>> =
+                targets.map(|target| target.section.as_deref()).collect();
+            let is_own = |section: &Option<&str>| section.is_some() && *section == self.rule;
+            let is_whole = !sections.iter().any(is_own);
+            if !is_whole || sections.contains(&None) {
+                meant.push((is_whole, resource, policy));
+            }
+        }
+        meant.sort_by_key(|(is_whole, ..)| *is_whole);
+        meant.into_iter().map(|(_, resource, policy)| (resource, policy))
     }
 }
 
@@ -345,6 +385,10 @@ fn decides<'p>(
         *decided = Some(resource);
         return true;
     };
+    if winner.key == resource.key {
+        // It is about several that are one here.
+        return false;
+    }
     let path = format!("spec.{field}");
     let message = format!("`{field}` of {} holds instead", winner.key);
     Place::new(resource, Pos::default(), &path).warn(out, message);

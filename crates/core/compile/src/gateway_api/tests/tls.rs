@@ -166,6 +166,52 @@ spec:
     check(&grant("kind: HTTPRoute, namespace: infra", "kind: Secret"), false);
 }
 
+#[test]
+fn a_set_of_listeners_is_granted_certificates_under_its_own_name() {
+    let certificate = secret("other", "cert", &["example.org"]);
+    let gateway = gateway(&["name: http, port: 80, protocol: HTTP"])
+        .replace("  listeners:", "  allowedListeners: {namespaces: {from: All}}\n  listeners:");
+    let check = |(group, kind): (&str, &str), granted: (&str, &str), is_served: bool| {
+        let version = if group.contains("x-k8s") { "v1alpha1" } else { "v1" };
+        let set = format!(
+            "apiVersion: {group}/{version}
+kind: {kind}
+metadata: {{name: set, namespace: infra}}
+spec:
+  parentRef: {{name: gw}}
+  listeners: [{{{}}}]
+---
+",
+            https("a", "example.org", "name: cert, namespace: other")
+        );
+        let grant = format!(
+            "apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: {{name: g, namespace: other}}
+spec:
+  from: [{{group: {}, kind: {}, namespace: infra}}]
+  to: [{{group: '', kind: Secret}}]
+---
+",
+            granted.0, granted.1
+        );
+        let spec = format!(
+            "  parentRefs: [{{group: {group}, kind: {kind}, name: set}}]\n  rules:\n{}",
+            rule("", "v1")
+        );
+        let route = route("HTTPRoute", "r", &spec);
+        let world = world(&[&certificate, &gateway, &set, &grant, &route]);
+        let expected = if is_served { "v1" } else { "no handshake" };
+        assert_eq!(ask(&world, "example.org", "example.org"), expected, "{kind}: {granted:?}");
+    };
+    let standard = ("gateway.networking.k8s.io", "ListenerSet");
+    let experimental = ("gateway.networking.x-k8s.io", "XListenerSet");
+    check(standard, standard, true);
+    check(experimental, experimental, true);
+    check(experimental, standard, false);
+    check(experimental, ("gateway.networking.k8s.io", "XListenerSet"), false);
+}
+
 /// GatewayInvalidTLSConfiguration, GatewaySecretMissingReferencedSecret
 #[test]
 fn certificates_that_cannot_be_used() {

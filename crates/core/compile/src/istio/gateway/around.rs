@@ -12,7 +12,7 @@ use weft_resources::istio::NETWORKING;
 use weft_resources::istio::destination::Destination;
 use weft_resources::istio::virtual_service::{Delegate, GatewayRef, HttpAction, HttpRoute};
 use weft_resources::kubernetes::service::PortRef;
-use weft_resources::{Key, Kind, Resource, Spanned};
+use weft_resources::{Key, Kind, Pos, Resource, Spanned};
 
 use super::bind::gateway_key;
 use super::site::{Serves, Site};
@@ -96,10 +96,11 @@ impl Surroundings for AtServer<'_, '_> {
             let (namespace, name) = self.context.services.of_host(&one.destination.host, caller);
             gateway::extension(&scope, caller, (&namespace, &name))
         });
-        said.map_or(Defaults::default(), |policy| Defaults {
-            retries: policy.retries.as_ref().map(|retries| &retries.value),
-            timeout: policy.timeout.map(|timeout| timeout.value),
-        })
+        said.unwrap_or_default().or_retries(self.context.mesh_config.retries())
+    }
+
+    fn first_line(&self, document: &Resource) -> u32 {
+        self.context.line(document, Pos::FIRST)
     }
 }
 

@@ -234,7 +234,7 @@ impl<'e, 'a> Emitter<'e, 'a> {
             target: rule.target.clone(),
             timeouts: rule.timeouts.clone(),
         };
-        self.context.added(rule.document, rule.name, out).apply(&mut route);
+        self.context.added(&rule.about, out).apply(&mut route);
         Arc::new(route)
     }
 

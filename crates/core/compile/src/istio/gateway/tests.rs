@@ -104,6 +104,18 @@ pub(super) fn http(rules: &[String]) -> String {
     format!("  http:\n{}", rules.concat())
 }
 
+/// MeshConfig with a number of retries.
+fn mesh_config(attempts: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: ConfigMap
+metadata: {{name: istio, namespace: istio-system}}
+data: {{mesh: 'defaultHttpRetryPolicy: {{attempts: {attempts}}}'}}
+---
+"
+    )
+}
+
 /// Compiles documents together with the services.
 pub(super) fn world(documents: &[&str]) -> World {
     let text = format!("{SERVICES}{}", documents.concat());
@@ -442,4 +454,37 @@ fn a_document_with_an_unknown_field_is_judged_as_a_whole() {
     assert_reported(&world, "unknown field `htpp`");
     assert_reported(&world, "service `shop/nobody` is not found");
     assert_eq!(ask(&world, "GET a.example/"), "404");
+}
+
+#[test]
+fn mesh_config_says_what_is_retried_where_rules_do_not() {
+    let documents = |attempts: &str, own: &str| {
+        let rule = rule("", "reviews").replace("route:", &format!("{own}route:"));
+        let service = service("v", 1, "shop.test", &http(&[rule]));
+        [mesh_config(attempts), gateway(&[&plain("'*'")]), service].concat()
+    };
+    let timeouts = |world: &World| {
+        let route = find(world, 80, false, "GET shop.test/").expect("it is served");
+        let timeouts = route.timeouts.clone();
+        let source = timeouts.inherited.first().map(|(_, source)| source.document.to_string());
+        (timeouts.retry.map(|retry| retry.attempts), source)
+    };
+    let of_mesh = Some("ConfigMap istio-system/istio".to_owned());
+    let first = world(&[&documents("4", "")]);
+    assert_eq!(problems(&first), [""; 0]);
+    assert_eq!(timeouts(&first), (Some(5), of_mesh.clone()));
+    let text = format!("{SERVICES}{}", documents("0", ""));
+    let next = compile(&load(&[("a.yaml", text)]), &Options::new(Vec::new()), Some(&first));
+    assert_eq!(timeouts(&next), (None, of_mesh));
+    let own = world(&[&documents("4", "retries: {attempts: 1}, ")]);
+    assert_eq!(timeouts(&own), (Some(2), None));
+    let of_service = "apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews, namespace: shop}
+spec: {host: reviews, trafficPolicy: {retries: {attempts: 2}}}
+---
+";
+    let world = world(&[&documents("4", ""), of_service]);
+    assert_eq!(timeouts(&world), (Some(3), Some("DestinationRule shop/reviews".into())));
+    assert_reported(&self::world(&[&documents("-1", "")]), "defaultHttpRetryPolicy.attempts");
 }

@@ -12,7 +12,6 @@ use weft_resources::istio::server::{
 use weft_resources::{Pos, Spanned};
 
 use super::site::Site;
-use crate::calling::gateway::authorities;
 use crate::certificates;
 use crate::context::{Context, Output, Scope};
 use crate::remark::Fix;
@@ -248,8 +247,8 @@ impl Reader<'_, '_> {
     fn roots(&self, written: &ServerTls) -> (&'static str, Pos, Result<Arc<[u8]>, String>) {
         let namespace = self.site.gateway.namespace();
         let of_secret = |name: &str| {
-            let found = authorities(self.scope, namespace, name)?;
-            found.ok_or_else(|| format!("secret `{namespace}/{name}` has no `ca.crt`"))
+            certificates::needed_authorities(&|key| self.scope.get(key), namespace, name)
+                .map_err(|error| error.to_string())
         };
         if let Some(name) = &written.ca_credential_name {
             return ("caCertCredentialName", name.at, of_secret(name));

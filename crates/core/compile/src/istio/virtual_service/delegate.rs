@@ -1,6 +1,7 @@
 //! Rules that stand in another document.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use weft_resources::istio::virtual_service::{
     Delegate, HttpAction, HttpMatch, HttpRoute, StringMatch,
@@ -8,14 +9,16 @@ use weft_resources::istio::virtual_service::{
 use weft_resources::{Pos, Resource, Spanned};
 
 use super::condition::Condition;
-use super::{Surroundings, rule_id};
+use super::{Defaults, Surroundings, Written, rule_id};
+use crate::calling::own::rules::About;
 use crate::context::Output;
 use crate::remark::Place;
 
 /// A rule, and what the rule that delegates to it asks for besides.
 pub(super) struct Ruled<'a> {
     pub(super) id: String,
-    pub(super) name: Option<&'a str>,
+    /// What policies may be about: itself, and the rule that delegates to it.
+    pub(super) about: Arc<[About<'a>]>,
     /// The document that it is written in.
     pub(super) document: &'a Resource,
     /// Its path in the document.
@@ -23,13 +26,14 @@ pub(super) struct Ruled<'a> {
     pub(super) at: Pos,
     /// What it does, with what it has from the rule that delegates to it.
     pub(super) route: Cow<'a, HttpRoute>,
-    /// Its own conditions.
-    own: &'a [HttpMatch],
+    /// What it says itself.
+    own: &'a HttpRoute,
     /// Those of the rule that delegates to it, with the document that they stand in.
     outer: Option<(&'a Resource, &'a [HttpMatch])>,
 }
 
-/// The rules that one rule stands for: itself, or those of the document that it delegates to.
+/// The rules that one rule of that id stands for: itself, or those of the document that it delegates
+/// to.
 pub(super) fn expand<'a>(
     around: &'a dyn Surroundings,
     document: &'a Resource,
@@ -41,26 +45,28 @@ pub(super) fn expand<'a>(
     let HttpAction::Delegate(delegate) = &route.action else {
         return vec![Ruled {
             id,
-            name: route.name.as_deref(),
+            about: [About::rule(document, route.name.as_deref())].into(),
             document,
             path,
             at: route.at,
             route: Cow::Borrowed(route),
-            own: &route.matches,
+            own: route,
             outer: None,
         }];
     };
-    delegated(around, document, route, delegate, &path, out)
+    let about = About { shared: Some(id.into()), ..About::rule(document, route.name.as_deref()) };
+    delegated(around, &about, route, delegate, &path, out)
 }
 
 fn delegated<'a>(
     around: &'a dyn Surroundings,
-    document: &'a Resource,
+    about: &About<'a>,
     route: &'a HttpRoute,
     delegate: &'a Spanned<Delegate>,
     path: &str,
     out: &mut Output,
 ) -> Vec<Ruled<'a>> {
+    let document = about.route;
     let path = format!("{path}.delegate");
     let place = Place::new(document, delegate.at, &path);
     let (inner, service) = match around.delegate(document, delegate) {
@@ -85,12 +91,12 @@ fn delegated<'a>(
         }
         rules.push(Ruled {
             id: format!("{}@{scope}", rule_id(inner, service, index)),
-            name: own.name.as_deref(),
+            about: [About::rule(inner, own.name.as_deref()), about.clone()].into(),
             document: inner,
             path,
             at: own.at,
             route: Cow::Owned(merged(route, own)),
-            own: &own.matches,
+            own,
             outer: Some((document, &route.matches)),
         });
     }
@@ -126,7 +132,7 @@ impl Ruled<'_> {
     /// Its conditions, one of which has to hold. What is wrong with one is reported, and it takes
     /// nothing.
     pub(super) fn conditions(&self, around: &dyn Surroundings, out: &mut Output) -> Vec<Condition> {
-        let own = conditions(around, self.document, self.own, &self.path, out);
+        let own = conditions(around, self.document, &self.own.matches, &self.path, out);
         let Some((document, outer)) = self.outer else {
             return own.into_iter().map(|(_, condition)| condition).collect();
         };
@@ -143,6 +149,27 @@ impl Ruled<'_> {
             }
         }
         both
+    }
+
+    /// The bounds that it has, of itself or from the rule that delegates to it.
+    pub(super) fn says(&self) -> Defaults<'_> {
+        let document = |is_own: bool| match self.outer {
+            Some((outer, _)) if !is_own => outer,
+            _ => self.document,
+        };
+        let retries = self.route.retries.as_ref().map(|retries| Written {
+            value: &retries.value,
+            document: document(self.own.retries.is_some()),
+            field: "spec.http.retries",
+            at: retries.at,
+        });
+        let timeout = self.route.timeout.map(|timeout| Written {
+            value: timeout.value,
+            document: document(self.own.timeout.is_some()),
+            field: "spec.http.timeout",
+            at: timeout.at,
+        });
+        Defaults { retries, timeout }
     }
 
     /// What is delegated to should ask for a part of what the other rule takes.

@@ -7,7 +7,7 @@ use weft_model::mesh::Traffic;
 use weft_resilience::settings::{BudgetSettings, OutlierSettings, PickerKind};
 
 use super::*;
-use crate::mesh::tests::{clean, labelled, problems, world};
+use crate::mesh::tests::{authority, clean, labelled, problems, secret, world};
 
 const PAYMENTS: &str = "payments.default.svc.cluster.local";
 
@@ -212,7 +212,7 @@ fn tls_of_a_rule_is_never_left_out() {
     assert!(mesh.tls.is_none() && !mesh.without_mesh_tls);
     let (lost, told) = tls("{mode: SIMPLE, credentialName: nowhere}");
     assert!(lost.tls.as_ref().unwrap().roots_pem.as_ref().is_some_and(|roots| roots.is_empty()));
-    assert!(told[0].contains("there is no Secret default/nowhere"), "{told:?}");
+    assert!(told[0].contains("secret `default/nowhere` is not found"), "{told:?}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::keep;
 use crate::context::Output;
 use crate::mesh::draft::{Drafts, Runs};
 use crate::mesh::policy::{Limits, OfServices, Rules};
-use crate::mesh::population::{Instance, Origin, Population};
+use crate::mesh::population::{Instance, Population};
 use crate::mesh::protocol::{OpaquePorts, Said};
 use crate::mesh::scene::Scene;
 
@@ -32,9 +32,6 @@ struct Member<'s> {
     peer: &'s Peer,
     rules: &'s Rules,
     ports: Box<[WorkloadPort]>,
-    /// It runs on a node of ours, or is a WorkloadEntry, whose proxy is started by others: either way
-    /// its proxy asks us what it has to know.
-    is_served: bool,
 }
 
 // === impl Members ===
@@ -64,7 +61,6 @@ impl<'s> Members<'s> {
                     limits.get(&index).unwrap_or(&unlimited),
                     out,
                 ),
-                is_served: matches!(instance.origin, Origin::Node(_) | Origin::Entry(..)),
             })
         };
         Self { members: all.filter_map(member).collect() }
@@ -76,9 +72,9 @@ impl<'s> Members<'s> {
         networks: &[IpNet],
         before: Option<&Mesh>,
     ) -> BTreeMap<WorkloadName, Arc<Workload>> {
-        let served = self.members.iter().filter(|member| member.is_served);
+        let served = self.members.iter().filter(|member| member.instance.is_served());
         let workload = |member: &Member<'_>| {
-            let Member { instance, peer, rules, ports, is_served: _ } = member;
+            let Member { instance, peer, rules, ports } = member;
             let name = &instance.name;
             let workload = Workload {
                 addrs: (*instance.addrs).into(),

@@ -264,6 +264,11 @@ fn behind(
     for object in objects {
         let namespace = resource.namespace();
         let place = Place::new(resource, object.at, "spec.targetRefs");
+        if object.namespace_or(namespace) != namespace {
+            let message = format!("{object} is not protected: it is in another namespace");
+            place.error_with(out, message, "write the policy in the namespace of what it protects");
+            continue;
+        }
         let target = if object.is("", "Service") {
             scene.get("", "Service", namespace, &object.name)
         } else if object.is(NETWORKING, "ServiceEntry") {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use weft_model::id::PolicyId;
+use weft_model::id::{PolicyId, ServiceName};
 use weft_model::mesh::ServicePort;
 use weft_model::policy::{LocalRateLimit, Refusal, Step, StepKind};
 use weft_resources::linkerd::RateLimitPolicy;
@@ -16,8 +16,10 @@ use super::unenforceable;
 use crate::calling::own::rate::{identities, per_second, rate_limit};
 use crate::context::Output;
 use crate::mesh::MeshOptions;
-use crate::mesh::draft::{Draft, Drafts, Runs};
+use crate::mesh::draft::{Draft, Drafts, Runs, Site};
+use crate::mesh::population::Population;
 use crate::mesh::scene::Scene;
+use crate::remark::Place;
 
 /// What is done to requests for a port.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -59,6 +61,7 @@ fn step(kind: &str, resource: &Resource, limit: LocalRateLimit) -> Arc<Step> {
 /// The bounds that own policies set at the workloads of Services.
 pub(in crate::mesh) fn of_services(
     scene: &Scene<'_>,
+    population: &Population<'_>,
     drafts: &Drafts<'_>,
     out: &mut Output,
 ) -> OfServices {
@@ -66,13 +69,15 @@ pub(in crate::mesh) fn of_services(
     for resource in scene.resources.iter().copied() {
         let Kind::TrafficPolicy(policy) = &resource.body else { continue };
         let Some(limits) = limits(scene.options, resource, policy, out) else { continue };
-        for target in &policy.targets {
+        for (index, target) in policy.targets.iter().enumerate() {
             let object = &target.target.object;
             let name = scene.service_name(object.namespace_or(resource.namespace()), &object.name);
             // That there is none is said where rules are.
-            if let Some(draft) = drafts.get(&name).filter(|_| object.is_service()) {
-                add(draft, target, &limits, &mut found);
-            }
+            let Some(draft) = drafts.get(&name).filter(|_| object.is_service()) else { continue };
+            let path = format!("spec.targetRefs[{index}]");
+            let place = Place::new(resource, object.at, &path);
+            report_unguarded(population, (&name, draft), policy.is_broken, place, out);
+            add(draft, target, &limits, &mut found);
         }
     }
     found
@@ -91,6 +96,37 @@ fn limits(
     }
     let limit = rate_limit(&options.trust_domain, resource, written, out);
     Some(Limits { steps: vec![step("trafficpolicy", resource, limit)], closed: None })
+}
+
+/// Says at which endpoints of a service nobody counts calls as they arrive, or refuses them: there is
+/// no proxy.
+fn report_unguarded(
+    population: &Population<'_>,
+    (name, draft): (&ServiceName, &Draft<'_>),
+    is_broken: bool,
+    place: Place<'_>,
+    out: &mut Output,
+) {
+    let missing = match &draft.runs {
+        Runs::Sites(sites) => {
+            let is_bare = |site: &&Site| !site.is_guarded(population);
+            match (sites.iter().filter(is_bare).count(), sites.len()) {
+                (0, _) => return,
+                (bare, all) => format!("{bare} of the {all} endpoints"),
+            }
+        }
+        Runs::Dns(..) | Runs::Dialled => "the endpoints".into(),
+    };
+    let message = format!("no proxy of the mesh stands at {missing} of `{name}`");
+    let fix = "start them with `weftway run`, or name the VirtualService or route whose calls are \
+               meant in `targetRefs`";
+    if is_broken {
+        let message = format!("{message}: only a gateway refuses calls of them");
+        place.error_with(out, message, fix);
+    } else {
+        let message = format!("{message}: `localRateLimit` holds there at a gateway alone");
+        place.warn_with(out, message, fix);
+    }
 }
 
 /// Adds them to the workloads of a service.

@@ -132,7 +132,8 @@ impl<'a> Sidecars<'a> {
         own: Option<Cow<'a, ExportTo>>,
         config: &'a Config,
     ) {
-        let by_default = config.written.default_export_to.services.as_ref().map(Cow::Borrowed);
+        let by_default =
+            config.document.written.default_export_to.services.as_ref().map(Cow::Borrowed);
         if let Some(export) = own.or(by_default).filter(|export| **export != ExportTo::Everyone) {
             self.hidden.push(Hidden { namespace, hosts, export });
         }

@@ -252,18 +252,24 @@ impl PortAsked {
     }
 }
 
-/// What an annotation says of ports without a Server.
+/// What an annotation says of ports without a Server. Whom a Pod refuses is its own proxy's affair;
+/// callers only have to know whether it asks for mutual TLS.
 fn annotated(resource: &Resource, out: &mut Output) -> Option<PortAsked> {
+    let is_pod = matches!(resource.body, Kind::Pod(_));
     let annotation = resource.find_annotation(DEFAULT_INBOUND_POLICY)?;
     let text = &annotation.value;
     let path = format!("metadata.annotations.{DEFAULT_INBOUND_POLICY}");
     let place = Place::new(resource, annotation.at, &path);
     let Some(access) = Access::parse(text) else {
-        place.error(out, format!("`{text}` is not known: what it protects refuses all calls"));
+        let effect = if is_pod { "it has no effect" } else { "what it protects refuses all calls" };
+        place.error(out, format!("`{text}` is not known: {effect}"));
         return Some(PortAsked { closed: Some(unenforceable(resource)), ..PortAsked::default() });
     };
     let asked = PortAsked::new(resource, access);
-    if asked.closed.is_some() {
+    if asked.closed.is_some() && is_pod {
+        let message = format!("`{text}` has no effect here: the Pod's own proxy refuses calls");
+        place.warn(out, message);
+    } else if asked.closed.is_some() {
         let message = format!("`{text}` is not evaluated by this version: all calls are refused");
         place.error(out, message);
     } else if access == Access::Audit {

@@ -25,6 +25,7 @@ use weft_resources::{Kind, Resource, Spanned};
 use super::precedence::Table;
 use super::table::{Draft, Places, Subject, origin, routed, tcp_route, union};
 use super::{outside, policy, profile};
+use crate::calling::own::rules::About;
 use crate::context::Output;
 use crate::dialect;
 use crate::gateway_api;
@@ -75,13 +76,14 @@ pub(super) fn tables<'a>(
         }
     }
     let mut tables = Vec::new();
-    for (namespace, mut routes) in consumers {
-        conflict::settle(subject, &mut routes, out);
-        let audience = Audience { namespaces: [namespace.into()].into(), ..Audience::default() };
-        tables.extend(table(subject, dialect, audience, &routes, places, out));
+    let consumers = consumers.into_iter().map(|(namespace, routes)| {
+        (Audience { namespaces: [namespace.into()].into(), ..Audience::default() }, routes)
+    });
+    for (audience, routes) in consumers.chain([(Audience::default(), producers)]) {
+        for routes in conflict::settle(subject, routes, out) {
+            tables.extend(table(subject, dialect, audience.clone(), &routes, places, out));
+        }
     }
-    conflict::settle(subject, &mut producers, out);
-    tables.extend(table(subject, dialect, Audience::default(), &producers, places, out));
     tables
 }
 
@@ -205,7 +207,8 @@ fn add(
     for (ports, otherwise) in parts(subject, dialect, ports, rules) {
         for mut rule in rule::compile(&caller(speaks, otherwise), rules, out) {
             annotate(subject, resource, calls, &mut rule.timeouts, out);
-            let added = policy::of_rule(subject.view, resource, rule.name.as_deref(), out);
+            let about = About::rule(resource, rule.name.as_deref());
+            let added = policy::of_rule(subject.view, &[about], out);
             if let Some(port) = otherwise {
                 rule.id.push_str(&format!(":{}", port.number));
             }
@@ -273,6 +276,9 @@ fn annotate(
     out: &mut Output,
 ) {
     let service = profile::service_calls(subject);
+    if let Some((service, calls)) = service {
+        timeouts.inherited = profile::inherited(subject, (service, calls), own);
+    }
     let retry = own.retry.as_ref().map(|retry| (resource, retry));
     let retry = retry.or_else(|| {
         let (service, calls) = service?;

@@ -1,10 +1,10 @@
 //! Weftway's own TrafficPolicies, as rules for calls of the mesh know them.
 
-use weft_resources::{Key, Kind, Resource};
+use weft_resources::{Key, Kind};
 
 use super::view::View;
 use crate::calling::own::report::{self, Known};
-use crate::calling::own::rules::Added;
+use crate::calling::own::rules::{About, Added};
 use crate::context::Output;
 use crate::mesh::draft::Drafts;
 use crate::mesh::scene::Scene;
@@ -15,15 +15,10 @@ struct Seen<'s, 'a> {
     drafts: &'s Drafts<'a>,
 }
 
-/// What policies add to the rule of that name of a route.
-pub(super) fn of_rule(
-    view: &View<'_>,
-    route: &Resource,
-    rule: Option<&str>,
-    out: &mut Output,
-) -> Added {
-    let trust_domain = &view.scene().options.trust_domain;
-    Added::of_rule(view.policies(&route.key), trust_domain, route, rule, out)
+/// What policies add to a rule of a route, which may be several at once ([`Added::of_rule`]).
+pub(super) fn of_rule(view: &View<'_>, rules: &[About<'_>], out: &mut Output) -> Added {
+    let policies = |route: &Key| view.policies(route);
+    Added::of_rule(rules, policies, &view.scene().options.trust_domain, out)
 }
 
 /// What policies at the service itself add to all of its rules. Its rates are kept where calls

@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_message::Method;
-use weft_model::calling::Audience;
+use weft_model::calling::{Audience, Source};
 use weft_model::id::{RouteId, ServiceName};
 use weft_model::mesh::ServicePort;
 use weft_model::outcome::Reason;
 use weft_model::policy::{Refusal, RetryPolicy};
 use weft_model::route::{
-    Choice, Matcher, PathMatch, Rank, Route, RouteSet, Routed, Target, TcpMatcher, TcpRoute,
+    Bound, Choice, Matcher, PathMatch, Rank, Route, RouteSet, Routed, Target, TcpMatcher, TcpRoute,
     Timeouts, Weighted,
 };
 use weft_model::text::Pattern;
 use weft_resilience::settings::{BackoffSettings, StatusSet};
 use weft_resources::linkerd::CallAnnotations;
-use weft_resources::linkerd::annotations::{CallRetry, CallTimeouts};
+use weft_resources::linkerd::annotations::{self, CallRetry, CallTimeouts};
 use weft_resources::linkerd::profile::{
     self, ProfileRoute, RequestCondition, ResponseClass, ResponseCondition, ServiceProfile,
 };
@@ -24,6 +24,7 @@ use weft_resources::{Kind, Pos, Resource};
 
 use super::precedence::Table;
 use super::table::{Places, Subject, origin, routed, tcp_route};
+use crate::calling::From;
 use crate::context::Output;
 use crate::dialect;
 use crate::remark::Place;
@@ -66,7 +67,7 @@ pub(super) fn apply(
     timeouts.response = response.or(timeouts.response);
     timeouts.idle = idle.or(timeouts.idle);
     let Some((resource, retry)) = retry else { return };
-    if retry.http.is_empty() && retry.grpc.is_empty() {
+    if !says_failures(retry) {
         let message = "nothing is sent again: no annotation says what has failed";
         let place = Place::new(resource, retry.at, "metadata.annotations");
         place.warn_with(out, message, "add retry.linkerd.io/http or retry.linkerd.io/grpc");
@@ -84,6 +85,36 @@ pub(super) fn apply(
         non_idempotent: true,
         ..RetryPolicy::NEVER
     });
+}
+
+/// Where a route has bounds from that its own annotations leave to the Service.
+pub(super) fn inherited(
+    subject: Subject<'_>,
+    (service, calls): (&Resource, &CallAnnotations),
+    own: &CallAnnotations,
+) -> Box<[(Bound, Source)]> {
+    let retry = calls.retry.as_ref().filter(|retry| own.retry.is_none() && says_failures(retry));
+    let CallTimeouts { request, response, idle } = match own.timeouts.is_empty() {
+        true => calls.timeouts,
+        false => CallTimeouts::default(),
+    };
+    let at = retry.map_or(Pos::FIRST, |retry| retry.at);
+    let all = [
+        (Bound::Request, request.is_some(), annotations::TIMEOUT_REQUEST, Pos::FIRST),
+        (Bound::Response, response.is_some(), annotations::TIMEOUT_RESPONSE, Pos::FIRST),
+        (Bound::Idle, idle.is_some(), annotations::TIMEOUT_IDLE, Pos::FIRST),
+        (Bound::Retry, retry.is_some(), "retry.linkerd.io", at),
+    ];
+    let source = |(bound, is_said, field, at): (Bound, bool, &'static str, Pos)| {
+        let from = |first_line| From { resource: service, field, at, first_line };
+        is_said.then(|| (bound, from(subject.view.first_line(service)).source()))
+    };
+    all.into_iter().filter_map(source).collect()
+}
+
+/// Whether annotations say what has failed.
+fn says_failures(retry: &CallRetry) -> bool {
+    !retry.http.is_empty() || !retry.grpc.is_empty()
 }
 
 /// The table that annotations of the service make where it has no routes.

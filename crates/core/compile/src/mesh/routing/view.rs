@@ -14,6 +14,7 @@ use weft_resources::istio::virtual_service::Retries;
 use weft_resources::{Key, Kind, Pos, Resource};
 
 use crate::calling::own::policies::Policies;
+use crate::istio::virtual_service::Written;
 use crate::mesh::config::Config;
 use crate::mesh::draft::Drafts;
 use crate::mesh::scene::Scene;
@@ -52,8 +53,8 @@ pub(super) enum Note {
     Permitted(Box<Reference>, bool),
     /// The TrafficPolicies about something.
     Policies(Key, Box<[Arc<Resource>]>),
-    /// The line at which a resource stands.
-    Line(Key, u32),
+    /// The file and the line at which a resource stands.
+    Line(Key, Arc<str>, u32),
     /// What MeshConfig says of retries.
     Retries(Option<Retries>),
     /// Who sees VirtualServices that do not say so.
@@ -173,24 +174,31 @@ impl<'w> View<'w> {
         found
     }
 
-    /// Where a resource stands, in words. Where these are kept, a line that moves is a change.
-    pub(super) fn place(&self, resource: &Resource, at: Pos) -> String {
+    /// The line of its file at which a resource begins. Where it is kept, a line that moves is a
+    /// change.
+    pub(super) fn first_line(&self, resource: &Resource) -> u32 {
         let first = self.world.scene.index.line(&resource.key).unwrap_or(0);
-        self.note(Note::Line(resource.key.clone(), first));
+        self.note(Note::Line(resource.key.clone(), Arc::clone(&resource.file), first));
+        first
+    }
+
+    /// Where a resource stands, in words.
+    pub(super) fn place(&self, resource: &Resource, at: Pos) -> String {
+        let first = self.first_line(resource);
         let line = super::from_line(first, at);
         format!("{} ({}:{line})", resource.key, resource.file)
     }
 
     /// What MeshConfig says of retries.
-    pub(super) fn default_retries(&self) -> Option<&'w Retries> {
-        let retries = self.world.config.written.default_http_retries.as_ref();
-        self.note(Note::Retries(retries.cloned()));
+    pub(super) fn default_retries(&self) -> Option<Written<'w, &'w Retries>> {
+        let retries = self.world.config.document.retries();
+        self.note(Note::Retries(retries.map(|retries| retries.value.clone())));
         retries
     }
 
     /// Who sees VirtualServices that do not say so; everyone when `None`.
     pub(super) fn default_export(&self) -> Option<&'w ExportTo> {
-        let export = self.world.config.written.default_export_to.virtual_services.as_ref();
+        let export = self.world.config.document.written.default_export_to.virtual_services.as_ref();
         self.note(Note::Export(export.cloned()));
         export
     }
@@ -228,12 +236,16 @@ impl Note {
                 now.len() == found.len()
                     && now.iter().zip(found).all(|(now, found)| Arc::ptr_eq(now, found))
             }
-            Self::Line(key, line) => world.scene.index.line(key).unwrap_or(0) == *line,
+            Self::Line(key, file, line) => {
+                let index = world.scene.index;
+                index.get(key).is_some_and(|now| now.file == *file)
+                    && index.line(key).unwrap_or(0) == *line
+            }
             Self::Export(found) => {
-                world.config.written.default_export_to.virtual_services == *found
+                world.config.document.written.default_export_to.virtual_services == *found
             }
             Self::Subset(service, subset, answer) => world.has_subset(service, subset) == *answer,
-            Self::Retries(found) => world.config.written.default_http_retries == *found,
+            Self::Retries(found) => world.config.document.written.default_http_retries == *found,
         }
     }
 }

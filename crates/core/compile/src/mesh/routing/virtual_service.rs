@@ -14,7 +14,6 @@ use weft_model::route::{Rank, Route, RouteSet, Routed};
 use weft_resources::istio::NETWORKING;
 use weft_resources::istio::destination::Destination;
 use weft_resources::istio::destination_rule::DestinationRule;
-use weft_resources::istio::value::{ExportTo, NamespaceRef};
 use weft_resources::istio::virtual_service::{
     Delegate, GatewayRef, HttpAction, HttpRoute, RedirectPort, VirtualService,
 };
@@ -26,6 +25,7 @@ use super::profile::rest;
 use super::table::{Draft, Places, Subject, origin, tcp_route};
 use crate::context::Output;
 use crate::dialect;
+use crate::istio::export;
 use crate::istio::virtual_service::{
     Defaults, Document, Rule, Surroundings, TcpRule, connections, requests, retry,
 };
@@ -88,7 +88,7 @@ pub(super) fn tables<'a>(
         let documents = documents.clone();
         tables.push(Table { dialect: dialect::ISTIO, set, documents, words: "" });
     }
-    tables.extend(extended(subject, rule, defaults, places, out));
+    tables.extend(extended(subject, rule, places, out));
     tables
 }
 
@@ -160,16 +160,7 @@ fn tell_of_merge(subject: Subject<'_>, kept: &[Document<'_>], out: &mut Output) 
 fn audience(subject: Subject<'_>, document: &Resource, service: &VirtualService) -> Audience {
     let by_default = subject.view.default_export();
     let export = service.export_to.as_ref().map(|export| &export.value).or(by_default);
-    let namespaces = match export {
-        None | Some(ExportTo::Everyone | ExportTo::Nobody) => Box::default(),
-        Some(ExportTo::Namespaces(all)) => all
-            .iter()
-            .map(|one| match one {
-                NamespaceRef::Own => document.namespace().into(),
-                NamespaceRef::Named(name) => name.clone(),
-            })
-            .collect(),
-    };
+    let namespaces = export::namespaces(export, document.namespace()).into();
     Audience { namespaces, ..Audience::default() }
 }
 
@@ -229,7 +220,7 @@ impl Adder<'_> {
             target: rule.target.clone(),
             timeouts: rule.timeouts.clone(),
         };
-        let added = policy::of_rule(self.subject.view, rule.document, rule.name, out);
+        let added = policy::of_rule(self.subject.view, &rule.about, out);
         added.apply(&mut route);
         self.draft.http.push(Routed { audience, ports, route: Arc::new(route) });
     }
@@ -401,6 +392,10 @@ impl Surroundings for Sidecars<'_> {
     fn defaults(&self, _document: &Resource, _route: &HttpRoute) -> Defaults<'_> {
         self.defaults
     }
+
+    fn first_line(&self, document: &Resource) -> u32 {
+        self.subject.view.first_line(document)
+    }
 }
 
 impl Sidecars<'_> {
@@ -458,19 +453,14 @@ fn defaults<'a>(
     subject: Subject<'a>,
     rule: Option<(&'a Resource, &'a DestinationRule)>,
 ) -> Defaults<'a> {
-    let policy = rule.map(|(_, rule)| &rule.policy);
-    let retries = policy.and_then(|policy| policy.retries.as_ref()).map(|retries| &retries.value);
-    Defaults {
-        retries: retries.or_else(|| subject.view.default_retries()),
-        timeout: policy.and_then(|policy| policy.timeout).map(|timeout| timeout.value),
-    }
+    let said = rule.map(|(document, rule)| Defaults::of_rule(document, &rule.policy));
+    said.unwrap_or_default().or_retries(subject.view.default_retries())
 }
 
 /// The table that a DestinationRule makes where no VirtualService does.
 fn extended<'a>(
     subject: Subject<'_>,
     rule: Option<(&'a Resource, &'a DestinationRule)>,
-    defaults: Defaults<'_>,
     places: &mut Places,
     out: &mut Output,
 ) -> Option<Table<'a>> {
@@ -482,7 +472,7 @@ fn extended<'a>(
     let mut http = rest(subject, dialect::ISTIO, resource, &id, at, places, out);
     for routed in &mut http {
         if let Some(route) = Arc::get_mut(&mut routed.route) {
-            route.timeouts.request = defaults.timeout;
+            route.timeouts.request = policy.timeout.map(|timeout| timeout.value);
             // It says nothing of retries unless it says something.
             let own = policy.retries.as_ref().map(|retries| &retries.value);
             route.timeouts.retry = own.and_then(|own| retry(Some(own)));

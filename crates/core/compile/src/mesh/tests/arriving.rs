@@ -117,6 +117,55 @@ fn an_own_policy_bounds_requests_where_they_arrive() {
 }
 
 #[test]
+fn where_no_proxy_counts_what_arrives_it_is_told() {
+    let policy = |rate: u32| {
+        let spec = format!(
+            "targetRefs: [{{group: '', kind: Service, name: pay}}],
+             localRateLimit: {{total: {{requestsPerSecond: {rate}}}}}"
+        );
+        document("weftway.io/v1alpha1", "TrafficPolicy", "name: p", &spec)
+    };
+    let selected = service_document("pay", "selector: {app: payments}, ports: [{port: 80}]");
+    let named = service_document("pay", "ports: [{port: 80}]");
+    let slice = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+                 metadata: {name: pay-1, labels: {kubernetes.io/service-name: pay}}\n\
+                 addressType: IPv4\nports: [{port: 3000}]\nendpoints: [{addresses: [10.9.9.9]}]\n---\n";
+    let entry = istio(
+        "WorkloadEntry",
+        "name: vm, labels: {app: payments}",
+        "address: 10.9.9.8, labels: {app: payments}",
+    );
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: pod, labels: {app: payments}, \
+               annotations: {ambient.istio.io/redirection: enabled}}\n\
+               status: {podIPs: [{ip: 10.9.9.7}], conditions: [{type: Ready, status: 'True'}]}\n---\n";
+    let meshed = [workload("payments", 2)];
+    let location =
+        |world: &MeshWorld| world.mesh.index.entries["pay.default.svc.cluster.local"].location;
+    let check = |text: &str, workloads: &[RegisteredWorkload], missing: &str| {
+        let name = "`pay.default.svc.cluster.local`";
+        let said = format!("no proxy of the mesh stands at {missing} of {name}");
+        let world = world(&format!("{text}{}", policy(1)), workloads);
+        says(&world, &format!("{said}: `localRateLimit` holds there at a gateway alone"));
+        assert_eq!(location(&world), Location::Unguarded);
+        // One that cannot be obeyed is an error, as nobody is kept from calling.
+        let broken = super::world(&format!("{text}{}", policy(0)), workloads);
+        let problems = broken.report.problems();
+        let found = problems.iter().find(|problem| problem.message.starts_with(&said));
+        assert!(found.is_some_and(|problem| problem.is_error()), "{problems:?}");
+    };
+    check(&format!("{named}{slice}"), &[], "1 of the 1 endpoints");
+    check(&format!("{selected}{entry}"), &meshed, "1 of the 2 endpoints");
+    let without = RegisteredWorkload { proxy: None, ..workload("payments", 3) };
+    check(&selected, &[without], "1 of the 1 endpoints");
+    // Its proxy is none that asks us.
+    check(&format!("{selected}{pod}"), &[], "1 of the 1 endpoints");
+    for workloads in [&meshed[..], &[]] {
+        let world = clean(&format!("{selected}{}", policy(1)), workloads);
+        assert_eq!(location(&world), Location::Mesh);
+    }
+}
+
+#[test]
 fn a_sidecar_says_where_calls_that_arrive_go() {
     let sidecar = istio(
         "Sidecar",

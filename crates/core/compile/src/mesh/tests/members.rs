@@ -79,6 +79,33 @@ status: {{podIP: 10.0.0.5, conditions: [{{type: Ready, status: 'True'}}]}}
 }
 
 #[test]
+fn a_pod_may_ask_for_mutual_tls_that_its_namespace_does_without() {
+    let check = |policy: &str, expected: &str| {
+        let pod = format!(
+            "apiVersion: v1
+kind: Pod
+metadata:
+  name: a
+  annotations:
+    ambient.istio.io/redirection: enabled
+    config.linkerd.io/default-inbound-policy: {policy}
+status: {{podIP: 10.0.0.5, conditions: [{{type: Ready, status: 'True'}}]}}
+---
+"
+        );
+        let disabled = security("PeerAuthentication", "name: off", "mtls: {mode: DISABLE}");
+        let world = world(&(pod + &disabled), &[]);
+        let found = ways(&world, "10.0.0.5");
+        assert!(found.iter().all(|way| way.contains(expected)), "{policy}: {found:?}");
+        world
+    };
+    check("all-authenticated", "* 10.0.0.5:15008 ");
+    check("all-unauthenticated", "* plain");
+    says(&check("deny", "* plain"), "`deny` has no effect here: the Pod's own proxy refuses calls");
+    says(&check("nobody", "* plain"), "`nobody` is not known: it has no effect");
+}
+
+#[test]
 fn ports_without_mutual_tls_are_called_as_they_are() {
     let world = clean(&off(9000), &[payments()]);
     assert_eq!(

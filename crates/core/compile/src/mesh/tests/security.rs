@@ -212,6 +212,11 @@ fn authorization_is_about_some_workloads() {
     check(&(one("name: a", target) + &service("other")), ["open"; 3]);
     let world = check(&one("name: a", target), ["open"; 3]);
     assert!(problems(&world).iter().any(|said| said.contains("there is no Service `s`")));
+    let own = target.replace("name: s", "name: s, namespace: default");
+    check(&(one("name: a", &own) + &service("payments")), ["closed"; 3]);
+    let other = target.replace("name: s", "name: s, namespace: other");
+    let world = check(&(one("name: a", &other) + &service("payments")), ["open"; 3]);
+    assert!(problems(&world).iter().any(|said| said.contains("it is in another namespace")));
     let gateway = "targetRefs: [{kind: Gateway, group: gateway.networking.k8s.io, name: g}]";
     let world = check(&one("name: a", gateway), ["open"; 3]);
     assert!(problems(&world).iter().any(|said| said.contains("the Gateway `g` is not protected")));

@@ -45,6 +45,28 @@ http:
 }
 
 #[test]
+fn a_server_that_keeps_its_path_is_not_used() {
+    let check = |keeps: &str, is_used: bool| {
+        let world = world(&format!(
+            "---
+http:
+  routers: {{r: {{rule: Path(`/a`), service: s, entryPoints: [web]}}}}
+  services:
+    s: {{loadBalancer: {{servers: [{{url: 'http://10.0.0.1:80', preservePath: {keeps}}}]}}}}
+"
+        ));
+        let target = &only_route(&world).target;
+        assert_eq!(matches!(target, Target::Backend(_)), is_used, "{target:?}");
+        let said = problems(&world);
+        let is_said =
+            said.iter().any(|line| line.contains("`preservePath: true` is not supported"));
+        assert_eq!(is_said, !is_used, "{said:?}");
+    };
+    check("false", true);
+    check("true", false);
+}
+
+#[test]
 fn names_and_schemes_are_backends_of_their_own() {
     let world = world(
         "---

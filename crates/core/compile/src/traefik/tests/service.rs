@@ -6,10 +6,11 @@ use weft_model::backend::{Endpoints, HostHeader, Probe, SubjectAltName, Upstream
 use weft_model::calling::PoolSettings;
 use weft_model::listener::TlsVersion;
 use weft_model::outcome::Reason;
-use weft_model::route::{Route, Target};
+use weft_model::policy::StepKind;
+use weft_model::route::{Mirror, Route, Target};
 use weft_resilience::settings::{BudgetSettings, PickerKind, WindowTrigger};
 
-use super::{backend, object, only_route, options, problems, world, world_with};
+use super::{backend, kinds, object, only_route, options, problems, world, world_with};
 use crate::World;
 
 /// A world with one route whose services are this flow list, and other documents.
@@ -485,6 +486,75 @@ fn mirrors_failovers_and_hashes() {
         panic!("{:?}", target(&world))
     };
     assert_eq!(choices[0].weight, 2);
+}
+
+#[test]
+fn middlewares_act_where_services_share_requests() {
+    let middleware = object("Middleware", "m", "  addPrefix: {prefix: /m}\n");
+    let one = "port: 8080, middlewares: [{name: m}]";
+    let built = |spec: &str| {
+        let service = object("TraefikService", "t", spec);
+        clean("[{name: t, kind: TraefikService}]", &(service + &middleware))
+    };
+    let check = |found: &Target| {
+        let Target::Weighted(weighted) = found else { panic!("{found:?}") };
+        let [choice] = weighted.choices.as_slice() else { panic!("{weighted:?}") };
+        let ids: Vec<&str> = choice.steps.iter().map(|step| step.id.as_str()).collect();
+        assert_eq!(ids, ["middleware/default/m"]);
+        assert!(matches!(choice.target, Target::Backend(_)), "{choice:?}");
+    };
+    let world = built(&format!(
+        "  failover: {{service: {{name: greeter, {one}}}, fallback: {{name: other, {one}}}}}\n"
+    ));
+    let Target::Failover(failover) = target(&world) else { panic!("{:?}", target(&world)) };
+    check(&failover.main);
+    check(&failover.fallback);
+    let world = built(&format!("  mirroring: {{name: greeter, {one}}}\n"));
+    let Target::Mirror(mirrors) = target(&world) else { panic!("{:?}", target(&world)) };
+    check(&mirrors.main);
+}
+
+#[test]
+fn a_service_that_is_asked_on_the_side_has_no_middlewares() {
+    let guarded = "{name: other, port: 8080, middlewares: [{name: m}]}";
+    let others = [
+        object("Middleware", "m", "  addPrefix: {prefix: /m}\n"),
+        object(
+            "TraefikService",
+            "t",
+            &format!(
+                "  mirroring: {{name: greeter, port: 8080, mirrors: [{guarded}, \
+                 {{name: inner, kind: TraefikService}}]}}\n"
+            ),
+        ),
+        object(
+            "TraefikService",
+            "inner",
+            &format!("  weighted: {{services: [{{name: other, port: 8080}}, {guarded}]}}\n"),
+        ),
+        object(
+            "Middleware",
+            "pages",
+            &format!("  errors: {{status: ['500'], query: /, service: {guarded}}}\n"),
+        ),
+    ];
+    let world = world(&documents(
+        "[{name: t, kind: TraefikService}]\n    middlewares: [{name: pages}]",
+        &others.concat(),
+    ));
+    let Target::Mirror(mirrors) = target(&world) else { panic!("{:?}", target(&world)) };
+    assert!(matches!(mirrors.main, Target::Backend(_)), "{mirrors:?}");
+    assert_eq!(mirrors.mirrors.len(), 2);
+    let is_closed = |mirror: &Mirror| matches!(mirror.target, Target::Refuse(_));
+    assert!(mirrors.mirrors.iter().all(is_closed), "{mirrors:?}");
+    let [StepKind::Errors(pages)] = kinds(only_route(&world))[..] else { panic!("pages") };
+    assert!(matches!(pages.target, Target::Refuse(_)), "{pages:?}");
+    let said = problems(&world);
+    let of =
+        |path: &str| said.iter().any(|line| line.contains(path) && line.contains("is not called"));
+    assert!(of("spec.mirroring.mirrors[0].middlewares"), "{said:?}");
+    assert!(of("spec.mirroring.mirrors[1]"), "{said:?}");
+    assert!(of("spec.errors.service.middlewares"), "{said:?}");
 }
 
 #[test]

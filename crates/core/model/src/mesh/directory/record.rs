@@ -18,6 +18,9 @@ const REMOVED: u8 = 1;
 /// Its endpoints run elsewhere.
 const EXTERNAL: u8 = 2;
 
+/// Some of its endpoints have no proxy.
+const UNGUARDED: u8 = 4;
+
 /// An entry of which the name was read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record<'a> {
@@ -26,7 +29,7 @@ pub(super) struct Record<'a> {
     pub(super) is_removed: bool,
     pub(super) name: &'a str,
     pub(super) version: &'a str,
-    is_external: bool,
+    location: Location,
     addrs: List<'a>,
     endpoint_addrs: List<'a>,
     ports: List<'a>,
@@ -58,6 +61,7 @@ pub(super) fn write(packed: &mut Vec<u8>, entry: &IndexEntry, version: &str) {
     let IndexEntry { name, addrs, endpoint_addrs, ports, location } = entry;
     packed.push(match location {
         Location::Mesh => 0,
+        Location::Unguarded => UNGUARDED,
         Location::External => EXTERNAL,
     });
     write_text(packed, name.as_str());
@@ -148,10 +152,18 @@ pub(super) fn read(bytes: &[u8]) -> Record<'_> {
         is_removed,
         name,
         version,
-        is_external: flags & EXTERNAL != 0,
+        location: location(flags),
         addrs,
         endpoint_addrs,
         ports,
+    }
+}
+
+fn location(flags: u8) -> Location {
+    match flags {
+        _ if flags & EXTERNAL != 0 => Location::External,
+        _ if flags & UNGUARDED != 0 => Location::Unguarded,
+        _ => Location::Mesh,
     }
 }
 
@@ -167,7 +179,7 @@ pub(super) fn name(bytes: &[u8]) -> &str {
 impl<'a> Record<'a> {
     /// As [`IndexEntry::is_found_by_host`].
     pub(super) fn is_found_by_host(self) -> bool {
-        self.is_external && self.addrs.count == 0
+        !self.location.is_inside() && self.addrs.count == 0
     }
 
     pub(super) fn entry(self) -> IndexEntry {
@@ -176,7 +188,7 @@ impl<'a> Record<'a> {
             addrs: self.addrs().collect(),
             endpoint_addrs: self.endpoint_addrs().collect(),
             ports: self.ports.ports().map(ServicePort::from).collect(),
-            location: if self.is_external { Location::External } else { Location::Mesh },
+            location: self.location,
         }
     }
 

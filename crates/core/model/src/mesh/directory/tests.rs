@@ -36,8 +36,10 @@ fn port() -> impl Strategy<Value = ServicePort> {
 
 fn entry() -> impl Strategy<Value = IndexEntry> {
     let name = prop_oneof!["[a-d]{1,2}", "[a-d]{150}"];
-    (name, any::<[bool; 2]>(), vec(ip(), 0..3), vec(port(), 0..3)).prop_map(
-        |(name, [is_headless, is_external], addrs, ports)| {
+    let location =
+        prop_oneof![Just(Location::Mesh), Just(Location::Unguarded), Just(Location::External)];
+    (name, any::<bool>(), location, vec(ip(), 0..3), vec(port(), 0..3)).prop_map(
+        |(name, is_headless, location, addrs, ports)| {
             let (addrs, endpoint_addrs) =
                 if is_headless { (vec![], addrs) } else { (addrs, vec![]) };
             IndexEntry {
@@ -45,7 +47,7 @@ fn entry() -> impl Strategy<Value = IndexEntry> {
                 addrs: addrs.into(),
                 endpoint_addrs: endpoint_addrs.into(),
                 ports: ports.into(),
-                location: if is_external { Location::External } else { Location::Mesh },
+                location,
             }
         },
     )

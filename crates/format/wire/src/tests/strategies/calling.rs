@@ -277,11 +277,18 @@ pub(super) fn some_calling() -> impl Strategy<Value = Arc<Calling>> {
     prop_oneof![Just(Calling::default()), calling()].prop_map(Arc::new)
 }
 
+pub(super) fn source() -> impl Strategy<Value = Source> {
+    (text(), text(), text(), any::<u32>()).prop_map(|(setting, document, file, line)| Source {
+        setting,
+        document,
+        file,
+        line,
+    })
+}
+
 pub(super) fn calling_for() -> BoxedStrategy<CallingFor> {
     let subset = (text(), labels()).prop_map(|(name, labels)| Subset { name, labels });
-    let source = (text(), text(), text(), any::<u32>())
-        .prop_map(|(setting, document, file, line)| Source { setting, document, file, line });
-    (audience(), of(1_u16..), of(subset), some_calling(), vec(source, 0..2))
+    (audience(), of(1_u16..), of(subset), some_calling(), vec(source(), 0..2))
         .prop_map(|(audience, port, subset, calling, sources)| CallingFor {
             audience,
             port,

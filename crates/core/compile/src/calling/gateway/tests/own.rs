@@ -1,6 +1,7 @@
 //! What our own TrafficPolicies add to the rules of a gateway, of every dialect.
 
 use weft_model::identity::TrustDomain;
+use weft_model::mesh::{Index, IndexEntry, Location};
 use weft_model::policy::{AnswerDiff, LocalRateLimit, SourceCriterion, StepKind};
 use weft_model::route::{Choice, Route};
 use weft_resilience::settings::RateSettings;
@@ -425,12 +426,56 @@ fn what_a_policy_is_not_about_at_a_gateway_is_told() {
 
 #[test]
 fn in_a_mesh_rates_are_kept_where_calls_arrive() {
-    let index = mesh_index("web.shop.svc.cluster.local", 80);
-    let spec = "limits: {perRoute: {requests: 3}}, localRateLimit: {total: {requestsPerSecond: 9}}";
-    let text = [SERVICE, &routes(""), &of_web(spec)].concat();
-    let world = crate::compile_in_mesh(&load(&[("a.yaml", text)]), &options(), &index, None);
+    let name = "web.shop.svc.cluster.local";
+    let index = mesh_index(name, 80);
+    let text = |rate: u32| {
+        let rate = format!("localRateLimit: {{total: {{requestsPerSecond: {rate}}}}}");
+        let spec = format!("limits: {{perRoute: {{requests: 3}}}}, {rate}");
+        load(&[("a.yaml", [SERVICE, &routes(""), &of_web(&spec)].concat())])
+    };
+    let world = crate::compile_in_mesh(&text(9), &options(), &index, None);
     for host in HOSTS {
         let found = kinds(&world, 80, &format!("GET {host}/"));
         assert_eq!(found, [in_flight(3)], "{host}");
+    }
+    // Where no proxy stands, or not at each endpoint, the gateway does.
+    let entry =
+        IndexEntry { location: Location::Unguarded, ..IndexEntry::clone(&index.entries[name]) };
+    let index = Index { entries: [(entry.name.clone(), Arc::new(entry))].into() };
+    let world = crate::compile_in_mesh(&text(9), &options(), &index, Some(&world));
+    let broken = crate::compile_in_mesh(&text(0), &options(), &index, None);
+    for host in HOSTS {
+        let line = format!("GET {host}/");
+        assert_eq!(kinds(&world, 80, &line), [in_flight(3), rate(9, None)], "{host}");
+        let target = &route(&broken, 80, &line).target;
+        assert!(matches!(target, Target::Refuse(_)), "{host}: {target:?}");
+    }
+}
+
+#[test]
+fn a_policy_about_a_rule_that_delegates_holds_at_gateways_too() {
+    let inner = format!(
+        "apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: inner, namespace: shop}}
+spec: {{http: [{{match: [{{uri: {{prefix: /a}}}}], {TO_WEB}}}, {{{TO_WEB}}}]}}
+---
+"
+    );
+    let documents = [routes(""), istio("{name: team, delegate: {name: inner}}"), inner].concat();
+    for section in ["", ", sectionName: team"] {
+        let about = format!("v{section}");
+        let limit = policy(
+            "p",
+            2024,
+            (ISTIO, "VirtualService", &about),
+            "limits: {perRoute: {requests: 3}}, localRateLimit: {total: {requestsPerSecond: 9}}",
+        );
+        let world = clean(&[&documents, &limit]);
+        let [a, rest] =
+            ["GET istio.test/a", "GET istio.test/"].map(|line| steps(&route(&world, 81, line)));
+        let id = |part: &str| format!("trafficpolicy/shop/p@virtualservice/shop/v/team/{part}");
+        assert_eq!(a, [(id("rate"), rate(9, None)), (id("limit"), in_flight(3))], "{section}");
+        assert_eq!(a, rest, "{section}");
     }
 }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use weft_model::id::RouteId;
-use weft_model::policy::{AnswerDiff, HeaderEdits};
+use weft_model::policy::{AnswerDiff, FixedAnswer, HeaderEdits};
 use weft_model::route::{Failover, Matcher, Mirrors, Origin, Rank, Timeouts};
 
 use super::*;
@@ -112,6 +112,29 @@ fn each_of_several_targets_has_its_own_bound_before_its_own_steps() {
     let Target::Mirror(mirror) = &route.target else { panic!("{route:?}") };
     let Target::Weighted(found) = &mirror.main else { panic!("{route:?}") };
     check(&found.choices);
+}
+
+#[test]
+fn what_is_refused_does_nothing_besides() {
+    let refusal = Refusal { reason: Reason::PolicyUnenforceable, detail: "broken".into() };
+    let refused = Added { refusal: Some(refusal.clone()), ..bound(1) };
+    let answer = FixedAnswer { status: 200, body: Arc::from(&b"open"[..]) };
+    let kind = StepKind::Respond(answer);
+    let mut route = guarded(backend("c:1"));
+    route.steps = [Arc::new(Step { id: PolicyId::new("own"), kind })].into();
+    let mut alone = route.clone();
+    refused.apply(&mut alone);
+    assert_eq!((&*alone.steps, alone.target), (&[][..], Target::Refuse(refusal.clone())));
+    // Of several targets, one alone.
+    let choices = vec![choice("a", backend("a:1")), choice("b", backend("b:1"))];
+    let weighted = Weighted { choices: choices.clone(), sticky: None };
+    route.target = Target::Weighted(Arc::new(weighted));
+    let mut route = Arc::new(route);
+    apply_by_target(&mut route, &|id| (id.as_str() == "a:1").then_some(&refused));
+    let Target::Weighted(weighted) = &route.target else { panic!("{route:?}") };
+    let [a, b] = &*weighted.choices else { panic!("{weighted:?}") };
+    assert_eq!((&*a.steps, &a.target), (&[][..], &Target::Refuse(refusal)));
+    assert_eq!(*b, choices[1]);
 }
 
 #[test]

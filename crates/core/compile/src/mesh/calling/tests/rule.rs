@@ -44,9 +44,8 @@ fn of_rule(spec: &str, subset: Option<&str>) -> Arc<Calling> {
 
 /// The world of a rule beside the Secret `own`, which holds an authority.
 fn with_secret(spec: &str) -> crate::mesh::MeshWorld {
-    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: own}\n\
-                  stringData: {ca.crt: authority}\n";
-    world(&[secret, &rule("name: payments", spec)].join("---\n"), &payments())
+    let secret = secret("own", "ca.crt", authority());
+    world(&[secret, rule("name: payments", spec)].concat(), &payments())
 }
 
 #[test]
@@ -225,7 +224,7 @@ fn every_part_of_tls_has_its_place() {
         UpstreamTls::clone(&tls.expect("it asks for TLS"))
     };
     assert_eq!(of("mode: SIMPLE"), UpstreamTls::default());
-    let roots = Some(Arc::from(*b"authority"));
+    let roots = Some(Arc::from(authority().as_bytes()));
     let named = UpstreamTls {
         server_name: Some("pay.example".into()),
         roots_pem: roots,
@@ -251,6 +250,31 @@ fn every_part_of_tls_has_its_place() {
         let told = problems(&with_secret(&spec)).join("\n");
         assert!(told.contains("nothing is called, rather than unprotected"), "{files}: {told}");
     }
+}
+
+#[test]
+fn authorities_of_a_rule_are_found_as_a_gateway_finds_them() {
+    let spec = "{host: payments, trafficPolicy: {tls: {mode: SIMPLE, credentialName: own}}}";
+    let check = |secrets: &[String], told: Option<&str>| {
+        let text = [secrets.concat(), rule("name: payments", spec)].concat();
+        let world = world(&text, &payments());
+        let traffic = traffic_of(&world);
+        let found = &calling(&traffic, "default", 8080, None).expect("there is a rule").calling;
+        let roots = found.tls.as_ref().and_then(|tls| tls.roots_pem.as_deref());
+        // Nobody is trusted where it is not known who may be.
+        assert_eq!(roots, Some(told.map_or(authority(), |_| "").as_bytes()), "{secrets:?}");
+        let problems = problems(&world).join("\n");
+        assert!(problems.contains(told.unwrap_or_default()), "{problems}");
+        assert_eq!(problems.is_empty(), told.is_none(), "{problems}");
+    };
+    let own = |key: &str, value: &str| secret("own", key, value);
+    check(&[own("ca.crt", authority())], None);
+    check(&[own("cacert", authority())], None);
+    check(&[secret("own-cacert", "ca.crt", authority())], None);
+    check(&[own("other", "none"), secret("own-cacert", "cacert", authority())], None);
+    check(&[], Some("secret `default/own` is not found"));
+    check(&[own("other", "none")], Some("secret `default/own` has no `ca.crt`"));
+    check(&[own("ca.crt", "none")], Some("secret default/own has no valid certificate"));
 }
 
 #[test]
@@ -313,6 +337,11 @@ fn mesh_config_says_what_rules_leave_open() {
         "trafficPolicy: {loadBalancer: {localityLbSetting: {failover: [{from: eu, to: us}]}}}";
     assert_eq!(locality("{enabled: false}", own), Some(expected));
     let rule = rule("name: payments", &format!("{{host: payments, {open}}}"));
+    let by_label = config("localityLbSetting: {failoverPriority: [version]}");
+    let known = world(&[by_label, rule.clone()].join("---\n"), &payments());
+    let service = &known.mesh.services[&ServiceName::new(PAYMENTS)];
+    let labels = &service.endpoints.known()[0].labels;
+    assert_eq!(**labels, [("version".into(), "v1".into())], "those that decide who is near");
     let hidden = config("defaultDestinationRuleExportTo: [default]");
     let traffic = traffic_of(&world(&[hidden, rule].join("---\n"), &payments()));
     assert!(calling(&traffic, "default", 8080, None).is_some());

@@ -81,6 +81,45 @@ fn a_service_entry_or_its_namespace_may_say_that_traffic_stays() {
     assert!(told.contains("those of the same node"), "{told}");
 }
 
+/// The rule's own words come first, then the service's, then the mesh's.
+#[test]
+fn a_rule_without_a_word_of_places_leaves_them_to_the_service() {
+    let place = Locality { order: LocalityOrder::Place, ..Locality::default() };
+    let zone = Locality { order: LocalityOrder::SameZone, ..Locality::default() };
+    let mesh = "apiVersion: v1\nkind: ConfigMap\n\
+                metadata: {name: istio, namespace: istio-system}\n\
+                data: {mesh: 'localityLbSetting: {enabled: false}'}\n";
+    let near = service("", "trafficDistribution: PreferClose");
+    let check = |service: &str, policy: &str, mesh: &str, expected: Option<(&Locality, &str)>| {
+        let rule = rule("name: r", &format!("{{host: payments, trafficPolicy: {{{policy}}}}}"));
+        let world = world(&[service, &rule, mesh].join("---\n"), &payments());
+        let traffic = traffic_of(&world);
+        let found = calling(&traffic, "default", 80, None).expect("there is a rule");
+        let locality = found.calling.locality.as_deref();
+        assert_eq!(locality, expected.map(|(locality, _)| locality), "{policy}");
+        let mut settings = found.sources.iter().map(|source| &*source.setting);
+        if let Some((_, setting)) = expected {
+            assert!(settings.any(|known| known == setting), "{:?}", found.sources);
+        }
+        let said = problems(&world).join("\n");
+        let is_told = said.contains("holds instead of `spec.trafficDistribution`");
+        assert_eq!(is_told, service == near && policy.contains("LbSetting"), "{said}");
+    };
+    let silent = "outlierDetection: {consecutive5xxErrors: 3}, loadBalancer: {simple: RANDOM}";
+    let written = "loadBalancer: {localityLbSetting: {enabled: true}}";
+    let own = "trafficPolicy.loadBalancer.localityLbSetting";
+    let by_default = "trafficPolicy.loadBalancer.localityLbSetting (its default)";
+    for mesh in ["", mesh] {
+        check(&near, silent, mesh, Some((&zone, "spec.trafficDistribution")));
+        check(&near, written, mesh, Some((&place, own)));
+        check(&near, "loadBalancer: {localityLbSetting: {enabled: false}}", mesh, None);
+        let zones = "loadBalancer: {zoneAwareLbSetting: {enabled: false}}";
+        check(&near, zones, mesh, None);
+    }
+    check(&service("", ""), silent, "", Some((&place, by_default)));
+    check(&service("", ""), silent, mesh, None);
+}
+
 #[test]
 fn clients_stay_at_their_endpoints_if_the_service_wants_it() {
     let found = of(&clean(&service("", "sessionAffinity: ClientIP"), &payments())).unwrap();

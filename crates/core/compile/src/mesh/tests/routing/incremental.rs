@@ -10,9 +10,13 @@ use super::*;
 fn step(text: &str, before: Option<(&ResourceSet, &MeshWorld)>) -> (ResourceSet, MeshWorld) {
     let empty = ResourceSet::default();
     let set = load_incremental(before.map_or(&empty, |(set, _)| set), &[("a.yaml", Some(text))]);
-    let registered = registered(&[]);
-    let world = compile_mesh(&set, &registered, &options(), before.map(|(_, world)| world));
+    let world = compile_mesh(&set, &running(), &options(), before.map(|(_, world)| world));
     (set, world)
+}
+
+/// A workload of `a`, with labels that rules ask for.
+fn running() -> Registered {
+    registered(&[labelled("a-1", 2, &[("a", "v1"), ("zone", "west"), ("other", "1")])])
 }
 
 #[test]
@@ -127,29 +131,35 @@ fn calling_document() -> impl Strategy<Value = String> {
              localityLbSetting: {{enabled: true}}\n---\n"
         )
     };
-    let roots = |data: &str| {
-        format!(
-            "apiVersion: v1\nkind: Secret\nmetadata: {{name: roots}}\n\
-             stringData: {{{data}: none}}\n---\n"
-        )
+    let roots = |(name, key, is_good): (&str, &str, bool)| {
+        secret(name, key, if is_good { authority() } else { "none" })
     };
     prop_oneof![
         (name(), namespace(), 2020_u16..2023, export, policy).prop_map(rule),
         (name(), 2020_u16..2023, section).prop_map(own),
         (name(), 2020_u16..2023).prop_map(gateway_api),
         namespace().prop_map(config),
-        prop_oneof![Just("ca.crt"), Just("other")].prop_map(roots),
+        (
+            prop_oneof![Just("roots"), Just("roots-cacert")],
+            prop_oneof![Just("ca.crt"), Just("other")],
+            any::<bool>(),
+        )
+            .prop_map(roots),
     ]
 }
 
 fn gateway_api_document() -> impl Strategy<Value = String> {
-    let route = |(name, to, path, namespace): (&str, &str, &str, &str)| {
+    let parent = prop_oneof![
+        Just("group: '', kind: Service, name: a"),
+        Just("group: policy.linkerd.io, kind: EgressNetwork, name: all"),
+    ];
+    let route = |(name, to, path, namespace, parent): (&str, &str, &str, &str, &str)| {
         document(
             "gateway.networking.k8s.io/v1",
             "HTTPRoute",
             &format!("name: {name}, namespace: {namespace}"),
             &format!(
-                "parentRefs: [{{group: '', kind: Service, name: a, namespace: default}}],
+                "parentRefs: [{{{parent}, namespace: default}}],
                  rules: [{{matches: [{{path: {{value: {path}}}}}],
                            backendRefs: [{{name: {to}, namespace: default, port: 80}}]}}]"
             ),
@@ -167,7 +177,7 @@ fn gateway_api_document() -> impl Strategy<Value = String> {
         )
     };
     prop_oneof![
-        (name(), name(), path(), namespace()).prop_map(route),
+        (name(), name(), path(), namespace(), parent).prop_map(route),
         name().prop_map(policy),
         Just(GRANT.to_owned()),
     ]
@@ -184,8 +194,17 @@ fn istio_document() -> impl Strategy<Value = String> {
         )
     };
     let rule = |(name, host): (&str, &str)| {
-        let spec = format!("host: {host}, subsets: [{{name: s, labels: {{a: b}}}}]");
+        let spec = format!(
+            "host: {host}, trafficPolicy: {{timeout: 2s}}, subsets: [{{name: s, labels: {{a: b}}}}]"
+        );
         istio("DestinationRule", &format!("name: {name}"), &spec)
+    };
+    let policy = |name: &str| {
+        let target = "group: networking.istio.io, kind: VirtualService";
+        let spec = format!(
+            "targetRefs: [{{{target}, name: {name}}}], limits: {{perRoute: {{requests: 3}}}}"
+        );
+        document("weftway.io/v1alpha1", "TrafficPolicy", &format!("name: of-{name}"), &spec)
     };
     let config = |(attempts, namespace): (u8, &str)| {
         format!(
@@ -204,6 +223,7 @@ fn istio_document() -> impl Strategy<Value = String> {
             format!("hosts: [a], http: [{{delegate: {{name: {team}}}}}]")
         )),
         (name(), name()).prop_map(rule),
+        name().prop_map(policy),
         (1_u8..4, namespace()).prop_map(config),
     ]
 }
@@ -223,6 +243,10 @@ fn other_document() -> impl Strategy<Value = String> {
         let metadata = format!("name: {name}, annotations: {{{retry}}}");
         document("v1", "Service", &metadata, "ports: [{port: 80, name: http}]")
     };
+    let network = |policy: &str| {
+        let spec = format!("trafficPolicy: {policy}");
+        document("policy.linkerd.io/v1alpha1", "EgressNetwork", "name: all", &spec)
+    };
     let plain = |(name, port): (&str, u16)| {
         service_document(name, &format!("ports: [{{port: {port}, name: http}}]"))
     };
@@ -231,6 +255,7 @@ fn other_document() -> impl Strategy<Value = String> {
         (path(), namespace()).prop_map(profile),
         (name(), 1_u8..3).prop_map(annotated),
         (name(), 80_u16..82).prop_map(plain),
+        prop_oneof![Just("Allow"), Just("Deny")].prop_map(network),
         path().prop_map(|path| format!("# {path}\n")),
     ]
 }
@@ -243,15 +268,34 @@ fn check_generations(texts: impl Iterator<Item = String>) -> Result<(), TestCase
         let (set, now) = step(&text, known);
         let assigned = now.assigned().clone();
         let options = MeshOptions { assigned, ..options() };
-        let fresh = compile_mesh(&load(&[("a.yaml", &text)]), &registered(&[]), &options, None);
+        let fresh = compile_mesh(&load(&[("a.yaml", &text)]), &running(), &options, None);
         for (name, service) in &now.mesh.services {
-            let expected = &fresh.mesh.services[name].traffic;
-            prop_assert_eq!(&service.traffic, expected, "{}", name);
+            prop_assert_eq!(Some(service), fresh.mesh.services.get(name), "{}", name);
         }
+        let whole =
+            |world: &MeshWorld| Mesh { generation: Generation(0), ..Mesh::clone(&world.mesh) };
+        prop_assert_eq!(whole(&now), whole(&fresh));
         prop_assert_eq!(problems(&now), problems(&fresh));
         before = Some((set, now));
     }
     Ok(())
+}
+
+#[test]
+fn a_secret_that_is_asked_for_in_vain_is_looked_up_again() {
+    let tls = "tls: {mode: SIMPLE, credentialName: roots}";
+    let rule = istio("DestinationRule", "name: r", &format!("host: a, trafficPolicy: {{{tls}}}"));
+    let beside = secret("roots-cacert", "ca.crt", authority());
+    let texts = [
+        String::new(),
+        secret("roots", "other", "none"),
+        [secret("roots", "other", "none"), beside.clone()].concat(),
+        beside.clone(),
+        [secret("roots", "ca.crt", "none"), beside].concat(),
+        String::new(),
+    ];
+    let texts = texts.map(|secrets| format!("{}{rule}{secrets}", services()));
+    check_generations(texts.into_iter()).unwrap();
 }
 
 proptest! {

@@ -39,13 +39,43 @@ fn annotations_of_a_service_bound_its_calls() {
     assert_eq!(faults(&world), Vec::<String>::new());
     let found = route(&world, "GET /");
     assert_eq!(goes(&found.target), "a:80");
-    let Timeouts { request, attempt, response, idle, retry } = &found.timeouts;
+    let Timeouts { request, attempt, response, idle, retry, .. } = &found.timeouts;
     let seconds = |secs| Some(Duration::from_secs(secs));
     assert_eq!((*request, *attempt, *response, *idle), (seconds(10), None, seconds(5), seconds(1)));
     let retry = retry.as_ref().expect("it retries");
     assert_eq!((retry.attempts, retry.attempt_timeout), (4, Some(Duration::from_millis(400))));
     assert_eq!(retry.statuses, [(500, 599), (429, 429)]);
     assert_eq!((&*retry.grpc_statuses, retry.body_bytes_max), (&[14][..], 64 << 10));
+}
+
+#[test]
+fn what_annotations_of_the_service_say_of_its_routes_is_known_to_be_theirs() {
+    let service = annotated(
+        "retry.linkerd.io/http: 5xx, timeout.linkerd.io/request: 9s, timeout.linkerd.io/idle: 1s",
+    );
+    let inherited = |annotations: &str| -> Vec<String> {
+        let route = document(
+            "gateway.networking.k8s.io/v1",
+            "HTTPRoute",
+            &format!("name: r, annotations: {{{annotations}}}"),
+            "parentRefs: [{group: '', kind: Service, name: a}],
+             rules: [{backendRefs: [{name: v1, port: 80}]}]",
+        );
+        let world = with(&[&service, &route]);
+        let found = super::route(&world, "GET /").timeouts.inherited.clone();
+        found.iter().map(|(bound, source)| virtual_service::shown(*bound, source)).collect()
+    };
+    let of_service = |bound: &str, field: &str, line: usize| {
+        format!("{bound}: {field} of Service default/a:{}", near().lines().count() + line)
+    };
+    let timeouts = [
+        of_service("Request", "timeout.linkerd.io/request", 1),
+        of_service("Idle", "timeout.linkerd.io/idle", 1),
+    ];
+    let retry = of_service("Retry", "retry.linkerd.io", 3);
+    assert_eq!(inherited("retry.linkerd.io/http: '503'"), timeouts);
+    assert_eq!(inherited("timeout.linkerd.io/idle: 2s"), std::slice::from_ref(&retry));
+    assert_eq!(inherited(""), [timeouts.to_vec(), vec![retry]].concat());
 }
 
 #[test]

@@ -31,7 +31,9 @@ fn of_network(world: &MeshWorld) -> &Traffic {
 /// Where a request for a host goes.
 fn asks(world: &MeshWorld, from: From<'_>, host: &str, line: &str) -> String {
     let set = set(of_network(world), from, |set| set.http.is_some()).expect("there is one");
-    let routes: Vec<_> = set.http.iter().flatten().map(|one| Arc::clone(&one.route)).collect();
+    let is_meant = |one: &&Routed<Route>| one.ports.is_empty() || one.ports.contains(&from.port);
+    let routes = set.http.iter().flatten().filter(is_meant);
+    let routes: Vec<_> = routes.map(|one| Arc::clone(&one.route)).collect();
     let mut head = head("a", line);
     head.set_authority(host).expect("a host");
     let table = HttpTable::new(&routes);
@@ -91,6 +93,34 @@ fn routes_of_a_network_may_lead_into_the_mesh() {
     let world = routing(&[&denied(), &attached("HTTPRoute", "name: r", "", rules)]);
     assert_eq!(asks(&world, HERE, "any.example", "GET /"), "500");
     reports(&world, "requests cannot be sent to a EgressNetwork");
+}
+
+#[test]
+fn routes_for_grpc_take_their_ports_of_a_network_and_no_others() {
+    let service = "rules: [{matches: [{method: {service: shop.Cart}}]}]";
+    let grpc = attached("GRPCRoute", "name: g", ", port: 443", service);
+    let http = |parent| attached("HTTPRoute", "name: h", parent, "rules: [{}]");
+    let on = |world: &MeshWorld, port, line: &str| {
+        asks(world, From { port, ..HERE }, "any.example", line)
+    };
+    let check = |world: &MeshWorld, expected: [&str; 3]| {
+        let found = [(443, "POST /shop.Cart/Add"), (443, "GET /"), (80, "GET /")];
+        assert_eq!(found.map(|(port, line)| on(world, port, line)), expected);
+    };
+    let world = routing(&[&denied(), &grpc, &http("")]);
+    check(&world, [ALL, "403", ALL]);
+    reports(&world, "gRPC comes before HTTP: it does not hold on some of its ports");
+    check(&clean_routing(&[&denied(), &grpc, &http(", port: 80")]), [ALL, "403", ALL]);
+    let is_lost = |world: &MeshWorld| {
+        problems(world).iter().any(|one| one.ends_with("gRPC comes before HTTP: it does not hold"))
+    };
+    let world = routing(&[&denied(), &grpc, &http(", port: 443")]);
+    check(&world, [ALL, "403", "403"]);
+    assert!(is_lost(&world));
+    let everywhere = attached("GRPCRoute", "name: g", "", service);
+    let world = routing(&[&denied(), &everywhere, &http("")]);
+    check(&world, [ALL, "403", "403"]);
+    assert!(is_lost(&world));
 }
 
 #[test]

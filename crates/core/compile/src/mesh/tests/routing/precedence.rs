@@ -1,6 +1,6 @@
 //! Which dialect holds where several speak of one service.
 
-use weft_model::policy::{AnswerDiff, LocalRateLimit};
+use weft_model::policy::{AnswerDiff, LocalRateLimit, Step};
 use weft_resilience::settings::RateSettings;
 
 use super::*;
@@ -192,6 +192,83 @@ fn own_policies_are_added_to_rules() {
     );
     let world = routing(&[&route, &one]);
     assert_eq!((steps(&world, "GET /slow").len(), steps(&world, "GET /").len()), (1, 0));
+}
+
+/// A policy of that name about a VirtualService, or a rule of it.
+fn of_virtual_service(name: &str, target: &str, spec: &str) -> String {
+    document(
+        "weftway.io/v1alpha1",
+        "TrafficPolicy",
+        &format!("name: {name}"),
+        &format!(
+            "targetRefs: [{{group: networking.istio.io, kind: VirtualService, name: {target}}}],
+             {spec}"
+        ),
+    )
+}
+
+#[test]
+fn a_policy_that_cannot_be_obeyed_closes_a_rule_that_answers_by_itself() {
+    let route = virtual_service(
+        "i",
+        "http: [{match: [{uri: {prefix: /fixed}}], directResponse: {status: 200, body: {string: a}}},
+                {redirect: {uri: /fixed}}]",
+    );
+    let broken = of_virtual_service("p", "i", "localRateLimit: {total: {requestsPerSecond: 0}}");
+    let world = routing(&[&route, &broken]);
+    for line in ["GET /fixed", "GET /"] {
+        let found = super::route(&world, line);
+        let Target::Refuse(refusal) = &found.target else { panic!("{found:?}") };
+        assert_eq!((refusal.reason.status(), found.steps.len()), (503, 0), "{line}");
+    }
+}
+
+#[test]
+fn a_policy_about_a_rule_that_delegates_holds_for_what_it_leads_to() {
+    let root = virtual_service(
+        "web",
+        "http: [{name: team, match: [{uri: {prefix: /team}}], delegate: {name: team}},
+                {name: rest, route: [{destination: {host: v1, port: {number: 80}}}]}]",
+    );
+    let to = "route: [{destination: {host: v2, port: {number: 80}}}]";
+    let team = istio(
+        "VirtualService",
+        "name: team",
+        &format!("http: [{{match: [{{uri: {{prefix: /team/x}}}}], {to}}}, {{{to}}}]"),
+    );
+    let bounds = |world: &MeshWorld, line: &str| -> Vec<String> {
+        let shown = |step: &Arc<Step>| match &step.kind {
+            StepKind::InFlight { amount, .. } => format!("{amount} {}", step.id),
+            StepKind::Hedge(hedge) => format!("hedge {} {}", hedge.quantile, step.id),
+            other => panic!("{other:?}"),
+        };
+        super::route(world, line).steps.iter().map(shown).collect()
+    };
+    let inner = of_virtual_service(
+        "inner",
+        "team",
+        "limits: {perRoute: {requests: 1}}, hedging: {percentile: 50}",
+    );
+    for (section, of_rest) in [("", 1), (", sectionName: team", 0)] {
+        let outer = of_virtual_service(
+            "outer",
+            &format!("web{section}"),
+            "limits: {perRoute: {requests: 2}}, hedging: {percentile: 90}",
+        );
+        let world = routing(&[&root, &team, &outer, &inner]);
+        // What the rule leads to shares its bound, and what is nearer says how it is hedged.
+        let shared = "2 trafficpolicy/default/outer@virtualservice/default/web/team/limit";
+        for (line, rule) in [("GET /team/x", 0), ("GET /team", 1)] {
+            let own = format!("trafficpolicy/default/inner@virtualservice/default/team/{rule}");
+            let expected =
+                [format!("1 {own}/limit"), format!("hedge 0.5 {own}/hedge"), shared.to_owned()];
+            assert_eq!(bounds(&world, line), expected, "{section}");
+        }
+        assert_eq!(bounds(&world, "GET /").len(), of_rest * 2, "{section}");
+        reports(&world, "`hedging` of TrafficPolicy default/inner holds instead");
+    }
+    let broken = of_virtual_service("p", "web", "localRateLimit: {total: {requestsPerSecond: 0}}");
+    check(&routing(&[&root, &team, &broken]), &[("GET /team", "503"), ("GET /", "503")]);
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use weft_message::FieldName;
+use weft_model::calling::Source;
 use weft_model::policy::{
     Abort, Cors, Fact, FixedAnswer, HeaderEdits, MadeHeader, MessagePart, PathRewrite, Redirect,
     RetryPolicy, ValuePart,
 };
+use weft_model::route::Bound;
 use weft_model::text::Pattern;
 use weft_resilience::settings::BackoffSettings;
 
@@ -137,6 +139,23 @@ fn who_sees_a_document_is_said_by_export_to() {
     assert_eq!(ask(&world, "a", there, "GET /"), "as is");
     let world = clean_routing(&[&route("exportTo: ['other']")]);
     assert_eq!(ask(&world, "a", HERE, "GET /"), "as is");
+    assert_eq!(ask(&world, "a", there, "GET /"), "v1:80");
+}
+
+#[test]
+fn documents_that_mesh_config_shows_nobody_are_for_their_own_namespace() {
+    let config = "apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: 'defaultVirtualServiceExportTo: [\"~\"]'}
+---
+";
+    let route = |spec: &str| virtual_service("r", &format!("{spec}http: [{{{TO}}}]"));
+    let there = From { namespace: "other", ..HERE };
+    let world = clean_routing(&[config, &route("")]);
+    assert_eq!(ask(&world, "a", HERE, "GET /"), "v1:80");
+    assert_eq!(ask(&world, "a", there, "GET /"), "as is");
+    let world = clean_routing(&[config, &route("exportTo: ['*'], ")]);
     assert_eq!(ask(&world, "a", there, "GET /"), "v1:80");
 }
 
@@ -474,6 +493,55 @@ fn what_a_destination_rule_says_of_routes_is_honoured() {
         ("v1:80".into(), Some(Duration::from_secs(9)))
     );
     assert_eq!(found.timeouts.retry.as_ref().map(|retry| retry.attempts), Some(6));
+}
+
+/// Where a rule has its bounds from, as far as that is elsewhere.
+fn inherited(world: &MeshWorld, line: &str) -> Vec<String> {
+    let sources = route(world, line).timeouts.inherited.clone();
+    sources.iter().map(|(bound, source)| shown(*bound, source)).collect()
+}
+
+/// What is inherited, with the line of the document in place of that of the file.
+pub(super) fn shown(bound: Bound, source: &Source) -> String {
+    let Source { setting, document, file, line } = source;
+    assert_eq!(&**file, "a.yaml");
+    format!("{bound:?}: {setting} of {document}:{line}")
+}
+
+#[test]
+fn what_a_rule_has_from_elsewhere_says_where_that_is_written() {
+    let config = "apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: 'defaultHttpRetryPolicy: {attempts: 7}'}
+---
+";
+    let rule = |policy: &str| {
+        istio("DestinationRule", "name: a", &format!("host: a, trafficPolicy: {{{policy}}}"))
+    };
+    let own = virtual_service("r", &format!("http: [{{{TO}}}]"));
+    let both = "timeout: 2s, retries: {attempts: 5}";
+    // Where the documents stand: behind the services, each of some lines.
+    let first = services().lines().count() + 1;
+    let mesh = format!("Retry: defaultHttpRetryPolicy of ConfigMap istio-system/istio:{first}");
+    assert_eq!(inherited(&routing(&[config, &own]), "GET /"), std::slice::from_ref(&mesh));
+    let line = first + config.lines().count() + 3;
+    let timeout = format!("Request: trafficPolicy.timeout of DestinationRule default/a:{line}");
+    let retries = format!("Retry: trafficPolicy.retries of DestinationRule default/a:{line}");
+    let world = routing(&[config, &rule("timeout: 2s"), &own]);
+    assert_eq!(inherited(&world, "GET /"), [timeout.clone(), mesh]);
+    let world = routing(&[config, &rule(both), &own]);
+    assert_eq!(inherited(&world, "GET /"), [timeout, retries]);
+    // What it says itself comes from nowhere else.
+    let own = virtual_service("r", &format!("http: [{{{TO}, {both}}}]"));
+    assert_eq!(inherited(&routing(&[config, &rule(both), &own]), "GET /"), [""; 0]);
+    assert_eq!(inherited(&routing(&[&own]), "GET /"), [""; 0]);
+    let team = istio("VirtualService", "name: team", &format!("http: [{{{TO}, timeout: 1s}}]"));
+    let root = virtual_service("root", &format!("http: [{{delegate: {{name: team}}, {both}}}]"));
+    assert_eq!(
+        inherited(&routing(&[&root, &team]), "GET /"),
+        [format!("Retry: spec.http.retries of VirtualService default/root:{}", first + 3)]
+    );
 }
 
 #[test]
