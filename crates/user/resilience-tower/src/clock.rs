@@ -9,13 +9,6 @@ pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Wall-clock time, for answers that name a date.
-#[cfg(feature = "http")]
-#[expect(clippy::disallowed_methods, reason = "the one place of this crate that reads it")]
-pub(crate) fn wall() -> std::time::SystemTime {
-    std::time::SystemTime::now()
-}
-
 /// A wait that begins now.
 pub(crate) fn sleep(wait: Duration) -> tokio::time::Sleep {
     tokio::time::sleep(wait)

@@ -229,7 +229,7 @@ where
     R: Replay<Req>,
 {
     fn new(policy: Hedge<C, R>, service: S, req: Req) -> Self {
-        let (req, kept) = policy.replay.keep(req);
+        let (req, kept) = policy.replay.keep_beside(req);
         let now = clock::now();
         let delay = policy.machine.request(now).filter(|_| kept.is_ok());
         Self {

@@ -8,7 +8,8 @@
 //! - **Down**, `x-envoy-attempt-count` says which attempt a request is (from 1), as Envoy and the
 //!   meshes on it have it. Who serves attempt 2 does not retry the calls that it makes for it.
 //! - **Up**, `weftway-retried` on an answer says that retries were made, or refused, farther down.
-//!   Who gets such an answer does not retry; nor does it for gRPC's `grpc-retry-pushback-ms: -1`.
+//!   Who gets such an answer does not retry; nor does it for gRPC's `grpc-retry-pushback-ms: -1`, or
+//!   for a `retry-after` that cannot be read.
 //!
 //! So only the hop next to the failure retries, within its budget. And how long the caller still
 //! waits travels down in `grpc-timeout` and in Envoy's `x-envoy-expected-rq-timeout-ms`: work for
@@ -40,6 +41,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use weft_resilience::deadline::Deadline;
+use weft_resilience::pushback::Pushback;
 
 use crate::clock;
 
@@ -138,13 +140,11 @@ pub fn set_attempt(request: &mut HeaderMap, attempt: u32) {
     request.insert(ATTEMPT, number);
 }
 
-/// Whether an answer asks not to be retried.
+/// Whether an answer asks not to be retried: by [`RETRIED`], or because when it wants to be is no
+/// time that can be read, as gRPC's `-1` is none.
 #[must_use]
 pub fn forbids_retry(answer: &HeaderMap) -> bool {
-    let pushback = answer.get(PUSHBACK);
-    answer.contains_key(RETRIED)
-        // What is no number means the same as a negative one (gRFC A6).
-        || pushback.is_some_and(|value| !value.as_bytes().iter().all(u8::is_ascii_digit))
+    answer.contains_key(RETRIED) || pushback(answer) == Pushback::Never
 }
 
 /// Asks the caller not to retry this answer.
@@ -157,6 +157,11 @@ pub fn pass_back(got: &HeaderMap, answer: &mut HeaderMap) {
     if forbids_retry(got) {
         forbid_retry(answer);
     }
+}
+
+/// What an answer says of another try.
+pub(crate) fn pushback(answer: &HeaderMap) -> Pushback {
+    Pushback::of(|name| answer.get(name).map(HeaderValue::as_bytes))
 }
 
 /// A whole number.

@@ -154,9 +154,9 @@
 //! - Observers hear what happens: [`observe`].
 //! - A policy of your own becomes a layer like these: [`gate`].
 //!
-//! - **Nothing is allocated** for a call once the state is warm, neither by a layer nor by a pick;
-//!   but a request of HTTP that may be repeated is copied, and a source of a [`RateLimitByKey`] is
-//!   remembered. Futures are as large as what they hold and some hundred bytes; that of a [`Hedge`]
+//! - **Nothing is allocated** for a call once the state is warm, neither by a layer nor by a pick of
+//!   up to four attempts; but a request of HTTP that may be repeated is copied, and a source of a
+//!   [`RateLimitByKey`] is remembered. Futures are as large as what they hold and some hundred bytes; that of a [`Hedge`]
 //!   holds two calls. A deep stack around large futures is best boxed once, outermost.
 //!
 //! Services need a tokio runtime with its clock enabled. State takes no locks across waits and

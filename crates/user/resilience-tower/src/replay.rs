@@ -27,6 +27,13 @@ pub trait Replay<Req> {
     /// The request for the first attempt, and what others are made of; or why there will be none.
     fn keep(&self, req: Req) -> (Req, Result<Self::Kept, Stop>);
 
+    /// The same, where the others go out beside the first and not after it: for a
+    /// [`Hedge`](crate::Hedge), which may stand below a [`Retry`](crate::Retry) and is given its
+    /// attempts, with their numbers. By default there is no difference.
+    fn keep_beside(&self, req: Req) -> (Req, Result<Self::Kept, Stop>) {
+        self.keep(req)
+    }
+
     /// A request like the first; `None` if it cannot be made any more.
     fn again(&self, kept: &Self::Kept) -> Option<Req>;
 

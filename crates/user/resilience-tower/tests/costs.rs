@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use resilience_tower::balance::{BalanceSettings, Place};
+use resilience_tower::balance::{BalanceSettings, Hints, Place, Tried};
 use resilience_tower::retry::RetrySettings;
 use resilience_tower::settings::{
     AdaptiveSettings, HedgeSettings, LoadReportSettings, MaglevSettings, PickerKind, RateSettings,
@@ -108,6 +108,40 @@ fn no_pick_allocates_once_the_picker_is_warm() {
                 let count = allocations(Balance::new(endpoints), || 7);
                 assert_eq!(count, 0, "{picker:?} over {tiers} tiers");
             }
+        }
+    });
+}
+
+/// Where the attempts of a request went is in the request.
+#[derive(Debug, Clone, Copy)]
+struct Listed;
+
+impl Hints<(u32, Tried)> for Listed {
+    fn tried<'a>(&self, req: &'a (u32, Tried)) -> Option<&'a Tried> {
+        Some(&req.1)
+    }
+}
+
+#[test]
+fn no_pick_of_a_further_attempt_does_either() {
+    in_runtime(|| {
+        for attempt in 1..=4 {
+            let endpoints = Endpoints::new(BalanceSettings::DEFAULT);
+            for key in 0..9 {
+                let client =
+                    service_fn(async |(number, _): (u32, Tried)| Ok::<_, BoxError>(number));
+                endpoints.insert(key, client);
+            }
+            let balance = Balance::new(endpoints).hinted_by(Listed);
+            let before = balance.clone();
+            let count = allocations(balance, || {
+                let tried = Tried::default();
+                for number in 1..attempt {
+                    run(&mut before.clone(), (number, tried.clone()));
+                }
+                (attempt, tried)
+            });
+            assert_eq!(count, 0, "attempt {attempt}");
         }
     });
 }

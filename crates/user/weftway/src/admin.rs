@@ -294,21 +294,7 @@ async fn explain(
     State(state): State<AdminState>,
     Query(asked): Query<Vec<(String, String)>>,
 ) -> Response {
-    let value = |name: &str| asked.iter().find(|(key, _)| key == name).map(|(_, value)| value);
-    let headers = asked.iter().filter(|(key, _)| key == "header").map(|(_, value)| value.as_str());
-    let answer = match (value("id"), value("request")) {
-        (Some(id), _) => state.explain_past(id).await,
-        (None, Some(request)) => match Question::parse(request, headers) {
-            Ok(mut question) => {
-                question.peer = value("peer").map(|peer| peer.as_str().into());
-                let arrives = value("arrives").and_then(|addr| addr.parse().ok());
-                state.explain(question, arrives).await
-            }
-            Err(error) => Err(error.into()),
-        },
-        (None, None) => Err(NoAnswer::Nothing),
-    };
-    match answer {
+    match state.answer(&asked).await {
         Ok(view) => axum::Json(view).into_response(),
         Err(error) => (error.status(), format!("{error}\n")).into_response(),
     }
@@ -332,18 +318,39 @@ async fn config(State(state): State<AdminState>) -> Response {
 // === impl AdminState ===
 
 impl AdminState {
-    async fn explain(
-        &self,
-        mut question: Question,
-        arrives: Option<SocketAddr>,
-    ) -> Result<ExplanationView, NoAnswer> {
-        let Some(addr) = arrives else {
-            let snapshot = self.learned(&question).await?;
-            return Ok(self.inspect.explain(&snapshot, &question));
+    async fn answer(&self, asked: &[(String, String)]) -> Result<ExplanationView, NoAnswer> {
+        let values = |name: &'static str| {
+            asked.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
         };
+        let value = |name| values(name).next();
+        if let Some(id) = value("id") {
+            return self.explain_past(id).await;
+        }
+        let mut question =
+            Question::parse(value("request").ok_or(NoAnswer::Nothing)?, values("header"))?;
+        question.peer = value("peer").map(Into::into);
+        match value("arrives") {
+            Some(addr) => {
+                let addr = addr.parse().map_err(|_| NoAnswer::Address(addr.to_owned()))?;
+                self.explain_arrived(question, addr)
+            }
+            None => {
+                let snapshot = self.learned(&question).await?;
+                Ok(self.inspect.explain(&snapshot, &question))
+            }
+        }
+    }
+
+    /// What becomes of a request that others send to an address of the workload.
+    fn explain_arrived(
+        &self,
+        question: Question,
+        addr: SocketAddr,
+    ) -> Result<ExplanationView, NoAnswer> {
         let snapshot = self.config.borrow().as_ref().map(|config| config.snapshot.clone());
         let snapshot = snapshot.ok_or(NoAnswer::NoConfiguration)?;
-        question.listener = inspect::inbound(&snapshot, addr);
+        let listener = inspect::inbound(&snapshot, addr).ok_or(NoAnswer::NotHere(addr))?;
+        let question = Question { listener: Some(listener), ..question };
         Ok(self.inspect.explain(&snapshot, &question))
     }
 

@@ -55,6 +55,12 @@ pub(crate) enum NoAnswer {
     /// Neither a request nor an id.
     #[error("say which request (`request=GET http://host/path`) or its id (`id=...`)")]
     Nothing,
+    /// Where it is said to arrive is nowhere.
+    #[error("`{0}` is no address with a port, as in `arrives=10.77.0.2:8080`")]
+    Address(String),
+    /// Another proxy serves what is sent there, or none.
+    #[error("what is sent to {0} does not come to this proxy")]
+    NotHere(SocketAddr),
     /// It has only just started.
     #[error("there is no configuration yet")]
     NoConfiguration,
@@ -141,9 +147,9 @@ impl NoAnswer {
     /// The status that it is answered with.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Question(_) | Self::Nothing => StatusCode::BAD_REQUEST,
+            Self::Question(_) | Self::Nothing | Self::Address(_) => StatusCode::BAD_REQUEST,
             // Not what a proxy says that has no such path at all.
-            Self::NoRequest(_) => StatusCode::GONE,
+            Self::NoRequest(_) | Self::NotHere(_) => StatusCode::GONE,
             Self::NoConfiguration => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

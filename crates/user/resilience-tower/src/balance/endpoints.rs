@@ -127,6 +127,7 @@ impl<K, S, C> Endpoints<K, S, C> {
         self.shared.judge.outlier.ejected(clock::now())
     }
 
+    #[cfg(feature = "http")]
     pub(super) fn judge(&self) -> &Arc<Judge> {
         &self.shared.judge
     }

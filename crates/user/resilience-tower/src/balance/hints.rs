@@ -2,7 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use smallvec::SmallVec;
 use weft_resilience::hash;
+
+/// Endpoints that attempts of one call have gone to, without memory of their own: calls with more
+/// attempts are rare.
+pub(super) const ATTEMPTS: usize = 4;
 
 /// Looks into requests.
 pub trait Hints<Req> {
@@ -77,7 +82,7 @@ pub struct HttpHints;
 #[derive(Debug, Clone, Default)]
 pub struct Tried {
     /// Held to add or copy a few numbers.
-    ids: Arc<Mutex<Vec<u64>>>,
+    ids: Arc<Mutex<SmallVec<[u64; ATTEMPTS]>>>,
 }
 
 // === impl Hints ===

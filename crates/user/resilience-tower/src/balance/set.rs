@@ -7,13 +7,14 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
 
+use smallvec::SmallVec;
 use weft_resilience::hash;
 use weft_resilience::pick::{Ask, Candidates, Picker};
 use weft_resilience::rng::Rng;
 use weft_resilience::settings::PickerKind;
 use weft_resilience::slow_start;
 
-use super::hints::Wanted;
+use super::hints::{ATTEMPTS, Wanted};
 use super::member::{Known, Lease};
 use super::{BalanceSettings, Place};
 
@@ -83,7 +84,7 @@ impl<K, S> Set<K, S> {
     where
         S: Clone,
     {
-        let mut avoided =
+        let mut avoided: SmallVec<[usize; ATTEMPTS]> =
             wanted.tried.map(|tried| tried.with(|ids| self.indexes(ids))).unwrap_or_default();
         // Each round avoids one more, so it ends. More than one is needed only for an endpoint on
         // probation that was picked although its one call is under way, for want of others.
@@ -104,9 +105,9 @@ impl<K, S> Set<K, S> {
     }
 
     /// Where the endpoints with these ids are now.
-    fn indexes(&self, ids: &[u64]) -> Vec<usize> {
+    fn indexes(&self, ids: &[u64]) -> SmallVec<[usize; ATTEMPTS]> {
         if ids.is_empty() {
-            return Vec::new();
+            return SmallVec::new();
         }
         let found = |(_, member): &(usize, &Member<K, S>)| ids.contains(&member.known.id);
         self.members.iter().enumerate().filter(found).map(|(index, _)| index).collect()

@@ -12,6 +12,7 @@ use ::http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower_service::Service;
+use weft_resilience::grpc;
 
 use super::hints::Wanted;
 use super::member::{Judge, Lease};
@@ -291,9 +292,8 @@ impl<K: fmt::Debug> Drop for Open<K> {
 /// Whether an answer is one of gRPC whose status is still to come. (With gRPC-Web it comes in the
 /// body, where nobody looks.)
 fn has_status_in_trailers<B>(head: &Response<B>) -> bool {
-    let kind = head.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    let rest = kind.strip_prefix(b"application/grpc");
-    rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'+' || rest[0] == b';')
+    let kind = head.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| grpc::is_content_type(kind.as_bytes()))
         && !head.headers().contains_key(GRPC_STATUS)
 }
 

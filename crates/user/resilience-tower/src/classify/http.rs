@@ -1,8 +1,5 @@
 //! Outcomes of HTTP and of gRPC over it.
 
-use std::time::{Duration, SystemTime};
-
-use ::http::header::{DATE, RETRY_AFTER};
 use ::http::{HeaderMap, HeaderName, Response, StatusCode};
 use weft_resilience::grpc;
 use weft_resilience::load::LoadReport;
@@ -11,7 +8,7 @@ use weft_resilience::settings::StatusSet;
 
 use super::{Class, Classify, Verdict};
 use crate::error::AsRefused;
-use crate::{clock, hop};
+use crate::hop;
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -33,11 +30,13 @@ const GRPC_MAX: u32 = 16;
 ///   UNIMPLEMENTED, INTERNAL, UNAVAILABLE and DATA_LOSS are failures, RESOURCE_EXHAUSTED is an
 ///   overload; UNAVAILABLE is worth a retry, RESOURCE_EXHAUSTED is when it says
 ///   `grpc-retry-pushback-ms`.
-/// - An answer that [forbids retries](crate::hop::forbids_retry) is not worth one.
+/// - An answer that [forbids retries](crate::hop::forbids_retry) is not worth one, whatever its
+///   status.
 /// - Errors are judged as [`ByError`](super::ByError) does.
 ///
 /// `retry-after` may be seconds or a date (RFC 9110 section 10.2.3). A date is taken relative to
-/// the answer's own, so that clocks need not agree.
+/// the answer's own, so that clocks need not agree; without that one, and where it cannot be read in
+/// another way, there is no time at which to come again, so it forbids retries.
 ///
 /// ```
 /// use std::time::Duration;
@@ -140,28 +139,21 @@ impl HttpClassifier {
 
     /// The verdict on a status of gRPC, with the fields that came with it.
     pub(crate) fn judge_grpc(&self, code: u32, fields: &HeaderMap) -> Verdict {
-        let pushback = hop::number(fields, &hop::PUSHBACK);
-        let retry_after = pushback.map(|millis| Duration::from_millis(millis.into()));
         let listed = code <= GRPC_MAX && self.grpc_retries & (1 << code) != 0;
-        self.verdict(grpc::http_status(code), listed, retry_after, fields)
+        self.verdict(grpc::http_status(code), listed, fields)
     }
 
     fn judge_http(&self, status: u16, fields: &HeaderMap) -> Verdict {
-        self.verdict(status, self.retries.contains(status), retry_after(fields), fields)
+        self.verdict(status, self.retries.contains(status), fields)
     }
 
-    fn verdict(
-        &self,
-        status: u16,
-        listed: bool,
-        retry_after: Option<Duration>,
-        fields: &HeaderMap,
-    ) -> Verdict {
+    fn verdict(&self, status: u16, listed: bool, fields: &HeaderMap) -> Verdict {
         let class = match status {
             429 => Class::Overload,
             status if self.failures.contains(status) => Class::Failure,
             _ => Class::Success,
         };
+        let retry_after = hop::pushback(fields).wait();
         let asked_back = class == Class::Overload && retry_after.is_some();
         let retryable = (listed || asked_back) && !hop::forbids_retry(fields);
         Verdict { class, status: Some(status), retryable, retry_after }
@@ -193,20 +185,6 @@ impl<B, E: AsRefused> Classify<Result<Response<B>, E>> for HttpClassifier {
             hop::forbid_retry(answer.headers_mut());
         }
     }
-}
-
-/// The wait that `retry-after` asks for.
-fn retry_after(fields: &HeaderMap) -> Option<Duration> {
-    if let Some(seconds) = hop::number(fields, &RETRY_AFTER) {
-        return Some(Duration::from_secs(seconds.into()));
-    }
-    let date = |name| -> Option<SystemTime> {
-        let value: &::http::HeaderValue = fields.get(name)?;
-        httpdate::parse_http_date(value.to_str().ok()?).ok()
-    };
-    let until = date(RETRY_AFTER)?;
-    let now = date(DATE).unwrap_or_else(clock::wall);
-    Some(until.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,8 +1,14 @@
+use bytes::Bytes;
+use http_body_util::Full;
 use tower::{Layer, ServiceExt, service_fn};
 
 use super::*;
+use crate::classify::HttpClassifier;
 use crate::error::{Error, Refused};
+use crate::replay::HttpReplay;
+use crate::retry::RetrySettings;
 use crate::tests::{Count, Heard, TestError, begin, hanging, ms, secs};
+use crate::{Retry, hop};
 
 const SETTINGS: HedgeSettings =
     HedgeSettings { budget_ratio: 0.1, burst: 1, ..HedgeSettings::DEFAULT };
@@ -163,4 +169,59 @@ async fn what_must_not_be_repeated_is_not_sent_twice() {
     };
     check("GET", 2).await;
     check("POST", 1).await;
+}
+
+/// Fails at once; hangs; answers at once.
+fn third_time_lucky() -> (
+    impl Service<
+        http::Request<Full<Bytes>>,
+        Response = http::Response<()>,
+        Error = TestError,
+        Future: Send,
+    > + Clone,
+    Count,
+) {
+    let calls = Count::default();
+    let counted = calls.clone();
+    let client = service_fn(move |_| {
+        let call = counted.add();
+        async move {
+            if call == 2 {
+                tokio::time::sleep(secs(5)).await;
+            }
+            let status = if call == 1 { 503 } else { 200 };
+            Ok(http::Response::builder().status(status).body(()).unwrap())
+        }
+    });
+    (client, calls)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_this_process_may_be_hedged_and_one_of_another_may_not() {
+    for (attempt, status, sent) in [("1", 200, 3), ("2", 503, 1)] {
+        let policy = Hedge::new(SETTINGS);
+        learn(&policy).await;
+        let policy = policy.classified_by(HttpClassifier::new()).replayed_by(HttpReplay::new());
+        let (client, calls) = third_time_lucky();
+        let client = Retry::http(RetrySettings::DEFAULT).layer(policy.layer(client));
+        let req = http::Request::get("/").header(hop::ATTEMPT, attempt);
+        let begun = clock::now();
+        let answer = client.oneshot(req.body(Full::default()).unwrap()).await.unwrap();
+        assert_eq!((answer.status().as_u16(), calls.get()), (status, sent), "{attempt}");
+        assert!(clock::now() - begun < secs(1), "nobody waits for what hangs");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_another_caller_is_not_sent_twice() {
+    let policy = Hedge::new(SETTINGS);
+    learn(&policy).await;
+    let policy = policy.classified_by(HttpClassifier::new()).replayed_by(HttpReplay::new());
+    let (client, calls) = third_time_lucky();
+    let client = policy.layer(client);
+    for _ in 0..2 {
+        let req = http::Request::get("/").header(hop::ATTEMPT, "2");
+        let _ = client.clone().oneshot(req.body(Full::default()).unwrap()).await.unwrap();
+    }
+    assert_eq!(calls.get(), 2);
 }

@@ -1,3 +1,5 @@
+use http::header::RETRY_AFTER;
+
 use super::*;
 use crate::tests::{ms, secs};
 
@@ -33,6 +35,8 @@ fn an_answer_forbids_retries_by_either_field() {
     check(&[(PUSHBACK, "250")], false);
     check(&[(PUSHBACK, "-1")], true);
     check(&[(PUSHBACK, "soon")], true);
+    check(&[(RETRY_AFTER, "3")], false);
+    check(&[(RETRY_AFTER, "soon")], true);
 }
 
 #[tokio::test(start_paused = true)]

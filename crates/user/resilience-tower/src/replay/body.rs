@@ -10,6 +10,10 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::error::BoxError;
 
+/// Pieces of fewer bytes are copied. Each takes room beside its bytes, and may be all that is wanted
+/// of a large buffer.
+const SMALL: usize = 4 << 10;
+
 /// A body that keeps what it has sent, so that it can be sent again.
 ///
 /// Nothing is buffered ahead: what the first attempt reads of the body underneath goes out at once,
@@ -17,7 +21,9 @@ use crate::error::BoxError;
 /// where that ends; two attempts under way at one time share it. A body that grows beyond the bound
 /// is kept no longer: the attempt that reads it goes on, and there are no further clones.
 ///
-/// Memory is what was read, at most the bound, until the last clone is gone.
+/// Memory is what was read, at most the bound, until the last clone is gone. Pieces of less than 4
+/// KiB are copied together, so that many small ones take no more than a few large ones; a large one
+/// is kept as it is, with the buffer that it is a part of.
 ///
 /// For retries of requests of HTTP: `HttpReplay::new().cloned_by(ReplayBody::try_clone)`.
 ///
@@ -36,8 +42,8 @@ use crate::error::BoxError;
 #[derive(Debug)]
 pub struct ReplayBody<B> {
     shared: Arc<Mutex<Shared<B>>>,
-    /// Frames sent by this clone.
-    sent: usize,
+    /// Sent by this clone.
+    sent: Position,
 }
 
 /// Why an attempt cannot send its body, when that underneath has not failed just now.
@@ -56,10 +62,9 @@ pub enum ReplayError {
 #[derive(Debug)]
 struct Shared<B> {
     body: Pin<Box<B>>,
-    kept: Vec<Kept>,
-    /// Frames read; those in `kept`, or more once it is given up.
-    read: usize,
-    kept_bytes: usize,
+    kept: Kept,
+    /// What was read: what is kept, or more once that is given up.
+    read: Position,
     bytes_max: usize,
     state: State,
     /// All of it was read.
@@ -80,10 +85,23 @@ enum State {
     Failed,
 }
 
-#[derive(Debug, Clone)]
-enum Kept {
-    Data(Bytes),
-    Trailers(HeaderMap),
+/// How far somebody is in a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Position {
+    /// Of data.
+    bytes: u64,
+    /// Whether what comes after the data is behind as well.
+    trailers: bool,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Pieces, each with the position at which it ends.
+    pieces: Vec<(u64, Bytes)>,
+    /// What came after the last of them in small pieces.
+    small: Vec<u8>,
+    trailers: Option<HeaderMap>,
 }
 
 // === impl ReplayBody ===
@@ -94,15 +112,14 @@ impl<B: Body<Data = Bytes>> ReplayBody<B> {
     pub fn new(body: B, bytes_max: usize) -> Self {
         let shared = Shared {
             body: Box::pin(body),
-            kept: Vec::new(),
-            read: 0,
-            kept_bytes: 0,
+            kept: Kept::default(),
+            read: Position::default(),
             bytes_max,
             state: State::Keeping,
             ended: false,
             waiting: Vec::new(),
         };
-        Self { shared: Arc::new(Mutex::new(shared)), sent: 0 }
+        Self { shared: Arc::new(Mutex::new(shared)), sent: Position::default() }
     }
 }
 
@@ -111,7 +128,8 @@ impl<B> ReplayBody<B> {
     #[must_use]
     pub fn try_clone(&self) -> Option<Self> {
         let can_replay = self.lock().state == State::Keeping;
-        can_replay.then(|| Self { shared: Arc::clone(&self.shared), sent: 0 })
+        let sent = Position::default();
+        can_replay.then(|| Self { shared: Arc::clone(&self.shared), sent })
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared<B>> {
@@ -141,7 +159,9 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for ReplayBody<B> {
             (polled, waiting)
         };
         waiting.into_iter().for_each(Waker::wake);
-        this.sent += usize::from(matches!(polled, Poll::Ready(Some(Ok(_)))));
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            this.sent.pass(frame);
+        }
         polled
     }
 
@@ -153,8 +173,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for ReplayBody<B> {
     fn size_hint(&self) -> SizeHint {
         let shared = self.lock();
         let mut hint = shared.body.size_hint();
-        let kept = shared.kept.get(self.sent..).unwrap_or_default();
-        let unsent: u64 = kept.iter().map(Kept::len).sum();
+        let unsent = shared.kept.bytes().saturating_sub(self.sent.bytes);
         if unsent > 0 {
             if let Some(upper) = hint.upper() {
                 hint.set_upper(upper + unsent);
@@ -175,14 +194,14 @@ impl<B> Shared<B> {
 }
 
 impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Shared<B> {
-    /// The frame after so many.
-    fn poll_frame(&mut self, sent: usize, cx: &mut Context<'_>) -> Polled {
-        if let Some(kept) = self.kept.get(sent) {
-            return Poll::Ready(Some(Ok(kept.clone().into())));
+    /// The frame after that.
+    fn poll_frame(&mut self, sent: Position, cx: &mut Context<'_>) -> Polled {
+        if let Some(kept) = self.kept.after(sent) {
+            return Poll::Ready(Some(Ok(kept)));
         }
         match self.state {
             State::Failed => return Poll::Ready(Some(Err(ReplayError::Failed.into()))),
-            State::GivenUp if sent < self.read => {
+            State::GivenUp if sent != self.read => {
                 return Poll::Ready(Some(Err(ReplayError::TooLong.into())));
             }
             State::Keeping | State::GivenUp => {}
@@ -206,22 +225,31 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Shared<B> {
 
     /// Keeps a frame that was just read, if it fits.
     fn keep(&mut self, frame: &Frame<Bytes>) {
-        self.read += 1;
-        let kept = match (frame.data_ref(), frame.trailers_ref()) {
-            (Some(data), _) => Kept::Data(data.clone()),
-            (None, Some(trailers)) => Kept::Trailers(trailers.clone()),
-            (None, None) => return self.give_up(),
-        };
-        self.kept_bytes = self.kept_bytes.saturating_add(kept.len() as usize);
-        match self.state {
-            State::Keeping if self.kept_bytes <= self.bytes_max => self.kept.push(kept),
-            _ => self.give_up(),
+        let is_after_all = self.read.trailers;
+        self.read.pass(frame);
+        let is_kept = self.state == State::Keeping
+            && !is_after_all
+            && match (frame.data_ref(), frame.trailers_ref()) {
+                (Some(data), _) => self.kept.add(data, self.bytes_max),
+                (None, Some(trailers)) => self.kept.end(trailers, self.bytes_max),
+                (None, None) => false,
+            };
+        if !is_kept {
+            self.state = State::GivenUp;
+            self.kept = Kept::default();
         }
     }
+}
 
-    fn give_up(&mut self) {
-        self.state = State::GivenUp;
-        self.kept = Vec::new();
+// === impl Position ===
+
+impl Position {
+    /// Goes on by a frame.
+    fn pass(&mut self, frame: &Frame<Bytes>) {
+        match frame.data_ref() {
+            Some(data) => self.bytes += data.len() as u64,
+            None => self.trailers = true,
+        }
     }
 }
 
@@ -229,19 +257,62 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Shared<B> {
 
 impl Kept {
     /// Bytes of data.
-    fn len(&self) -> u64 {
-        match self {
-            Self::Data(data) => data.len() as u64,
-            Self::Trailers(_) => 0,
+    fn bytes(&self) -> u64 {
+        self.pieces_end() + self.small.len() as u64
+    }
+
+    fn pieces_end(&self) -> u64 {
+        self.pieces.last().map_or(0, |(end, _)| *end)
+    }
+
+    /// Adds data. False when that would be too much.
+    fn add(&mut self, data: &Bytes, bytes_max: usize) -> bool {
+        let end = self.bytes() + data.len() as u64;
+        if end > bytes_max as u64 {
+            return false;
+        }
+        if data.len() < SMALL {
+            self.small.extend_from_slice(data);
+            if self.small.len() >= SMALL {
+                self.seal();
+            }
+        } else {
+            self.seal();
+            self.pieces.push((end, data.clone()));
+        }
+        true
+    }
+
+    /// Makes a piece of the small ones.
+    fn seal(&mut self) {
+        if !self.small.is_empty() {
+            let end = self.bytes();
+            self.pieces.push((end, std::mem::take(&mut self.small).into()));
         }
     }
-}
 
-impl From<Kept> for Frame<Bytes> {
-    fn from(kept: Kept) -> Self {
-        match kept {
-            Kept::Data(data) => Self::data(data),
-            Kept::Trailers(trailers) => Self::trailers(trailers),
+    /// Adds what comes after the data. False when that would be too much.
+    fn end(&mut self, trailers: &HeaderMap, bytes_max: usize) -> bool {
+        let lines = trailers.iter().map(|(name, value)| name.as_str().len() + value.len());
+        let fits = self.bytes() + lines.sum::<usize>() as u64 <= bytes_max as u64;
+        self.trailers = fits.then(|| trailers.clone());
+        fits
+    }
+
+    /// What comes after a position.
+    fn after(&self, sent: Position) -> Option<Frame<Bytes>> {
+        let piece = self.pieces.partition_point(|(end, _)| *end <= sent.bytes);
+        if let Some((end, piece)) = self.pieces.get(piece) {
+            let left = usize::try_from(end - sent.bytes).expect("it is a part of a piece");
+            return Some(Frame::data(piece.slice(piece.len() - left..)));
+        }
+        let begin = usize::try_from(sent.bytes.checked_sub(self.pieces_end())?).ok()?;
+        match self.small.get(begin..) {
+            Some([]) | None => {
+                let trailers = self.trailers.as_ref().filter(|_| !sent.trailers)?;
+                Some(Frame::trailers(trailers.clone()))
+            }
+            Some(rest) => Some(Frame::data(Bytes::copy_from_slice(rest))),
         }
     }
 }

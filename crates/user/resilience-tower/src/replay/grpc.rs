@@ -17,7 +17,7 @@ const KEPT_MAX: usize = 64 * 1024;
 /// [`kept_max`](Self::kept_max) says otherwise; a call that has sent more is not repeated.
 /// All calls are POST, so it is the status that says what may be repeated: by default
 /// UNAVAILABLE, which servers give for calls that they have not begun to carry out. Like
-/// [`HttpReplay`](super::HttpReplay) it repeats no retry of another caller's and numbers attempts.
+/// [`HttpReplay`] it repeats no retry of another caller's and numbers attempts.
 #[derive(Debug, Clone, Copy)]
 pub struct GrpcReplay {
     kept_max: usize,
@@ -44,6 +44,23 @@ impl GrpcReplay {
     pub const fn kept_max(self, bytes: usize) -> Self {
         Self { kept_max: bytes }
     }
+
+    /// Keeps a request if it is permitted.
+    fn keep_if(
+        self,
+        permitted: Result<(), Stop>,
+        req: Request<Body>,
+    ) -> (Request<Body>, Result<Kept, Stop>) {
+        if let Err(stop) = permitted {
+            return (req, Err(stop));
+        }
+        let (mut head, body) = req.into_parts();
+        head.extensions.get_or_insert_default::<Tried>();
+        let body = ReplayBody::new(body, self.kept_max);
+        let kept = Kept { head: Request::from_parts(head, ()), body };
+        let first = kept.request().expect("a body is kept until it is read");
+        (first, Ok(kept))
+    }
 }
 
 impl Default for GrpcReplay {
@@ -56,16 +73,11 @@ impl Replay<Request<Body>> for GrpcReplay {
     type Kept = Kept;
 
     fn keep(&self, req: Request<Body>) -> (Request<Body>, Result<Kept, Stop>) {
-        let any = HttpReplay::new().any_method();
-        if let Err(stop) = any.permits(req.method(), req.headers()) {
-            return (req, Err(stop));
-        }
-        let (mut head, body) = req.into_parts();
-        head.extensions.get_or_insert_default::<Tried>();
-        let body = ReplayBody::new(body, self.kept_max);
-        let kept = Kept { head: Request::from_parts(head, ()), body };
-        let first = kept.request().expect("a body is kept until it is read");
-        (first, Ok(kept))
+        self.keep_if(any_method().permits(req.method(), req.headers()), req)
+    }
+
+    fn keep_beside(&self, req: Request<Body>) -> (Request<Body>, Result<Kept, Stop>) {
+        self.keep_if(any_method().permits_beside(&req), req)
     }
 
     fn again(&self, kept: &Kept) -> Option<Request<Body>> {
@@ -84,4 +96,11 @@ impl Kept {
         let body = Body::new(self.body.try_clone()?);
         Some(self.head.clone().map(|()| body))
     }
+}
+
+// === functions ===
+
+/// What knows retries of others by their fields. All calls are POST.
+fn any_method() -> HttpReplay {
+    HttpReplay::new().any_method()
 }

@@ -14,8 +14,9 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 ///
 /// Only those that are safe to repeat: with an idempotent method (RFC 9110 section 9.2.2) or an
 /// `idempotency-key`, unless [`any_method`](Self::any_method) says otherwise. Never one that is a
-/// retry itself ([`Hop::is_retry`]); each attempt carries its number ([`hop::ATTEMPT`]). Attempts
-/// tell a [`Balance`](crate::Balance) further in which endpoints were tried.
+/// retry itself ([`Hop::is_retry`]); but where this process made it one, a [`Hedge`](crate::Hedge)
+/// may send it twice. Each attempt carries its number ([`hop::ATTEMPT`]). Attempts tell a
+/// [`Balance`](crate::Balance) further in which endpoints were tried.
 ///
 /// Bodies are cloned, as `Full<Bytes>` and `Empty` can be, or copied by another function, which may
 /// fail ([`cloned_by`](Self::cloned_by)). Around a body that has neither put a
@@ -98,17 +99,35 @@ impl<F> HttpReplay<F> {
         if Hop::of(fields).is_retry() {
             return Err(Stop::RetryOfRetry);
         }
+        self.suits(method, fields)
+    }
+
+    /// Whether a request may be sent a second time beside the first.
+    pub(super) fn permits_beside<T>(&self, req: &Request<T>) -> Result<(), Stop> {
+        // Only what is no retry of another caller's is given a list by the attempts of this one.
+        match req.extensions().get::<Tried>() {
+            Some(_) => self.suits(req.method(), req.headers()),
+            None => self.permits(req.method(), req.headers()),
+        }
+    }
+
+    /// Whether it does no harm to carry a request out again.
+    fn suits(&self, method: &Method, fields: &HeaderMap) -> Result<(), Stop> {
         let idempotent =
             self.any_method || method.is_idempotent() || fields.contains_key(IDEMPOTENCY_KEY);
         if idempotent { Ok(()) } else { Err(Stop::NotRepeatable) }
     }
-}
 
-impl<B, F: CopyBody<B>> Replay<Request<B>> for HttpReplay<F> {
-    type Kept = Request<B>;
-
-    fn keep(&self, mut req: Request<B>) -> (Request<B>, Result<Request<B>, Stop>) {
-        if let Err(stop) = self.permits(req.method(), req.headers()) {
+    /// Keeps a request if it is permitted.
+    fn keep_if<B>(
+        &self,
+        permitted: Result<(), Stop>,
+        mut req: Request<B>,
+    ) -> (Request<B>, Result<Request<B>, Stop>)
+    where
+        F: CopyBody<B>,
+    {
+        if let Err(stop) = permitted {
             return (req, Err(stop));
         }
         // Copies of a request share it.
@@ -118,6 +137,18 @@ impl<B, F: CopyBody<B>> Replay<Request<B>> for HttpReplay<F> {
             Ok(first) => (first, Ok(req)),
             Err(stop) => (req, Err(stop)),
         }
+    }
+}
+
+impl<B, F: CopyBody<B>> Replay<Request<B>> for HttpReplay<F> {
+    type Kept = Request<B>;
+
+    fn keep(&self, req: Request<B>) -> (Request<B>, Result<Request<B>, Stop>) {
+        self.keep_if(self.permits(req.method(), req.headers()), req)
+    }
+
+    fn keep_beside(&self, req: Request<B>) -> (Request<B>, Result<Request<B>, Stop>) {
+        self.keep_if(self.permits_beside(&req), req)
     }
 
     fn again(&self, kept: &Request<B>) -> Option<Request<B>> {

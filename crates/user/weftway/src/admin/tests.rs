@@ -1,7 +1,12 @@
+use std::net::IpAddr;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use weft_admin_api::ConfigDump;
 use weft_compile::{EntryPoint, Options, PemPair};
 use weft_explain::Standpoint;
+use weft_model::id::ListenerId;
+use weft_model::listener::{Destination, Direction, Intake, Limits, Listener};
+use weft_model::mesh::{Mtls, Protocol};
 use weft_runtime::metrics::{Collect, Sink};
 use weft_runtime::worker;
 use weft_upstream::shared::Shared;
@@ -212,4 +217,51 @@ fn check(dump: &ConfigDump, bound: SocketAddr) {
     assert_eq!(certificate.names, ["shop.example"]);
     assert!(dump.problems.iter().any(|problem| problem.message.contains("gone")), "{dump:?}");
     assert!(dump.resources.iter().any(|one| one.name == "IngressRoute default/shop"));
+}
+
+/// What is in force beside a workload at 10.77.0.2.
+fn beside_a_workload() -> Snapshot {
+    let destination = Destination {
+        direction: Direction::Inbound,
+        addrs: [IpAddr::from([10, 77, 0, 2])].into(),
+        range: None,
+        port: None,
+        protocol: Protocol::Http,
+        name: "shop/payments".into(),
+        mtls: Mtls::Permissive,
+        closed: None,
+    };
+    let listener = Listener {
+        id: ListenerId::new("inbound/other"),
+        addr: ([10, 77, 0, 2], 0).into(),
+        intake: Intake::Destination(destination),
+        proxy_protocol_from: Vec::new(),
+        forwarded_from: Vec::new(),
+        limits: Limits::DEFAULT,
+        path_rules: Default::default(),
+        plain: None,
+        tls: None,
+    };
+    Snapshot { listeners: vec![Arc::new(listener)], ..Snapshot::default() }
+}
+
+#[test]
+fn what_arrives_is_asked_about_where_it_does() {
+    run(async |bench| {
+        let report = Arc::default();
+        let (snapshot, addresses) = (Arc::new(beside_a_workload()), BTreeMap::new());
+        bench.config.send_replace(Some(AdminConfig { snapshot, report, addresses }));
+        for (arrives, status, says) in [
+            ("10.77.0.2:8080", 200, "at shop/payments, from others"),
+            ("10.77.0.3:8080", 410, "does not come to this proxy"),
+            ("10.77.0.2", 400, "no address with a port"),
+            ("payments:8080", 400, "no address with a port"),
+            ("", 400, "no address with a port"),
+        ] {
+            let path = format!("/explain?request=GET%20http://payments/&arrives={arrives}");
+            let (answered, _, body) = bench.get(&path).await;
+            assert_eq!(answered, status, "{arrives}: {body}");
+            assert!(body.contains(says), "{arrives}: {body}");
+        }
+    });
 }

@@ -46,6 +46,7 @@ fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
 }
 
 const GRPC: &[(&str, &str)] = &[("content-type", "application/grpc+proto")];
+const SHOUTED: &[(&str, &str)] = &[("content-type", "Application/GRPC ;x=y")];
 const GRPC_WEB: &[(&str, &str)] = &[("content-type", "application/grpc-web")];
 const NO_FIELDS: &[(&str, &str)] = &[];
 
@@ -119,6 +120,7 @@ async fn an_endpoint_is_judged_by_the_end_of_its_answer() {
     check(answer(200, GRPC, &[Data, FINE]), [false, false, false]).await;
     check(answer(200, GRPC, &[Data, NOT_FOUND]), [false, false, false]).await;
     check(answer(200, GRPC, &[Data, INTERNAL]), [false, false, true]).await;
+    check(answer(200, SHOUTED, &[Data, INTERNAL]), [false, false, true]).await;
     check(answer(200, GRPC, &[Data]), [false, false, true]).await;
     check(answer(200, GRPC, &[]), [true, true, true]).await;
     // Its status is in the body.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use ::http::{HeaderValue, StatusCode};
 
 use super::*;
@@ -44,9 +46,22 @@ fn retry_after_may_be_a_date() {
     let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
     let later = ("retry-after", "Sun, 06 Nov 1994 08:49:42 GMT");
     check(503, &[date, later], Class::Failure, true, SECS(5));
-    check(503, &[later], Class::Failure, true, SECS(0)); // long ago, by our own clock
-    check(503, &[("retry-after", "soon")], Class::Failure, true, None);
-    check(503, &[("retry-after", "-5")], Class::Failure, true, None);
+    check(503, &[("date", "today"), later], Class::Failure, false, None);
+}
+
+#[test]
+fn who_asks_for_a_time_that_cannot_be_read_is_left_alone() {
+    for unreadable in ["soon", "-5", "3.5", "Sun, 06 Nov 1994 08:49:42 GMT"] {
+        for (status, class) in [(503, Class::Failure), (429, Class::Overload)] {
+            check(status, &[("retry-after", unreadable)], class, false, None);
+        }
+        let grpc = [("grpc-status", "14"), ("grpc-retry-pushback-ms", unreadable)];
+        check(200, &grpc, Class::Failure, false, None);
+    }
+    // A long time is no such one.
+    check(503, &[("retry-after", "99999999999")], Class::Failure, true, SECS(99_999_999_999));
+    let grpc = [("grpc-status", "14"), ("grpc-retry-pushback-ms", "99999999999000")];
+    check(200, &grpc, Class::Failure, true, SECS(99_999_999_999));
 }
 
 #[test]

@@ -155,6 +155,65 @@ async fn a_body_that_fails_fails_every_attempt() {
     assert_eq!(next(&mut second).await, Some(Err(ReplayError::Failed.to_string())));
 }
 
+/// What a body that was read to its end keeps, beside its bytes.
+async fn kept(frames: impl IntoIterator<Item = Bytes>, bytes_max: usize) -> (usize, usize) {
+    let fed = Fed::default();
+    for data in frames {
+        fed.push(Some(Ok(Frame::data(data))));
+    }
+    fed.push(None);
+    let mut body = ReplayBody::new(fed, bytes_max);
+    while body.frame().await.is_some() {}
+    assert!(body.try_clone().is_some(), "it fits");
+    let shared = body.lock();
+    (shared.kept.pieces.len(), shared.kept.small.capacity())
+}
+
+#[tokio::test]
+async fn many_small_pieces_take_no_more_than_a_few_large_ones() {
+    let empty = std::iter::repeat_n(Bytes::new(), 100_000);
+    assert_eq!(kept(empty, 0).await, (0, 0));
+    // Each is a part of a large buffer, which nobody keeps for it.
+    let buffer = Bytes::from(vec![7; 1 << 20]);
+    let held = buffer.clone();
+    let single = (0..64 << 10).map(|index| held.slice(index..=index));
+    let (pieces, capacity) = kept(single, 64 << 10).await;
+    assert!(pieces <= 16 && capacity <= 2 * SMALL, "{pieces} {capacity}");
+    // In turns.
+    let turns = (0..20).flat_map(|_| [Bytes::from_static(b"x"), held.slice(..SMALL)]);
+    let (pieces, _) = kept(turns, 1 << 20).await;
+    assert_eq!(pieces, 40);
+}
+
+#[tokio::test]
+async fn what_is_small_is_kept_without_the_buffer_that_it_came_in() {
+    let fed = Fed::default();
+    let mut body = ReplayBody::new(fed.clone(), 100);
+    let buffer = Bytes::from(vec![7; 1 << 20]);
+    fed.push(Some(Ok(Frame::data(buffer.slice(..1)))));
+    assert_eq!(next(&mut body).await, Some(Ok(Bytes::from_static(&[7]))));
+    assert!(buffer.is_unique(), "a byte of it holds the whole");
+    let mut second = body.try_clone().unwrap();
+    assert_eq!(next(&mut second).await, Some(Ok(Bytes::from_static(&[7]))));
+}
+
+#[tokio::test]
+async fn trailers_count_as_well() {
+    let check = async |bytes_max, is_kept| {
+        let fed = Fed::default();
+        let mut body = ReplayBody::new(fed.clone(), bytes_max);
+        fed.data("hello");
+        let mut trailers = HeaderMap::new();
+        trailers.insert("digest", ::http::HeaderValue::from_static("7"));
+        fed.push(Some(Ok(Frame::trailers(trailers))));
+        assert_eq!(next(&mut body).await, Some(Ok("hello".into())));
+        assert!(body.frame().await.unwrap().unwrap().is_trailers());
+        assert_eq!(body.try_clone().is_some(), is_kept, "{bytes_max}");
+    };
+    check(12, true).await;
+    check(11, false).await;
+}
+
 #[test]
 fn its_size_is_that_of_the_body() {
     let body = ReplayBody::new(http_body_util::Full::new(Bytes::from("hello")), 100);
@@ -168,7 +227,12 @@ proptest! {
     /// Clones that read a body in turns each send it whole, as long as it fits.
     #[test]
     fn every_clone_sends_the_whole(
-        pieces in prop::collection::vec("[a-z]{0,5}", 0..8),
+        pieces in prop::collection::vec(
+            prop_oneof![0..6usize, SMALL - 3..SMALL + 3].prop_flat_map(|length| {
+                "[a-z]".prop_map(move |letter| letter.repeat(length))
+            }),
+            0..8,
+        ),
         turns in prop::collection::vec(0usize..3, 0..40),
     ) {
         let fed = Fed::default();
@@ -176,7 +240,7 @@ proptest! {
             fed.push(Some(Ok(Frame::data(Bytes::from(piece.clone())))));
         }
         fed.push(None);
-        let body = ReplayBody::new(fed, 1_000);
+        let body = ReplayBody::new(fed, 8 * (SMALL + 3));
         let mut clones = [body.try_clone().unwrap(), body.try_clone().unwrap(), body];
         let mut sent = [const { String::new() }; 3];
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

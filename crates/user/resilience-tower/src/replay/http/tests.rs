@@ -65,6 +65,45 @@ fn attempts_carry_their_number_and_share_what_was_tried() {
     first.extensions().get::<Tried>().unwrap().add(7);
     assert_eq!(tried(&second), [7]);
     // A hedge inside of a retry goes on with the same list.
-    let (hedged, _) = replay.keep(first);
+    let (hedged, _) = replay.keep_beside(first);
     assert_eq!(tried(&hedged), [7]);
+}
+
+#[test]
+fn an_attempt_may_be_sent_twice_at_one_time_but_is_not_retried_itself() {
+    let replay = HttpReplay::new();
+    let (_, kept) = replay.keep(request("GET", &[]));
+    let second = || {
+        let mut second = replay.again(kept.as_ref().unwrap()).unwrap();
+        replay.number(&mut second, 2);
+        second
+    };
+    assert_eq!(replay.keep_beside(second()).1.err(), None);
+    assert_eq!(replay.keep(second()).1.err(), Some(Stop::RetryOfRetry));
+    // What another caller has numbered is neither.
+    let foreign = || request("GET", &[(hop::ATTEMPT, "2")]);
+    assert_eq!(replay.keep_beside(foreign()).1.err(), Some(Stop::RetryOfRetry));
+    let post = || request("POST", &[]);
+    assert_eq!(replay.keep_beside(post()).1.err(), Some(Stop::NotRepeatable));
+    assert_eq!(replay.any_method().keep_beside(post()).1.err(), None);
+}
+
+#[cfg(feature = "tonic")]
+#[test]
+fn attempts_of_grpc_are_told_apart_in_the_same_way() {
+    use tonic::body::Body;
+
+    use crate::replay::GrpcReplay;
+
+    let replay = GrpcReplay::new();
+    let (_, kept) = replay.keep(Request::post("/").body(Body::empty()).unwrap());
+    let second = || {
+        let mut second = replay.again(kept.as_ref().unwrap()).unwrap();
+        replay.number(&mut second, 2);
+        second
+    };
+    assert_eq!(replay.keep_beside(second()).1.err(), None);
+    assert_eq!(replay.keep(second()).1.err(), Some(Stop::RetryOfRetry));
+    let foreign = Request::post("/").header(hop::ATTEMPT, "2").body(Body::empty()).unwrap();
+    assert_eq!(replay.keep_beside(foreign).1.err(), Some(Stop::RetryOfRetry));
 }

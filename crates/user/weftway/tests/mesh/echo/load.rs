@@ -27,8 +27,6 @@ pub(crate) struct Load {
     pub(super) at_once: usize,
     /// No faster than this.
     per_second: Option<u32>,
-    /// So many begin together.
-    burst: usize,
 }
 
 /// A load that is under way.
@@ -59,7 +57,7 @@ impl Load {
     /// Each of these once, one after the other.
     pub(crate) fn each(calls: &[Call]) -> Self {
         let count = Some(calls.len());
-        Self { calls: calls.to_vec(), count, until: None, at_once: 1, per_second: None, burst: 1 }
+        Self { calls: calls.to_vec(), count, until: None, at_once: 1, per_second: None }
     }
 
     /// One call so many times.
@@ -78,12 +76,6 @@ impl Load {
         Self { per_second: Some(rate), at_once: 200, ..self }
     }
 
-    /// So many begin together, each time after this pause.
-    pub(crate) fn in_bursts(self, burst: usize, pause: Duration) -> Self {
-        let per_second = (burst as f64 / pause.as_secs_f64()) as u32;
-        Self { burst, ..self.per_second(per_second) }
-    }
-
     /// The command that makes the calls in a workload.
     pub(super) fn argv(&self, from: &str) -> Vec<String> {
         let argv = role::command("ask", &serde_json::to_string(self).unwrap());
@@ -99,7 +91,7 @@ impl Load {
     /// When the call with that number is made, after the first one.
     pub(super) fn due(&self, number: usize) -> Duration {
         let rate = self.per_second.map_or(f64::INFINITY, f64::from);
-        Duration::from_secs_f64((number - number % self.burst) as f64 / rate)
+        Duration::from_secs_f64(number as f64 / rate)
     }
 
     pub(super) fn call(&self, number: usize) -> &Call {
