@@ -15,6 +15,7 @@ mod dialect;
 mod drafts;
 mod expression;
 mod gateway_api;
+mod in_step;
 mod ingress;
 mod istio;
 mod listeners;

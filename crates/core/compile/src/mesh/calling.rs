@@ -4,9 +4,10 @@
 mod tests;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use rapidhash::fast::SeedableState;
 use weft_model::calling::{Calling, CallingFor, Subset};
 use weft_model::id::ServiceName;
 use weft_model::mesh::ServicePort;
@@ -22,6 +23,7 @@ use crate::calling::documents::{Around, Documents, Rule, Variant};
 use crate::calling::istio::Loaded;
 use crate::certificates;
 use crate::context::Output;
+use crate::in_step::InStep;
 use crate::mesh::config::Config;
 use crate::mesh::draft::{Draft, Drafts};
 use crate::mesh::scene::{Labels, Scene};
@@ -70,7 +72,8 @@ struct Entry {
 struct Collector<'s, 'a> {
     scene: &'s Scene<'a>,
     drafts: &'s Drafts<'a>,
-    by_service: BTreeMap<&'s ServiceName, Documents<'a>>,
+    /// Those about each service that there is, if any.
+    by_service: HashMap<&'s ServiceName, Documents<'a>, SeedableState<'static>>,
 }
 
 /// One service in the mesh.
@@ -100,17 +103,22 @@ impl Callings {
             locality: written.locality.clone(),
         };
         let before = before.filter(|before| before.made_for == made_for);
-        let mut collector = Collector { scene, drafts, by_service: BTreeMap::new() };
+        let by_service = drafts.keys().map(|name| (name, Documents::default())).collect();
+        let mut collector = Collector { scene, drafts, by_service };
         for resource in scene.resources.iter().copied() {
             collector.document(resource, out);
         }
-        let mut services = BTreeMap::new();
-        for (name, documents) in collector.by_service {
-            let Some(draft) = drafts.get(name) else { continue };
+        let mut known = InStep::new(before.map(|before| &before.services));
+        let mut services = Vec::new();
+        for (name, draft) in drafts {
+            let documents = collector.by_service.remove(name).unwrap_or_default();
+            if documents.is_empty() {
+                continue;
+            }
             let secrets = RefCell::default();
             let seen = Seen { scene, surroundings: &made_for, draft, secrets };
             let namespace = draft.namespace(name);
-            let old = before.and_then(|before| before.services.get(name));
+            let old = known.get(name);
             let entry = match old.filter(|old| old.holds(&documents, namespace, &seen)) {
                 Some(old) => Arc::clone(old),
                 None => Arc::new(Entry::new(&documents, namespace, seen).after(old)),
@@ -118,9 +126,9 @@ impl Callings {
             for (key, problem) in &entry.problems {
                 out.problem_once(key, problem);
             }
-            services.insert(name.clone(), entry);
+            services.push((name.clone(), entry));
         }
-        Self { made_for, services }
+        Self { made_for, services: services.into_iter().collect() }
     }
 
     /// What documents make of a service, if any speaks of it.
@@ -157,7 +165,9 @@ impl<'s, 'a> Collector<'s, 'a> {
                     draft.namespace(name) == resource.name()
                 };
                 for (name, _) in self.drafts.iter().filter(is_there) {
-                    self.by_service.entry(name).or_default().namespace = Some(resource);
+                    if let Some(documents) = self.by_service.get_mut(name) {
+                        documents.namespace = Some(resource);
+                    }
                 }
             }
             Kind::ServiceProfile(_) => {
@@ -190,32 +200,34 @@ impl<'s, 'a> Collector<'s, 'a> {
     }
 
     fn about(&mut self, name: &ServiceName) -> Option<&mut Documents<'a>> {
-        let (name, _) = self.drafts.get_key_value(name)?;
-        Some(self.by_service.entry(name).or_default())
+        self.by_service.get_mut(name)
     }
 
     fn rule(&mut self, resource: &'a Arc<Resource>, body: &'a DestinationRule, out: &mut Output) {
-        let drafts = self.drafts;
         let host = &*body.host.value;
-        let found: Vec<(&'s ServiceName, usize)> = match host.strip_prefix('*') {
+        let mut is_about_any = false;
+        let mut note = |documents: &mut Documents<'a>, exactness| {
+            documents.rules.push(Rule { resource, body, exactness });
+            is_about_any = true;
+        };
+        match host.strip_prefix('*') {
             Some(suffix) => {
-                let meant = drafts.keys().filter(|name| name.as_str().ends_with(suffix));
-                meant.map(|name| (name, suffix.len())).collect()
+                let about = self.by_service.iter_mut();
+                about
+                    .filter(|(name, _)| name.as_str().ends_with(suffix))
+                    .for_each(|(_, documents)| note(documents, suffix.len()));
             }
             None => {
                 let name = self.scene.host(host, resource.namespace());
-                let known = drafts.get_key_value(&name);
-                known.map(|(name, _)| (name, usize::MAX)).into_iter().collect()
+                if let Some(documents) = self.about(&name) {
+                    note(documents, usize::MAX);
+                }
             }
-        };
-        if found.is_empty() {
+        }
+        if !is_about_any {
             let message = format!("the mesh has no service `{host}`: the rule has no effect");
             let fix = "write the whole name of the service, or add a ServiceEntry for the host";
             Place::new(resource, body.host.at, "spec.host").warn_with(out, message, fix);
-        }
-        for (name, exactness) in found {
-            let documents = self.by_service.entry(name).or_default();
-            documents.rules.push(Rule { resource, body, exactness });
         }
     }
 }

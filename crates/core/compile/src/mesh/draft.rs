@@ -4,6 +4,7 @@
 mod entry;
 mod kubernetes;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -139,8 +140,7 @@ pub(super) fn assign(
     let names: BTreeSet<ServiceName> = drafts.iter().filter_map(wanted).collect();
     let range = &options.service_range;
     let assigned = before.update(&names, &taken, range, generation);
-    for name in &names {
-        let Some(draft) = drafts.get_mut(name) else { continue };
+    for (name, draft) in drafts.iter_mut().filter(|(_, draft)| draft.addrs == Virtual::Wanted) {
         let addrs = assigned.addrs(name, range).into_vec();
         if let (true, Some(origin)) = (addrs.is_empty(), draft.origin) {
             let message = format!("no virtual address is left in {} for `{name}`", range.v4);
@@ -216,11 +216,14 @@ impl<'a> Collector<'_, 'a> {
     /// Adds a service unless there is one of its name, which its document is told.
     fn add(&mut self, name: ServiceName, mut draft: Draft<'a>, out: &mut Output) {
         draft.rank = self.drafts.len();
-        let Some(other) = self.drafts.get(&name) else {
-            self.drafts.insert(name, draft);
-            return;
+        let other = match self.drafts.entry(name) {
+            Entry::Vacant(free) => {
+                free.insert(draft);
+                return;
+            }
+            Entry::Occupied(other) => other,
         };
-        let Some(holder) = other.origin else { return };
+        let (name, Some(holder)) = (other.key(), other.get().origin) else { return };
         if let Some(origin) = draft.origin {
             let message = format!("`{name}` is defined by {} and is not used here", holder.key);
             Place::whole(origin).error_with(out, message, "remove one of the two");

@@ -11,6 +11,7 @@ use weft_model::mesh::{
     IndexEntry, Location, Mesh, MeshEndpoint, Mtls, Service, ServiceEndpoints, Transport,
 };
 
+use crate::in_step::InStep;
 use crate::mesh::calling::{Called, Callings, told_apart};
 use crate::mesh::draft::{Draft, Drafts, Runs, Site, Virtual};
 use crate::mesh::policy::Rules;
@@ -37,8 +38,9 @@ pub(super) fn services(
 ) -> BTreeMap<ServiceName, Arc<Service>> {
     let Material { scene, population, drafts, rules, routing, callings } = *material;
     let unspoken = Called::default();
+    let mut known = InStep::new(before.map(|before| &before.services));
     let service = |(name, draft): (&ServiceName, &Draft<'_>)| {
-        let old = before.and_then(|before| before.services.get(name));
+        let old = known.get(name);
         let called = callings.of(name).unwrap_or(&unspoken);
         let entry = keep(entry(name, draft, population), old.map(|old| &old.entry));
         let endpoints = match &draft.runs {

@@ -28,6 +28,7 @@ use weft_model::route::RouteSet;
 use weft_resources::{Key, Pos, Problem, Resource};
 
 use crate::context::Output;
+use crate::in_step::InStep;
 use crate::mesh::config::Config;
 use crate::mesh::draft::Drafts;
 use crate::mesh::routing::speakers::Speakers;
@@ -82,9 +83,10 @@ impl Routing {
         let speakers = Speakers::new(scene, drafts, out);
         policy::report(scene, drafts, out);
         let world = World::new(scene, drafts, config);
-        let mut services = BTreeMap::new();
+        let mut known = InStep::new(before.map(|before| &before.services));
+        let mut services = Vec::new();
         for (name, documents) in speakers.into_documents() {
-            let old = before.and_then(|before| before.services.get(&name));
+            let old = known.get(&name);
             let (entry, is_kept) = match old {
                 Some((old, _)) if old.holds(&documents, &world) => (Arc::clone(old), true),
                 _ => (Arc::new(Entry::new(&name, &documents, &world)), false),
@@ -93,9 +95,9 @@ impl Routing {
                 // Documents that speak of several services may have the same fault for each.
                 out.problem_once(key, problem);
             }
-            services.insert(name, (entry, is_kept));
+            services.push((name, (entry, is_kept)));
         }
-        Self { made_for, services }
+        Self { made_for, services: services.into_iter().collect() }
     }
 
     /// How many services were compiled, and not kept.

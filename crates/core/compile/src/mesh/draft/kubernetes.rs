@@ -1,9 +1,10 @@
 //! Services of Kubernetes, and EndpointSlices without one.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rapidhash::fast::SeedableState;
 use weft_model::id::WorkloadName;
 use weft_model::mesh::{Location, Phase, Protocol, ServicePort};
 use weft_resources::kubernetes::Service;
@@ -25,7 +26,7 @@ use crate::services::slice_port;
 /// EndpointSlices by namespace and service, those of Endpoints included.
 #[derive(Default)]
 pub(super) struct Slices<'a> {
-    by_namespace: BTreeMap<&'a str, BTreeMap<&'a str, Found<'a>>>,
+    by_service: HashMap<(&'a str, &'a str), Found<'a>, SeedableState<'static>>,
 }
 
 /// The EndpointSlices of one service.
@@ -60,13 +61,13 @@ impl<'a> Slices<'a> {
     }
 
     fn add(&mut self, service: &'a str, origin: &'a Resource, slices: &'a [EndpointSlice]) {
-        let here = self.by_namespace.entry(origin.namespace()).or_default();
-        let found = here.entry(service).or_insert_with(|| Found { origin, slices: Vec::new() });
+        let found = self.by_service.entry((origin.namespace(), service));
+        let found = found.or_insert_with(|| Found { origin, slices: Vec::new() });
         found.slices.extend(slices);
     }
 
-    fn of(&self, namespace: &str, service: &str) -> &[&'a EndpointSlice] {
-        let found = self.by_namespace.get(namespace).and_then(|here| here.get(service));
+    fn of<'s>(&'s self, namespace: &'s str, service: &'s str) -> &'s [&'a EndpointSlice] {
+        let found = self.by_service.get(&(namespace, service));
         found.map(|found| &*found.slices).unwrap_or_default()
     }
 }
@@ -132,14 +133,15 @@ impl<'a> Collector<'_, 'a> {
     /// Adds services of which there are EndpointSlices only.
     pub(super) fn slices_alone(&mut self, out: &mut Output) {
         let slices = std::mem::take(&mut self.slices);
-        let services = slices.by_namespace.iter().flat_map(|(namespace, here)| {
-            here.iter().map(|(service, found)| (*namespace, *service, found))
-        });
-        for (namespace, service, found) in services {
-            if self.scene.get("", "Service", namespace, service).is_none() {
-                let draft = self.slices_draft(namespace, found, out);
-                self.add(self.scene.service_name(namespace, service), draft, out);
-            }
+        let is_alone = |(namespace, service): &(&str, &str)| {
+            self.scene.get("", "Service", namespace, service).is_none()
+        };
+        let alone = slices.by_service.into_iter().filter(|(service, _)| is_alone(service));
+        let mut alone: Vec<((&str, &str), Found<'_>)> = alone.collect();
+        alone.sort_unstable_by_key(|(service, _)| *service);
+        for ((namespace, service), found) in alone {
+            let draft = self.slices_draft(namespace, &found, out);
+            self.add(self.scene.service_name(namespace, service), draft, out);
         }
     }
 
