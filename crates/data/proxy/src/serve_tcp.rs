@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use weft_http::io::Io;
-use weft_model::calling::ProxyVersion;
 use weft_model::id::{PolicyId, RouteId};
 use weft_model::outcome::Reason;
 use weft_model::route::TcpRoute;
 use weft_net::Inbox;
 use weft_net::copy::{CopyCounters, CopyEnd, CopyLimits, Deadline, Side, copy};
-use weft_net::proxy_protocol::{write_v1, write_v2};
 use weft_resilience::pick;
 use weft_runtime::drain::Phase;
 use weft_runtime::{Watchdog, time};
@@ -213,7 +211,6 @@ async fn dial(
     backend: &Rc<Backend>,
 ) -> Result<(Lease, Io), Unreached> {
     let worker = &conn.worker;
-    let first = proxy_header(conn, backend.settings().calling.proxy_protocol);
     let mut tried = Tried::default();
     let mut last = Unreached::because(Reason::NoEndpoint, "no endpoint");
     let attempts = if backend.is_dialled() { 1 } else { ATTEMPTS_MAX };
@@ -238,7 +235,8 @@ async fn dial(
                 return Err(last);
             }
         };
-        match lease.dial_stream(&worker.buffers, "", &first).await {
+        lease.on_behalf_of(conn.client, conn.local);
+        match lease.dial_stream(&worker.buffers, "").await {
             Ok(io) => return Ok((lease, io)),
             Err(error) => {
                 let addr = lease.endpoint().addr();
@@ -253,16 +251,6 @@ async fn dial(
         }
     }
     Err(last)
-}
-
-fn proxy_header(conn: &Connection, version: Option<ProxyVersion>) -> Vec<u8> {
-    let mut out = Vec::new();
-    match version {
-        None => {}
-        Some(ProxyVersion::V1) => write_v1(conn.client, conn.local, &mut out),
-        Some(ProxyVersion::V2) => write_v2(conn.client, conn.local, &mut out),
-    }
-    out
 }
 
 /// Copies until both sides have ended; each side comes with bytes that were read from it already.

@@ -335,6 +335,7 @@ impl Backend {
             papers: Cell::new(None),
             shares: Cell::new(false),
             queues: Cell::new(false),
+            behalf: Cell::default(),
             heard: Cell::new(Heard::Nothing),
             adaptive: Cell::new(admitted.adaptive),
             _permits: permits,

@@ -1,5 +1,6 @@
 //! Connections for requests: pooled, waited for, or made.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use weft_resilience::outlier::Signal;
 use weft_runtime::time;
 use weft_tls::ClientTls;
 
+use crate::behalf;
 use crate::bound::{Gate, Overflow, Place};
 use crate::dial::{self, Destination, Spoken};
 use crate::error::ConnectError;
@@ -106,6 +108,9 @@ impl Lease {
         replayable: bool,
         speaks: Speaks,
     ) -> Option<(Connection, Duration)> {
+        if self.is_alone() {
+            return None;
+        }
         let protocol = self.protocol(speaks);
         let reuse = &self.backend.reuse;
         if protocol != UpstreamProtocol::Http1
@@ -186,8 +191,11 @@ impl Lease {
     ) -> Result<Dialled, ConnectError> {
         let protocol = self.protocol(speaks);
         let turn = match protocol {
-            UpstreamProtocol::Http2 => self.endpoint.h2.turn().await,
-            UpstreamProtocol::Http1 | UpstreamProtocol::Auto | UpstreamProtocol::AsClient => None,
+            UpstreamProtocol::Http2 if !self.is_alone() => self.endpoint.h2.turn().await,
+            UpstreamProtocol::Http2
+            | UpstreamProtocol::Http1
+            | UpstreamProtocol::Auto
+            | UpstreamProtocol::AsClient => None,
         };
         if turn.is_some()
             && let Some((connection, idle)) = self.take_here(time::now(), false, speaks)
@@ -214,7 +222,8 @@ impl Lease {
             _ => None,
         };
         let tls = narrowed.as_ref().or(self.backend.tls.as_deref());
-        let (io, agreed_h2) = dial::stream(&self.destination(tls, host, &[]), buffers).await?;
+        let first = self.first();
+        let (io, agreed_h2) = dial::stream(&self.destination(tls, host, &first), buffers).await?;
         let spoken = dial::speak(io, agreed_h2, protocol, buffers).await?;
         let now = time::now();
         Ok(match spoken {
@@ -223,11 +232,13 @@ impl Lease {
                 Connection::H1(conn)
             }
             Spoken::H2(client, connection) => {
-                self.shares.set(true);
-                self.endpoint.h2.add(now, client.clone(), ());
                 dial::drive(*connection, settings.calling.pool.h2_keep_alive, places);
-                // It has room for others.
-                self.endpoint.line.call_all();
+                if !self.is_alone() {
+                    self.shares.set(true);
+                    self.endpoint.h2.add(now, client.clone(), ());
+                    // It has room for others.
+                    self.endpoint.line.call_all();
+                }
                 Connection::H2(client)
             }
         })
@@ -235,20 +246,15 @@ impl Lease {
 
     /// Makes a byte stream (with TLS and in a tunnel, if the backend wants that) for TCP routes and
     /// upgrades; or waits until one may be made. It counts as a connection for as long as the lease
-    /// lives. `first` is written in front of all else.
+    /// lives.
     ///
     /// Cancel safe: dropping it closes what was begun and leaves the line.
     ///
     /// # Errors
     ///
     /// As [`Lease::dial`].
-    pub async fn dial_stream(
-        &self,
-        buffers: &Buffers,
-        host: &str,
-        first: &[u8],
-    ) -> Result<Io, ConnectError> {
-        let result = self.open_stream(buffers, host, first).await;
+    pub async fn dial_stream(&self, buffers: &Buffers, host: &str) -> Result<Io, ConnectError> {
+        let result = self.open_stream(buffers, host).await;
         match &result {
             Ok(_) => {
                 self.backend.cells.connects.inc();
@@ -260,16 +266,12 @@ impl Lease {
         result
     }
 
-    async fn open_stream(
-        &self,
-        buffers: &Buffers,
-        host: &str,
-        first: &[u8],
-    ) -> Result<Io, ConnectError> {
+    async fn open_stream(&self, buffers: &Buffers, host: &str) -> Result<Io, ConnectError> {
         let _pending = self.begin_pending()?;
         let places = self.places().await?;
         let settings = &self.backend.settings;
-        let to = self.destination(self.backend.tls.as_deref(), host, first);
+        let first = self.first();
+        let to = self.destination(self.backend.tls.as_deref(), host, &first);
         let io = async {
             let stream = dial::stream(&to, buffers).await?;
             match &settings.calling.tunnel {
@@ -317,7 +319,18 @@ impl Lease {
             Speaks::Http2 => !as_client,
         };
         let peer = self.endpoint.peer.as_deref()?;
-        (fits && self.backend.tls.is_none()).then_some(peer)
+        (fits && self.backend.tls.is_none() && !self.is_alone()).then_some(peer)
+    }
+
+    /// What a connection begins with.
+    fn first(&self) -> Cow<'static, [u8]> {
+        let behalf = self.behalf.take();
+        let first = behalf::header(
+            self.backend.settings.calling.proxy_protocol,
+            behalf.as_deref().copied(),
+        );
+        self.behalf.set(behalf);
+        first
     }
 
     fn destination<'a>(

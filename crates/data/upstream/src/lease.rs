@@ -14,6 +14,7 @@ use weft_resilience::inflight::Permit;
 use weft_resilience::load::Pending;
 
 use crate::backend::Backend;
+use crate::behalf::Behalf;
 use crate::endpoint::Endpoint;
 use crate::hear::Heard;
 use crate::pool::Papers;
@@ -38,6 +39,8 @@ pub struct Lease {
     pub(crate) shares: Cell<bool>,
     /// Whether it waits for a connection where no more may be made.
     pub(crate) queues: Cell<bool>,
+    /// For whom it is, where the backend wants to be told.
+    pub(crate) behalf: Cell<Option<Box<Behalf>>>,
     pub(crate) heard: Cell<Heard>,
     pub(crate) adaptive: Cell<Option<AdaptivePermit>>,
     pub(crate) _permits: Permits,
@@ -91,9 +94,22 @@ impl Lease {
         self.started
     }
 
+    /// Says for whom connections are: a client, and the address that it has dialled. Backends with
+    /// the PROXY protocol are told in front of all else, and each connection serves one request.
+    pub fn on_behalf_of(&self, client: SocketAddr, dialled: SocketAddr) {
+        if self.is_alone() {
+            self.behalf.set(Some(Box::new(Behalf { client, dialled })));
+        }
+    }
+
+    /// Whether connections serve one request, as they begin with whom it is for.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.backend.settings.calling.proxy_protocol.is_some()
+    }
+
     /// Keeps the connection of a completed exchange for its next use.
     pub fn give_back(&self, now: Instant, conn: Box<Conn>) {
-        let Some(papers) = self.papers.take() else { return };
+        let Some(papers) = self.papers.take().filter(|_| !self.is_alone()) else { return };
         // Whether the peer has closed it meanwhile is looked at when it is taken. Bytes after an
         // answer are nobody's; the next request must not take them for its own.
         let is_fit = conn.is_reusable() && !conn.has_unread() && !self.backend.is_retired();

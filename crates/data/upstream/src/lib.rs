@@ -18,6 +18,7 @@
 
 mod backend;
 mod backends;
+mod behalf;
 mod bound;
 mod call;
 #[cfg(test)]

@@ -67,6 +67,7 @@ pub(super) async fn attempt(
     if let Some(number) = how.number {
         peer::set_attempt(&mut x.req.fields, number);
     }
+    lease.on_behalf_of(scope.conn.client, scope.conn.local);
     let replayable = x.stays_replayable();
     let pooled = if how.fresh { None } else { lease.pooled(lease.started(), replayable, speaks) };
     let dialled = match pooled {

@@ -146,6 +146,7 @@ impl Race<'_> {
         backend.cells().attempts.inc();
         x.record.attempts += 1;
         x.record.hedged = true;
+        lease.on_behalf_of(scope.conn.client, scope.conn.local);
         let speaks = send::speaks(scope, x);
         let host: Box<str> = send::with_host(x, &lease, |x| x.req.host().into());
         let deadline = x.decided.deadline;

@@ -342,7 +342,7 @@ fn connections_that_succeed_count_for_an_endpoint() {
                     .failed(time::now(), Reason::ConnectFailed);
             }
             let lease = pick(&tcp, time::now(), &rng).expect("it is not set aside");
-            lease.dial_stream(&buffers, "", &[]).await.expect("it is reached");
+            lease.dial_stream(&buffers, "").await.expect("it is reached");
         }
         for _ in 0..3 {
             pick(&tcp, time::now(), &rng)

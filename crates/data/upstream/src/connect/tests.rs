@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use weft_model::calling::Tunnel;
+use weft_model::calling::{ProxyVersion, Tunnel};
 use weft_model::outcome::Reason;
 use weft_resilience::settings::{LimitSettings, OutlierSettings};
 use weft_runtime::task;
@@ -344,7 +344,7 @@ fn the_line_takes_nothing_of_the_time_to_connect() {
                 drop(place);
             });
             let error = match is_stream {
-                true => lease.dial_stream(&buffers, "shop", &[]).await.expect_err("it hangs"),
+                true => lease.dial_stream(&buffers, "shop").await.expect_err("it hangs"),
                 false => lease.dial(&buffers, "shop", Speaks::Any).await.expect_err("it hangs"),
             };
             assert!(matches!(error, ConnectError::Timeout), "{error:?}");
@@ -390,13 +390,13 @@ fn a_stream_of_bytes_counts_as_a_connection_until_its_lease_is_dropped() {
         let shop = shop(&worker);
         let buffers = worker.environment().buffers.clone();
         let first = lease(&shop, origin.addr());
-        let mut io = first.dial_stream(&buffers, "", &[]).await.expect("it is reached");
+        let mut io = first.dial_stream(&buffers, "").await.expect("it is reached");
         let mut greeting = [0; 4];
         io.read_exact(&mut greeting).await.expect("it greets");
         let waiting = shop.clone();
         let second = task::spawn("second", async move {
             let lease = lease(&waiting, origin.addr());
-            let io = lease.dial_stream(&buffers, "", &[]).await;
+            let io = lease.dial_stream(&buffers, "").await;
             (io.is_ok(), origin)
         });
         until("it waits", || pending(&shop) == 1).await;
@@ -538,16 +538,55 @@ fn as_client_over_tls_is_what_both_sides_agree_on() {
     });
 }
 
+/// The backend wants to be told who its clients are.
+fn told(addr: SocketAddr, protocol: UpstreamProtocol) -> PreparedBackend {
+    let told = calling(backend("shop", &[addr]), |calling| {
+        calling.proxy_protocol = Some(ProxyVersion::V1);
+    });
+    with(told, |settings| settings.protocol = protocol)
+}
+
 #[test]
 fn a_byte_stream_begins_with_what_is_to_come_first() {
     let origin = TcpOrigin::start("tcp");
     local(async {
-        let worker = worker(&Shared::new(time::now()), [backend("shop", &[origin.addr()])]);
+        let worker =
+            worker(&Shared::new(time::now()), [told(origin.addr(), UpstreamProtocol::Http1)]);
         let lease = lease(&shop(&worker), origin.addr());
         let buffers = worker.environment().buffers.clone();
-        let first = b"PROXY UNKNOWN\r\n";
-        let mut io = lease.dial_stream(&buffers, "", first).await.expect("it is reached");
+        let mut io = lease.dial_stream(&buffers, "").await.expect("it is reached");
         io.write_all(b"hello").await.expect("it is open");
         until("all has come", || origin.received() == [b"PROXY UNKNOWN\r\nhello".to_vec()]).await;
     });
+}
+
+#[test]
+fn a_connection_for_a_request_begins_with_its_client_and_serves_no_other() {
+    for protocol in [UpstreamProtocol::Http1, UpstreamProtocol::Http2] {
+        local(async {
+            let (listener, addr) = listening().await;
+            let worker = worker(&Shared::new(time::now()), [told(addr, protocol)]);
+            let buffers = worker.environment().buffers.clone();
+            for client in ["192.0.2.1:1111", "192.0.2.2:2222"] {
+                let lease = lease(&shop(&worker), addr);
+                lease.on_behalf_of(
+                    client.parse().expect("an address"),
+                    "192.0.2.9:80".parse().expect("an address"),
+                );
+                assert!(lease.pooled(time::now(), true, Speaks::Any).is_none());
+                let dialled = lease.dial(&buffers, "shop", Speaks::Any).await;
+                let dialled = dialled.expect("it is reached");
+                assert_eq!(dialled.idle, None);
+                let (mut stream, _) = listener.accept().await.expect("there is one");
+                let (host, port) = client.split_once(':').expect("it has a port");
+                let expected = format!("PROXY TCP4 {host} 192.0.2.9 {port} 80\r\n");
+                let mut found = vec![0; expected.len()];
+                stream.read_exact(&mut found).await.expect("it comes first");
+                assert_eq!(String::from_utf8_lossy(&found), expected);
+                if let Connection::H1(conn) = dialled.connection {
+                    lease.give_back(time::now(), conn);
+                }
+            }
+        });
+    }
 }

@@ -1,5 +1,6 @@
 //! One probe.
 
+use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 
@@ -7,17 +8,16 @@ use weft_http::buffers::Buffers;
 use weft_http::error::{HeadError, ReadError, WriteError};
 use weft_http::{BodyEvent, Leg};
 use weft_message::h1::{BodyFraming, HeadLimits, write_request};
-
 use weft_message::{
     FieldName, Known, Method, PathRules, RequestHead, ResponseHead, Scheme, canonical_path,
 };
 use weft_model::backend::{HealthCheck, Probe, UpstreamProtocol};
-use weft_model::calling::ProxyVersion;
 use weft_resilience::protobuf::{Reader, Value};
 use weft_runtime::time;
 use weft_tls::ClientTls;
 
 use crate::backends::PreparedBackend;
+use crate::behalf;
 use crate::dial::{self, Destination, Spoken};
 use crate::error::ConnectError;
 use crate::peer::PeerPool;
@@ -31,11 +31,6 @@ const GRPC_ANSWER_BYTES_MAX: usize = 4096;
 /// `grpc.health.v1.HealthCheckResponse.ServingStatus.SERVING`.
 const SERVING: u64 = 1;
 
-/// PROXY headers that speak for no client: `UNKNOWN` of version 1, `LOCAL` of version 2, which the
-/// specification (section 2.2) has for health checks.
-const PROXY_V1_UNKNOWN: &[u8] = b"PROXY UNKNOWN\r\n";
-const PROXY_V2_LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
-
 /// What is asked, and where.
 pub(super) struct Asked<'a> {
     check: &'a HealthCheck,
@@ -44,7 +39,7 @@ pub(super) struct Asked<'a> {
     through: Option<&'a PeerPool>,
     tls: Option<&'a ClientTls>,
     protocol: UpstreamProtocol,
-    first: &'static [u8],
+    first: Cow<'static, [u8]>,
 }
 
 /// Why an endpoint did not pass.
@@ -105,11 +100,7 @@ impl<'a> Asked<'a> {
             through,
             tls: backend.tls.as_deref(),
             protocol: backend.settings.protocol,
-            first: match backend.settings.calling.proxy_protocol {
-                None => &[],
-                Some(ProxyVersion::V1) => PROXY_V1_UNKNOWN,
-                Some(ProxyVersion::V2) => PROXY_V2_LOCAL,
-            },
+            first: behalf::header(backend.settings.calling.proxy_protocol, None),
         }
     }
 
@@ -205,7 +196,7 @@ async fn exchange(
     body: Option<&[u8]>,
     buffers: &Buffers,
 ) -> Result<Answer, ProbeError> {
-    let to = asked.destination(asked.tls, req.host(), asked.first);
+    let to = asked.destination(asked.tls, req.host(), &asked.first);
     let (io, agreed_h2) = dial::stream(&to, buffers).await?;
     if asked.tls.is_some() && protocol == UpstreamProtocol::Http2 && !agreed_h2 {
         return Err(ProbeError::NoHttp2);

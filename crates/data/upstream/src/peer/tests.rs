@@ -69,7 +69,7 @@ impl Caller {
 
     async fn stream(&self, id: &str) -> Result<Io, ConnectError> {
         let lease = self.lease(id);
-        lease.dial_stream(&self.backends.environment().buffers, "shop", &[]).await
+        lease.dial_stream(&self.backends.environment().buffers, "shop").await
     }
 
     /// Begins a request.

@@ -58,7 +58,7 @@ async fn through(
     let tried = crate::Tried::default();
     let rng = weft_resilience::rng::Rng::new(7);
     let lease = db.pick_stream(&crate::Ask::new(time::now(), &tried), &rng).expect("there is one");
-    lease.dial_stream(&worker.environment().buffers, "", &[]).await
+    lease.dial_stream(&worker.environment().buffers, "").await
 }
 
 async fn echo(mut stream: TcpStream) {

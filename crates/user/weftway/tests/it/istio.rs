@@ -9,7 +9,7 @@ use weft_testkit::{
     Certificates, Gateway, H2Client, Next, RawClient, RawOrigin, Response, TcpOrigin, TlsDial,
 };
 
-use crate::common::builder;
+use crate::common::{GET, builder, to_echo};
 
 /// A service of the namespace `shop`, each of whose endpoints has a version.
 fn service(name: &str, port: u16, endpoints: &[(SocketAddr, &str)]) -> String {
@@ -326,6 +326,32 @@ fn tls_begins_at_the_gateway() {
     let status = send(&start("nobody"), "GET", "a.test", "/", &[]).status;
     assert_eq!(status, 503);
     assert_eq!(origin.requests().len(), 1);
+}
+
+#[test]
+fn a_service_behind_the_proxy_protocol_is_told_who_asks() {
+    let trust = ["--trust-proxy-protocol-from", "127.0.0.0/8"];
+    let origin = RawOrigin::start("cart");
+    let behind = to_echo(&origin).args(&trust).start();
+    for version in ["V1", "V2"] {
+        let policy = format!("  trafficPolicy: {{proxyProtocol: {{version: {version}}}}}\n");
+        let rule = document("DestinationRule", "cart", &format!("  host: cart\n{policy}"));
+        let rules = rules("  http: [{route: [{destination: {host: cart}}]}]\n");
+        let front = builder()
+            .port(80)
+            .args(&trust)
+            .document("services.yaml", &service("cart", 8080, &[(behind.addr("web"), "v1")]))
+            .document("rules.yaml", &format!("{rule}{}{rules}", gateway(&[PLAIN])))
+            .start();
+        for client in ["192.0.2.7", "192.0.2.8"] {
+            let mut conn = RawClient::connect(front.port(80));
+            conn.send(format!("PROXY TCP4 {client} 192.0.2.1 40000 80\r\n"));
+            for _ in 0..2 {
+                let echo = conn.request(GET).echo();
+                assert_eq!(echo.header("x-forwarded-for"), Some(client), "{version}");
+            }
+        }
+    }
 }
 
 /// The Secret of a certificate in the namespace `shop`.
