@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::run::{cargo, run, run_within};
+use crate::cargo_test::run_tests;
+use crate::run::{cargo, run};
 use crate::{FuzzLength, compatibility, deny, fuzz, layers, mesh, status, tidy};
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
@@ -34,31 +35,30 @@ pub(crate) fn run_ci() -> anyhow::Result<()> {
     run_all(STEPS)
 }
 
-/// Runs all steps and fails when one of them has failed.
+/// Runs all steps and fails when one of them has failed, with what they have failed with.
 fn run_all(steps: &[Step]) -> anyhow::Result<()> {
-    let mut results = Vec::with_capacity(steps.len());
+    let mut summary = String::new();
+    let mut failures = Vec::new();
     for (name, step) in steps {
         println!("\n=== {name} ===");
         let start = Instant::now();
         let result = step();
-        if let Err(error) = &result {
+        let state = if result.is_ok() { "ok    " } else { "FAILED" };
+        summary += &format!("{state} {name} ({} s)\n", start.elapsed().as_secs());
+        if let Err(error) = result {
             println!("FAILED {name}: {error:#}");
+            failures.push(format!("\n{name}: {error:#}"));
         }
-        results.push((name, result.is_ok(), start.elapsed().as_secs()));
     }
-    println!("\n=== summary ===");
-    for (name, is_ok, secs) in &results {
-        println!("{} {name} ({secs} s)", if *is_ok { "ok    " } else { "FAILED" });
-    }
-    let failed = results.iter().filter(|(_, is_ok, _)| !is_ok).count();
-    if failed > 0 {
-        bail!("{failed} of {} steps failed", results.len());
+    print!("\n=== summary ===\n{summary}");
+    if !failures.is_empty() {
+        bail!("{} of {} steps failed{}", failures.len(), steps.len(), failures.concat());
     }
     Ok(())
 }
 
 fn test() -> anyhow::Result<()> {
-    run_within(TESTS_MAX, cargo().args(["test", "--workspace", "--no-fail-fast"]))
+    run_tests(TESTS_MAX, cargo().args(["test", "--workspace", "--no-fail-fast"]))
 }
 
 /// The library for other programs with fewer features than anything else here switches on.

@@ -7,6 +7,7 @@
     reason = "a command line tool for developers prints, measures and reads its environment"
 )]
 
+mod cargo_test;
 mod ci;
 mod compatibility;
 mod deny;

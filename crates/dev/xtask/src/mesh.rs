@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use crate::run::{cargo, run_within};
+use crate::cargo_test::run_tests;
+use crate::run::cargo;
 
 /// What the tests start, and the Debian package that has it.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -44,7 +45,7 @@ pub(crate) fn run_mesh() -> anyhow::Result<()> {
     for test in TESTS {
         command.args(["--test", test]);
     }
-    run_within(TESTS_MAX, command.args(["--", "--ignored", "--test-threads=1"]))
+    run_tests(TESTS_MAX, command.args(["--", "--ignored", "--test-threads=1"]))
 }
 
 /// The same where it can be done; says why where it cannot.

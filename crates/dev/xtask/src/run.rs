@@ -29,9 +29,9 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Like [`run`], but ends the command and what it started when it takes longer: a check that hangs
-/// is one that fails, and the ones after it still have their turn.
-pub(crate) fn run_within(limit: Duration, command: &Command) -> anyhow::Result<()> {
+/// The command, ended with what it started when it takes longer: a check that hangs is one that
+/// fails, and the ones after it still have their turn.
+pub(crate) fn within(limit: Duration, command: &Command) -> Command {
     let mut limited = Command::new("timeout");
     limited.arg("--kill-after=10").arg(limit.as_secs().to_string());
     limited.arg(command.get_program()).args(command.get_args());
@@ -42,7 +42,7 @@ pub(crate) fn run_within(limit: Duration, command: &Command) -> anyhow::Result<(
             None => limited.env_remove(name),
         };
     }
-    run(&mut limited)
+    limited
 }
 
 /// Whether the command can be started and succeeds; its output is dropped.
@@ -76,7 +76,7 @@ pub(crate) fn bench(args: &[String]) -> anyhow::Result<()> {
     run(Command::new(Path::new(target).join("release/weft-bench")).current_dir(root()).args(args))
 }
 
-fn show(command: &Command) -> String {
+pub(crate) fn show(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());
     let args = command.get_args().map(|arg| arg.to_string_lossy());
