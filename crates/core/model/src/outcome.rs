@@ -157,6 +157,21 @@ impl Reason {
                 | Self::ConcurrencyLimited
         )
     }
+
+    /// Whether a failure says something of the endpoint that was asked. That a breaker is open, a
+    /// bound is reached or nobody is there says nothing of any; and an answer that is too large for us
+    /// is as large as it is.
+    pub fn is_endpoints(self) -> bool {
+        self.fault() == Fault::Upstream
+            && !self.is_overflow()
+            && !matches!(
+                self,
+                Self::CircuitOpen
+                    | Self::NoEndpoint
+                    | Self::NoHealthyEndpoint
+                    | Self::UpstreamTooLarge
+            )
+    }
 }
 
 #[cfg(test)]

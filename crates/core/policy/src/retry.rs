@@ -10,7 +10,7 @@ mod tests;
 use std::time::Duration;
 
 use weft_message::Method;
-use weft_model::outcome::{Fault, Reason};
+use weft_model::outcome::Reason;
 use weft_model::policy::RetryPolicy;
 
 /// How one attempt ended.
@@ -103,20 +103,10 @@ pub fn contains(ranges: &[(u16, u16)], status: u16) -> bool {
     ranges.iter().any(|(first, last)| (*first..=*last).contains(&status))
 }
 
-/// Whether the failure is one of an attempt: the upstream's fault, and one that another try may
-/// not meet. A breaker that is open, a bound that is reached, a service without endpoints and a time
-/// that is over are no attempts.
+/// Whether the failure is one of an attempt: one that another try may not meet. A time that is over is
+/// over for all of them.
 fn is_attempt(reason: Reason) -> bool {
-    reason.fault() == Fault::Upstream
-        && !reason.is_overflow()
-        && !matches!(
-            reason,
-            Reason::CircuitOpen
-                | Reason::NoEndpoint
-                | Reason::NoHealthyEndpoint
-                | Reason::UpstreamTooLarge
-                | Reason::RequestTimeout
-        )
+    reason.is_endpoints() && reason != Reason::RequestTimeout
 }
 
 fn is_timeout(reason: Reason) -> bool {

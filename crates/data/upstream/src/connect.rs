@@ -108,9 +108,6 @@ impl Lease {
         replayable: bool,
         speaks: Speaks,
     ) -> Option<(Connection, Duration)> {
-        if self.is_alone() {
-            return None;
-        }
         let protocol = self.protocol(speaks);
         let reuse = &self.backend.reuse;
         if protocol != UpstreamProtocol::Http1
@@ -191,7 +188,10 @@ impl Lease {
     ) -> Result<Dialled, ConnectError> {
         let protocol = self.protocol(speaks);
         let turn = match protocol {
-            UpstreamProtocol::Http2 if !self.is_alone() => self.endpoint.h2.turn().await,
+            // What is made for somebody else is of no use.
+            UpstreamProtocol::Http2 if self.backend.reuse.is_shared() => {
+                self.endpoint.h2.turn().await
+            }
             UpstreamProtocol::Http2
             | UpstreamProtocol::Http1
             | UpstreamProtocol::Auto
@@ -233,7 +233,7 @@ impl Lease {
             }
             Spoken::H2(client, connection) => {
                 dial::drive(*connection, settings.calling.pool.h2_keep_alive, places);
-                if !self.is_alone() {
+                if self.backend.reuse.is_shared() {
                     self.shares.set(true);
                     self.endpoint.h2.add(now, client.clone(), ());
                     // It has room for others.
@@ -319,18 +319,13 @@ impl Lease {
             Speaks::Http2 => !as_client,
         };
         let peer = self.endpoint.peer.as_deref()?;
-        (fits && self.backend.tls.is_none() && !self.is_alone()).then_some(peer)
+        let is_bare = self.backend.tls.is_none() && self.introduces().is_none();
+        (fits && is_bare).then_some(peer)
     }
 
     /// What a connection begins with.
     fn first(&self) -> Cow<'static, [u8]> {
-        let behalf = self.behalf.take();
-        let first = behalf::header(
-            self.backend.settings.calling.proxy_protocol,
-            behalf.as_deref().copied(),
-        );
-        self.behalf.set(behalf);
-        first
+        behalf::header(self.introduces(), self.behalf.get().map(|behalf| **behalf))
     }
 
     fn destination<'a>(

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use weft_message::{Fields, Known, ResponseHead, grpc};
-use weft_model::outcome::{Fault, Reason};
+use weft_model::outcome::Reason;
 use weft_resilience::grpc::is_content_type;
 use weft_resilience::outlier::{Ejection, Signal};
 use weft_resilience::pushback::Pushback;
@@ -68,7 +68,7 @@ impl Lease {
     pub fn failed(&self, now: Instant, reason: Reason) {
         self.heard.take();
         // Who waited in line until then has not come to the endpoint.
-        if !is_endpoints(reason) || self.queues.get() {
+        if !reason.is_endpoints() || self.queues.get() {
             return;
         }
         if self.backend.settings().calling.bias.is_some() {
@@ -140,20 +140,6 @@ impl Heard {
 
 /// A gRPC answer without a status counts as this (gRPC's "HTTP to gRPC Status Code Mapping").
 const GRPC_UNKNOWN: u32 = 2;
-
-/// Whether the failure says something of the endpoint. An answer that is too large for us is as
-/// large as it is: nothing is wrong with who sends it.
-fn is_endpoints(reason: Reason) -> bool {
-    reason.fault() == Fault::Upstream
-        && !reason.is_overflow()
-        && !matches!(
-            reason,
-            Reason::CircuitOpen
-                | Reason::NoEndpoint
-                | Reason::NoHealthyEndpoint
-                | Reason::UpstreamTooLarge
-        )
-}
 
 /// Whether it is a refusal to serve more, or another failure.
 fn is_dear(signal: Signal) -> bool {

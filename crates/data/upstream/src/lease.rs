@@ -1,6 +1,6 @@
 //! A request's hold on one endpoint.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 use weft_http::h1::Conn;
+use weft_model::calling::ProxyVersion;
 use weft_model::mesh::Peer;
 use weft_resilience::adaptive::AdaptivePermit;
 use weft_resilience::inflight::Permit;
@@ -40,7 +41,7 @@ pub struct Lease {
     /// Whether it waits for a connection where no more may be made.
     pub(crate) queues: Cell<bool>,
     /// For whom it is, where the backend wants to be told.
-    pub(crate) behalf: Cell<Option<Box<Behalf>>>,
+    pub(crate) behalf: OnceCell<Box<Behalf>>,
     pub(crate) heard: Cell<Heard>,
     pub(crate) adaptive: Cell<Option<AdaptivePermit>>,
     pub(crate) _permits: Permits,
@@ -97,19 +98,19 @@ impl Lease {
     /// Says for whom connections are: a client, and the address that it has dialled. Backends with
     /// the PROXY protocol are told in front of all else, and each connection serves one request.
     pub fn on_behalf_of(&self, client: SocketAddr, dialled: SocketAddr) {
-        if self.is_alone() {
-            self.behalf.set(Some(Box::new(Behalf { client, dialled })));
+        if self.introduces().is_some() {
+            self.behalf.get_or_init(|| Box::new(Behalf { client, dialled }));
         }
     }
 
-    /// Whether connections serve one request, as they begin with whom it is for.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.backend.settings.calling.proxy_protocol.is_some()
+    /// In which version connections begin with whom they are for.
+    pub(crate) fn introduces(&self) -> Option<ProxyVersion> {
+        self.backend.settings.calling.proxy_protocol
     }
 
     /// Keeps the connection of a completed exchange for its next use.
     pub fn give_back(&self, now: Instant, conn: Box<Conn>) {
-        let Some(papers) = self.papers.take().filter(|_| !self.is_alone()) else { return };
+        let Some(papers) = self.papers.take() else { return };
         // Whether the peer has closed it meanwhile is looked at when it is taken. Bytes after an
         // answer are nobody's; the next request must not take them for its own.
         let is_fit = conn.is_reusable() && !conn.has_unread() && !self.backend.is_retired();

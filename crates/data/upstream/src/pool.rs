@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use weft_http::h1::Conn;
 use weft_http::h2::Client;
-use weft_model::calling::PoolSettings;
+use weft_model::calling::{Calling, PoolSettings};
 use weft_resilience::idle::LearnedIdle;
 
 use crate::bound::Place;
@@ -323,8 +323,8 @@ impl Papers {
 // === impl Reuse ===
 
 impl Reuse {
-    /// What the settings say.
-    pub(crate) fn of(settings: &PoolSettings) -> Self {
+    /// What the settings say. A connection that begins with whom it is for serves nobody else.
+    pub(crate) fn of(calling: &Calling) -> Self {
         let PoolSettings {
             connect_timeout: _,
             idle_per_endpoint_max: _,
@@ -336,12 +336,15 @@ impl Reuse {
             h2_streams_max,
             keep_alive: _,
             h2_keep_alive: _,
-        } = *settings;
+        } = calling.pool;
         let or_unbounded = |max: u32| if max == 0 { u32::MAX } else { max };
         Self {
             idle_timeout,
             age_max: connection_age_max,
-            requests_max: or_unbounded(requests_per_connection_max),
+            requests_max: match calling.proxy_protocol {
+                Some(_) => 1,
+                None => or_unbounded(requests_per_connection_max),
+            },
             streams_max: or_unbounded(h2_streams_max) as usize,
         }
     }
@@ -350,6 +353,11 @@ impl Reuse {
     pub(crate) const fn until_idle(idle_timeout: Duration) -> Self {
         let (requests_max, streams_max) = (u32::MAX, usize::MAX);
         Self { idle_timeout, age_max: None, requests_max, streams_max }
+    }
+
+    /// Whether a connection takes more than the request that it is made for.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.requests_max > 1
     }
 
     /// Whether a connection made then, after so many requests, takes no more.

@@ -1,6 +1,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use weft_model::outcome::Fault;
 use weft_resilience::rng::Rng;
 use weft_resilience::settings::{BiasSettings, OutlierSettings};
 use weft_runtime::time;
