@@ -6,6 +6,9 @@
     reason = "tests outside of the proxy: they spawn servers, and fail where they unwrap"
 )]
 
+#[path = "../examples/reqwest/adapter.rs"]
+mod adapter;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,67 +19,20 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::any;
 use reqwest::{Body, Client, Method, Request, Response};
 use resilience_tower::balance::{BalanceSettings, Tried, Wanted};
-use resilience_tower::classify::{Class, Classify, HttpClassifier, Verdict};
-use resilience_tower::replay::{HttpReplay, Replay};
+use resilience_tower::classify::{Class, Classify};
 use resilience_tower::retry::RetrySettings;
 use resilience_tower::settings::{ActiveBudget, BudgetSettings};
 use resilience_tower::{
-    AsRefused, Balance, Breaker, Endpoints, Error, ErrorLayer, Refused, Retry, Stop, Timeout,
-    breaker, hop, retry, timeout,
+    Balance, Breaker, Endpoints, Error, ErrorLayer, Refused, Retry, Timeout, breaker, hop, retry,
+    timeout,
 };
 use tokio::net::TcpListener;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
+use crate::adapter::{Outcome, Reqwest, judge};
+
 /// What a server has got: which attempt it was, and its body.
 type Got = Arc<Mutex<Vec<(String, String)>>>;
-
-type Outcome = Result<Response, Error<reqwest::Error>>;
-
-#[derive(Debug, Clone, Copy)]
-struct Reqwest;
-
-impl Replay<Request> for Reqwest {
-    type Kept = Request;
-
-    fn keep(&self, req: Request) -> (Request, Result<Request, Stop>) {
-        let permitted = HttpReplay::new().permits(req.method(), req.headers());
-        let kept = permitted.and_then(|()| req.try_clone().ok_or(Stop::NotRepeatable));
-        (req, kept)
-    }
-
-    fn again(&self, kept: &Request) -> Option<Request> {
-        kept.try_clone()
-    }
-
-    fn number(&self, req: &mut Request, attempt: u32) {
-        hop::set_attempt(req.headers_mut(), attempt);
-    }
-}
-
-impl Classify<Outcome> for Reqwest {
-    fn classify(&self, outcome: &Outcome) -> Verdict {
-        match outcome {
-            Ok(answer) => HttpClassifier::new().judge(answer.status(), answer.headers()),
-            Err(error) => match error.as_refused() {
-                Some(refused) => Verdict::of_refusal(refused),
-                None => Verdict::failure(Class::Unreachable),
-            },
-        }
-    }
-
-    fn mark_final(&self, outcome: &mut Outcome) {
-        if let Ok(answer) = outcome {
-            hop::forbid_retry(answer.headers_mut());
-        }
-    }
-}
-
-fn judge_plain(outcome: &Result<Response, reqwest::Error>) -> Verdict {
-    match outcome {
-        Ok(answer) => HttpClassifier::new().judge(answer.status(), answer.headers()),
-        Err(_) => Verdict::failure(Class::Unreachable),
-    }
-}
 
 fn client() -> Client {
     Client::builder().no_proxy().retry(reqwest::retry::never()).build().unwrap()
@@ -186,7 +142,7 @@ async fn reqwest_stops_calling_what_fails() {
     assert_eq!(pairs(&got).len(), 5);
 
     // The same by its function, with a breaker of its own.
-    let breaker = Breaker::new(&breaker::on_failure_ratio(0.5, 5)).classified_by(judge_plain);
+    let breaker = Breaker::new(&breaker::on_failure_ratio(0.5, 5)).classified_by(judge);
     let get = || breaker.call(client().get(format!("http://{addr}/bad")).send());
     for _ in 0..5 {
         assert_eq!(get().await.unwrap().status(), 500);
@@ -199,7 +155,7 @@ async fn reqwest_stops_calling_what_fails() {
 async fn plain_calls_of_reqwest_are_repeated_and_spread() {
     let got = Got::default();
     let (good, bad) = (server(&got).await, server(&got).await);
-    let endpoints = Endpoints::new(BalanceSettings::DEFAULT).classified_by(judge_plain);
+    let endpoints = Endpoints::new(BalanceSettings::DEFAULT).classified_by(judge);
     endpoints.insert("good", format!("http://{good}/"));
     endpoints.insert("bad", format!("http://{bad}/bad"));
     let client = client();
