@@ -146,8 +146,7 @@ fn meant(
     domain: &str,
 ) -> Option<Box<str>> {
     let host = question.head.host();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let Ok(ip) = bare.parse::<IpAddr>() else {
+    let Some(ip) = address(host) else {
         let named = snapshot.services.resolve(host, namespace, domain)?;
         return Some(named.service.name().into());
     };
@@ -291,10 +290,15 @@ fn in_workload<'a>(
 
 /// Whether a host may be one of a range: the addresses of a name are not known here.
 fn has_host(range: &AddressRange, host: &str) -> bool {
-    match host.trim_matches(['[', ']']).parse() {
-        Ok(ip) => range.contains(ip),
-        Err(_) => range.within.prefix_len() == 0 && range.except.is_empty(),
+    match address(host) {
+        Some(ip) => range.contains(ip),
+        None => range.within.prefix_len() == 0 && range.except.is_empty(),
     }
+}
+
+/// The address that a host is, those of IPv6 in brackets.
+fn address(host: &str) -> Option<IpAddr> {
+    host.trim_matches(['[', ']']).parse().ok()
 }
 
 /// What a route does, step by step.

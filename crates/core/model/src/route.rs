@@ -329,7 +329,7 @@ impl Route {
     pub fn backends(&self) -> Vec<&BackendId> {
         let mut found = Vec::new();
         of_steps(&self.steps, &mut found);
-        self.target.collect(&mut found);
+        self.target.collect(true, &mut found);
         found
     }
 }
@@ -340,28 +340,38 @@ impl Target {
     /// The backends that it may lead to, those of steps of choices among them.
     pub fn backends(&self) -> Vec<&BackendId> {
         let mut found = Vec::new();
-        self.collect(&mut found);
+        self.collect(true, &mut found);
         found
     }
 
-    fn collect<'a>(&'a self, found: &mut Vec<&'a BackendId>) {
+    /// Those that may answer a request: none that gets a copy of it, or is asked on the way.
+    pub fn answering(&self) -> Vec<&BackendId> {
+        let mut found = Vec::new();
+        self.collect(false, &mut found);
+        found
+    }
+
+    fn collect<'a>(&'a self, aside: bool, found: &mut Vec<&'a BackendId>) {
         let choices: &[Choice] = match self {
             Self::Backend(id) => return found.push(id),
             Self::Refuse(_) => return,
             Self::Mirror(mirrors) => {
-                mirrors.main.collect(found);
-                return mirrors.mirrors.iter().for_each(|mirror| mirror.target.collect(found));
+                mirrors.main.collect(aside, found);
+                let copies = mirrors.mirrors.iter().filter(|_| aside);
+                return copies.for_each(|mirror| mirror.target.collect(aside, found));
             }
             Self::Failover(failover) => {
-                failover.main.collect(found);
-                return failover.fallback.collect(found);
+                failover.main.collect(aside, found);
+                return failover.fallback.collect(aside, found);
             }
             Self::Weighted(weighted) => &weighted.choices,
             Self::HighestRandomWeight(choices) => choices,
         };
         for choice in choices {
-            of_steps(&choice.steps, found);
-            choice.target.collect(found);
+            if aside {
+                of_steps(&choice.steps, found);
+            }
+            choice.target.collect(aside, found);
         }
     }
 }
@@ -371,7 +381,7 @@ fn of_steps<'a>(steps: &'a [Arc<Step>], found: &mut Vec<&'a BackendId>) {
         match &step.kind {
             StepKind::Mirror { backend, .. } => found.push(backend),
             StepKind::ForwardAuth(auth) => found.push(&auth.backend),
-            StepKind::Errors(pages) => pages.target.collect(found),
+            StepKind::Errors(pages) => pages.target.collect(true, found),
             _ => {}
         }
     }

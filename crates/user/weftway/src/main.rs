@@ -15,6 +15,7 @@ mod demo;
 mod descriptors;
 mod documents;
 mod engine;
+mod exchange;
 mod explain;
 mod fleet;
 mod folder;

@@ -154,18 +154,11 @@ pub(crate) struct TcpRule<'a> {
 impl<'a> Defaults<'a> {
     /// What a DestinationRule says of routes.
     pub(crate) fn of_rule(document: &'a Resource, policy: &'a TrafficPolicy) -> Self {
-        let retries = policy.retries.as_ref().map(|retries| Written {
-            value: &retries.value,
-            document,
-            field: "trafficPolicy.retries",
-            at: retries.at,
-        });
-        let timeout = policy.timeout.map(|timeout| Written {
-            value: timeout.value,
-            document,
-            field: "trafficPolicy.timeout",
-            at: timeout.at,
-        });
+        let field = "trafficPolicy.retries";
+        let retries =
+            policy.retries.as_ref().map(|it| Written::new(&it.value, it.at, document, field));
+        let field = "trafficPolicy.timeout";
+        let timeout = policy.timeout.map(|it| Written::new(it.value, it.at, document, field));
         Self { retries, timeout }
     }
 
@@ -184,7 +177,12 @@ impl<'a> Defaults<'a> {
 
 // === impl Written ===
 
-impl<T> Written<'_, T> {
+impl<'a, T> Written<'a, T> {
+    /// What a document says there.
+    pub(crate) fn new(value: T, at: Pos, document: &'a Resource, field: &'static str) -> Self {
+        Self { value, document, field, at }
+    }
+
     fn source(&self, first_line: &dyn Fn(&Resource) -> u32) -> Source {
         let Self { document: resource, field, at, .. } = *self;
         From { resource, field, at, first_line: first_line(resource) }.source()

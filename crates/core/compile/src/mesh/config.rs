@@ -47,7 +47,7 @@ impl MeshDocument {
     pub(crate) fn retries(&self) -> Option<Written<'_, &Retries>> {
         let value = self.written.default_http_retries.as_ref()?;
         let document = self.resource.as_deref()?;
-        Some(Written { value, document, field: "defaultHttpRetryPolicy", at: Pos::FIRST })
+        Some(Written::new(value, Pos::FIRST, document, "defaultHttpRetryPolicy"))
     }
 
     /// Says what is wrong with it.

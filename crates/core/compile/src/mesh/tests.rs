@@ -14,12 +14,15 @@ mod service;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
+use weft_model::calling::{KeepAlive, PoolSettings};
 use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::mesh::{
     Directory, Location, Mtls, Phase, Protocol, Registered, RegisteredPort, RegisteredWorkload,
     ServiceEndpoints, Transport, Workload,
 };
+use weft_resilience::settings::LimitSettings;
 use weft_resources::load;
 
 use super::*;
@@ -53,6 +56,40 @@ pub(super) fn labelled(name: &str, last: u8, labels: &[(&str, &str)]) -> Registe
 
 pub(super) fn registered(workloads: &[RegisteredWorkload]) -> Registered {
     workloads.iter().cloned().collect()
+}
+
+/// A pool of connections with every bound, and with this besides for HTTP.
+pub(super) fn every_bound(more: &str) -> String {
+    format!(
+        "{{tcp: {{maxConnections: 1, connectTimeout: 2s, \
+         tcpKeepalive: {{probes: 3, time: 4s, interval: 5s}}, maxConnectionDuration: 6s, \
+         idleTimeout: 7s}}, http: {{http1MaxPendingRequests: 8, http2MaxRequests: 9, \
+         maxRequestsPerConnection: 10, maxRetries: 11, idleTimeout: 12s, \
+         maxConcurrentStreams: 13, http2KeepAlive: {{interval: 15s, timeout: 14s}}{more}}}}}"
+    )
+}
+
+/// What becomes of it.
+pub(super) fn bounded() -> (LimitSettings, PoolSettings) {
+    let limits = LimitSettings {
+        connections: Some(1),
+        pending: Some(8),
+        requests: Some(9),
+        retries: Some(11),
+    };
+    let secs = Duration::from_secs;
+    let pool = PoolSettings {
+        connect_timeout: secs(2),
+        idle_timeout: secs(12),
+        tcp_idle_timeout: Some(secs(7)),
+        requests_per_connection_max: 10,
+        connection_age_max: Some(secs(6)),
+        h2_streams_max: 13,
+        keep_alive: Some(KeepAlive { idle: secs(4), interval: secs(5), probes: 3 }),
+        h2_keep_alive: Some((secs(15), secs(14))),
+        ..PoolSettings::DEFAULT
+    };
+    (limits, pool)
 }
 
 pub(super) fn options() -> MeshOptions {

@@ -1,8 +1,9 @@
 //! Values that are put together of what a message is.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
 
-use weft_message::{Fields, RequestHead, ResponseHead, Version};
+use weft_message::{RequestHead, ResponseHead, Version};
 use weft_model::policy::{Fact, MadeHeader, MessagePart, ValuePart};
 
 use crate::step::ClientFacts;
@@ -14,68 +15,58 @@ pub(super) fn of_request(
     head: &RequestHead,
     into: &mut String,
 ) {
+    let find = |part: &MessagePart| match part {
+        MessagePart::Field(name) => head.fields.get_str(name).map(|value| (value, None)),
+        MessagePart::Path => Some((head.path(), head.query())),
+        MessagePart::Authority => Some((head.authority(), None)),
+        MessagePart::Method => Some((head.method().as_str(), None)),
+        MessagePart::Scheme => Some((head.scheme().as_str(), None)),
+    };
+    put_together(header, into, find, |fact, into| match fact {
+        Fact::ClientAddr => write!(into, "{}", SocketAddr::new(client.peer, client.peer_port)),
+        Fact::ClientIp => write!(into, "{}", client.peer),
+        Fact::LocalPort => write!(into, "{}", client.listener_port),
+        Fact::Protocol => into.write_str(protocol(head.version())),
+        Fact::Status | Fact::Named { .. } => Ok(()),
+    });
+}
+
+/// Makes a value for an answer. What it has not is left out.
+pub(super) fn of_response(header: &MadeHeader, head: &ResponseHead, into: &mut String) {
+    let find = |part: &MessagePart| match part {
+        MessagePart::Field(name) => head.fields.get_str(name).map(|value| (value, None)),
+        _ => None,
+    };
+    put_together(header, into, find, |fact, into| match fact {
+        Fact::Status => write!(into, "{}", head.status()),
+        _ => Ok(()),
+    });
+}
+
+/// Makes a value of texts, of parts of the message (each with a query behind it, if it has one), and
+/// of what `tell` writes of other facts.
+fn put_together<'h>(
+    header: &MadeHeader,
+    into: &mut String,
+    find: impl Fn(&MessagePart) -> Option<(&'h str, Option<&'h str>)>,
+    tell: impl Fn(&Fact, &mut String) -> fmt::Result,
+) {
     into.clear();
     for part in &header.parts {
         // Writing to a text cannot fail.
         let _ = match part {
             ValuePart::Text(text) => into.write_str(text),
-            ValuePart::Fact(Fact::ClientAddr) => {
-                let (ip, port) = (client.peer, client.peer_port);
-                write!(into, "{}", std::net::SocketAddr::new(ip, port))
-            }
-            ValuePart::Fact(Fact::ClientIp) => write!(into, "{}", client.peer),
-            ValuePart::Fact(Fact::LocalPort) => write!(into, "{}", client.listener_port),
-            ValuePart::Fact(Fact::Protocol) => into.write_str(protocol(head.version())),
-            ValuePart::Fact(Fact::Status) => Ok(()),
             ValuePart::Fact(Fact::Named { parts, bytes_max }) => {
-                let find = |part: &MessagePart| match part {
-                    MessagePart::Field(name) => {
-                        head.fields.get_str(name).map(|value| (value, None))
-                    }
-                    MessagePart::Path => Some((head.path(), head.query())),
-                    MessagePart::Authority => Some((head.authority(), None)),
-                    MessagePart::Method => Some((head.method().as_str(), None)),
-                    MessagePart::Scheme => Some((head.scheme().as_str(), None)),
-                };
                 let start = into.len();
-                if let Some((value, query)) = parts.iter().find_map(find) {
+                if let Some((value, query)) = parts.iter().find_map(&find) {
                     into.push_str(value);
                     query.into_iter().for_each(|query| into.extend(["?", query]));
                 }
                 cut(into, start, *bytes_max);
                 Ok(())
             }
+            ValuePart::Fact(fact) => tell(fact, into),
         };
-    }
-}
-
-/// Makes a value for an answer. What it has not is left out.
-pub(super) fn of_response(header: &MadeHeader, head: &ResponseHead, into: &mut String) {
-    into.clear();
-    for part in &header.parts {
-        // Writing to a text cannot fail.
-        let _ = match part {
-            ValuePart::Text(text) => into.write_str(text),
-            ValuePart::Fact(Fact::Status) => write!(into, "{}", head.status()),
-            ValuePart::Fact(Fact::Named { parts, bytes_max }) => {
-                let start = into.len();
-                into.push_str(
-                    parts.iter().find_map(|part| field(part, &head.fields)).unwrap_or(""),
-                );
-                cut(into, start, *bytes_max);
-                Ok(())
-            }
-            ValuePart::Fact(
-                Fact::ClientAddr | Fact::ClientIp | Fact::LocalPort | Fact::Protocol,
-            ) => Ok(()),
-        };
-    }
-}
-
-fn field<'f>(part: &MessagePart, fields: &'f Fields) -> Option<&'f str> {
-    match part {
-        MessagePart::Field(name) => fields.get_str(name),
-        _ => None,
     }
 }
 

@@ -91,9 +91,8 @@ impl<'a> Assembly<'a> {
             }
         };
         let networks = workload.iter().flat_map(|own| &own.outside).map(place);
-        let rest =
-            Place { id: "outbound/unknown".into(), range: None, network: None, closed: None };
-        let rest = Place { closed: closed.clone(), ..rest };
+        let closed = closed.clone();
+        let rest = Place { id: "outbound/unknown".into(), range: None, network: None, closed };
         networks.chain([rest]).collect()
     }
 

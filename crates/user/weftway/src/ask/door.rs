@@ -5,15 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use axum::body::{Body, to_bytes};
-use axum::http::header::HOST;
+use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-use weft_runtime::{task, time};
+use weft_runtime::time;
 
 use crate::inspect::SOCKET;
 
@@ -165,13 +162,7 @@ async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     path: &str,
 ) -> anyhow::Result<(StatusCode, Vec<u8>)> {
-    let broken = "the proxy broke off";
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.context(broken)?;
-    let connection = task::spawn("admin-client", connection);
-    let req = Request::get(path).header(HOST, "localhost").body(Body::empty())?;
-    let rsp = sender.send_request(req).await.context(broken)?;
-    let status = rsp.status();
-    let bytes = to_bytes(Body::new(rsp.into_body()), ANSWER_BYTES_MAX).await;
-    connection.abort();
-    Ok((status, bytes.context(broken)?.to_vec()))
+    let req = Request::get(path).body(Body::empty())?;
+    let exchanged = crate::exchange::exchange("admin-client", stream, req, ANSWER_BYTES_MAX).await;
+    exchanged.context("the proxy broke off")
 }

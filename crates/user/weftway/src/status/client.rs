@@ -5,19 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use axum::body::{Body, to_bytes};
-use axum::http::header::HOST;
-use axum::http::{Method, StatusCode};
-use hyper::Request;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use weft_admin_api::rotation::RefusalView;
-use weft_runtime::{task, time};
+use weft_runtime::time;
 
 use super::SOCKET;
+use crate::exchange::exchange;
 use crate::folder;
 
 /// The largest answer: a thousand proxies and their certificates take one or two MB.
@@ -108,15 +105,8 @@ impl StatusClient {
         let stream = UnixStream::connect(&self.socket).await;
         let stream = stream.map_err(|error| self.unreachable(error))?;
         self.is_trusted(&stream)?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.with_context(broken)?;
-        let connection = task::spawn("status-client", connection);
-        let req = Request::builder().method(method).uri(path).header(HOST, "localhost");
-        let rsp = sender.send_request(req.body(Body::from(body))?).await.with_context(broken)?;
-        let status = rsp.status();
-        let bytes = to_bytes(Body::new(rsp.into_body()), ANSWER_BYTES_MAX).await;
-        connection.abort();
-        Ok((status, bytes.with_context(broken)?.to_vec()))
+        let req = Request::builder().method(method).uri(path).body(Body::from(body))?;
+        exchange("status-client", stream, req, ANSWER_BYTES_MAX).await.with_context(broken)
     }
 
     /// What is told here is believed: whom to trust, and tokens.

@@ -259,9 +259,7 @@ pub(crate) fn apply_by_target<'a>(
     route: &mut Arc<Route>,
     added: &dyn Fn(&BackendId) -> Option<&'a Added>,
 ) {
-    let mut backends = Vec::new();
-    collect(&route.target, &mut backends);
-    let found: Vec<Option<&Added>> = backends.into_iter().map(added).collect();
+    let found: Vec<Option<&Added>> = route.target.answering().into_iter().map(added).collect();
     let Some(first) = found.iter().copied().flatten().next() else { return };
     let route = Arc::make_mut(route);
     if found.iter().all(|other| *other == Some(first)) {
@@ -316,25 +314,6 @@ fn guard_choice<'a>(
             }
         }
         _ => guard(&mut choice.target, rule, added),
-    }
-}
-
-/// The backends that may answer a request; those that get copies are none of them.
-fn collect<'t>(target: &'t Target, found: &mut Vec<&'t BackendId>) {
-    match target {
-        Target::Backend(id) => found.push(id),
-        Target::Weighted(weighted) => {
-            weighted.choices.iter().for_each(|choice| collect(&choice.target, found));
-        }
-        Target::HighestRandomWeight(choices) => {
-            choices.iter().for_each(|choice| collect(&choice.target, found));
-        }
-        Target::Mirror(mirrors) => collect(&mirrors.main, found),
-        Target::Failover(failover) => {
-            collect(&failover.main, found);
-            collect(&failover.fallback, found);
-        }
-        Target::Refuse(_) => {}
     }
 }
 

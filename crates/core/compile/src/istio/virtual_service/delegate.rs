@@ -157,18 +157,12 @@ impl Ruled<'_> {
             Some((outer, _)) if !is_own => outer,
             _ => self.document,
         };
-        let retries = self.route.retries.as_ref().map(|retries| Written {
-            value: &retries.value,
-            document: document(self.own.retries.is_some()),
-            field: "spec.http.retries",
-            at: retries.at,
-        });
-        let timeout = self.route.timeout.map(|timeout| Written {
-            value: timeout.value,
-            document: document(self.own.timeout.is_some()),
-            field: "spec.http.timeout",
-            at: timeout.at,
-        });
+        let whose = document(self.own.retries.is_some());
+        let retries = self.route.retries.as_ref();
+        let retries = retries.map(|it| Written::new(&it.value, it.at, whose, "spec.http.retries"));
+        let whose = document(self.own.timeout.is_some());
+        let timeout = self.route.timeout;
+        let timeout = timeout.map(|it| Written::new(it.value, it.at, whose, "spec.http.timeout"));
         Defaults { retries, timeout }
     }
 

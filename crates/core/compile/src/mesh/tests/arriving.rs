@@ -1,12 +1,10 @@
 //! What is said of calls that arrive, and of what a workload may call: rate limits, Sidecars, and who
 //! sees what.
 
-use std::time::Duration;
-
-use weft_model::calling::{HttpUpgrade, KeepAlive, PoolSettings};
+use weft_model::calling::HttpUpgrade;
 use weft_model::mesh::{Egress, Outside, UnknownDestinations, WorkloadPort};
 use weft_model::policy::{LocalRateLimit, StepKind};
-use weft_resilience::settings::{LimitSettings, RateSettings};
+use weft_resilience::settings::RateSettings;
 
 use super::*;
 
@@ -188,35 +186,12 @@ fn a_sidecar_says_where_calls_that_arrive_go() {
 
 #[test]
 fn every_bound_of_a_pool_holds_for_calls_that_arrive() {
-    let pool = "{tcp: {maxConnections: 1, connectTimeout: 2s, \
-                tcpKeepalive: {probes: 3, time: 4s, interval: 5s}, maxConnectionDuration: 6s, \
-                idleTimeout: 7s}, http: {http1MaxPendingRequests: 8, http2MaxRequests: 9, \
-                maxRequestsPerConnection: 10, maxRetries: 11, idleTimeout: 12s, \
-                maxConcurrentStreams: 13, http2KeepAlive: {interval: 15s, timeout: 14s}, \
-                UPGRADE}}";
-    let secs = Duration::from_secs;
-    let limits = LimitSettings {
-        connections: Some(1),
-        pending: Some(8),
-        requests: Some(9),
-        retries: Some(11),
-    };
-    let settings = PoolSettings {
-        connect_timeout: secs(2),
-        idle_timeout: secs(12),
-        tcp_idle_timeout: Some(secs(7)),
-        requests_per_connection_max: 10,
-        connection_age_max: Some(secs(6)),
-        h2_streams_max: 13,
-        keep_alive: Some(KeepAlive { idle: secs(4), interval: secs(5), probes: 3 }),
-        h2_keep_alive: Some((secs(15), secs(14))),
-        ..PoolSettings::DEFAULT
-    };
+    let (limits, settings) = bounded();
     for (written, upgrade) in [
         ("h2UpgradePolicy: UPGRADE", HttpUpgrade::Http2),
         ("useClientProtocol: true", HttpUpgrade::AsClient),
     ] {
-        let pool = pool.replace("UPGRADE", written);
+        let pool = every_bound(&format!(", {written}"));
         let port = "{number: 8080, protocol: HTTP}";
         for spec in [
             format!("inboundConnectionPool: {pool}"),

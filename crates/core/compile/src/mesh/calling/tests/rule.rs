@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use weft_model::backend::{SubjectAltName, UpstreamTls};
-use weft_model::calling::{
-    Distribute, HttpUpgrade, KeepAlive, Locality, PoolSettings, ProxyVersion, Tunnel,
-};
+use weft_model::calling::{Distribute, HttpUpgrade, Locality, ProxyVersion, Tunnel};
 use weft_model::route::StickyCookie;
 use weft_resilience::settings::{
-    ActiveBudget, EjectionSettings, LimitSettings, MaglevSettings, RingHashSettings,
-    SlowStartSettings, StatusSet,
+    ActiveBudget, EjectionSettings, MaglevSettings, RingHashSettings, SlowStartSettings, StatusSet,
 };
 
 use super::*;
+use crate::mesh::tests::{bounded, every_bound};
 
 /// What a part of a policy makes, which is the same wherever it stands: for the host, one of its
 /// ports, a subset, and a port of a subset.
@@ -50,32 +48,9 @@ fn with_secret(spec: &str) -> crate::mesh::MeshWorld {
 
 #[test]
 fn every_bound_of_a_pool_has_its_place() {
-    let found = settings(
-        "connectionPool: {tcp: {maxConnections: 1, connectTimeout: 2s, \
-          tcpKeepalive: {probes: 3, time: 4s, interval: 5s}, maxConnectionDuration: 6s, \
-          idleTimeout: 7s}, http: {http1MaxPendingRequests: 8, http2MaxRequests: 9, \
-          maxRequestsPerConnection: 10, maxRetries: 11, idleTimeout: 12s, \
-          maxConcurrentStreams: 13, http2KeepAlive: {interval: 15s, timeout: 14s}}}",
-    );
-    let limits = LimitSettings {
-        connections: Some(1),
-        pending: Some(8),
-        requests: Some(9),
-        retries: Some(11),
-    };
+    let found = settings(&format!("connectionPool: {}", every_bound("")));
+    let (limits, pool) = bounded();
     assert_eq!(found.limits, limits);
-    let secs = Duration::from_secs;
-    let pool = PoolSettings {
-        connect_timeout: secs(2),
-        idle_timeout: secs(12),
-        tcp_idle_timeout: Some(secs(7)),
-        requests_per_connection_max: 10,
-        connection_age_max: Some(secs(6)),
-        h2_streams_max: 13,
-        keep_alive: Some(KeepAlive { idle: secs(4), interval: secs(5), probes: 3 }),
-        h2_keep_alive: Some((secs(15), secs(14))),
-        ..PoolSettings::DEFAULT
-    };
     assert_eq!(found.pool, pool);
 }
 
