@@ -307,11 +307,14 @@ spec:
 fn the_gateway_of_a_mesh_is_asked_and_planned_with_what_it_has_seen() {
     let mut mesh = Mesh::with_gateway(GATEWAY);
     mesh.echo(&App::new("web").account("web"));
-    let argv = ["curl", "-sS", "-i", "--max-time", "10", "-H", "host: shop.example"];
-    let call = [&argv[..], &["-H", "x-request-id: cart-7", "http://127.0.0.1/cart/7"]].concat();
-    wait::until_true("an answer through the gateway", || {
-        mesh.machine.output(&call).starts_with("HTTP/1.1 200")
-    });
+    let call = |id: &str| {
+        let id = format!("x-request-id: {id}");
+        let argv = ["curl", "-sSi", "--max-time", "10", "-H", "host: shop.example", "-H", &id];
+        let output = mesh.machine.run(&[&argv[..], &["http://127.0.0.1/cart/7"]].concat());
+        output.stdout.starts_with(b"HTTP/1.1 200")
+    };
+    wait::until_true("an answer through the gateway", || call("early"));
+    assert!(call("cart-7"));
 
     let said = weftway(&mesh, &["explain", "GET http://shop.example/cart/7"]);
     assert_eq!(said.code, 0, "{said:?}");

@@ -67,8 +67,11 @@ fn ask(mesh: &Mesh, arguments: &[&str]) -> Answer {
     let mut argv = vec!["curl", "-sS", "-i", "--max-time", "10"];
     argv.extend(arguments);
     wait::until("an answer", || {
-        let answer = Answer::read(&mesh.machine.output(&argv));
-        (answer.status == 200).then_some(answer)
+        // Its listeners may not be there yet.
+        let output = mesh.machine.run(&argv);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let answer = output.status.success().then(|| Answer::read(&text));
+        answer.filter(|answer| answer.status == 200)
     })
 }
 
@@ -99,7 +102,7 @@ fn strict_workloads_take_calls_of_the_gateway_and_know_them() {
     let post = ["--data-binary", &message, "http://127.0.0.1/demo.Ledger/Look"];
     wait::until_true("an answer to gRPC", || {
         let argv = [&["curl", "-sS", "-i", "--max-time", "10"][..], &grpc, &post].concat();
-        let said = mesh.machine.output(&argv);
+        let said = String::from_utf8(mesh.machine.run(&argv).stdout).unwrap();
         said.contains("grpc-status: 0") && said.contains(&format!("\"caller\":\"{IDENTITY}\""))
     });
     // It binds port 80, and is not root for that.

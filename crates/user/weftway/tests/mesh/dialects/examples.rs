@@ -89,6 +89,7 @@ fn weftway() {
     mesh.tell(WEB_1, "delay=4000 first=5");
     let found = tally(&mesh, &search, 60);
     assert_eq!(found.failed(), 0, "{found:?}");
-    // Those that were slow at the first were answered by the second.
-    assert_eq!(mesh.seen(WEB_1) - found.names[WEB_1] as u64, 5, "{found:?}");
+    // Those that were slow at the first were answered by the second; and a second try may come late
+    // by itself, when the first is about to be answered.
+    assert!(mesh.seen(WEB_1) - found.names[WEB_1] as u64 >= 5, "{found:?}");
 }
