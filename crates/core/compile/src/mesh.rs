@@ -204,6 +204,8 @@ fn effect(resource: &Resource, options: &MeshOptions) -> Effect {
         }
         body if body.is_for_mesh() => Effect::Has,
         Kind::Service(_)
+        | Kind::ServiceImport(_)
+        | Kind::ServiceExport(_)
         | Kind::Endpoints(_)
         | Kind::EndpointSlice(_)
         | Kind::ServiceEntry(_)

@@ -4,6 +4,7 @@
 //! gateway is part of one, the Service with its EndpointSlices (or the older Endpoints),
 //! EndpointSlices without a Service, a ServiceEntry for one of the service's host names.
 
+mod export;
 mod part;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,8 @@ use crate::context::{Context, Output};
 use crate::options::Options;
 use crate::remark::Place;
 use crate::services::part::{Found, Part};
+
+pub(crate) use export::{check_part, part_of};
 
 /// What a reference to a port of a service leads to.
 #[derive(Debug, Clone, PartialEq)]
@@ -135,6 +138,13 @@ pub(crate) fn check(context: &Context<'_>, out: &mut Output) {
                 "add WorkloadEntries, or write `endpoints`",
             );
         }
+        if let Some((name, place)) = part_of(resource)
+            && !context.services.has_mesh()
+        {
+            let part = (resource.namespace(), name);
+            let sources = context.services.sources(part.0, part.1);
+            check_part(part, sources.and_then(|sources| sources.service()), place, out);
+        }
         let Some(written) = written_slow_start(resource) else { continue };
         if parse_duration(written).is_err() {
             let path = "metadata.annotations.weftway.io/slow-start";
@@ -217,11 +227,8 @@ impl Sources {
         written.find_map(|text| parse_duration(text).ok())
     }
 
-    fn service(&self) -> Option<&Service> {
-        match &self.service.as_ref()?.body {
-            Kind::Service(service) => Some(service),
-            _ => None,
-        }
+    pub(crate) fn service(&self) -> Option<&Service> {
+        self.service.as_ref()?.body.as_service()
     }
 
     /// All endpoint slices, those of Endpoints included. EndpointSlices win where both exist: the
@@ -287,6 +294,7 @@ impl Services {
         for (name, namespace, entry) in mesh.services() {
             found.sources(namespace, name, |sources| sources.meshed = Some(Arc::clone(entry)));
         }
+        found.join(mesh);
         part::attach(&mut found, &others, mesh.domain);
         let mut by_namespace = Map::default();
         for (namespace, services) in found.services {
@@ -755,10 +763,12 @@ fn is_tcp(transport: weft_resources::kubernetes::service::Transport) -> bool {
 
 /// The service that a host name stands for, seen from `namespace`: `greeter`, `greeter.shop`,
 /// `greeter.shop.svc` and `greeter.shop.svc.cluster.local` are services; anything else is a
-/// service by its whole name.
+/// service by its whole name. One of several clusters, `greeter.shop.svc.clusterset.local`, is of the
+/// namespace that it names.
 pub(crate) fn service_of_host(host: &str, namespace: &str) -> (Box<str>, Box<str>) {
     let parts: Vec<&str> = host.split('.').collect();
     match parts.as_slice() {
+        [_, other, "svc", "clusterset", "local"] => (host.into(), (*other).into()),
         [service, other] => ((*service).into(), (*other).into()),
         [service, other, "svc", ..] => ((*service).into(), (*other).into()),
         _ => (host.into(), namespace.into()),

@@ -4,6 +4,7 @@ use crate::gateway_api;
 use crate::istio;
 use crate::kubernetes;
 use crate::linkerd;
+use crate::multicluster;
 use crate::read::{Reader, nearest};
 use crate::smi;
 use crate::traefik;
@@ -46,6 +47,10 @@ pub enum Kind {
     Endpoints(Box<kubernetes::Endpoints>),
     /// Kubernetes `EndpointSlice`.
     EndpointSlice(Box<kubernetes::EndpointSlice>),
+    /// `ServiceImport` of the Multi-Cluster Services API.
+    ServiceImport(Box<kubernetes::Service>),
+    /// `ServiceExport` of the Multi-Cluster Services API.
+    ServiceExport(multicluster::ServiceExport),
     /// Kubernetes `Secret`.
     Secret(Box<kubernetes::Secret>),
     /// Kubernetes `ConfigMap`.
@@ -157,6 +162,7 @@ const DIALECTS: &[&[KindInfo]] = &[
     istio::KINDS,
     linkerd::KINDS,
     smi::KINDS,
+    multicluster::KINDS,
     traefik::KINDS,
     weftway::KINDS,
 ];
@@ -235,6 +241,14 @@ impl Kind {
                 Some(&mut policy.is_broken)
             }
             Self::NetworkPolicy(policy) => Some(&mut policy.is_broken),
+            _ => None,
+        }
+    }
+
+    /// What callers call: a Service, or what is one of several clusters.
+    pub fn as_service(&self) -> Option<&kubernetes::Service> {
+        match self {
+            Self::Service(service) | Self::ServiceImport(service) => Some(service),
             _ => None,
         }
     }

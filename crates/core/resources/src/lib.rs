@@ -17,6 +17,7 @@ pub mod kind;
 pub mod kubernetes;
 pub mod linkerd;
 pub mod metadata;
+pub mod multicluster;
 pub mod problem;
 pub mod read;
 pub mod resource;

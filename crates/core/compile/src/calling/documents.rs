@@ -14,6 +14,7 @@ use weft_resources::istio::destination_rule::{
     self, ClientTls, DestinationRule, LocalityLb, TrafficPolicy,
 };
 use weft_resources::istio::value::ExportTo;
+use weft_resources::kubernetes::Service;
 use weft_resources::weftway::traffic_policy::TrafficTarget;
 use weft_resources::{Kind, Pos, Resource, weftway};
 
@@ -201,9 +202,15 @@ impl<'a> Documents<'a> {
         of_rules.chain(of_policies).chain(of_own).collect()
     }
 
+    /// The Service, or ServiceImport, with what it says.
+    fn service_body(&self) -> Option<(&'a Arc<Resource>, &'a Service)> {
+        let resource = self.service?;
+        Some((resource, resource.body.as_service()?))
+    }
+
     /// Puts what Kubernetes itself has words for on top.
     pub(crate) fn service(&self, around: &dyn Around, layers: &mut Layers<'a>, out: &mut Output) {
-        if let Some((resource, Kind::Service(service))) = body(self.service) {
+        if let Some((resource, service)) = self.service_body() {
             kubernetes::affinity(layers, from(around, resource), service, out);
         }
         let mut said =
@@ -225,7 +232,7 @@ impl<'a> Documents<'a> {
         layers: &mut Layers<'a>,
         out: &mut Output,
     ) {
-        if let Some((resource, Kind::Service(service))) = body(self.service) {
+        if let Some((resource, service)) = self.service_body() {
             linkerd::balancer(layers, from(around, resource), &service.balancer, out);
         }
         if let Some((resource, Kind::ServiceProfile(profile))) = body(self.profile) {

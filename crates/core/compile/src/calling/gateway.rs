@@ -345,15 +345,14 @@ fn timeouts(seen: &Seen<'_, '_>, said: Defaults<'_>) -> Timeouts {
 /// The documents that speak of a service.
 fn documents(sources: &Arc<Sources>) -> Documents<'_> {
     let mut documents = Documents::default();
-    let is_said = |resource: &&Arc<Resource>| match &resource.body {
-        Kind::Service(service) => {
+    let is_said = |resource: &&Arc<Resource>| {
+        resource.body.as_service().is_some_and(|service| {
             let balancer = &service.balancer;
             service.client_affinity.is_some()
                 || service.distribution.is_some()
                 || balancer.failure_accrual.is_some()
                 || balancer.load_biaser.is_some()
-        }
-        _ => false,
+        })
     };
     documents.service = sources.service.as_ref().filter(is_said);
     for resource in &sources.policies {

@@ -55,7 +55,9 @@ pub(crate) fn distribute<'a>(
 /// What a Service, a ServiceEntry or a Namespace says of where traffic stays, with the field.
 pub(crate) fn distribution(resource: &Resource) -> Option<(&'static str, Spanned<Distribution>)> {
     let (field, found) = match &resource.body {
-        Kind::Service(service) => ("spec.trafficDistribution", service.distribution),
+        Kind::Service(service) | Kind::ServiceImport(service) => {
+            ("spec.trafficDistribution", service.distribution)
+        }
         Kind::ServiceEntry(entry) => (ANNOTATION, entry.distribution),
         Kind::Namespace(namespace) => (ANNOTATION, namespace.distribution),
         _ => return None,

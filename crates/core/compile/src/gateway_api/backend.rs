@@ -1,5 +1,6 @@
 //! Where rules send requests.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use weft_model::route::StickyCookie;
 use weft_resilience::settings::SlowStartSettings;
 use weft_resources::gateway_api::{BackendRef, Gateway, ObjectRef};
 use weft_resources::kubernetes::service::PortRef;
-use weft_resources::{Pos, Resource};
+use weft_resources::{Pos, Resource, multicluster};
 
 use super::objects::{Object, Objects};
 use super::policy::Policies;
@@ -86,7 +87,7 @@ impl Referrer for Caller<'_> {
             self.resolve(reference).map_err(|message| self.invalid(message))?;
         self.report_empty(reference, &resolved, out, place);
         let (protocol, wants_tls) = protocol(self.speaks, resolved.app_protocol.as_deref());
-        let tls = self.tls(namespace, name, &resolved, wants_tls, out, place)?;
+        let tls = self.tls(namespace, &name, &resolved, wants_tls, out, place)?;
         let mut id = format!("{namespace}/{name}:{}", resolved.port);
         match (protocol, &tls) {
             (UpstreamProtocol::Http2, _) => id.push_str("+h2"),
@@ -107,7 +108,7 @@ impl Referrer for Caller<'_> {
         let ask = Ask {
             caller: self.route.namespace(),
             namespace,
-            name,
+            name: &name,
             port: resolved.port,
             port_name: &resolved.port_name,
             subset: None,
@@ -208,12 +209,16 @@ impl<'a> Caller<'a> {
         place.warn_with(out, message, &fix);
     }
 
-    fn resolve<'r>(self, reference: &'r BackendRef) -> Result<(&'r str, &'r str, Resolved), String>
+    fn resolve<'r>(
+        self,
+        reference: &'r BackendRef,
+    ) -> Result<(&'r str, Cow<'r, str>, Resolved), String>
     where
         Self: 'r,
     {
         let object = &reference.object;
-        if !object.is("", "Service") {
+        let is_import = object.is(multicluster::GROUP, "ServiceImport");
+        if !is_import && !object.is("", "Service") {
             return Err(format!(
                 "requests cannot be sent to a {} ({})",
                 object.kind,
@@ -230,13 +235,18 @@ impl<'a> Caller<'a> {
                 self.route.key
             ));
         }
-        let port = reference.port.ok_or("`port` is required for a Service")?;
+        let port = reference.port;
+        let port = port.ok_or_else(|| format!("`port` is required for a {}", object.kind))?;
+        let name = match is_import {
+            true => multicluster::host(namespace, &object.name).into(),
+            false => Cow::Borrowed(&*object.name),
+        };
         let resolved = self
             .objects
             .ctx
-            .resolve(namespace, &object.name, &PortRef::Number(port))
+            .resolve(namespace, &name, &PortRef::Number(port))
             .map_err(|error| error.to_string())?;
-        Ok((namespace, &object.name, resolved))
+        Ok((namespace, name, resolved))
     }
 
     /// TLS towards the service.

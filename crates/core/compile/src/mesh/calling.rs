@@ -16,7 +16,7 @@ use weft_resources::istio::destination_rule::{
     ClientTls, ClientTlsMode, DestinationRule, LocalityLb,
 };
 use weft_resources::istio::value::ExportTo;
-use weft_resources::{Key, Kind, Problem, Resource};
+use weft_resources::{Key, Kind, Problem, Resource, multicluster};
 
 use crate::calling::Layers;
 use crate::calling::documents::{Around, Documents, Rule, Variant};
@@ -146,9 +146,11 @@ impl<'s, 'a> Collector<'s, 'a> {
             Kind::DestinationRule(rule) => self.rule(resource, rule, out),
             Kind::Service(_) => {
                 let name = self.scene.service_name(home, resource.name());
-                if let Some(documents) = self.about(&name) {
-                    documents.service = Some(resource);
-                }
+                self.is_service(&name, resource);
+            }
+            Kind::ServiceImport(_) => {
+                let name = ServiceName::new(multicluster::host(home, resource.name()));
+                self.is_service(&name, resource);
             }
             Kind::ServiceEntry(entry) if entry.distribution.is_some() => {
                 for host in &entry.hosts {
@@ -201,6 +203,12 @@ impl<'s, 'a> Collector<'s, 'a> {
 
     fn about(&mut self, name: &ServiceName) -> Option<&mut Documents<'a>> {
         self.by_service.get_mut(name)
+    }
+
+    fn is_service(&mut self, name: &ServiceName, resource: &'a Arc<Resource>) {
+        if let Some(documents) = self.about(name) {
+            documents.service = Some(resource);
+        }
     }
 
     fn rule(&mut self, resource: &'a Arc<Resource>, body: &'a DestinationRule, out: &mut Output) {

@@ -110,9 +110,12 @@ pub(super) fn collect<'a>(
     let (drafts, selected) = (BTreeMap::new(), HashSet::new());
     let mut collector = Collector { scene, population, slices, drafts, selected };
     for resource in scene.resources.iter().copied() {
-        if let Kind::Service(service) = &resource.body {
+        if let Some(service) = resource.body.as_service() {
             collector.service(resource, service, out);
         }
+    }
+    for resource in scene.resources.iter().copied() {
+        collector.join(resource, out);
     }
     collector.slices_alone(out);
     for resource in scene.resources.iter().copied() {

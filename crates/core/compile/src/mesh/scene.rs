@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use rapidhash::fast::SeedableState;
 use weft_model::id::ServiceName;
+use weft_resources::gateway_api::ObjectRef;
 use weft_resources::resource::Annotation;
 use weft_resources::set::Index;
-use weft_resources::{Key, Resource};
+use weft_resources::{Key, Resource, multicluster};
 
 use crate::age::age;
 use crate::mesh::MeshOptions;
@@ -60,6 +61,17 @@ impl<'a> Scene<'a> {
     /// The whole name of a service of the cluster.
     pub(super) fn service_name(&self, namespace: &str, name: &str) -> ServiceName {
         ServiceName::new([name, ".", namespace, ".svc.", &self.options.domain].concat())
+    }
+
+    /// The name of the service that a reference of a document of `home` leads to, if it leads to
+    /// one: of this cluster, or of several.
+    pub(super) fn referred(&self, object: &ObjectRef, home: &str) -> Option<ServiceName> {
+        let namespace = object.namespace_or(home);
+        if object.is_service() {
+            return Some(self.service_name(namespace, &object.name));
+        }
+        let is_import = object.is(multicluster::GROUP, "ServiceImport");
+        is_import.then(|| ServiceName::new(multicluster::host(namespace, &object.name)))
     }
 
     /// The whole name for a host of a document of `namespace`. `payments` and `payments.shop.svc`

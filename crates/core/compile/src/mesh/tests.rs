@@ -1,6 +1,7 @@
 //! What proxies know, for resources and registered workloads.
 
 mod arriving;
+mod clusters;
 mod entry;
 mod incremental;
 mod members;

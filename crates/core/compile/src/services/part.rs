@@ -7,9 +7,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use weft_model::calling::Labels;
+use weft_model::mesh::IndexEntry;
 use weft_resources::kubernetes::endpoints::SERVICE_NAME_LABEL;
-use weft_resources::{Key, Kind, Resource};
+use weft_resources::{Key, Kind, Resource, multicluster};
 
+use super::export::Join;
 use super::{Map, Meshed, Sources, is_inside, service_of_host};
 use crate::age::age;
 
@@ -26,6 +28,8 @@ pub(super) struct Found {
     pub(super) services: Map<Map<Sources>>,
     /// The namespaces of the ServiceEntries for a host, in the order of files and lines.
     pub(super) homes: Map<Vec<Box<str>>>,
+    /// What is a part of a service of several clusters.
+    pub(super) joins: Vec<Join>,
 }
 
 // === impl Part ===
@@ -70,22 +74,45 @@ impl Found {
     pub(super) fn add(&mut self, resource: &Arc<Resource>, mesh: Meshed<'_>) -> bool {
         let Key { namespace, name, .. } = &resource.key;
         match &resource.body {
-            Kind::Service(_) => self.sources(namespace, name, |sources| {
-                sources.service = Some(Arc::clone(resource));
-            }),
+            Kind::Service(service) => {
+                self.sources(namespace, name, |sources| {
+                    sources.service = Some(Arc::clone(resource));
+                });
+                self.joins.extend(service.local_part.as_ref().map(|part| Join {
+                    namespace: namespace.clone(),
+                    part: part.value.clone(),
+                    whole: name.clone(),
+                }));
+            }
             Kind::Endpoints(_) => self.sources(namespace, name, |sources| {
                 sources.endpoints = Some(Arc::clone(resource));
             }),
             Kind::EndpointSlice(_) => {
-                if let Some(service) = resource.label(SERVICE_NAME_LABEL) {
-                    self.sources(namespace, service, |sources| {
+                let own = resource.label(SERVICE_NAME_LABEL).map(str::to_owned);
+                let imported = resource.label(multicluster::SERVICE_NAME_LABEL);
+                let imported = imported.map(|name| multicluster::host(namespace, name));
+                for service in own.into_iter().chain(imported) {
+                    self.sources(namespace, &service, |sources| {
                         sources.slices.push(Arc::clone(resource));
                     });
                 }
             }
+            Kind::ServiceImport(_) => {
+                let host = multicluster::host(namespace, name);
+                let meshed = meshed(&host, mesh);
+                self.sources(namespace, &host, |sources| {
+                    sources.service = Some(Arc::clone(resource));
+                    sources.meshed = meshed.cloned();
+                });
+            }
+            Kind::ServiceExport(_) => self.joins.push(Join {
+                namespace: namespace.clone(),
+                part: name.clone(),
+                whole: multicluster::host(namespace, name).into(),
+            }),
             Kind::ServiceEntry(entry) => {
                 for host in &entry.hosts {
-                    let meshed = mesh.index.entries.get(&**host).filter(|it| is_inside(it));
+                    let meshed = meshed(host, mesh);
                     for (service, namespace) in names(host, namespace) {
                         self.sources(&namespace, &service, |sources| {
                             sources.entries.push(Arc::clone(resource));
@@ -100,7 +127,7 @@ impl Found {
         true
     }
 
-    fn get_mut(&mut self, namespace: &str, name: &str) -> Option<&mut Sources> {
+    pub(super) fn get_mut(&mut self, namespace: &str, name: &str) -> Option<&mut Sources> {
         self.services.get_mut(namespace)?.get_mut(name)
     }
 }
@@ -126,6 +153,11 @@ impl Sources {
 }
 
 // === functions ===
+
+/// What the mesh knows of a host, if it runs inside.
+pub(super) fn meshed<'i>(host: &str, mesh: Meshed<'i>) -> Option<&'i Arc<IndexEntry>> {
+    mesh.index.entries.get(host).filter(|entry| is_inside(entry))
+}
 
 /// Adds to the services what speaks of calls of them, and the Pods that they run in where labels
 /// matter.

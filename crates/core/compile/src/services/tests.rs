@@ -56,6 +56,47 @@ fn slices_of_a_service_are_joined() {
     check(&[SERVICE, &a, &b, &other], &["10.0.0.1:8080*1", "10.0.0.1:9090*1", "10.0.0.2:8080*1"]);
 }
 
+/// Called by its name of several clusters.
+const WHOLE: &str = "s.default.svc.clusterset.local";
+
+#[test]
+fn what_is_exported_joins_what_other_clusters_have() {
+    let export =
+        "apiVersion: multicluster.x-k8s.io/v1beta1\nkind: ServiceExport\nmetadata: {name: s}\n";
+    let own = slice("own", "{port: 8080, name: http}", "{addresses: [10.0.0.1]}");
+    let east = slice("east", "{port: 9090, name: http}", "{addresses: [10.1.0.1]}")
+        .replace("kubernetes.io/service-name", "multicluster.kubernetes.io/service-name");
+    let set = load(&[("f", [SERVICE, export, &own, &east].join("---\n"))]);
+    assert_eq!(set.problems(), []);
+    let index = Index::default();
+    let mesh = Meshed { index: &index, domain: "cluster.local" };
+    let services = Services::new(set.resources(), mesh, None);
+    assert_eq!(services.of_host(WHOLE, "other"), ("default".into(), WHOLE.into()));
+    let found = |name| {
+        let port = PortRef::Number(80);
+        let found = services.resolve(&Options::new(Vec::new()), "default", name, &port);
+        let Ok(Resolved { endpoints: Endpoints::Static(all), .. }) = found else {
+            panic!("{found:?}")
+        };
+        all.iter().map(|endpoint| endpoint.addr.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(WHOLE), ["10.0.0.1:8080", "10.1.0.1:9090"]);
+    assert_eq!(found("s"), ["10.0.0.1:8080"]);
+}
+
+#[test]
+fn a_federated_service_has_the_endpoints_of_its_local_part() {
+    let part = SERVICE.replace("name: s}", "name: part}");
+    let own = slice("own", "{port: 8080, name: http}", "{addresses: [10.0.0.1]}");
+    let own = own.replace("service-name: s", "service-name: part");
+    let east = slice("east", "{port: 9090, name: http}", "{addresses: [10.1.0.1]}");
+    let federated = SERVICE.replace(
+        "name: s}",
+        "name: s, annotations: {multicluster.linkerd.io/local-discovery: part}}",
+    );
+    check(&[&federated, &part, &own, &east], &["10.0.0.1:8080*1", "10.1.0.1:9090*1"]);
+}
+
 #[test]
 fn only_ready_endpoints_unless_there_is_none() {
     let endpoints = "{addresses: [10.0.0.1], conditions: {ready: true}}, \

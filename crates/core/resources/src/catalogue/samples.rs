@@ -23,6 +23,8 @@ const SAMPLES: &[Sample] = &[
     sample!("core", "Service"),
     sample!("core", "ServiceAccount"),
     sample!("discovery.k8s.io", "EndpointSlice"),
+    sample!("multicluster.x-k8s.io", "ServiceExport"),
+    sample!("multicluster.x-k8s.io", "ServiceImport"),
     sample!("networking.k8s.io", "Ingress"),
     sample!("networking.k8s.io", "IngressClass"),
     sample!("networking.k8s.io", "NetworkPolicy"),

@@ -32,6 +32,9 @@ pub struct Service {
     pub distribution: Option<Spanned<Distribution>>,
     /// Keeps a client, by its address, on its endpoint until it made no call for this long.
     pub client_affinity: Option<Spanned<Duration>>,
+    /// The Service of its namespace that is a part of it (`multicluster.linkerd.io/local-discovery`
+    /// of a federated Service).
+    pub local_part: Option<Spanned<Box<str>>>,
     /// What Linkerd's annotations say of calls.
     pub calls: CallAnnotations,
     /// What Linkerd's annotations say of how endpoints are chosen.
@@ -183,13 +186,11 @@ pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<Service> {
     let annotations = Annotations::of(reader);
     let calls = annotations::calls(&annotations, "Service");
     let balancer = annotations::balancer(&annotations);
+    let local_part = annotations::local_part(&annotations);
     let annotated = annotated_distribution(&annotations);
     reader.require("spec")?.nested(|spec| {
         CLUSTER_ONLY.iter().for_each(|name| spec.skip(name));
-        spec.ignored("internalTrafficPolicy", "endpoints are not chosen by node");
-        let distribution = spec.take("trafficDistribution").and_then(|field| {
-            field.choice(&Distribution::CHOICES).map(|choice| field.spanned(choice))
-        });
+        let distribution = written_distribution(spec);
         let kind = service_type(spec)?;
         let (cluster_ips, is_headless) = cluster_ips(spec);
         let selector = spec.take("selector").map(|field| field.text_map()).unwrap_or_default();
@@ -203,6 +204,7 @@ pub(crate) fn read(reader: &Reader<'_, '_>) -> Option<Service> {
             slow_start,
             distribution: distribution.or(annotated),
             client_affinity: client_affinity(spec),
+            local_part,
             calls,
             balancer,
         })
@@ -250,7 +252,7 @@ fn service_type(spec: &Reader<'_, '_>) -> Option<ServiceType> {
 }
 
 /// `sessionAffinity: ClientIP` with its timeout, three hours when absent.
-fn client_affinity(spec: &Reader<'_, '_>) -> Option<Spanned<Duration>> {
+pub(crate) fn client_affinity(spec: &Reader<'_, '_>) -> Option<Spanned<Duration>> {
     const TIMEOUT_SECS: i64 = 10_800;
     const DAY_SECS: i64 = 86_400;
     let secs = spec.nested("sessionAffinityConfig", |config| {
@@ -260,6 +262,13 @@ fn client_affinity(spec: &Reader<'_, '_>) -> Option<Spanned<Duration>> {
     let is_kept = field.choice(&[("None", false), ("ClientIP", true)])?;
     let timeout = Duration::from_secs(secs.unwrap_or(TIMEOUT_SECS).unsigned_abs());
     is_kept.then(|| field.spanned(timeout))
+}
+
+/// `trafficDistribution`, and `internalTrafficPolicy` beside it.
+pub(crate) fn written_distribution(spec: &Reader<'_, '_>) -> Option<Spanned<Distribution>> {
+    spec.ignored("internalTrafficPolicy", "endpoints are not chosen by node");
+    let field = spec.take("trafficDistribution")?;
+    field.choice(&Distribution::CHOICES).map(|choice| field.spanned(choice))
 }
 
 /// What annotations say of the distribution: Istio's, then those of Kubernetes.
@@ -288,10 +297,18 @@ pub(crate) fn distribution(annotations: &Annotations<'_, '_>) -> Option<Spanned<
 
 fn port(reader: &Reader<'_, '_>) -> Option<ServicePort> {
     reader.skip("nodePort");
+    let target = reader.take("targetPort").map(|field| PortRef::read(&field));
+    port_with(reader, target)
+}
+
+/// A port that leads to that one of the endpoints, if it can be read; to its own without one.
+pub(crate) fn port_with(
+    reader: &Reader<'_, '_>,
+    target: Option<Option<PortRef>>,
+) -> Option<ServicePort> {
     let name = reader.string_or_empty("name");
     let app_protocol = reader.string("appProtocol").filter(|text| !text.is_empty());
     let transport = Transport::take(reader);
-    let target = reader.take("targetPort").map(|field| PortRef::read(&field));
     let port = reader.require("port")?.port()?;
     let target = target.unwrap_or(Some(PortRef::Number(port)))?;
     Some(ServicePort { name, port, target, app_protocol, transport, at: reader.at() })

@@ -13,6 +13,7 @@ use crate::duration::InvalidDuration;
 use crate::metadata::Annotations;
 use crate::problem::Pos;
 use crate::read::nearest;
+use crate::resource::Spanned;
 
 /// What is said of calls. What a route says replaces all that its Service says, for retries and for
 /// timeouts each by itself.
@@ -135,8 +136,15 @@ pub const PENALIZE_FAILURES: &str = "balancer.alpha.linkerd.io/penalize-failures
 const BIASER_PENALTY: &str = "balancer.alpha.linkerd.io/load-biaser-penalty";
 const BIASER_RETRY_AFTER: &str = "balancer.alpha.linkerd.io/load-biaser-max-retry-after";
 
+/// The Service of this cluster that is a part of a federated one.
+pub const LOCAL_DISCOVERY: &str = "multicluster.linkerd.io/local-discovery";
+/// Those of other clusters that are, as `NAME@CLUSTER`.
+pub const REMOTE_DISCOVERY: &str = "multicluster.linkerd.io/remote-discovery";
+
 /// All of them, and the kinds that have them.
 pub(crate) const ALL: &[(&str, &[&str])] = &[
+    (LOCAL_DISCOVERY, BALANCER),
+    (REMOTE_DISCOVERY, BALANCER),
     (RETRY_HTTP, &["Service", "HTTPRoute", "EgressNetwork"]),
     (RETRY_GRPC, &["Service", "GRPCRoute", "EgressNetwork"]),
     (RETRY_LIMIT, CALLS),
@@ -214,6 +222,18 @@ pub(crate) fn balancer(annotations: &Annotations<'_, '_>) -> BalancerAnnotations
     let failure_accrual = failure_accrual(annotations);
     let load_biaser = load_biaser(annotations);
     BalancerAnnotations { failure_accrual, load_biaser }
+}
+
+/// Takes which Service of its namespace is a part of a federated one.
+pub(crate) fn local_part(annotations: &Annotations<'_, '_>) -> Option<Spanned<Box<str>>> {
+    annotations.warn(
+        REMOTE_DISCOVERY,
+        "the control planes of other clusters are not asked: add EndpointSlices of this Service for \
+         what runs there",
+    );
+    let field = annotations.take(LOCAL_DISCOVERY)?;
+    let name = field.non_empty_string()?;
+    Some(field.spanned(name))
 }
 
 fn retry(annotations: &Annotations<'_, '_>, kind: &str) -> Option<CallRetry> {

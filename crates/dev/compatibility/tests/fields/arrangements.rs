@@ -23,6 +23,7 @@ const GATEWAY_API: &str = "gateway.networking.k8s.io";
 const EXPERIMENTAL: &str = "gateway.networking.x-k8s.io";
 const ISTIO: &str = "networking.istio.io";
 const LINKERD: &str = "policy.linkerd.io";
+const MULTICLUSTER: &str = "multicluster.x-k8s.io";
 const TRAEFIK: &str = "traefik.io";
 const FILE: &str = "file.traefik.io";
 
@@ -52,6 +53,8 @@ const ROUTE_FROM_FRONT: &str = include_str!("beside/route-from-front.yaml");
 const PLAIN: &str = include_str!("beside/plain.yaml");
 /// What gives a Service without selector its endpoints, in place of the scene's.
 const NO_SLICES: &str = include_str!("beside/no-slices.yaml");
+/// What another cluster has of the service of a ServiceImport, and a route to it.
+const IMPORTED: &str = include_str!("beside/imported.yaml");
 /// Routers that use every Middleware, TraefikService and transport of the samples.
 const ROUTERS: &str = include_str!("beside/routers.yaml");
 /// The same for a file of the file provider.
@@ -514,6 +517,7 @@ pub(crate) const ALL: &[Arrangement] = &[
     ),
     of("discovery.k8s.io", "EndpointSlice", READY, HEADLESS),
     of("discovery.k8s.io", "EndpointSlice", READY, BY_NAME),
+    of(MULTICLUSTER, "ServiceImport", &[], IMPORTED),
     of("", "Service", &[], ROUTE),
     of(
         "",

@@ -74,9 +74,7 @@ pub(crate) fn check(context: &Context<'_>, out: &mut Output) {
 impl Known for Alone<'_, '_> {
     fn ports(&self, namespace: &str, name: &str) -> Option<Vec<&str>> {
         let sources = self.context.services.sources(namespace, name)?;
-        let Some(Kind::Service(service)) = sources.service.as_ref().map(|found| &found.body) else {
-            return Some(Vec::new());
-        };
+        let Some(service) = sources.service() else { return Some(Vec::new()) };
         Some(service.ports.iter().map(|port| &*port.name).collect())
     }
 

@@ -44,6 +44,34 @@ fn invalid_backends_answer_their_share() {
     );
 }
 
+#[test]
+fn services_of_several_clusters_are_backends() {
+    let documents = "apiVersion: multicluster.x-k8s.io/v1beta1
+kind: ServiceImport
+metadata: {name: pay, namespace: infra}
+spec: {type: ClusterSetIP, ports: [{name: http, port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: pay-east
+  namespace: infra
+  labels: {multicluster.kubernetes.io/service-name: pay}
+addressType: IPv4
+ports: [{name: http, port: 8080}]
+endpoints: [{addresses: [10.1.0.1]}]
+---
+";
+    let import = |port: u16| {
+        format!("{{group: multicluster.x-k8s.io, kind: ServiceImport, name: pay, port: {port}}}")
+    };
+    let found = clean(&[&plain_gateway(), documents, &backends(&import(80))]);
+    assert_eq!(addresses(&backend(&found, "GET h/")), ["10.1.0.1:8080"]);
+    let missing = world(&[&plain_gateway(), &backends(&import(80))]);
+    assert_eq!(ask(&missing, 80, "GET h/"), "500");
+    assert_reported(&missing, "service `infra/pay.infra.svc.clusterset.local` is not found");
+}
+
 /// HTTPRouteNoBackendRefs
 #[test]
 fn rules_without_backends() {

@@ -1,39 +1,56 @@
-//! Services of Kubernetes, and EndpointSlices without one.
+//! Services of Kubernetes, those of several clusters (KEP-1645), and EndpointSlices without one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use rapidhash::fast::SeedableState;
-use weft_model::id::WorkloadName;
+use weft_model::id::{ServiceName, WorkloadName};
 use weft_model::mesh::{Location, Phase, Protocol, ServicePort};
 use weft_resources::kubernetes::Service;
 use weft_resources::kubernetes::endpoints::{EndpointSlice, SERVICE_NAME_LABEL, SliceEndpoint};
 use weft_resources::kubernetes::service::{
     PortRef, ServicePort as WrittenPort, ServiceType, Transport,
 };
-use weft_resources::{Kind, Resource};
+use weft_resources::{Kind, Resource, multicluster};
 
 use super::{Alias, Collector, Draft, Runs, Site, Virtual};
 use crate::context::Output;
 use crate::mesh::place;
 use crate::mesh::population::{Instance, Origin};
 use crate::mesh::protocol::{OpaquePorts, Said, declared};
-use crate::mesh::scene::Scene;
+use crate::mesh::scene::{Labels, Scene};
 use crate::remark::Place;
-use crate::services::slice_port;
+use crate::services::{check_part, part_of, slice_port};
 
-/// EndpointSlices by namespace and service, those of Endpoints included.
+/// The label by which Istio knows the cluster of an endpoint.
+const CLUSTER_LABEL: &str = "topology.istio.io/cluster";
+
+/// EndpointSlices by service, those of Endpoints included.
 #[derive(Default)]
 pub(super) struct Slices<'a> {
-    by_service: HashMap<(&'a str, &'a str), Found<'a>, SeedableState<'static>>,
+    by_service: HashMap<(Clusters, &'a str, &'a str), Found<'a>, SeedableState<'static>>,
+}
+
+/// Whose service it is that a namespace and a name stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Clusters {
+    This,
+    Several,
 }
 
 /// The EndpointSlices of one service.
 struct Found<'a> {
     /// The first resource.
     origin: &'a Resource,
-    slices: Vec<&'a EndpointSlice>,
+    slices: Vec<Slice<'a>>,
+}
+
+/// An EndpointSlice, and the cluster that it was imported from.
+#[derive(Clone, Copy)]
+struct Slice<'a> {
+    body: &'a EndpointSlice,
+    cluster: Option<&'a str>,
 }
 
 // === impl Slices ===
@@ -45,30 +62,55 @@ impl<'a> Slices<'a> {
         for resource in scene.resources.iter().copied() {
             match &resource.body {
                 Kind::EndpointSlice(slice) => {
-                    let Some(service) = resource.label(SERVICE_NAME_LABEL) else { continue };
-                    all.add(service, resource, std::slice::from_ref(slice));
+                    for (clusters, label) in [
+                        (Clusters::This, SERVICE_NAME_LABEL),
+                        (Clusters::Several, multicluster::SERVICE_NAME_LABEL),
+                    ] {
+                        if let Some(name) = resource.label(label) {
+                            all.add((clusters, name), resource, std::slice::from_ref(slice));
+                        }
+                    }
                 }
                 Kind::Endpoints(endpoints) => older.push((resource, &endpoints.subsets)),
                 _ => {}
             }
         }
         // The cluster mirrors one into the other.
-        older.retain(|(resource, _)| all.of(resource.namespace(), resource.name()).is_empty());
+        older.retain(|(resource, _)| all.of(resource).is_empty());
         for (resource, subsets) in older {
-            all.add(resource.name(), resource, subsets);
+            all.add((Clusters::This, resource.name()), resource, subsets);
         }
         all
     }
 
-    fn add(&mut self, service: &'a str, origin: &'a Resource, slices: &'a [EndpointSlice]) {
-        let found = self.by_service.entry((origin.namespace(), service));
+    fn add(
+        &mut self,
+        (clusters, service): (Clusters, &'a str),
+        origin: &'a Resource,
+        slices: &'a [EndpointSlice],
+    ) {
+        let found = self.by_service.entry((clusters, origin.namespace(), service));
         let found = found.or_insert_with(|| Found { origin, slices: Vec::new() });
-        found.slices.extend(slices);
+        let cluster = origin.label(multicluster::SOURCE_CLUSTER_LABEL);
+        found.slices.extend(slices.iter().map(|body| Slice { body, cluster }));
     }
 
-    fn of<'s>(&'s self, namespace: &'s str, service: &'s str) -> &'s [&'a EndpointSlice] {
-        let found = self.by_service.get(&(namespace, service));
+    /// Those of the service that has the name of a document.
+    fn of<'s>(&'s self, of: &'s Resource) -> &'s [Slice<'a>] {
+        let found = self.by_service.get(&(Clusters::of(of), of.namespace(), of.name()));
         found.map(|found| &*found.slices).unwrap_or_default()
+    }
+}
+
+// === impl Clusters ===
+
+impl Clusters {
+    /// Whose service a document is about.
+    fn of(resource: &Resource) -> Self {
+        match resource.body {
+            Kind::ServiceImport(_) | Kind::ServiceExport(_) => Self::Several,
+            _ => Self::This,
+        }
     }
 }
 
@@ -81,15 +123,16 @@ fn usual_ports() -> Vec<ServicePort> {
 // === impl Collector ===
 
 impl<'a> Collector<'_, 'a> {
-    /// Adds a Service.
+    /// Adds a Service, or a ServiceImport.
     pub(super) fn service(
         &mut self,
         resource: &'a Arc<Resource>,
         service: &'a Service,
         out: &mut Output,
     ) {
-        let name = self.scene.service_name(resource.namespace(), resource.name());
-        let mut ports = self.ports(resource, service, out);
+        let name = self.name_of(resource);
+        let slices = self.slices.of(resource).to_vec();
+        let mut ports = self.ports(resource, service, &slices, out);
         let mut draft = Draft {
             addrs: match &*service.cluster_ips {
                 _ if service.is_headless => Virtual::Headless,
@@ -119,7 +162,7 @@ impl<'a> Collector<'_, 'a> {
                 draft.runs = Runs::Dns(target.clone(), pairs.into());
             }
             ServiceType::Cluster => {
-                let sites = self.sites(resource, service, out);
+                let sites = self.sites(resource, service, &slices, out);
                 if service.is_headless {
                     ports.extend(target_ports(service, &ports));
                 }
@@ -133,15 +176,31 @@ impl<'a> Collector<'_, 'a> {
     /// Adds services of which there are EndpointSlices only.
     pub(super) fn slices_alone(&mut self, out: &mut Output) {
         let slices = std::mem::take(&mut self.slices);
-        let is_alone = |(namespace, service): &(&str, &str)| {
-            self.scene.get("", "Service", namespace, service).is_none()
-        };
-        let alone = slices.by_service.into_iter().filter(|(service, _)| is_alone(service));
-        let mut alone: Vec<((&str, &str), Found<'_>)> = alone.collect();
-        alone.sort_unstable_by_key(|(service, _)| *service);
-        for ((namespace, service), found) in alone {
-            let draft = self.slices_draft(namespace, &found, out);
-            self.add(self.scene.service_name(namespace, service), draft, out);
+        let alone = slices.by_service.into_iter().filter_map(|(service, found)| {
+            let (clusters, namespace, name) = service;
+            let is_there = match clusters {
+                Clusters::This => self.scene.get("", "Service", namespace, name).is_some(),
+                Clusters::Several => self.drafts.contains_key(&self.name(service)),
+            };
+            (!is_there).then(|| (self.name(service), found))
+        });
+        let mut alone: Vec<(ServiceName, Found<'_>)> = alone.collect();
+        alone.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (name, found) in alone {
+            let draft = self.slices_draft(found.origin.namespace(), &found, out);
+            self.add(name, draft, out);
+        }
+    }
+
+    /// The name of the service that a document is about.
+    fn name_of(&self, resource: &Resource) -> ServiceName {
+        self.name((Clusters::of(resource), resource.namespace(), resource.name()))
+    }
+
+    fn name(&self, (clusters, namespace, name): (Clusters, &str, &str)) -> ServiceName {
+        match clusters {
+            Clusters::This => self.scene.service_name(namespace, name),
+            Clusters::Several => ServiceName::new(multicluster::host(namespace, name)),
         }
     }
 
@@ -150,7 +209,7 @@ impl<'a> Collector<'_, 'a> {
         let mut ports: BTreeMap<u16, ServicePort> = BTreeMap::new();
         let mut sites = Sites::default();
         for slice in &found.slices {
-            let tcp = slice.ports.iter().filter(|port| port.transport == Transport::Tcp);
+            let tcp = slice.body.ports.iter().filter(|port| port.transport == Transport::Tcp);
             let mut pairs = Vec::new();
             for (port, number) in tcp.filter_map(|port| Some((port, port.port?))) {
                 let said = Said {
@@ -166,8 +225,8 @@ impl<'a> Collector<'_, 'a> {
                 });
                 pairs.push((number, number));
             }
-            for endpoint in &slice.endpoints {
-                sites.add(self.slice_sites(namespace, endpoint, &pairs, false));
+            for endpoint in &slice.body.endpoints {
+                sites.add(self.slice_sites(namespace, (*slice, endpoint), &pairs, false));
             }
         }
         Draft {
@@ -181,10 +240,54 @@ impl<'a> Collector<'_, 'a> {
         }
     }
 
+    /// Lets a Service be a part of one of several clusters: of that which it is exported as, which is
+    /// there by that alone, or of the federated one that names it.
+    pub(super) fn join(&mut self, resource: &'a Resource, out: &mut Output) {
+        let Some((name, place)) = part_of(resource) else { return };
+        let namespace = resource.namespace();
+        let local = self.scene.get("", "Service", namespace, name);
+        let service = local.and_then(|local| local.body.as_service());
+        check_part((namespace, name), service, place, out);
+        let own = self.drafts.get(&self.scene.service_name(namespace, name));
+        let (Some(service), Some(own)) = (service, own) else { return };
+        let Runs::Sites(of_own) = &own.runs else { return };
+        let whole = self.name_of(resource);
+        let mut sites = Sites::default();
+        match self.drafts.get(&whole) {
+            Some(Draft { runs: Runs::Sites(found), .. }) => sites.add(found.iter().cloned()),
+            Some(_) => return,
+            None => {
+                let slices = self.slices.of(resource).iter();
+                slices.for_each(|slice| self.add_slice(namespace, service, *slice, &mut sites));
+            }
+        }
+        sites.add(of_own.iter().cloned());
+        let (runs, ports) = (Runs::Sites(sites.all), own.ports.clone());
+        if let Some(draft) = self.drafts.get_mut(&whole) {
+            draft.runs = runs;
+            return;
+        }
+        let draft = Draft {
+            addrs: if service.is_headless { Virtual::Headless } else { Virtual::Wanted },
+            ports,
+            location: Location::Mesh,
+            runs,
+            origin: Some(resource),
+            alias: None,
+            rank: 0,
+        };
+        self.add(whole, draft, out);
+    }
+
     /// The ports of a Service, TCP only.
-    fn ports(&self, resource: &Resource, service: &Service, out: &mut Output) -> Vec<ServicePort> {
+    fn ports(
+        &self,
+        resource: &Resource,
+        service: &Service,
+        slices: &[Slice<'a>],
+        out: &mut Output,
+    ) -> Vec<ServicePort> {
         let opaque = OpaquePorts::of(self.scene, Some(resource), resource.namespace(), out);
-        let slices = self.slices.of(resource.namespace(), resource.name());
         let mut ports: Vec<ServicePort> = Vec::new();
         for port in &service.ports {
             let place = Place::new(resource, port.at, "spec.ports");
@@ -201,7 +304,7 @@ impl<'a> Collector<'_, 'a> {
                 continue;
             }
             let of_slices = || {
-                let found = slices.iter().filter_map(|slice| slice_port(slice, service, port));
+                let found = slices.iter().filter_map(|slice| slice_port(slice.body, service, port));
                 found.filter_map(|port| port.app_protocol.as_deref()).next()
             };
             let said = Said {
@@ -217,11 +320,16 @@ impl<'a> Collector<'_, 'a> {
     }
 
     /// Where a Service runs: at the workloads that it selects, and where EndpointSlices say.
-    fn sites(&mut self, resource: &Resource, service: &Service, out: &mut Output) -> Vec<Site> {
+    fn sites(
+        &mut self,
+        resource: &Resource,
+        service: &Service,
+        slices: &[Slice<'a>],
+        out: &mut Output,
+    ) -> Vec<Site> {
         let (namespace, name) = (resource.namespace(), resource.name());
-        let slices = self.slices.of(namespace, name).to_vec();
         let mut sites = Sites::default();
-        for index in self.workloads(namespace, name, service, slices.is_empty()) {
+        for index in self.workloads(resource, service, slices.is_empty()) {
             self.selected.insert(index);
             let instance = &self.population.instances[index];
             let ports = instance_ports(instance, service);
@@ -240,41 +348,49 @@ impl<'a> Collector<'_, 'a> {
             }));
         }
         for slice in slices {
-            let tcp = service.ports.iter().filter(|port| is_tcp(port));
-            let mut pairs: Vec<(u16, u16)> = tcp
-                .filter_map(|port| Some((port.port, slice_port(slice, service, port)?.port?)))
-                .collect();
-            if service.is_headless {
-                add_targets(&mut pairs);
-            }
-            for endpoint in &slice.endpoints {
-                let is_ready = service.publishes_unready;
-                let mut found = self.slice_sites(namespace, endpoint, &pairs, is_ready);
-                if service.is_headless {
-                    let hostname = endpoint.hostname.clone();
-                    found.iter_mut().for_each(|site| site.hostname.clone_from(&hostname));
-                } else {
-                    found.truncate(1);
-                }
-                sites.add(found);
-            }
+            self.add_slice(namespace, service, *slice, &mut sites);
         }
         let sites = if service.is_headless { sites.all } else { sites.finish() };
         check_targets(resource, service, &sites, out);
         sites
     }
 
+    /// Adds where an EndpointSlice says that a Service runs.
+    fn add_slice(&self, namespace: &str, service: &Service, slice: Slice<'_>, sites: &mut Sites) {
+        let tcp = service.ports.iter().filter(|port| is_tcp(port));
+        let mut pairs: Vec<(u16, u16)> = tcp
+            .filter_map(|port| Some((port.port, slice_port(slice.body, service, port)?.port?)))
+            .collect();
+        if service.is_headless {
+            add_targets(&mut pairs);
+        }
+        for endpoint in &slice.body.endpoints {
+            let is_ready = service.publishes_unready;
+            let mut found = self.slice_sites(namespace, (slice, endpoint), &pairs, is_ready);
+            if service.is_headless {
+                let hostname = endpoint.hostname.clone();
+                found.iter_mut().for_each(|site| site.hostname.clone_from(&hostname));
+            } else {
+                found.truncate(1);
+            }
+            sites.add(found);
+        }
+    }
+
     /// The workloads of a Service. One that says nowhere where it runs has those that were
     /// registered under its name.
     fn workloads(
         &self,
-        namespace: &str,
-        name: &str,
+        resource: &Resource,
         service: &Service,
         is_without_slices: bool,
     ) -> Vec<usize> {
+        let (namespace, name) = (resource.namespace(), resource.name());
         if !service.selector.is_empty() {
             return self.population.select(namespace, &service.selector);
+        }
+        if let Kind::ServiceImport(_) = resource.body {
+            return Vec::new();
         }
         let is_meant = |index: &usize| match self.population.instances[*index].origin {
             Origin::Node(workload) => is_without_slices && *workload.service == *name,
@@ -287,11 +403,13 @@ impl<'a> Collector<'_, 'a> {
     fn slice_sites(
         &self,
         namespace: &str,
-        endpoint: &SliceEndpoint,
+        (slice, endpoint): (Slice<'_>, &SliceEndpoint),
         ports: &[(u16, u16)],
         publishes_unready: bool,
     ) -> Vec<Site> {
         let is_ready = (endpoint.ready || publishes_unready) && !endpoint.terminating;
+        let cluster = slice.cluster.map(|cluster| (CLUSTER_LABEL.into(), cluster.into()));
+        let labels: Box<Labels> = cluster.into_iter().collect();
         let site = |ip: &IpAddr| {
             let mut site = match self.population.at(*ip) {
                 Some(index) => {
@@ -308,7 +426,7 @@ impl<'a> Collector<'_, 'a> {
                 None => Site {
                     instance: None,
                     workload: WorkloadName::new(format!("{namespace}/{ip}")),
-                    labels: Box::default(),
+                    labels: labels.clone(),
                     ip: *ip,
                     ports: ports.to_vec(),
                     weight: 1,

@@ -441,12 +441,12 @@ impl Referrer for Caller<'_> {
         if self.subject.network().is_some() && self.subject.is(object, self.route.namespace()) {
             return Ok(outside::dialled(self.subject, out));
         }
-        if !object.is_service() {
+        let view = self.subject.view;
+        let Some(name) = view.scene().referred(object, self.route.namespace()) else {
             let group = if object.group.is_empty() { "core" } else { &*object.group };
             let message = format!("requests cannot be sent to a {} ({group})", object.kind);
             return Err(self.invalid(message));
-        }
-        let view = self.subject.view;
+        };
         let namespace = object.namespace_or(self.route.namespace());
         // The service that it is attached to has nothing to fear from being called.
         if !self.is_parent(object) && !view.permits(self.route, object) {
@@ -456,16 +456,13 @@ impl Referrer for Caller<'_> {
             )));
         }
         let number = reference.port;
-        let number =
-            number.ok_or_else(|| self.invalid("`port` is required for a Service".into()))?;
-        let name = view.scene().service_name(namespace, &object.name);
-        let ports = view.ports(&name).ok_or_else(|| {
-            self.invalid(format!("there is no Service {namespace}/{}", object.name))
-        })?;
+        let shown = format!("{} {namespace}/{}", object.kind, object.name);
+        let number = number
+            .ok_or_else(|| self.invalid(format!("`port` is required for a {}", object.kind)))?;
+        let ports =
+            view.ports(&name).ok_or_else(|| self.invalid(format!("there is no {shown}")))?;
         let port = ports.iter().find(|port| port.number == number);
-        let port = port.ok_or_else(|| {
-            self.invalid(format!("the Service {namespace}/{} has no port {number}", object.name))
-        })?;
+        let port = port.ok_or_else(|| self.invalid(format!("the {shown} has no port {number}")))?;
         if self.speaks == Speaks::Grpc && matches!(port.protocol, Protocol::Tcp | Protocol::Tls) {
             place.warn(out, format!("port {number} of {object} does not speak HTTP"));
         }
@@ -498,9 +495,9 @@ impl Caller<'_> {
     fn is_parent(&self, object: &ObjectRef) -> bool {
         let home = self.route.namespace();
         self.parents.iter().any(|parent| {
-            parent.object.is_service()
-                && parent.object.name == object.name
-                && parent.object.namespace_or(home) == object.namespace_or(home)
+            let scene = self.subject.view.scene();
+            let parent = scene.referred(&parent.object, home);
+            parent.is_some() && parent == scene.referred(object, home)
         })
     }
 }

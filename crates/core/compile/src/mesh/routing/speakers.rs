@@ -107,10 +107,9 @@ impl<'a> Collector<'_, 'a> {
                     Some(_) => self.speak(outside::name(namespace, &object.name), resource),
                     None => place.error(out, format!("there is no {object}")),
                 }
-            } else if object.is_service() {
+            } else if let Some(name) = self.scene.referred(object, resource.namespace()) {
                 let namespace = object.namespace_or(resource.namespace());
-                let name = self.scene.service_name(namespace, &object.name);
-                let message = format!("there is no Service {namespace}/{}", object.name);
+                let message = format!("there is no {} {namespace}/{}", object.kind, object.name);
                 self.speak_or(name, resource, || place.error(out, message));
             } else if object.is(gateway_api::GROUP, "Service") {
                 let message = "routes attach to Services of the core group only";

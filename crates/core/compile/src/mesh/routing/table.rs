@@ -11,7 +11,7 @@ use weft_model::route::{
     Origin, Rank, Route, RouteSet, Routed, StickyCookie, Target, TcpMatcher, TcpRoute, TcpTls,
 };
 use weft_resources::gateway_api::ObjectRef;
-use weft_resources::{Key, Pos, Resource, linkerd};
+use weft_resources::{Key, Pos, Resource, linkerd, multicluster};
 
 use super::precedence::{self, Table};
 use super::view::{Note, View, World};
@@ -114,8 +114,13 @@ impl Subject<'_> {
         match self.network() {
             Some(name) => Key::new(linkerd::GROUP, "EgressNetwork", self.namespace, name),
             None => {
-                let name = self.name.as_str().split('.').next().unwrap_or_default();
-                Key::new("", "Service", self.namespace, name)
+                let name = self.name.as_str();
+                let (group, kind) = match name.ends_with(multicluster::SUFFIX) {
+                    true => (multicluster::GROUP, "ServiceImport"),
+                    false => ("", "Service"),
+                };
+                let name = name.split('.').next().unwrap_or_default();
+                Key::new(group, kind, self.namespace, name)
             }
         }
     }
@@ -129,10 +134,7 @@ impl Subject<'_> {
                     && namespace == self.namespace
                     && *object.name == *name
             }
-            None => {
-                object.is_service()
-                    && self.view.scene().service_name(namespace, &object.name) == *self.name
-            }
+            None => self.view.scene().referred(object, home).is_some_and(|name| name == *self.name),
         }
     }
 

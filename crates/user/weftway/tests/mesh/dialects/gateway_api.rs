@@ -6,7 +6,7 @@ use weft_testkit::Certificates;
 use crate::echo::{Call, Load, Tally};
 use crate::mesh::{PYTHON, script};
 
-use super::{SHOP, WEB_1, WEB_2, document, greeting, mesh, service, service_with};
+use super::{SHOP, WEB_1, WEB_2, document, greeting, heard, mesh, service, service_with};
 
 const GROUP: &str = "gateway.networking.k8s.io/v1";
 
@@ -139,4 +139,56 @@ fn retries_of_a_route_have_the_budget_of_the_backends_policy() {
     mesh.calls(SHOP, &Load::times(&Call::get("constrained/"), REQUESTS as usize));
     let retries = mesh.seen(WEB_1) + mesh.seen(WEB_2) - REQUESTS;
     assert!((20..=30).contains(&retries), "{retries} retries");
+}
+
+/// One instance is of this cluster, which exports it; the other was imported.
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn a_service_of_several_clusters_is_called_in_all_of_them() {
+    let there = mesh(&[]).addr("far");
+    let clusters =
+        |kind: &str, spec: &str| document("multicluster.x-k8s.io/v1beta1", kind, "spread", spec);
+    let slice = format!(
+        "---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: spread-east
+  namespace: default
+  labels:
+    multicluster.kubernetes.io/service-name: spread
+    multicluster.kubernetes.io/source-cluster: east
+addressType: IPv4
+ports: [{{name: http, port: 8080}}]
+endpoints: [{{addresses: [{there}]}}]
+"
+    );
+    let route = document(
+        GROUP,
+        "HTTPRoute",
+        "led",
+        "  parentRefs: [{group: \"\", kind: Service, name: led, port: 80}]
+  rules:
+  - backendRefs: [{group: multicluster.x-k8s.io, kind: ServiceImport, name: spread, port: 80}]
+",
+    );
+    let mesh = mesh(&[
+        &service_with("spread", "app: web, version: v1", ""),
+        &clusters("ServiceExport", "  {}\n"),
+        &clusters("ServiceImport", "  type: ClusterSetIP\n  ports: [{name: http, port: 80}]\n"),
+        &slice,
+        &service("led"),
+        &route,
+    ]);
+    for host in ["spread.default.svc.clusterset.local", "led"] {
+        let found = Tally::of(&mesh.calls(SHOP, &Load::times(&Call::get(&format!("{host}/")), 40)));
+        let names: Vec<&str> = found.names.keys().map(String::as_str).collect();
+        assert_eq!((names, found.failed()), (vec!["far", WEB_1], 0), "{host}: {found:?}");
+    }
+    let own = Tally::of(&mesh.calls(SHOP, &Load::times(&Call::get("spread/"), 20)));
+    own.check_shares(&[(WEB_1, 1.0)]);
+    // What the mesh knows of the instance of the other cluster holds: mutual TLS.
+    for caller in heard(&mesh, "far", |request| request["headers"]["l5d-client-id"].clone()) {
+        assert!(caller.as_str().is_some_and(|name| name.starts_with("shop.")), "{caller}");
+    }
 }

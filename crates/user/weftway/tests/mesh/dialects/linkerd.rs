@@ -224,3 +224,21 @@ fn a_rate_limit_holds_for_each_caller_by_itself() {
     assert_eq!(near.status(200) + near.status(429), 60, "{near:?}");
     assert_eq!(shop.status(200), 60, "{shop:?}");
 }
+
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn a_federated_service_is_called_where_its_local_part_runs() {
+    let federated = "---
+apiVersion: v1
+kind: Service
+metadata:
+  name: whole
+  namespace: default
+  annotations: {multicluster.linkerd.io/local-discovery: part}
+spec:
+  ports: [{name: http, port: 80}]
+";
+    let mesh = mesh(&[&of_one("part", ""), federated]);
+    let found = Tally::of(&mesh.calls(SHOP, &Load::times(&Call::get("whole/"), 10)));
+    found.check_shares(&[(WEB_1, 1.0)]);
+}
