@@ -476,7 +476,13 @@ fn hedging(hedge: &HedgeSettings) -> String {
 fn tls_words(tls: &weft_model::backend::UpstreamTls) -> String {
     let name = tls.server_name.as_deref().unwrap_or("the request's host");
     let checked = if tls.insecure_skip_verify { ", not verified" } else { "" };
-    format!("as {name}{checked}")
+    let client = tls.files.as_ref().and_then(|files| files.client.as_ref());
+    let shown = match (client, &tls.client) {
+        (Some((chain, _)), _) => format!(", showing {chain}"),
+        (None, Some(client)) => format!(", showing {}", client.origin),
+        (None, None) => String::new(),
+    };
+    format!("as {name}{checked}{shown}")
 }
 
 fn rate(settings: &RateSettings) -> String {

@@ -102,6 +102,18 @@ pub struct UpstreamTls {
     pub min_version: TlsVersion,
     /// Highest version.
     pub max_version: TlsVersion,
+    /// Files that it takes the rest from; `None` when it is whole. Until they are read nothing is
+    /// called by it.
+    pub files: Option<Arc<TlsFiles>>,
+}
+
+/// Files (PEM) of the machine of whoever calls, by their whole paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Authorities; `None` leaves those that there are.
+    pub roots: Option<Box<str>>,
+    /// A client certificate with its chain, and its key.
+    pub client: Option<(Box<str>, Box<str>)>,
 }
 
 /// A name in a certificate.
@@ -169,6 +181,7 @@ impl Default for UpstreamTls {
             subject_alt_names: Vec::new(),
             min_version: TlsVersion::Tls12,
             max_version: TlsVersion::Tls13,
+            files: None,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! [`State`] out. [`start`] makes a [`Link`] that runs it over a socket, on the control thread: it
 //! connects again whenever the connection breaks, gets the proxy's certificate and renews it, and
 //! says which services are used. Whoever builds the plan reads the state; [`assemble()`] makes a
-//! snapshot of it, and [`settle()`] puts what it says of services into the plan of a gateway. What was
+//! snapshot of it, [`files`] of the machine complete that, and [`settle()`] puts what it says of services into the plan of a gateway. What was
 //! once in force is kept on disk ([`saved`]) and holds until something newer comes, for as long as
 //! that takes.
 
@@ -13,6 +13,7 @@ mod backoff;
 mod channel;
 mod client;
 mod endpoint;
+pub mod files;
 mod held;
 mod resolve;
 pub mod saved;

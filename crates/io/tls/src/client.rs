@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::ServerName;
-use weft_model::backend::{UpstreamProtocol, UpstreamTls};
+use weft_model::backend::{TlsFiles, UpstreamProtocol, UpstreamTls};
 
 use crate::certificate::{self, InvalidCertificate};
 use crate::names;
@@ -51,6 +51,9 @@ pub enum InvalidUpstreamTls {
         /// What is wrong.
         reason: InvalidCertificate,
     },
+    /// Files that it takes authorities or a certificate from were not read.
+    #[error("{0} cannot be read on this machine")]
+    Unread(Box<str>),
     /// The TLS library refuses the combination.
     #[error("the combination of settings is not possible: {0}")]
     Refused(Box<str>),
@@ -86,7 +89,11 @@ impl ClientTls {
             subject_alt_names,
             min_version,
             max_version,
+            files,
         } = tls;
+        if let Some(files) = files {
+            return Err(InvalidUpstreamTls::Unread(listed(files)));
+        }
         let parse = |name: &str| {
             parse_host(name).ok_or_else(|| InvalidUpstreamTls::ServerName(name.into()))
         };
@@ -170,6 +177,13 @@ fn parse_host(host: &str) -> Option<ServerName<'static>> {
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let host = host.strip_suffix('.').unwrap_or(host);
     ServerName::try_from(host.to_ascii_lowercase()).ok()
+}
+
+/// The files, for people.
+fn listed(files: &TlsFiles) -> Box<str> {
+    let client = files.client.iter().flat_map(|(chain, key)| [chain, key]);
+    let all = files.roots.iter().chain(client).map(|path| format!("`{path}`"));
+    all.collect::<Vec<_>>().join(" or ").into()
 }
 
 fn refused(error: rustls::Error) -> InvalidUpstreamTls {

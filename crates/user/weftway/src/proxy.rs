@@ -4,6 +4,8 @@
 //! workload calls, who may call its workload. What it last knew is on disk, so that it starts and
 //! serves without a control plane.
 
+mod files;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -33,6 +35,7 @@ use crate::args::{AddressOrOff, ProxyArgs};
 use crate::engine::{Engine, Surroundings};
 use crate::link;
 use crate::takeover::{self, Inherited, Named, Takeover};
+use files::LocalFiles;
 
 /// Services asked for by DNS that nobody has looked at yet.
 const WANTED_MAX: usize = 1_024;
@@ -57,8 +60,9 @@ struct Proxy {
     demand: mpsc::UnboundedSender<ServiceName>,
     state: watch::Receiver<State>,
     engine: Engine,
-    /// What is in force.
+    /// What is in force, without what is in files.
     before: Option<(State, Arc<Snapshot>)>,
+    files: LocalFiles,
     names: watch::Sender<Arc<Names>>,
     config: watch::Sender<Option<AdminConfig>>,
     /// Endpoints for people, scrapers and probes.
@@ -132,6 +136,7 @@ async fn serve(args: &ProxyArgs) -> anyhow::Result<Drained> {
                 break;
             }
             () = proxy.engine.names_changed() => proxy.engine.refresh().await,
+            () = proxy.files.changed() => proxy.reread().await,
             Some(service) = demanded.recv() => proxy.want(service),
             Some(service) = wanted_by_dns.recv() => proxy.want(service),
             _ = &mut used => {
@@ -192,6 +197,7 @@ impl Proxy {
                 drain,
             )?,
             before: None,
+            files: LocalFiles::default(),
             config: watch::channel(None).0,
             served: Vec::new(),
             on_socket: None,
@@ -208,21 +214,34 @@ impl Proxy {
         let generation = state.generation;
         let services = state.services.values().map(|has| has.value.clone());
         self.names.send_replace(Arc::new(Names::new(&self.zone, state.index.clone(), services)));
+        self.before = Some((state, snapshot.clone()));
+        if self.put_in_force(snapshot).await {
+            self.link.put_in_force(generation);
+        }
+        let took = time::now() - started;
+        tracing::info!(%generation, ?took, "configuration in force");
+    }
+
+    /// Puts a plan in force with what its files hold; whether all of it is.
+    async fn put_in_force(&mut self, snapshot: Arc<Snapshot>) -> bool {
+        let snapshot = self.files.fill(snapshot);
         let errors = self.engine.put_in_force(snapshot.clone()).await;
         for error in &errors {
             tracing::error!("{error:#}");
         }
         self.config.send_replace(Some(AdminConfig {
-            snapshot: snapshot.clone(),
+            snapshot,
             report: Arc::new(Report::default()),
             addresses: self.engine.addresses(),
         }));
-        self.before = Some((state, snapshot));
-        if errors.is_empty() {
-            self.link.put_in_force(generation);
-        }
-        let took = time::now() - started;
-        tracing::info!(%generation, ?took, "configuration in force");
+        errors.is_empty()
+    }
+
+    /// Puts the same state in force with what the files hold now.
+    async fn reread(&mut self) {
+        let Some((_, snapshot)) = &self.before else { return };
+        self.put_in_force(snapshot.clone()).await;
+        tracing::info!("files in force");
     }
 
     /// Says which services are in use, so that they are not forgotten.

@@ -41,7 +41,7 @@ pub(crate) use check::check;
 pub(crate) const ROOT_NAMESPACE: &str = "istio-system";
 
 /// What stands for the authorities of the system in place of a file.
-const SYSTEM: &str = "system";
+pub(crate) const SYSTEM: &str = "system";
 
 /// A port of a service, and who calls it.
 #[derive(Debug, Clone, Copy)]
@@ -237,6 +237,9 @@ fn upgraded(said: UpstreamProtocol, upgrade: HttpUpgrade) -> UpstreamProtocol {
     }
 }
 
+/// Why a TLS section with such a list is not obeyed.
+pub(crate) const NO_CRL: &str = "lists of revoked certificates (`caCrl`) are not read";
+
 /// The files that a DestinationRule names.
 pub(crate) fn referenced_files(rule: &DestinationRule) -> Vec<Box<str>> {
     let subsets = rule.subsets.iter().map(|subset| &subset.policy);
@@ -278,7 +281,7 @@ impl Around for Seen<'_, '_> {
 
     fn load(&self, namespace: &str, tls: &ClientTls) -> Result<Loaded, String> {
         if tls.ca_crl.is_some() {
-            return Err("lists of revoked certificates (`caCrl`) are not read".into());
+            return Err(NO_CRL.into());
         }
         if let Some(name) = &tls.credential_name {
             return self.secret(namespace, name, *tls.mode);
@@ -302,7 +305,7 @@ impl Around for Seen<'_, '_> {
             }
             _ => None,
         };
-        Ok(Loaded { roots_pem, client })
+        Ok(Loaded { roots_pem, client, files: None })
     }
 }
 
@@ -326,7 +329,7 @@ impl Seen<'_, '_> {
         if client.is_none() && roots.is_none() {
             return Err(InvalidCertificate::no_authority(namespace, name).to_string());
         }
-        Ok(Loaded { roots_pem: roots, client })
+        Ok(Loaded { roots_pem: roots, client, files: None })
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_message::FieldName;
-use weft_model::backend::{SubjectAltName, UpstreamTls};
+use weft_model::backend::{SubjectAltName, TlsFiles, UpstreamTls};
 use weft_model::calling::{
     self as model, HashKey, HttpUpgrade, KeepAlive, Locality, LocalityOrder, PoolSettings,
     ProxyVersion,
@@ -59,6 +59,8 @@ pub(crate) struct Loaded {
     pub(crate) roots_pem: Option<Arc<[u8]>>,
     /// The certificate to show.
     pub(crate) client: Option<Arc<weft_model::listener::Certificate>>,
+    /// Files that whoever calls takes the rest from.
+    pub(crate) files: Option<Arc<TlsFiles>>,
 }
 
 // === impl Effective ===
@@ -412,7 +414,7 @@ fn client_tls<'a>(
             let loaded = credentials.load(tls).unwrap_or_else(|problem| {
                 let message = format!("{problem}: nothing is called, rather than unprotected");
                 from.report().error(out, message);
-                Loaded { roots_pem: Some(Arc::new([])), client: None }
+                Loaded { roots_pem: Some(Arc::new([])), ..Loaded::default() }
             });
             let names = tls.subject_alt_names.iter().map(|name| match name.contains("://") {
                 true => SubjectAltName::Uri(name.value.clone()),
@@ -422,6 +424,7 @@ fn client_tls<'a>(
                 server_name: tls.sni.as_ref().map(|sni| sni.value.clone()),
                 roots_pem: loaded.roots_pem,
                 client: loaded.client,
+                files: loaded.files,
                 insecure_skip_verify: tls.insecure_skip_verify.as_ref().is_some_and(|on| on.value),
                 subject_alt_names: names.collect(),
                 ..UpstreamTls::default()

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use rapidhash::fast::SeedableState;
+use weft_model::backend::TlsFiles;
 use weft_model::calling::{Calling, CallingFor, Subset};
 use weft_model::id::ServiceName;
 use weft_model::mesh::ServicePort;
@@ -16,10 +17,11 @@ use weft_resources::istio::destination_rule::{
     ClientTls, ClientTlsMode, DestinationRule, LocalityLb,
 };
 use weft_resources::istio::value::ExportTo;
-use weft_resources::{Key, Kind, Problem, Resource, multicluster};
+use weft_resources::{Key, Kind, Problem, Resource, Spanned, multicluster};
 
 use crate::calling::Layers;
 use crate::calling::documents::{Around, Documents, Rule, Variant};
+use crate::calling::gateway::{NO_CRL, SYSTEM};
 use crate::calling::istio::Loaded;
 use crate::certificates;
 use crate::context::Output;
@@ -322,20 +324,27 @@ impl Around for Seen<'_, '_> {
     }
 
     fn load(&self, namespace: &str, tls: &ClientTls) -> Result<Loaded, String> {
-        let files = [&tls.ca_certificates, &tls.client_certificate, &tls.private_key, &tls.ca_crl];
-        if let Some(file) = files.into_iter().flatten().next() {
-            return Err(format!(
-                "`{}` is a file of the proxy's machine, which is not read",
-                **file
-            ));
+        if tls.ca_crl.is_some() {
+            return Err(NO_CRL.into());
         }
-        if *tls.mode == ClientTlsMode::Mutual {
-            return Err("a proxy beside a workload shows no certificate but its own".into());
+        if let Some(name) = &tls.credential_name {
+            if *tls.mode == ClientTlsMode::Mutual {
+                let message = "the key of a Secret is handed to no proxy beside a workload (name \
+                               files of its machine as `clientCertificate` and `privateKey`)";
+                return Err(message.into());
+            }
+            let roots = certificates::needed_authorities(&|key| self.secret(key), namespace, name);
+            let roots_pem = Some(roots.map_err(|error| error.to_string())?);
+            return Ok(Loaded { roots_pem, ..Loaded::default() });
         }
-        let Some(name) = &tls.credential_name else { return Ok(Loaded::default()) };
-        let roots = certificates::needed_authorities(&|key| self.secret(key), namespace, name);
-        let roots_pem = Some(roots.map_err(|error| error.to_string())?);
-        Ok(Loaded { roots_pem, client: None })
+        let roots = tls.ca_certificates.as_ref().filter(|file| *file.value != *SYSTEM);
+        let roots = roots.map(path).transpose()?;
+        let pair = tls.client_certificate.as_ref().zip(tls.private_key.as_ref());
+        let pair = pair.filter(|_| *tls.mode == ClientTlsMode::Mutual);
+        let client = pair.map(|(chain, key)| Ok::<_, String>((path(chain)?, path(key)?)));
+        let files = TlsFiles { roots, client: client.transpose()? };
+        let is_any = files.roots.is_some() || files.client.is_some();
+        Ok(Loaded { files: is_any.then(|| Arc::new(files)), ..Loaded::default() })
     }
 }
 
@@ -349,6 +358,14 @@ impl<'a> Seen<'_, 'a> {
 }
 
 // === functions ===
+
+/// The whole path of a file of the proxy's machine, whose folders are not known here.
+fn path(file: &Spanned<Box<str>>) -> Result<Box<str>, String> {
+    match file.starts_with('/') {
+        true => Ok(file.value.clone()),
+        false => Err(format!("`{}` is no whole path, which begins with `/`", **file)),
+    }
+}
 
 /// Adds the settings of a variant: for each subset and the whole, for each port and the rest.
 fn settings<'a>(

@@ -203,6 +203,7 @@ pub(super) fn client_tls(
         subject_alt_names: names.collect(),
         min_version,
         max_version,
+        files: None,
     })
 }
 

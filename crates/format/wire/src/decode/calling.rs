@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use weft_message::FieldName;
-use weft_model::backend::{SubjectAltName, UpstreamTls};
+use weft_model::backend::{SubjectAltName, TlsFiles, UpstreamTls};
 use weft_model::calling::{
     Calling, Distribute, HashKey, HttpUpgrade, KeepAlive, Locality, LocalityOrder, PoolSettings,
     ProxyVersion, Tunnel,
@@ -238,15 +238,23 @@ fn tls(message: &wire::Tls) -> Result<UpstreamTls, InvalidResource> {
         // Without it, perhaps none would be asked for.
         None => Err(InvalidResource::Kind("subject_alt_name")),
     };
+    let files = message.files.as_ref().map(tls_files).map(Arc::new);
+    let roots_pem = message.roots_pem.as_deref().filter(|_| files.is_none());
     Ok(UpstreamTls {
         server_name: optional(message.server_name.as_ref()),
-        roots_pem: message.roots_pem.as_deref().map(Into::into),
+        roots_pem: roots_pem.map(Into::into),
         client: message.client.as_ref().map(certificate).map(Arc::new),
         insecure_skip_verify: message.insecure_skip_verify,
         subject_alt_names: message.subject_alt_names.iter().map(name).collect::<Result<_, _>>()?,
         min_version: if message.without_tls12 { TlsVersion::Tls13 } else { TlsVersion::Tls12 },
         max_version: if message.without_tls13 { TlsVersion::Tls12 } else { TlsVersion::Tls13 },
+        files,
     })
+}
+
+fn tls_files(message: &wire::TlsFiles) -> TlsFiles {
+    let client = optional(message.chain.as_ref()).zip(optional(message.key.as_ref()));
+    TlsFiles { roots: optional(message.roots.as_ref()), client }
 }
 
 fn certificate(message: &wire::Certificate) -> Certificate {

@@ -1,6 +1,9 @@
 //! How a destination is called.
 
-use weft_model::backend::{SubjectAltName, UpstreamTls};
+#[cfg(test)]
+mod tests;
+
+use weft_model::backend::{SubjectAltName, TlsFiles, UpstreamTls};
 use weft_model::calling::{
     Calling, Distribute, HashKey, HttpUpgrade, KeepAlive, Locality, LocalityOrder, PoolSettings,
     ProxyVersion, Tunnel,
@@ -288,7 +291,12 @@ fn tls(settings: &UpstreamTls) -> wire::Tls {
         subject_alt_names,
         min_version,
         max_version,
+        files,
     } = settings;
+    let roots_pem = match files {
+        Some(_) => Some(Vec::new()),
+        None => roots_pem.as_deref().map(<[u8]>::to_vec),
+    };
     let name = |name: &SubjectAltName| {
         let kind = match name {
             SubjectAltName::Dns(name) => wire::SubjectAltNameKind::Dns(name.to_string()),
@@ -298,13 +306,20 @@ fn tls(settings: &UpstreamTls) -> wire::Tls {
     };
     wire::Tls {
         server_name: optional(server_name.as_deref()),
-        roots_pem: roots_pem.as_deref().map(<[u8]>::to_vec),
+        roots_pem,
         client: client.as_deref().map(certificate),
         insecure_skip_verify: *insecure_skip_verify,
         subject_alt_names: subject_alt_names.iter().map(name).collect(),
         without_tls12: *min_version > TlsVersion::Tls12,
         without_tls13: *max_version < TlsVersion::Tls13,
+        files: files.as_deref().map(tls_files),
     }
+}
+
+fn tls_files(files: &TlsFiles) -> wire::TlsFiles {
+    let TlsFiles { roots, client } = files;
+    let (chain, key) = client.as_ref().map(|(chain, key)| (&**chain, &**key)).unzip();
+    wire::TlsFiles { roots: optional(roots.as_deref()), chain: optional(chain), key: optional(key) }
 }
 
 fn certificate(certificate: &Certificate) -> wire::Certificate {

@@ -476,6 +476,24 @@ pub struct Tls {
     /// TLS 1.3 is not spoken.
     #[prost(bool, tag = "7")]
     pub without_tls13: bool,
+    /// Files that the rest is taken from. Who does not know of them trusts no authority: the list of
+    /// those is there, and empty.
+    #[prost(message, optional, tag = "8")]
+    pub files: Option<TlsFiles>,
+}
+
+/// Files of the machine of whoever calls.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct TlsFiles {
+    /// Authorities; the system's when absent.
+    #[prost(string, optional, tag = "1")]
+    pub roots: Option<String>,
+    /// Certificate of the client with its chain.
+    #[prost(string, optional, tag = "2")]
+    pub chain: Option<String>,
+    /// Its key.
+    #[prost(string, optional, tag = "3")]
+    pub key: Option<String>,
 }
 
 /// A certificate with its key, which is not shown.

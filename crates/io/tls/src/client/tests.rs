@@ -166,6 +166,15 @@ async fn the_protocol_decides_what_is_offered() {
 }
 
 #[test]
+fn what_waits_for_files_is_used_by_nobody() {
+    let files =
+        TlsFiles { roots: Some("/ca".into()), client: Some(("/chain".into(), "/key".into())) };
+    let waits = UpstreamTls { files: Some(Arc::new(files)), ..UpstreamTls::default() };
+    let error = ClientTls::build(&waits, None).unwrap_err().to_string();
+    assert_eq!(error, "`/ca` or `/chain` or `/key` cannot be read on this machine");
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     let authority = Authority::new("root");
     let check = |change: &dyn Fn(&mut UpstreamTls), wanted: &str| {

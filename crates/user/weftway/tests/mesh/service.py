@@ -125,24 +125,32 @@ class Server6(Server):
 
 
 class TlsServer(Server):
-    """Terminates TLS with the certificate and key of a file."""
+    """Terminates TLS with the certificate and key of a file; if there is one of authorities, too,
+    clients have to show a certificate of those."""
 
     pem = ""
+    clients = None
 
     def get_request(self):
         sock, peer = super().get_request()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.pem)
+        if self.clients:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.clients)
         return context.wrap_socket(sock, server_side=True), peer
 
 
 def main(kind, port, *rest):
-    handlers = {"http": Http, "hasty": Hasty, "tls": Http, "greeter": Greeter, "echo": Echo}
+    handlers = {"http": Http, "hasty": Hasty, "tls": Http, "mtls": Http}
+    handlers |= {"greeter": Greeter, "echo": Echo}
     server, addr = Server, "0.0.0.0"
     if kind.endswith("6"):
         server, addr = Server6, "::"
     if kind == "tls":
         server, TlsServer.pem, *rest = TlsServer, *rest
+    if kind == "mtls":
+        server, TlsServer.pem, TlsServer.clients, *rest = TlsServer, *rest
     if rest:
         Http.name = rest[0]
     with server((addr, int(port)), handlers[kind.rstrip("6")]) as running:

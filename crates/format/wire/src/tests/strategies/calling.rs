@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
-use weft_model::backend::{SubjectAltName, UpstreamTls};
+use weft_model::backend::{SubjectAltName, TlsFiles, UpstreamTls};
 use weft_model::calling::{
     Calling, CallingFor, Distribute, HashKey, HttpUpgrade, KeepAlive, Locality, LocalityOrder,
     PoolSettings, ProxyVersion, Source, Subset, Tunnel,
@@ -183,16 +183,23 @@ fn tls() -> BoxedStrategy<UpstreamTls> {
         Just((TlsVersion::Tls12, TlsVersion::Tls12)),
         Just((TlsVersion::Tls13, TlsVersion::Tls13)),
     ];
-    (of(text()), of(bytes()), of(certificate), any::<bool>(), vec(name, 0..3), versions)
-        .prop_map(|(server_name, roots_pem, client, skips, names, (min_version, max_version))| {
+    let files = of((of(text()), of((text(), text()))));
+    let files =
+        files.prop_map(|files| files.map(|(roots, client)| Arc::new(TlsFiles { roots, client })));
+    let names = (vec(name, 0..3), versions, files);
+    (of(text()), of(bytes()), of(certificate), any::<bool>(), names)
+        .prop_map(|(server_name, roots_pem, client, skips, (names, versions, files))| {
+            let (min_version, max_version) = versions;
             UpstreamTls {
                 server_name,
-                roots_pem: roots_pem.map(Into::into),
+                // Authorities come from one place.
+                roots_pem: roots_pem.filter(|_| files.is_none()).map(Into::into),
                 client: client.map(Arc::new),
                 insecure_skip_verify: skips,
                 subject_alt_names: names,
                 min_version,
                 max_version,
+                files,
             }
         })
         .boxed()

@@ -236,6 +236,56 @@ fn plain_calls_of_an_outside_host_leave_with_tls_that_the_proxy_speaks() {
     check(&mesh, SHOP, &[(call, status(502))]);
 }
 
+/// What the proxy shows and trusts are files of its machine, which come late and are replaced.
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn calls_of_an_outside_host_show_a_certificate_of_a_file() {
+    let (servers, clients) = (Certificates::new("servers"), Certificates::new("clients"));
+    let entry = document(
+        "networking.istio.io/v1",
+        "ServiceEntry",
+        "vault",
+        &format!(
+            "  hosts: [vault.test]\n  location: MESH_EXTERNAL\n  resolution: STATIC\n  ports: \
+             [{{number: 80, name: http, protocol: HTTP, targetPort: 8444}}]\n  endpoints: \
+             [{{address: {OUTSIDE}}}]\n"
+        ),
+    );
+    let folder = mesh(&[]).machine.folder().display().to_string();
+    let rule = destination_rule(
+        "vault",
+        &format!(
+            "    tls: {{mode: MUTUAL, sni: vault.test, caCertificates: {folder}/servers.pem, \
+             clientCertificate: {folder}/client.pem, privateKey: {folder}/client.key}}\n"
+        ),
+    );
+    let mesh = mesh(&[&entry, &rule.replace("host: vault", "host: vault.test")]);
+    let server = servers.leaf(&["vault.test"]);
+    let pem = mesh.machine.write("vault.pem", &format!("{}{}", server.key, server.chain));
+    let trusted = mesh.machine.write("clients.pem", clients.pem());
+    let (script, pem) = (script("service.py"), pem.display().to_string());
+    let argv = [PYTHON, &script, "mtls", "8444", &pem, trusted.to_str().unwrap(), "vault"];
+    let process = mesh.machine.spawn("vault", &argv);
+    process.until_printed("mtls ");
+    let answered = || mesh.call(SHOP, &Call::get("vault.test/")).name().as_deref() == Some("vault");
+    assert!(!answered(), "a certificate was shown that is not there");
+
+    let show = |of: &Certificates| {
+        let leaf = of.leaf(&["shop.test"]);
+        mesh.machine.write("client.key", &leaf.key);
+        mesh.machine.write("client.pem", &leaf.chain);
+    };
+    mesh.machine.write("servers.pem", servers.pem());
+    show(&clients);
+    wait::until_true("an answer to who shows the certificate", answered);
+    show(&servers);
+    wait::until_true("the other certificate to be shown", || !answered());
+    show(&clients);
+    wait::until_true("an answer to the first one again", answered);
+    mesh.machine.write("servers.pem", clients.pem());
+    wait::until_true("the other authority to be asked for", || !answered());
+}
+
 /// TLS of the application itself: what it asks for is enough, nobody on the way has a key.
 #[test]
 #[ignore = "needs root, ip and nft: cargo xtask mesh"]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weft_model::backend::{SubjectAltName, UpstreamTls};
+use weft_model::backend::{SubjectAltName, TlsFiles, UpstreamTls};
 use weft_model::calling::{Distribute, HttpUpgrade, Locality, ProxyVersion, Tunnel};
 use weft_model::route::StickyCookie;
 use weft_resilience::settings::{
@@ -213,11 +213,22 @@ fn every_part_of_tls_has_its_place() {
                 subjectAltNames: [pay.example, 'spiffe://a/b']";
     assert_eq!(of(text), named);
     assert!(of("mode: SIMPLE, insecureSkipVerify: true").insecure_skip_verify);
+    assert_eq!(of("mode: SIMPLE, caCertificates: system"), UpstreamTls::default());
+    let client = Some(("/client.pem".into(), "/client.key".into()));
+    let pair = "clientCertificate: /client.pem, privateKey: /client.key";
+    for (text, roots, client) in [
+        ("mode: SIMPLE, caCertificates: /ca.pem", Some("/ca.pem"), None),
+        (&format!("mode: MUTUAL, {pair}"), None, client.clone()),
+        (&format!("mode: MUTUAL, caCertificates: /ca.pem, {pair}"), Some("/ca.pem"), client),
+    ] {
+        let files = Some(Arc::new(TlsFiles { roots: roots.map(Into::into), client }));
+        assert_eq!(of(text), UpstreamTls { files, ..UpstreamTls::default() }, "{text}");
+    }
     let nobody = UpstreamTls { roots_pem: Some(Arc::new([])), ..UpstreamTls::default() };
     for files in [
-        "mode: SIMPLE, caCertificates: /ca.pem",
+        "mode: SIMPLE, caCertificates: ca.pem",
         "mode: SIMPLE, caCertificates: system, caCrl: /crl.pem",
-        "mode: MUTUAL, clientCertificate: /client.pem, privateKey: /client.key",
+        "mode: MUTUAL, clientCertificate: /client.pem, privateKey: client.key",
         "mode: MUTUAL, credentialName: own",
     ] {
         let spec = format!("{{host: payments, trafficPolicy: {{tls: {{{files}}}}}}}");
