@@ -25,7 +25,7 @@ mod site;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use session::cookie as session_cookie;
+pub(crate) use session::affinity;
 
 use weft_resources::Kind;
 use weft_resources::gateway_api::ParentRef;

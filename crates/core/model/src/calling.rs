@@ -13,7 +13,7 @@ use weft_resilience::settings::{
 };
 
 use crate::backend::UpstreamTls;
-use crate::route::StickyCookie;
+use crate::route::Affinity;
 
 /// Endpoints to which five connections in a row failed are set aside for 5 s, longer by as much each
 /// time up to a minute, and never more than half of them.
@@ -44,7 +44,7 @@ pub struct Calling {
     /// What keeps requests together, for pickers that hash.
     pub key: HashKey,
     /// Keeps a client on its endpoint.
-    pub sticky: Option<StickyCookie>,
+    pub sticky: Option<Affinity>,
     /// Which endpoints come first, by where they run.
     pub locality: Option<Arc<Locality>>,
     /// Passive health: endpoints that fail are set aside.
@@ -141,7 +141,7 @@ pub enum HashKey {
     /// The value of a query parameter.
     Query(Box<str>),
     /// The value of a cookie; a client without one is given one.
-    Cookie(StickyCookie),
+    Cookie(Affinity),
 }
 
 /// Which endpoints come first, by where they run.

@@ -142,7 +142,7 @@ pub struct Weighted {
     /// The choices; a weight of 0 is never chosen. All 0 is answered 500 (Gateway API).
     pub choices: Vec<Choice>,
     /// Keeps a client on its choice.
-    pub sticky: Option<StickyCookie>,
+    pub sticky: Option<Affinity>,
 }
 
 /// One of several targets.
@@ -195,11 +195,13 @@ pub struct Failover {
     pub body_bytes_max: u64,
 }
 
-/// A cookie that keeps a client on one choice.
+/// What a client brings along to be kept on one choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StickyCookie {
-    /// Cookie name.
+pub struct Affinity {
+    /// Name of the cookie, or of the header.
     pub name: Box<str>,
+    /// What brings it. All that follows is for cookies.
+    pub carrier: Carrier,
     /// `Path` attribute.
     pub path: Box<str>,
     /// `Domain` attribute, left out when empty.
@@ -212,6 +214,26 @@ pub struct StickyCookie {
     pub same_site: Box<str>,
     /// `Max-Age` in seconds; 0 leaves it out, negative deletes.
     pub max_age_secs: i64,
+}
+
+/// What brings an [`Affinity`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Carrier {
+    /// A cookie of its own.
+    #[default]
+    Cookie,
+    /// A header, with `.` between its words: one for a choice among backends, if there is any, and
+    /// one for the endpoint of the backend.
+    Header(Word),
+}
+
+/// A word of a header that keeps a client on its choices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Word {
+    /// The first one, for the backend.
+    Backend,
+    /// The last one, for its endpoint.
+    Endpoint,
 }
 
 /// Bounds on time for one request.
@@ -320,6 +342,19 @@ pub enum TcpTls {
     Passthrough,
     /// TLS ends here, with these options.
     Terminate(Arc<TlsOptions>),
+}
+
+// === impl Affinity ===
+
+impl Affinity {
+    /// What the ids of backends end in that are called with it.
+    pub fn suffix(&self) -> String {
+        let carrier = match self.carrier {
+            Carrier::Cookie => "sticky",
+            Carrier::Header(_) => "session",
+        };
+        format!("+{carrier}={}", self.name)
+    }
 }
 
 // === impl Route ===

@@ -1,6 +1,6 @@
-//! Cookies that keep a client on one endpoint or choice.
+//! Cookies and headers that keep a client on one endpoint or choice.
 //!
-//! Names and values are derived as Traefik derives them, so clients keep their place when a
+//! Names and values of cookies are derived as Traefik derives them, so clients keep their place when a
 //! gateway is replaced.
 
 #[cfg(test)]
@@ -12,10 +12,13 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use weft_message::cookie::{self, InvalidCookie, SameSite, SetCookie};
 use weft_message::{Fields, ResponseHead};
-use weft_model::route::StickyCookie;
+use weft_model::route::{Affinity, Carrier, Word};
 
 /// Length of a value, characters.
 const VALUE_BYTES: usize = 16;
+
+/// Between the words of a header.
+const SEPARATOR: u8 = b'.';
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
@@ -36,24 +39,56 @@ pub fn cookie_name(configured: &str, service: &str) -> String {
     name
 }
 
-/// The value in the request's cookie; `None` when there is none, or one that was never ours.
-pub fn read(cookie: &StickyCookie, fields: &Fields) -> Option<CookieValue> {
-    cookie::pairs(fields)
-        .filter(|(name, _)| *name == cookie.name.as_bytes())
-        .find_map(|(_, value)| CookieValue::parse(value))
+/// The value that a request brings; `None` when there is none, or one that was never ours.
+pub fn read(affinity: &Affinity, fields: &Fields) -> Option<CookieValue> {
+    match affinity.carrier {
+        Carrier::Cookie => cookie::pairs(fields)
+            .filter(|(name, _)| *name == affinity.name.as_bytes())
+            .find_map(|(_, value)| CookieValue::parse(value)),
+        Carrier::Header(word) => read_word(&affinity.name, word, fields),
+    }
 }
 
-/// Adds the cookie to a response.
+/// Adds what was chosen to the answer to a request with these fields. A word of a header that was not
+/// chosen anew stays as the request has brought it.
 ///
 /// # Errors
 ///
-/// When a setting of the cookie holds what no cookie may.
-pub fn write(
-    cookie: &StickyCookie,
+/// When a setting holds what no cookie or header may; all others are added.
+pub fn write_all<'a>(
+    chosen: impl Iterator<Item = (&'a Affinity, CookieValue)> + Clone,
+    brought: &Fields,
+    head: &mut ResponseHead,
+) -> Result<(), InvalidCookie> {
+    let mut written = Ok(());
+    for (affinity, value) in chosen.clone() {
+        written = written.and(match affinity.carrier {
+            Carrier::Cookie => write(affinity, value, head),
+            Carrier::Header(_) => {
+                let header = Header::new(&affinity.name, chosen.clone(), brought);
+                head.fields.set(&*affinity.name, header.as_bytes()).map_err(InvalidCookie::Field)
+            }
+        });
+    }
+    written
+}
+
+fn read_word(name: &str, word: Word, fields: &Fields) -> Option<CookieValue> {
+    let mut words = fields.get(name)?.split(|byte| *byte == SEPARATOR);
+    CookieValue::parse(match word {
+        Word::Backend => words.next()?,
+        Word::Endpoint => words.next_back()?,
+    })
+}
+
+/// Adds the cookie to a response.
+fn write(
+    cookie: &Affinity,
     value: CookieValue,
     head: &mut ResponseHead,
 ) -> Result<(), InvalidCookie> {
-    let StickyCookie { name, path, domain, http_only, secure, same_site, max_age_secs } = cookie;
+    let Affinity { name, carrier: _, path, domain, http_only, secure, same_site, max_age_secs } =
+        cookie;
     let max_age = match u64::try_from(*max_age_secs) {
         Ok(0) => None,
         Ok(seconds) => Some(Duration::from_secs(seconds)),
@@ -75,6 +110,44 @@ pub fn write(
         same_site,
     }
     .append_to(&mut head.fields)
+}
+
+/// The value of a header that keeps a client on its choices.
+struct Header {
+    text: [u8; 2 * VALUE_BYTES + 1],
+    len: usize,
+}
+
+// === impl Header ===
+
+impl Header {
+    /// Of what was chosen under a name, and else of what a request has brought.
+    fn new<'a>(
+        name: &str,
+        chosen: impl Iterator<Item = (&'a Affinity, CookieValue)> + Clone,
+        brought: &Fields,
+    ) -> Self {
+        // A header of one word has none for a backend.
+        let is_whole = brought.get(name).is_some_and(|value| value.contains(&SEPARATOR));
+        let mut header = Self { text: [SEPARATOR; _], len: 0 };
+        for word in [Word::Backend, Word::Endpoint] {
+            let is_it = |(one, _): &(&Affinity, CookieValue)| {
+                *one.name == *name && one.carrier == Carrier::Header(word)
+            };
+            let new = chosen.clone().find(is_it).map(|(_, value)| value);
+            let old = || read_word(name, word, brought).filter(|_| is_whole);
+            if let Some(value) = new.or_else(old) {
+                let begin = if header.len == 0 { 0 } else { header.len + 1 };
+                header.len = begin + VALUE_BYTES;
+                header.text[begin..header.len].copy_from_slice(&value.0);
+            }
+        }
+        header
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.len]
+    }
 }
 
 // === impl CookieValue ===

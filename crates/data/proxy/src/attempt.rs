@@ -15,6 +15,7 @@ use weft_message::peer;
 use weft_model::backend::UpstreamProtocol;
 use weft_model::outcome::Reason;
 use weft_model::policy::RetryPolicy;
+use weft_model::route::Affinity;
 use weft_policy::sticky::{self, CookieValue};
 use weft_resilience::retry::Backoff;
 use weft_runtime::time;
@@ -212,7 +213,8 @@ impl Attempts {
         let lease = backend.pick(&ask, &worker.rng).map_err(refused)?;
         if let Some(sticky) = &settings.calling.sticky {
             let value = cookie_of(backend, lease.endpoint());
-            x.decided.set_cookies.retain(|(cookie, _)| cookie.name != sticky.name);
+            let is_it = |one: &Affinity| one.name == sticky.name && one.carrier == sticky.carrier;
+            x.decided.set_cookies.retain(|(one, _)| !is_it(one));
             x.decided.set_cookies.push((Rc::new(sticky.clone()), value));
         }
         Ok(lease)

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use weft_message::h1::BodyFraming;
 use weft_message::{RequestHead, ResponseHead, UpgradeToken};
 use weft_model::policy::{AnswerDiff, RetryExpression, RetryPolicy};
-use weft_model::route::StickyCookie;
+use weft_model::route::Affinity;
 use weft_policy::answer::Form;
 use weft_policy::deadline::Told;
 use weft_policy::forward_auth::AuthCookies;
@@ -73,7 +73,7 @@ pub(crate) struct Decided {
     /// When a buffering step wants the request sent again.
     pub(crate) retry_when: Option<Rc<RetryExpression>>,
     /// Cookies to set on the response.
-    pub(crate) set_cookies: SmallVec<[(Rc<StickyCookie>, CookieValue); 1]>,
+    pub(crate) set_cookies: SmallVec<[(Rc<Affinity>, CookieValue); 1]>,
     /// What keeps the client on its endpoint.
     pub(crate) affinity: Option<CookieValue>,
     /// Copies to send, once the body is known.

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use weft_message::{Known, RequestHead};
 use weft_model::outcome::Reason;
 use weft_model::policy::{RetryExpression, RetryPolicy};
-use weft_model::route::StickyCookie;
+use weft_model::route::Affinity;
 use weft_policy::step::ResponseFacts;
 use weft_policy::sticky::CookieValue;
 use weft_resilience::hedge::Hedge;
@@ -30,7 +30,7 @@ pub(crate) struct Fallback {
     retry: Option<Rc<RetryPolicy>>,
     retry_when: Option<Rc<RetryExpression>>,
     hedge: Option<Arc<Hedge>>,
-    set_cookies: SmallVec<[(Rc<StickyCookie>, CookieValue); 1]>,
+    set_cookies: SmallVec<[(Rc<Affinity>, CookieValue); 1]>,
     // Of these, the first so many were there.
     holds: usize,
     mirrors: usize,

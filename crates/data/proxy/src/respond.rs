@@ -248,10 +248,9 @@ fn framing_downstream(x: &Exchange, upstream: BodyFraming) -> BodyFraming {
 }
 
 fn add_cookies(x: &mut Exchange) {
-    for (cookie, value) in &x.decided.set_cookies {
-        // The values are ours and valid; only a head that is full could refuse one.
-        let _ = sticky::write(cookie, *value, &mut x.rsp);
-    }
+    let chosen = x.decided.set_cookies.iter().map(|(affinity, value)| (&**affinity, *value));
+    // The values are ours and valid; only a head that is full could refuse one.
+    let _ = sticky::write_all(chosen, &x.req.fields, &mut x.rsp);
 }
 
 /// Throws away what has arrived of the request's body, without waiting for more.

@@ -9,7 +9,7 @@ use weft_model::policy::{
     BasicAuth, Buffering, Compress, ErrorPages, Fault, ForwardAuth, Refusal, RetryExpression,
     RetryPolicy, SourceCriterion, Step, StepKind,
 };
-use weft_model::route::{Choice, Route, StickyCookie, Target};
+use weft_model::route::{Affinity, Choice, Route, Target};
 use weft_policy::sticky::CookieValue;
 use weft_resilience::breaker::Breaker;
 use weft_resilience::bucket::{ClientBuckets, KeyedBuckets};
@@ -96,7 +96,7 @@ pub(crate) struct WeightedRuntime {
     pub(crate) picker: Picker,
     /// Chosen by the client's address.
     pub(crate) by_address: bool,
-    pub(crate) sticky: Option<Rc<StickyCookie>>,
+    pub(crate) sticky: Option<Rc<Affinity>>,
 }
 
 /// One of several targets.

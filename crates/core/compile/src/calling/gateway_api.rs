@@ -5,7 +5,7 @@ use weft_resources::gateway_api::policy::{BackendTrafficPolicy, RetryConstraint}
 
 use super::layers::{From, Layers, Part};
 use crate::context::Output;
-use crate::gateway_api::session_cookie;
+use crate::gateway_api::affinity;
 
 /// Puts the policy on top.
 pub(crate) fn apply<'a>(
@@ -29,8 +29,8 @@ pub(crate) fn apply<'a>(
     if let Some(session) = &policy.session {
         let from = from.field("spec.sessionPersistence", session.at);
         let name = format!("{}/{}", from.resource.namespace(), from.resource.name());
-        if let Some(cookie) = session_cookie(session, &name, from.report(), out) {
-            layers.decide(Part::Session, from, out).sticky = Some(cookie);
+        if let Some(affinity) = affinity(session, &name, from.report(), out) {
+            layers.decide(Part::Session, from, out).sticky = Some(affinity);
         }
     }
 }

@@ -7,7 +7,7 @@ pub(crate) mod rules;
 
 use weft_message::FieldName;
 use weft_model::calling::HashKey;
-use weft_model::route::StickyCookie;
+use weft_model::route::{Affinity, Carrier};
 use weft_resilience::settings::{
     AdaptiveSettings, BudgetSettings, HedgeSettings, LimitSettings, LoadReportSettings,
     MaglevSettings, PickerKind, RecentBudget, RingHashSettings,
@@ -110,8 +110,9 @@ fn key(key: &WrittenKey) -> HashKey {
     match key {
         WrittenKey::SourceAddress => HashKey::ClientAddr,
         WrittenKey::Query(name) => HashKey::Query(name.clone()),
-        WrittenKey::Cookie(name) => HashKey::Cookie(StickyCookie {
+        WrittenKey::Cookie(name) => HashKey::Cookie(Affinity {
             name: name.clone(),
+            carrier: Carrier::Cookie,
             path: "/".into(),
             domain: Box::default(),
             http_only: true,

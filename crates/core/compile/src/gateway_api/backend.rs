@@ -9,7 +9,7 @@ use weft_model::calling::Calling;
 use weft_model::id::BackendId;
 use weft_model::outcome::Reason;
 use weft_model::policy::{Refusal, Step};
-use weft_model::route::StickyCookie;
+use weft_model::route::Affinity;
 use weft_resilience::settings::SlowStartSettings;
 use weft_resources::gateway_api::{BackendRef, Gateway, ObjectRef};
 use weft_resources::kubernetes::service::PortRef;
@@ -79,7 +79,7 @@ impl Referrer for Caller<'_> {
     fn backend(
         &self,
         reference: &BackendRef,
-        sticky: Option<StickyCookie>,
+        sticky: Option<Affinity>,
         place: Place<'_>,
         out: &mut Output,
     ) -> Result<BackendId, Refusal> {
@@ -103,7 +103,7 @@ impl Referrer for Caller<'_> {
             id.push_str(&format!("+from={}/{}", gateway.namespace(), gateway.name()));
         }
         if let Some(sticky) = &sticky {
-            id.push_str(&format!("+sticky={}", sticky.name));
+            id.push_str(&sticky.suffix());
         }
         let ask = Ask {
             caller: self.route.namespace(),
@@ -161,7 +161,7 @@ impl<'a> Caller<'a> {
         self,
         ask: Ask<'_>,
         tls: Option<Arc<UpstreamTls>>,
-        sticky: Option<StickyCookie>,
+        sticky: Option<Affinity>,
         slow_start: Duration,
         place: Place<'_>,
     ) -> Base<'a> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use weft_model::id::BackendId;
 use weft_model::outcome::Reason;
 use weft_model::policy::{Refusal, Step};
-use weft_model::route::{StickyCookie, Target};
+use weft_model::route::{Affinity, Target};
 use weft_resources::Resource;
 use weft_resources::gateway_api::{BackendRef, ObjectRef};
 
@@ -28,7 +28,7 @@ pub(crate) trait Referrer {
     fn backend(
         &self,
         reference: &BackendRef,
-        sticky: Option<StickyCookie>,
+        sticky: Option<Affinity>,
         place: Place<'_>,
         out: &mut Output,
     ) -> Result<BackendId, Refusal>;

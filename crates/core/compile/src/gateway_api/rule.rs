@@ -6,7 +6,7 @@ use std::time::Duration;
 use weft_model::id::PolicyId;
 use weft_model::outcome::Reason;
 use weft_model::policy::{Refusal, RetryPolicy, Step, StepKind};
-use weft_model::route::{Choice, StickyCookie, Target, Timeouts, Weighted};
+use weft_model::route::{Affinity, Carrier, Choice, Target, Timeouts, Weighted, Word};
 use weft_resilience::settings::BackoffSettings;
 use weft_resources::Pos;
 use weft_resources::gateway_api::BackendRef;
@@ -358,7 +358,7 @@ impl Linker<'_> {
         let sticky = rule.session.and_then(|session| {
             let path = format!("{}.sessionPersistence", self.path);
             let place = Place::new(self.referrer.route(), session.at, &path);
-            session::cookie(session, &self.id, place, out)
+            session::affinity(session, &self.id, place, out)
         });
         if rule.backends.iter().all(|backend| backend.weight == 0) {
             let place = Place::new(self.referrer.route(), rule.at, &path);
@@ -379,7 +379,7 @@ impl Linker<'_> {
         &self,
         rule: &Written<'_>,
         prefix: Option<&str>,
-        sticky: Option<StickyCookie>,
+        sticky: Option<Affinity>,
         path: &str,
         out: &mut Output,
     ) -> Target {
@@ -388,14 +388,21 @@ impl Linker<'_> {
             .iter()
             .enumerate()
             .map(|(index, backend)| {
-                // One cookie remembers the backend, another its endpoint.
-                let own = sticky.clone().map(|cookie| StickyCookie {
-                    name: format!("{}-{index}", cookie.name).into(),
-                    ..cookie
+                let own = sticky.clone().map(|affinity| match affinity.carrier {
+                    // One cookie remembers the backend, another its endpoint.
+                    Carrier::Cookie => {
+                        let name = format!("{}-{index}", affinity.name).into();
+                        Affinity { name, ..affinity }
+                    }
+                    Carrier::Header(_) => affinity,
                 });
                 self.choice((index, backend), prefix, own, path, out)
             })
             .collect();
+        let sticky = sticky.map(|affinity| match affinity.carrier {
+            Carrier::Cookie => affinity,
+            Carrier::Header(_) => Affinity { carrier: Carrier::Header(Word::Backend), ..affinity },
+        });
         Target::Weighted(Arc::new(Weighted { choices, sticky }))
     }
 
@@ -403,7 +410,7 @@ impl Linker<'_> {
         &self,
         (index, backend): (usize, &BackendRef),
         prefix: Option<&str>,
-        sticky: Option<StickyCookie>,
+        sticky: Option<Affinity>,
         path: &str,
         out: &mut Output,
     ) -> Choice {

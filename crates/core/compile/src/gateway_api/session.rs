@@ -1,27 +1,36 @@
-//! Session persistence as cookies.
+//! Session persistence by cookies and headers.
 
-use weft_model::route::StickyCookie;
+use weft_message::{FieldName, Known};
+use weft_model::route::{Affinity, Carrier, Word};
+use weft_policy::fields::is_settable;
 use weft_resources::gateway_api::http::SessionPersistence;
 
 use crate::context::Output;
 use crate::remark::Place;
 
-/// The cookie of a rule, unless what it asks for is not supported.
-pub(crate) fn cookie(
+/// What keeps a client on the endpoint of a rule's backend, unless there can be no such header.
+pub(crate) fn affinity(
     session: &SessionPersistence,
     rule: &str,
     place: Place<'_>,
     out: &mut Output,
-) -> Option<StickyCookie> {
-    if session.by_header {
-        place.error_with(
-            out,
-            "session persistence by header is not supported; requests are spread",
-            "write type: Cookie",
-        );
+) -> Option<Affinity> {
+    let name = session.name.clone().unwrap_or_else(|| default_name(rule));
+    let carrier = match session.by_header {
+        true => Carrier::Header(Word::Endpoint),
+        false => Carrier::Cookie,
+    };
+    if session.by_header && !is_free(&name) {
+        let message =
+            format!("`{name}` is no header that could be given to clients; requests are spread");
+        place.error_with(out, message, "write another name, such as x-session");
         return None;
     }
-    if session.absolute_timeout.is_some() && !session.permanent {
+    if session.absolute_timeout.is_some() && session.by_header {
+        let message = "`absoluteTimeout` has no effect on a session by header: it lasts as long as \
+                       the client sends the header";
+        place.warn(out, message);
+    } else if session.absolute_timeout.is_some() && !session.permanent {
         place.warn(
             out,
             "`absoluteTimeout` has no effect on a session cookie: it lasts as long as the \
@@ -32,8 +41,9 @@ pub(crate) fn cookie(
         place.warn(out, "`idleTimeout` has no effect: a session lasts until its absolute timeout");
     }
     let timeout = session.absolute_timeout.filter(|_| session.permanent);
-    Some(StickyCookie {
-        name: session.name.clone().unwrap_or_else(|| default_name(rule)),
+    Some(Affinity {
+        name,
+        carrier,
         path: session.path.clone().unwrap_or_else(|| "/".into()),
         domain: "".into(),
         http_only: true,
@@ -41,6 +51,13 @@ pub(crate) fn cookie(
         same_site: "".into(),
         max_age_secs: timeout.map_or(0, |timeout| timeout.as_secs().max(1) as i64),
     })
+}
+
+/// Whether a header of that name means nothing else to who reads messages.
+fn is_free(name: &str) -> bool {
+    let taken = [Known::Host, Known::Cookie, Known::SetCookie, Known::Authorization];
+    FieldName::new(name)
+        .is_ok_and(|name| is_settable(&name) && !taken.iter().any(|one| name.id() == Some(*one)))
 }
 
 /// The same in every generation and process, different for every rule.

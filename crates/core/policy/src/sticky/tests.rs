@@ -1,9 +1,10 @@
 use super::*;
 use crate::testing::{lines, request, response};
 
-fn cookie() -> StickyCookie {
-    StickyCookie {
+fn cookie() -> Affinity {
+    Affinity {
         name: "lvl".into(),
+        carrier: Carrier::Cookie,
         path: "/".into(),
         domain: "".into(),
         http_only: false,
@@ -55,10 +56,38 @@ fn reads() {
 }
 
 #[test]
+fn a_header_has_a_word_for_the_backend_and_one_for_its_endpoint() {
+    let [backend, endpoint, other] = ["backend", "endpoint", "other"].map(CookieValue::of);
+    let [b, e, o] = [backend, endpoint, other].map(|value| value.as_str().to_owned());
+    let header =
+        |word| Affinity { name: "x-session".into(), carrier: Carrier::Header(word), ..cookie() };
+    let check = |brought: &str, chosen: &[(Word, CookieValue)], expected: &str| {
+        let req = request("GET http://a/", &[("x-session", brought)]);
+        let chosen: Vec<_> = chosen.iter().map(|(word, value)| (header(*word), *value)).collect();
+        let mut head = response(200, &[("X-Session", "the application's")]);
+        let chosen = chosen.iter().map(|(affinity, value)| (affinity, *value));
+        write_all(chosen, &req.fields, &mut head).expect("a header");
+        assert_eq!(lines(&head.fields), [format!("x-session: {expected}")], "{brought}");
+        let mut req = request("GET http://a/", &[]);
+        req.fields.set("x-session", expected.as_bytes()).expect("a header");
+        [Word::Backend, Word::Endpoint].map(|word| read(&header(word), &req.fields))
+    };
+    let both = [(Word::Backend, backend), (Word::Endpoint, endpoint)];
+    assert_eq!(check("", &both, &format!("{b}.{e}")), [Some(backend), Some(endpoint)]);
+    // The backend stays, and its endpoint is another one.
+    check(&format!("{b}.{o}"), &[(Word::Endpoint, endpoint)], &format!("{b}.{e}"));
+    check(&format!("{o}.{e}"), &[(Word::Backend, backend)], &format!("{b}.{e}"));
+    // Where there is one backend, it has no word.
+    check("", &[(Word::Endpoint, endpoint)], &e);
+    check(&o, &[(Word::Endpoint, endpoint)], &e);
+    check("never.ours", &[(Word::Endpoint, endpoint)], &e);
+}
+
+#[test]
 fn writes() {
     let value = CookieValue::of("a");
     let text = value.as_str();
-    let full = StickyCookie {
+    let full = Affinity {
         path: "/shop".into(),
         domain: "example.com".into(),
         http_only: true,
@@ -77,7 +106,7 @@ fn writes() {
             ),
         ),
         (
-            StickyCookie { max_age_secs: -1, same_site: "default".into(), ..cookie() },
+            Affinity { max_age_secs: -1, same_site: "default".into(), ..cookie() },
             format!("set-cookie: lvl={text}; Path=/; Max-Age=0"),
         ),
     ];
@@ -86,7 +115,7 @@ fn writes() {
         write(&cookie, value, &mut head).expect("a cookie");
         assert_eq!(lines(&head.fields), [expected]);
     }
-    let bad = StickyCookie { path: "/; Domain=evil.test".into(), ..cookie() };
+    let bad = Affinity { path: "/; Domain=evil.test".into(), ..cookie() };
     let mut head = response(200, &[]);
     assert_eq!(write(&bad, value, &mut head), Err(InvalidCookie::Attribute));
     assert!(head.fields.is_empty());

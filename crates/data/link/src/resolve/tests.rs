@@ -2,7 +2,7 @@ use weft_model::backend::HostHeader;
 use weft_model::calling::{Audience, LocalityOrder};
 use weft_model::id::BackendId;
 use weft_model::mesh::{IndexEntry, Location, Traffic};
-use weft_model::route::StickyCookie;
+use weft_model::route::{Affinity, Carrier};
 use weft_resilience::settings::{LimitSettings, PickerKind};
 
 use super::*;
@@ -58,8 +58,9 @@ fn what_a_backend_says_itself_holds_and_the_rest_is_the_services() {
     let said = Calling { picker: PickerKind::PeakEwma, limits, ..Calling::default() };
     let services = services(service(Some(said.clone())));
     let resolver = Resolver::sidecar(&services, CALLER);
-    let cookie = StickyCookie {
+    let cookie = Affinity {
         name: "s".into(),
+        carrier: Carrier::Cookie,
         path: "/".into(),
         domain: "".into(),
         http_only: false,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use weft_message::cookie;
 use weft_model::calling::{Calling, HashKey};
-use weft_model::route::StickyCookie;
+use weft_model::route::Affinity;
 use weft_policy::sticky::CookieValue;
 use weft_resilience::hash;
 
@@ -27,7 +27,7 @@ pub(super) fn of(scope: &Scope<'_>, x: &mut Exchange, calling: &Calling) -> Opti
     }
 }
 
-fn of_cookie(scope: &Scope<'_>, x: &mut Exchange, settings: &StickyCookie) -> u64 {
+fn of_cookie(scope: &Scope<'_>, x: &mut Exchange, settings: &Affinity) -> u64 {
     let known = cookie::find(&x.req.fields, &settings.name).filter(|value| !value.is_empty());
     if let Some(value) = known {
         return hash::stable(value);

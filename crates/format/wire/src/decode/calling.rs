@@ -12,7 +12,7 @@ use weft_model::calling::{
     ProxyVersion, Tunnel,
 };
 use weft_model::listener::{Certificate, TlsVersion};
-use weft_model::route::StickyCookie;
+use weft_model::route::{Affinity, Carrier, Word};
 use weft_resilience::settings::{
     ActiveBudget, AdaptiveSettings, BiasSettings, BudgetSettings, EjectionSettings, Growth,
     HedgeSettings, LimitSettings, LoadReportSettings, MaglevSettings, OutlierSettings, PickerKind,
@@ -98,9 +98,14 @@ fn hash_key(message: &wire::HashKey) -> Result<HashKey, InvalidResource> {
     })
 }
 
-pub(super) fn sticky(message: &wire::StickyCookie) -> StickyCookie {
-    StickyCookie {
+pub(super) fn sticky(message: &wire::Affinity) -> Affinity {
+    Affinity {
         name: message.name.as_str().into(),
+        carrier: match (message.is_header_of_backend, message.is_header_of_endpoint) {
+            (true, _) => Carrier::Header(Word::Backend),
+            (false, true) => Carrier::Header(Word::Endpoint),
+            (false, false) => Carrier::Cookie,
+        },
         path: message.path.as_str().into(),
         domain: message.domain.as_str().into(),
         http_only: message.http_only,

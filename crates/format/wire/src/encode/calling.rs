@@ -9,7 +9,7 @@ use weft_model::calling::{
     ProxyVersion, Tunnel,
 };
 use weft_model::listener::{Certificate, TlsVersion};
-use weft_model::route::StickyCookie;
+use weft_model::route::{Affinity, Carrier, Word};
 use weft_resilience::settings::{
     ActiveBudget, AdaptiveSettings, BiasSettings, BudgetSettings, EjectionSettings, Growth,
     HedgeSettings, LimitSettings, LoadReportSettings, MaglevSettings, OutlierSettings, PickerKind,
@@ -116,9 +116,10 @@ fn hash_key(key: &HashKey) -> Option<wire::HashKey> {
     }
 }
 
-pub(super) fn sticky(cookie: &StickyCookie) -> wire::StickyCookie {
-    let StickyCookie { name, path, domain, http_only, secure, same_site, max_age_secs } = cookie;
-    wire::StickyCookie {
+pub(super) fn sticky(cookie: &Affinity) -> wire::Affinity {
+    let Affinity { name, carrier, path, domain, http_only, secure, same_site, max_age_secs } =
+        cookie;
+    wire::Affinity {
         name: name.to_string(),
         path: path.to_string(),
         domain: domain.to_string(),
@@ -126,6 +127,8 @@ pub(super) fn sticky(cookie: &StickyCookie) -> wire::StickyCookie {
         secure: *secure,
         same_site: same_site.to_string(),
         max_age_secs: *max_age_secs,
+        is_header_of_backend: *carrier == Carrier::Header(Word::Backend),
+        is_header_of_endpoint: *carrier == Carrier::Header(Word::Endpoint),
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Calling {
     pub key: Option<HashKey>,
     /// Keeps a client on its endpoint.
     #[prost(message, optional, tag = "8")]
-    pub sticky: Option<StickyCookie>,
+    pub sticky: Option<Affinity>,
     /// Which endpoints come first.
     #[prost(message, optional, tag = "9")]
     pub locality: Option<Locality>,
@@ -140,12 +140,12 @@ pub enum HashKey {
     Query(String),
     /// A cookie.
     #[prost(message, tag = "7")]
-    Cookie(StickyCookie),
+    Cookie(Affinity),
 }
 
-/// A cookie that keeps a client on one choice.
+/// What a client brings along to be kept on one choice.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct StickyCookie {
+pub struct Affinity {
     /// Name.
     #[prost(string, tag = "1")]
     pub name: String,
@@ -167,6 +167,12 @@ pub struct StickyCookie {
     /// `Max-Age`, seconds.
     #[prost(sint64, tag = "7")]
     pub max_age_secs: i64,
+    /// A header brings it, with a word for a backend.
+    #[prost(bool, tag = "8")]
+    pub is_header_of_backend: bool,
+    /// A header brings it, with a word for an endpoint.
+    #[prost(bool, tag = "9")]
+    pub is_header_of_endpoint: bool,
 }
 
 /// Which endpoints come first.

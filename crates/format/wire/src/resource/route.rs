@@ -3,7 +3,7 @@
 //! Patterns travel as text. A matcher, target or step of a kind that a reader does not know is one
 //! without a kind to it.
 
-use super::calling::StickyCookie;
+use super::calling::Affinity;
 use super::step::{RetryPolicy, Step};
 use super::traffic::{Audience, Source};
 use super::{Network, Refusal};
@@ -340,7 +340,7 @@ pub struct Weighted {
     pub choices: Vec<Choice>,
     /// Keeps a client on its choice.
     #[prost(message, optional, tag = "2")]
-    pub sticky: Option<StickyCookie>,
+    pub sticky: Option<Affinity>,
 }
 
 /// One of several targets.

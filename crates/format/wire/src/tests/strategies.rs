@@ -22,8 +22,8 @@ use weft_model::policy::{
     SourceCriterion, Step, StepKind, ValuePart,
 };
 use weft_model::route::{
-    Bound, Choice, HostMatch, Matcher, Origin, PathMatch, Rank, Route, RouteSet, Routed,
-    StickyCookie, Target, TcpMatcher, TcpRoute, TcpTls, Timeouts, Weighted,
+    Affinity, Bound, Carrier, Choice, HostMatch, Matcher, Origin, PathMatch, Rank, Route, RouteSet,
+    Routed, Target, TcpMatcher, TcpRoute, TcpTls, Timeouts, Weighted, Word,
 };
 use weft_model::text::{Pattern, TextMatch};
 use weft_resilience::settings::{BackoffSettings, HedgeSettings, RateSettings, StatusSet};
@@ -152,11 +152,16 @@ fn tcp_matcher() -> BoxedStrategy<TcpMatcher> {
     .boxed()
 }
 
-fn sticky() -> BoxedStrategy<StickyCookie> {
-    let flags = (any::<bool>(), any::<bool>(), any::<i64>());
+fn sticky() -> BoxedStrategy<Affinity> {
+    let carrier = prop_oneof![
+        Just(Carrier::Cookie),
+        Just(Carrier::Header(Word::Backend)),
+        Just(Carrier::Header(Word::Endpoint)),
+    ];
+    let flags = (any::<bool>(), any::<bool>(), any::<i64>(), carrier);
     (text(), text(), text(), text(), flags)
-        .prop_map(|(name, path, domain, same_site, (http_only, secure, max_age_secs))| {
-            StickyCookie { name, path, domain, http_only, secure, same_site, max_age_secs }
+        .prop_map(|(name, path, domain, same_site, (http_only, secure, max_age_secs, carrier))| {
+            Affinity { name, carrier, path, domain, http_only, secure, same_site, max_age_secs }
         })
         .boxed()
 }

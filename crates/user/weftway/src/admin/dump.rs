@@ -18,7 +18,7 @@ use weft_model::backend::{Backend, Endpoints, HealthCheck, Probe, UpstreamProtoc
 use weft_model::calling::Source;
 use weft_model::listener::{Listener, Served, TlsTable};
 use weft_model::policy::{Step, StepKind};
-use weft_model::route::{Choice, Origin, StickyCookie, Target};
+use weft_model::route::{Affinity, Carrier, Choice, Origin, Target};
 use weft_resilience::settings::{LimitSettings, PickerKind};
 use weft_resources::Problem;
 
@@ -196,8 +196,12 @@ fn choices(choices: &[Choice]) -> Vec<ChoiceView> {
     choices.iter().map(view).collect()
 }
 
-fn cookie_name(cookie: Option<&StickyCookie>) -> Option<String> {
-    cookie.map(|cookie| cookie.name.to_string())
+/// The name of the cookie; a header is told as one.
+fn cookie_name(affinity: Option<&Affinity>) -> Option<String> {
+    affinity.map(|affinity| match affinity.carrier {
+        Carrier::Cookie => affinity.name.to_string(),
+        Carrier::Header(_) => format!("header {}", affinity.name),
+    })
 }
 
 fn backend_view(backend: &Backend, sources: Option<&Arc<[Source]>>) -> BackendView {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weft_model::policy::{HeaderEdits, PathRewrite, Redirect, Rewrite, StepKind};
-use weft_model::route::Target;
+use weft_model::route::{Affinity, Carrier, Target, Word};
 
 use super::{ask, assert_reported, clean, find, http_route, plain_gateway, steps, words, world};
 
@@ -333,4 +333,23 @@ fn sessions_are_cookies() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), 3, "cookies of backends and of their endpoints differ");
+}
+
+#[test]
+fn sessions_are_headers_where_that_is_wanted() {
+    let rule = "  - backendRefs: [{name: v1, port: 8080}, {name: v2, port: 8080}]
+    sessionPersistence: {sessionName: x-session, type: Header}
+";
+    let world = clean(&[&plain_gateway(), &http_route(rule)]);
+    let route = find(&world, 80, false, "GET h/").unwrap();
+    let Target::Weighted(weighted) = &route.target else { panic!("not weighted") };
+    let of = |affinity: Option<&Affinity>| affinity.map(|one| (one.name.clone(), one.carrier));
+    let named = |word| Some(("x-session".into(), Carrier::Header(word)));
+    assert_eq!(of(weighted.sticky.as_ref()), named(Word::Backend));
+    for backend in world.snapshot.backends.values() {
+        assert_eq!(of(backend.calling.sticky.as_ref()), named(Word::Endpoint));
+    }
+    let taken = rule.replace("x-session", "Content-Length");
+    let world = super::world(&[&plain_gateway(), &http_route(&taken)]);
+    assert_reported(&world, "`Content-Length` is no header that could be given to clients");
 }

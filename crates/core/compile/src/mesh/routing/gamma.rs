@@ -15,7 +15,7 @@ use weft_model::mesh::{Protocol, ServicePort};
 use weft_model::outcome::Reason;
 use weft_model::policy::{Refusal, Step};
 use weft_model::route::{
-    HostMatch, Matcher, Rank, Route, RouteSet, Routed, StickyCookie, TcpMatcher, TcpRoute, Timeouts,
+    Affinity, HostMatch, Matcher, Rank, Route, RouteSet, Routed, TcpMatcher, TcpRoute, Timeouts,
 };
 use weft_resources::gateway_api::l4::L4Route;
 use weft_resources::gateway_api::{BackendRef, ObjectRef, ParentRef};
@@ -433,7 +433,7 @@ impl Referrer for Caller<'_> {
     fn backend(
         &self,
         reference: &BackendRef,
-        sticky: Option<StickyCookie>,
+        sticky: Option<Affinity>,
         place: Place<'_>,
         out: &mut Output,
     ) -> Result<BackendId, Refusal> {

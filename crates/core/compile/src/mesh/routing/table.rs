@@ -8,7 +8,7 @@ use weft_model::calling::{Audience, Calling};
 use weft_model::id::{BackendId, RouteId, ServiceName};
 use weft_model::mesh::{Protocol, ServicePort};
 use weft_model::route::{
-    Origin, Rank, Route, RouteSet, Routed, StickyCookie, Target, TcpMatcher, TcpRoute, TcpTls,
+    Affinity, Origin, Rank, Route, RouteSet, Routed, Target, TcpMatcher, TcpRoute, TcpTls,
 };
 use weft_resources::gateway_api::ObjectRef;
 use weft_resources::{Key, Pos, Resource, linkerd, multicluster};
@@ -149,7 +149,7 @@ impl Subject<'_> {
         service: &ServiceName,
         port: &ServicePort,
         subset: Option<&str>,
-        sticky: Option<StickyCookie>,
+        sticky: Option<Affinity>,
         out: &mut Output,
     ) -> BackendId {
         let mut id = format!("{service}:{}", port.number);
@@ -157,7 +157,7 @@ impl Subject<'_> {
             id.push_str(&format!("/{subset}"));
         }
         if let Some(sticky) = &sticky {
-            id.push_str(&format!("+sticky={}", sticky.name));
+            id.push_str(&sticky.suffix());
         }
         let calling = match sticky {
             None => Arc::default(),

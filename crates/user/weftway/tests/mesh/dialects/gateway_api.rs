@@ -112,6 +112,33 @@ fn a_session_stays_with_the_instance_that_began_it() {
     }
 }
 
+/// One word of the header stands for the version, the other for the instance.
+#[test]
+#[ignore = "needs root, ip and nft: cargo xtask mesh"]
+fn a_session_by_header_stays_with_the_instance_that_began_it() {
+    let route = document(
+        GROUP,
+        "HTTPRoute",
+        "visits",
+        "  parentRefs: [{group: \"\", kind: Service, name: visits, port: 80}]
+  rules:
+  - backendRefs: [{name: visits-1, port: 80}, {name: visits, port: 80}]
+    sessionPersistence: {sessionName: x-visit, type: Header}
+",
+    );
+    let mesh = mesh(&[&services("visits"), &route]);
+    let call = Call::get("visits/");
+    let begun = mesh.calls(SHOP, &Load::times(&call, 60));
+    for app in [WEB_1, WEB_2] {
+        let first = begun.iter().find(|reply| reply.name().as_deref() == Some(app)).unwrap();
+        let visit = first.header("x-visit").expect("a session has begun");
+        assert_eq!(visit.split('.').count(), 2, "{visit}");
+        let later = mesh.calls(SHOP, &Load::times(&call.clone().header("x-visit", &visit), 20));
+        Tally::of(&later).check_shares(&[(app, 1.0)]);
+        assert!(later.iter().all(|reply| reply.header("x-visit").is_none()), "it has it already");
+    }
+}
+
 #[test]
 #[ignore = "needs root, ip and nft: cargo xtask mesh"]
 fn retries_of_a_route_have_the_budget_of_the_backends_policy() {

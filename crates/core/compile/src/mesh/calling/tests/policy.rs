@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weft_model::route::StickyCookie;
+use weft_model::route::{Affinity, Carrier, Word};
 use weft_resilience::settings::{
     AdaptiveSettings, HedgeSettings, LimitSettings, LoadReportSettings, MaglevSettings,
     RecentBudget, RingHashSettings,
@@ -37,8 +37,9 @@ fn every_field_of_a_backend_traffic_policy_has_its_place() {
             retries_min_interval: secs(2),
         };
         assert_eq!(budget.retry_budget, Some(BudgetSettings::Recent(expected)));
-        let permanent = StickyCookie {
+        let permanent = Affinity {
             name: "shop".into(),
+            carrier: Carrier::Cookie,
             path: "/".into(),
             domain: "".into(),
             http_only: true,
@@ -51,19 +52,23 @@ fn every_field_of_a_backend_traffic_policy_has_its_place() {
             (format!("{named}, cookieConfig: {{lifetimeType: Permanent}}"), permanent.clone()),
             (
                 format!("{named}, cookieConfig: {{lifetimeType: Session}}"),
-                StickyCookie { max_age_secs: 0, ..permanent.clone() },
+                Affinity { max_age_secs: 0, ..permanent.clone() },
             ),
             (
                 "absoluteTimeout: 1h, \
                  cookie: {name: own, path: /pay, lifetimeType: Permanent}"
                     .to_owned(),
-                StickyCookie { name: "own".into(), path: "/pay".into(), ..permanent.clone() },
+                Affinity { name: "own".into(), path: "/pay".into(), ..permanent.clone() },
             ),
         ] {
             let found = of(&format!("sessionPersistence: {{{session}}}"));
             assert_eq!(found.sticky.as_ref(), Some(&expected), "{session}");
         }
-        assert_eq!(of("sessionPersistence: {type: Header}, retryConstraint: {}").sticky, None);
+        let header = of("sessionPersistence: {type: Header, sessionName: x-shop}").sticky.clone();
+        let header = header.map(|found| (found.name, found.carrier));
+        assert_eq!(header, Some(("x-shop".into(), Carrier::Header(Word::Endpoint))));
+        let taken = "sessionPersistence: {type: Header, sessionName: host}, retryConstraint: {}";
+        assert_eq!(of(taken).sticky, None);
     }
 }
 
