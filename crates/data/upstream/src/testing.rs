@@ -135,12 +135,6 @@ pub(crate) fn prepared(backends: impl IntoIterator<Item = PreparedBackend>) -> A
     Arc::new(Prepared { backends })
 }
 
-/// An address that nobody listens on: it was given to a socket that is closed again.
-pub(crate) fn closed_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port");
-    listener.local_addr().expect("it is bound")
-}
-
 /// Runs on a runtime as the control thread's.
 pub(crate) fn local<F: Future>(future: F) -> F::Output {
     weft_runtime::worker::block_on(future).expect("a runtime can be made")

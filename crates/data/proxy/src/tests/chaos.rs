@@ -6,10 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use weft_resilience::settings::{EjectionSettings, OutlierSettings};
+use weft_testkit::Reserved;
 
-use super::harness::{
-    Begun, Client, Gateway, Http, Origin, Setup, TcpApp, matrix, reply, run_bounded,
-};
+use super::harness::{Begun, Client, Gateway, Http, Origin, Setup, matrix, reply, run_bounded};
 
 fn ejecting(base: Duration) -> OutlierSettings {
     OutlierSettings {
@@ -50,7 +49,7 @@ fn one_that_is_well_among_the_dead_the_dying_and_the_ill_serves_all_but_a_few() 
             None
         })
         .await;
-        let dead = TcpApp::start("").await.stop().await;
+        let dead = Reserved::forever();
         let setup = Setup::new(up, &[ill.addr, dying.addr, dead, well.addr]).calling(|calling| {
             calling.outlier = Some(ejecting(Duration::from_secs(3_600)));
         });

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use weft_http::BodyEvent;
 use weft_message::h1::BodyFraming;
 use weft_message::{Fields, Known, ResponseHead};
-use weft_model::route::StickyCookie;
+use weft_model::route::{Affinity, Carrier};
 use weft_policy::sticky::CookieValue;
 use weft_runtime::time;
 
@@ -414,9 +414,10 @@ fn a_sticky_cookie_names_its_endpoint_as_traefik_does() {
     });
 }
 
-pub(super) fn sticky() -> StickyCookie {
-    StickyCookie {
+pub(super) fn sticky() -> Affinity {
+    Affinity {
         name: "_abcde".into(),
+        carrier: Carrier::Cookie,
         path: "/".into(),
         domain: "".into(),
         http_only: false,

@@ -16,13 +16,13 @@ use weft_resilience::outlier::Outlier;
 use weft_resilience::rng::Rng;
 use weft_runtime::metrics::Registry;
 use weft_runtime::time;
-use weft_testkit::{MeshAuthority, RawOrigin, TcpOrigin};
+use weft_testkit::{MeshAuthority, RawOrigin, Reserved, TcpOrigin};
 use weft_tls::mesh::IdentityRefused;
 
 use super::*;
 use crate::health::Prober;
 use crate::shared::Shared;
-use crate::testing::{backend, calling, check, closed_address, local, prepared, until, with};
+use crate::testing::{backend, calling, check, local, prepared, until, with};
 use crate::{Ask, Backends, Connection, Environment, Lease, PreparedBackend, Speaks, Tried};
 use fake::{CART, FakePeer, HELD, Manners, PAYMENTS, expired, identity, mesh_tls, stranger};
 
@@ -345,7 +345,7 @@ fn a_peer_that_refuses_us_is_known_before_anything_is_sent() {
 #[test]
 fn without_a_certificate_nobody_is_called_and_nobody_is_blamed() {
     local(async {
-        let peer = Arc::new(Peer { addr: closed_address(), identity: identity(PAYMENTS) });
+        let peer = Arc::new(Peer { addr: Reserved::forever(), identity: identity(PAYMENTS) });
         let backends = worker(MeshTlsCell::new());
         backends.reconcile(prepared([behind("shop", APPLICATION, &peer)]), time::now());
         let (authority, cell) = (MeshAuthority::new("root"), backends.environment().mesh.clone());
@@ -581,7 +581,7 @@ fn endpoints_whose_proxy_refuses_connections_are_set_aside_but_never_all() {
     local(async {
         let outlier = Calling::mesh().outlier.expect("it is on by default");
         let peers: Vec<_> = (0..2)
-            .map(|_| Arc::new(Peer { addr: closed_address(), identity: identity(PAYMENTS) }))
+            .map(|_| Arc::new(Peer { addr: Reserved::forever(), identity: identity(PAYMENTS) }))
             .collect();
         let [one, two] = ["10.77.0.8:80", "10.77.0.9:80"];
         let mut all = behind("shop", one, &peers[0]);

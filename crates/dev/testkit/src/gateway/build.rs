@@ -227,6 +227,19 @@ impl Reserved {
         reserve().expect("a free port")
     }
 
+    /// An address that refuses connections until the program ends. One that was given back could be
+    /// another test's at once.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn forever() -> SocketAddr {
+        let reserved = Self::any();
+        let addr = reserved.addr;
+        std::mem::forget(reserved);
+        addr
+    }
+
     /// Where it can be reached.
     pub fn addr(&self) -> SocketAddr {
         self.addr

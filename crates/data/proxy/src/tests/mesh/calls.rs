@@ -6,6 +6,7 @@ use weft_message::Fields;
 use weft_message::h1::BodyFraming;
 use weft_model::backend::Endpoint;
 use weft_model::mesh::Protocol;
+use weft_testkit::Reserved;
 
 use super::super::harness::{
     Client, Http, Origin, Proxy, TcpApp, endpoint, is_reset, read_exactly, run_bounded, service,
@@ -172,7 +173,7 @@ fn a_request_that_reached_no_application_goes_to_another() {
         run_bounded(async {
             let authority = authority();
             let app = Origin::echo(http).await;
-            let dead = TcpApp::start("").await.stop().await;
+            let dead = Reserved::forever();
             let theirs = callee(&authority, "payments").await;
             let endpoints = [endpoint(dead, Some(&theirs)), endpoint(app.addr, Some(&theirs))];
             let ours = caller(&authority, Protocol::Http, &endpoints).await;
@@ -192,7 +193,7 @@ fn who_cannot_be_reached_is_named() {
         for http in [Http::One, Http::Two] {
             run_bounded(async {
                 let authority = authority();
-                let dead = TcpApp::start("").await.stop().await;
+                let dead = Reserved::forever();
                 let theirs = callee(&authority, "payments").await;
                 let proxy = meshed.then_some(&theirs);
                 let ours = caller(&authority, Protocol::Http, &[endpoint(dead, proxy)]).await;
@@ -229,7 +230,7 @@ fn a_tcp_caller_that_reaches_nobody_is_reset() {
     for meshed in [true, false] {
         run_bounded(async {
             let authority = authority();
-            let dead = TcpApp::start("").await.stop().await;
+            let dead = Reserved::forever();
             let theirs = callee(&authority, "payments").await;
             let proxy = meshed.then_some(&theirs);
             for protocol in [Protocol::Tcp, Protocol::Detect] {

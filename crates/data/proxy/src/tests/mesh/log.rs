@@ -10,6 +10,7 @@ use weft_model::mesh::{Mtls, Peer, Protocol};
 use weft_model::outcome::Reason;
 use weft_model::policy::Refusal;
 use weft_runtime::time;
+use weft_testkit::Reserved;
 
 use super::super::harness::{
     Destined, Proxy, TcpApp, endpoint, entry, inbound, is_reset, make_time_fly, make_time_walk,
@@ -132,7 +133,7 @@ fn why_nobody_was_reached_is_said() {
     run_bounded(async {
         let authority = authority();
         let app = TcpApp::start("").await;
-        let dead = TcpApp::start("").await.stop().await;
+        let dead = Reserved::forever();
         let theirs = callee(&authority, "impostor").await;
         let mut impostor = endpoint(app.addr, Some(&theirs));
         let peer = Peer { addr: theirs.addrs["mesh"], identity: CALLEE.parse().unwrap() };

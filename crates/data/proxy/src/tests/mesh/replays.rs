@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use weft_model::mesh::Protocol;
 use weft_runtime::task::{self, Task};
+use weft_testkit::Reserved;
 
 use super::super::harness::{Client, Http, Origin, Proxy, endpoint, run_bounded, service};
 use super::{PAYMENTS, PAYMENTS_ADDR, authority, callee};
@@ -38,7 +39,7 @@ impl Lost {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let task = match loss {
-            Loss::Closed => None,
+            Loss::Closed => return Self { addr: Reserved::forever(), _task: None },
             Loss::Taken | Loss::Read => Some(task::spawn("lost", async move {
                 while let Ok((mut stream, _)) = listener.accept().await {
                     if loss == Loss::Read {

@@ -7,10 +7,10 @@ use weft_model::backend::UpstreamTls;
 use weft_model::calling::ProxyVersion;
 use weft_net::BufferPool;
 use weft_runtime::task;
-use weft_testkit::{Certificates, Gate, Next, RawOrigin, TcpOrigin};
+use weft_testkit::{Certificates, Gate, Next, RawOrigin, Reserved, TcpOrigin};
 
 use super::*;
-use crate::testing::{ask_health, backend, check, closed_address, local, with};
+use crate::testing::{ask_health, backend, check, local, with};
 
 fn ask(backend: &PreparedBackend, check: &HealthCheck) -> Result<(), ProbeError> {
     local(ask_here(backend, check))
@@ -50,7 +50,7 @@ fn statuses() {
 #[test]
 fn the_request_is_as_configured() {
     let origin = RawOrigin::start("shop");
-    let shop = backend("shop", &[closed_address()]);
+    let shop = backend("shop", &[Reserved::forever()]);
     let mut check = check(Probe::Http {
         path: "/up?deep=1".into(),
         method: "HEAD".into(),
@@ -108,7 +108,7 @@ fn tcp_needs_a_connection_only() {
     let origin = TcpOrigin::start("db");
     let tcp = check(Probe::Tcp);
     ask(&backend("db", &[origin.addr()]), &tcp).unwrap();
-    let result = ask(&backend("db", &[closed_address()]), &tcp);
+    let result = ask(&backend("db", &[Reserved::forever()]), &tcp);
     assert!(matches!(result, Err(ProbeError::Connect(ConnectError::Tcp(_)))), "{result:?}");
 }
 
