@@ -16,16 +16,19 @@ pub(crate) fn affinity(
     out: &mut Output,
 ) -> Option<Affinity> {
     let name = session.name.clone().unwrap_or_else(|| default_name(rule));
-    let carrier = match session.by_header {
-        true => Carrier::Header(Word::Endpoint),
-        false => Carrier::Cookie,
+    let (name, carrier) = match session.by_header {
+        false => (name, Carrier::Cookie),
+        true => match header(&name) {
+            Some(header) => (header.as_str().into(), Carrier::Header(Word::Endpoint)),
+            None => {
+                let message = format!(
+                    "`{name}` is no header that could be given to clients; requests are spread"
+                );
+                place.error_with(out, message, "write another name, such as x-session");
+                return None;
+            }
+        },
     };
-    if session.by_header && !is_free(&name) {
-        let message =
-            format!("`{name}` is no header that could be given to clients; requests are spread");
-        place.error_with(out, message, "write another name, such as x-session");
-        return None;
-    }
     if session.absolute_timeout.is_some() && session.by_header {
         let message = "`absoluteTimeout` has no effect on a session by header: it lasts as long as \
                        the client sends the header";
@@ -53,11 +56,11 @@ pub(crate) fn affinity(
     })
 }
 
-/// Whether a header of that name means nothing else to who reads messages.
-fn is_free(name: &str) -> bool {
-    let taken = [Known::Host, Known::Cookie, Known::SetCookie, Known::Authorization];
-    FieldName::new(name)
-        .is_ok_and(|name| is_settable(&name) && !taken.iter().any(|one| name.id() == Some(*one)))
+/// The header of that name, if it means nothing else to who reads messages.
+fn header(name: &str) -> Option<FieldName> {
+    let taken = [Known::Host, Known::Cookie, Known::SetCookie, Known::Authorization].map(Some);
+    let name = FieldName::new(name).ok()?;
+    (is_settable(&name) && !taken.contains(&name.id())).then_some(name)
 }
 
 /// The same in every generation and process, different for every rule.

@@ -338,7 +338,7 @@ fn sessions_are_cookies() {
 #[test]
 fn sessions_are_headers_where_that_is_wanted() {
     let rule = "  - backendRefs: [{name: v1, port: 8080}, {name: v2, port: 8080}]
-    sessionPersistence: {sessionName: x-session, type: Header}
+    sessionPersistence: {sessionName: X-Session, type: Header}
 ";
     let world = clean(&[&plain_gateway(), &http_route(rule)]);
     let route = find(&world, 80, false, "GET h/").unwrap();
@@ -349,7 +349,7 @@ fn sessions_are_headers_where_that_is_wanted() {
     for backend in world.snapshot.backends.values() {
         assert_eq!(of(backend.calling.sticky.as_ref()), named(Word::Endpoint));
     }
-    let taken = rule.replace("x-session", "Content-Length");
+    let taken = rule.replace("X-Session", "Content-Length");
     let world = super::world(&[&plain_gateway(), &http_route(&taken)]);
     assert_reported(&world, "`Content-Length` is no header that could be given to clients");
 }
