@@ -3,8 +3,8 @@
 
 use weft_testkit::Certificates;
 
-use crate::echo::{Call, Load, Tally};
-use crate::mesh::{PYTHON, script};
+use crate::echo::{Call, Load, Reply, Tally};
+use crate::mesh::{Mesh, PYTHON, script};
 
 use super::{SHOP, WEB_1, WEB_2, document, greeting, heard, mesh, service, service_with};
 
@@ -86,6 +86,26 @@ fn a_tlsroute_leads_by_the_name_that_is_asked_for() {
     drop(servers);
 }
 
+/// Begins sessions by so many calls; whoever brings the header that `brings` makes of the first answer
+/// of an instance stays there. The answers to those.
+fn stay(
+    mesh: &Mesh,
+    target: &str,
+    calls: usize,
+    brings: impl Fn(&Reply) -> (&'static str, String),
+) -> Vec<Reply> {
+    let call = Call::get(target);
+    let begun = mesh.calls(SHOP, &Load::times(&call, calls));
+    let later = [WEB_1, WEB_2].map(|app| {
+        let first = begun.iter().find(|reply| reply.name().as_deref() == Some(app)).unwrap();
+        let (name, value) = brings(first);
+        let later = mesh.calls(SHOP, &Load::times(&call.clone().header(name, &value), 20));
+        Tally::of(&later).check_shares(&[(app, 1.0)]);
+        later
+    });
+    later.into_iter().flatten().collect()
+}
+
 #[test]
 #[ignore = "needs root, ip and nft: cargo xtask mesh"]
 fn a_session_stays_with_the_instance_that_began_it() {
@@ -100,16 +120,12 @@ fn a_session_stays_with_the_instance_that_began_it() {
 ",
     );
     let mesh = mesh(&[&service("sessions"), &route]);
-    let call = Call::get("sessions/");
-    let begun = mesh.calls(SHOP, &Load::times(&call, 40));
-    for app in [WEB_1, WEB_2] {
-        let first = begun.iter().find(|reply| reply.name().as_deref() == Some(app)).unwrap();
+    stay(&mesh, "sessions/", 40, |first| {
         let cookie = first.header("set-cookie").expect("a session has begun");
         let (cookie, _) = cookie.split_once(';').unwrap_or((&cookie, ""));
         assert!(cookie.starts_with("session="), "{cookie}");
-        let later = mesh.calls(SHOP, &Load::times(&call.clone().header("cookie", cookie), 20));
-        Tally::of(&later).check_shares(&[(app, 1.0)]);
-    }
+        ("cookie", cookie.to_owned())
+    });
 }
 
 /// One word of the header stands for the version, the other for the instance.
@@ -127,16 +143,12 @@ fn a_session_by_header_stays_with_the_instance_that_began_it() {
 ",
     );
     let mesh = mesh(&[&services("visits"), &route]);
-    let call = Call::get("visits/");
-    let begun = mesh.calls(SHOP, &Load::times(&call, 60));
-    for app in [WEB_1, WEB_2] {
-        let first = begun.iter().find(|reply| reply.name().as_deref() == Some(app)).unwrap();
+    let later = stay(&mesh, "visits/", 60, |first| {
         let visit = first.header("x-visit").expect("a session has begun");
         assert_eq!(visit.split('.').count(), 2, "{visit}");
-        let later = mesh.calls(SHOP, &Load::times(&call.clone().header("x-visit", &visit), 20));
-        Tally::of(&later).check_shares(&[(app, 1.0)]);
-        assert!(later.iter().all(|reply| reply.header("x-visit").is_none()), "it has it already");
-    }
+        ("x-visit", visit)
+    });
+    assert!(later.iter().all(|reply| reply.header("x-visit").is_none()), "it has it already");
 }
 
 #[test]

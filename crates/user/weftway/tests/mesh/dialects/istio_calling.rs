@@ -187,6 +187,20 @@ fn a_sidecar_names_all_that_a_workload_may_call() {
     assert_eq!(mesh.call(WEB_1, &Call::get("hidden/")).status, 200);
 }
 
+/// `NAME.test`, which is the machine itself at that port, called with plain HTTP.
+fn outside(name: &str, port: u16) -> String {
+    document(
+        "networking.istio.io/v1",
+        "ServiceEntry",
+        name,
+        &format!(
+            "  hosts: [{name}.test]\n  location: MESH_EXTERNAL\n  resolution: STATIC\n  ports: \
+             [{{number: 80, name: http, protocol: HTTP, targetPort: {port}}}]\n  endpoints: \
+             [{{address: {OUTSIDE}}}]\n"
+        ),
+    )
+}
+
 /// The machine itself, as workloads call it.
 const OUTSIDE: &str = "10.77.0.1";
 
@@ -195,16 +209,7 @@ const OUTSIDE: &str = "10.77.0.1";
 fn plain_calls_of_an_outside_host_leave_with_tls_that_the_proxy_speaks() {
     let certificates = Certificates::new("the root of the outside");
     let leaf = certificates.leaf(&["bank.test"]);
-    let entry = document(
-        "networking.istio.io/v1",
-        "ServiceEntry",
-        "bank",
-        &format!(
-            "  hosts: [bank.test]\n  location: MESH_EXTERNAL\n  resolution: STATIC\n  ports: \
-             [{{number: 80, name: http, protocol: HTTP, targetPort: 8443}}]\n  endpoints: \
-             [{{address: {OUTSIDE}}}]\n"
-        ),
-    );
+    let entry = outside("bank", 8443);
     let rule = destination_rule(
         "bank",
         "    tls: {mode: SIMPLE, sni: bank.test, subjectAltNames: [bank.test], credentialName: bank}\n",
@@ -241,16 +246,7 @@ fn plain_calls_of_an_outside_host_leave_with_tls_that_the_proxy_speaks() {
 #[ignore = "needs root, ip and nft: cargo xtask mesh"]
 fn calls_of_an_outside_host_show_a_certificate_of_a_file() {
     let (servers, clients) = (Certificates::new("servers"), Certificates::new("clients"));
-    let entry = document(
-        "networking.istio.io/v1",
-        "ServiceEntry",
-        "vault",
-        &format!(
-            "  hosts: [vault.test]\n  location: MESH_EXTERNAL\n  resolution: STATIC\n  ports: \
-             [{{number: 80, name: http, protocol: HTTP, targetPort: 8444}}]\n  endpoints: \
-             [{{address: {OUTSIDE}}}]\n"
-        ),
-    );
+    let entry = outside("vault", 8444);
     let folder = mesh(&[]).machine.folder().display().to_string();
     let rule = destination_rule(
         "vault",
