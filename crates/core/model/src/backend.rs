@@ -169,6 +169,14 @@ pub enum Probe {
     },
 }
 
+impl TlsFiles {
+    /// All of them.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let client = self.client.iter().flat_map(|(chain, key)| [chain, key]);
+        self.roots.iter().chain(client).map(|path| &**path)
+    }
+}
+
 impl Default for UpstreamTls {
     /// The request's host in a certificate of an authority that the system trusts; TLS 1.2 or 1.3;
     /// no certificate of our own.

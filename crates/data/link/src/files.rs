@@ -16,7 +16,7 @@ use crate::resolve::keep;
 /// The files that a plan names.
 pub fn named(snapshot: &Snapshot) -> BTreeSet<Box<str>> {
     let files = snapshot.backends.values().filter_map(|backend| missing(backend));
-    files.flat_map(|files| paths(files).cloned()).collect()
+    files.flat_map(TlsFiles::paths).map(Into::into).collect()
 }
 
 /// The plan with what its files hold. A backend one of whose files is not there stays as it is, and
@@ -42,11 +42,6 @@ pub fn filled(
 /// The files that a backend waits for.
 fn missing(backend: &Backend) -> Option<&TlsFiles> {
     backend.calling.tls.as_ref()?.files.as_deref()
-}
-
-fn paths(files: &TlsFiles) -> impl Iterator<Item = &Box<str>> {
-    let client = files.client.iter().flat_map(|(chain, key)| [chain, key]);
-    files.roots.iter().chain(client)
 }
 
 fn read(

@@ -4,9 +4,9 @@
 //! [`State`] out. [`start`] makes a [`Link`] that runs it over a socket, on the control thread: it
 //! connects again whenever the connection breaks, gets the proxy's certificate and renews it, and
 //! says which services are used. Whoever builds the plan reads the state; [`assemble()`] makes a
-//! snapshot of it, [`files`] of the machine complete that, and [`settle()`] puts what it says of services into the plan of a gateway. What was
-//! once in force is kept on disk ([`saved`]) and holds until something newer comes, for as long as
-//! that takes.
+//! snapshot of it, [`files`] of the machine complete that, and [`settle()`] puts what it says of
+//! services into the plan of a gateway. What was once in force is kept on disk ([`saved`]) and holds
+//! until something newer comes, for as long as that takes.
 
 mod assemble;
 mod backoff;

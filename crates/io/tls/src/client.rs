@@ -181,9 +181,8 @@ fn parse_host(host: &str) -> Option<ServerName<'static>> {
 
 /// The files, for people.
 fn listed(files: &TlsFiles) -> Box<str> {
-    let client = files.client.iter().flat_map(|(chain, key)| [chain, key]);
-    let all = files.roots.iter().chain(client).map(|path| format!("`{path}`"));
-    all.collect::<Vec<_>>().join(" or ").into()
+    let all: Vec<String> = files.paths().map(|path| format!("`{path}`")).collect();
+    all.join(" or ").into()
 }
 
 fn refused(error: rustls::Error) -> InvalidUpstreamTls {

@@ -40,9 +40,6 @@ pub(crate) use check::check;
 /// The namespace whose DestinationRules hold for all services, and in which MeshConfig is.
 pub(crate) const ROOT_NAMESPACE: &str = "istio-system";
 
-/// What stands for the authorities of the system in place of a file.
-pub(crate) const SYSTEM: &str = "system";
-
 /// A port of a service, and who calls it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ask<'q> {
@@ -250,8 +247,7 @@ pub(crate) fn referenced_files(rule: &DestinationRule) -> Vec<Box<str>> {
     });
     let sections = settings.filter_map(|settings| settings.tls.as_ref());
     let files = sections.flat_map(|tls| {
-        let authorities = tls.ca_certificates.iter().filter(|file| *file.value != *SYSTEM);
-        authorities.chain(&tls.client_certificate).chain(&tls.private_key)
+        tls.roots_file().into_iter().chain(&tls.client_certificate).chain(&tls.private_key)
     });
     files.map(|file| file.value.clone()).collect()
 }
@@ -286,14 +282,14 @@ impl Around for Seen<'_, '_> {
         if let Some(name) = &tls.credential_name {
             return self.secret(namespace, name, *tls.mode);
         }
-        let roots_pem = match &tls.ca_certificates {
-            Some(file) if *file.value != *SYSTEM => {
+        let roots_pem = match tls.roots_file() {
+            Some(file) => {
                 let pem = self.file(file)?;
                 let origin = format!("file `{}`", **file);
                 certificates::check_roots(&origin, &pem).map_err(|error| error.to_string())?;
                 Some(pem)
             }
-            _ => None,
+            None => None,
         };
         let client = match (&tls.client_certificate, &tls.private_key) {
             (Some(chain), Some(key)) => {

@@ -17,11 +17,11 @@ use weft_resources::istio::destination_rule::{
     ClientTls, ClientTlsMode, DestinationRule, LocalityLb,
 };
 use weft_resources::istio::value::ExportTo;
-use weft_resources::{Key, Kind, Problem, Resource, Spanned, multicluster};
+use weft_resources::{Key, Kind, Problem, Resource, Spanned};
 
 use crate::calling::Layers;
 use crate::calling::documents::{Around, Documents, Rule, Variant};
-use crate::calling::gateway::{NO_CRL, SYSTEM};
+use crate::calling::gateway::NO_CRL;
 use crate::calling::istio::Loaded;
 use crate::certificates;
 use crate::context::Output;
@@ -146,13 +146,11 @@ impl<'s, 'a> Collector<'s, 'a> {
         let home = resource.namespace();
         match &resource.body {
             Kind::DestinationRule(rule) => self.rule(resource, rule, out),
-            Kind::Service(_) => {
-                let name = self.scene.service_name(home, resource.name());
-                self.is_service(&name, resource);
-            }
-            Kind::ServiceImport(_) => {
-                let name = ServiceName::new(multicluster::host(home, resource.name()));
-                self.is_service(&name, resource);
+            Kind::Service(_) | Kind::ServiceImport(_) => {
+                let name = self.scene.name_of(resource);
+                if let Some(documents) = self.about(&name) {
+                    documents.service = Some(resource);
+                }
             }
             Kind::ServiceEntry(entry) if entry.distribution.is_some() => {
                 for host in &entry.hosts {
@@ -205,12 +203,6 @@ impl<'s, 'a> Collector<'s, 'a> {
 
     fn about(&mut self, name: &ServiceName) -> Option<&mut Documents<'a>> {
         self.by_service.get_mut(name)
-    }
-
-    fn is_service(&mut self, name: &ServiceName, resource: &'a Arc<Resource>) {
-        if let Some(documents) = self.about(name) {
-            documents.service = Some(resource);
-        }
     }
 
     fn rule(&mut self, resource: &'a Arc<Resource>, body: &'a DestinationRule, out: &mut Output) {
@@ -337,8 +329,7 @@ impl Around for Seen<'_, '_> {
             let roots_pem = Some(roots.map_err(|error| error.to_string())?);
             return Ok(Loaded { roots_pem, ..Loaded::default() });
         }
-        let roots = tls.ca_certificates.as_ref().filter(|file| *file.value != *SYSTEM);
-        let roots = roots.map(path).transpose()?;
+        let roots = tls.roots_file().map(path).transpose()?;
         let pair = tls.client_certificate.as_ref().zip(tls.private_key.as_ref());
         let pair = pair.filter(|_| *tls.mode == ClientTlsMode::Mutual);
         let client = pair.map(|(chain, key)| Ok::<_, String>((path(chain)?, path(key)?)));

@@ -8,7 +8,7 @@ use weft_model::id::ServiceName;
 use weft_resources::gateway_api::ObjectRef;
 use weft_resources::resource::Annotation;
 use weft_resources::set::Index;
-use weft_resources::{Key, Resource, multicluster};
+use weft_resources::{Key, Kind, Resource, multicluster};
 
 use crate::age::age;
 use crate::mesh::MeshOptions;
@@ -24,6 +24,27 @@ pub(super) struct Scene<'a> {
 
 /// Pairs of names and values, as resources have them.
 pub(super) type Labels = [(Box<str>, Box<str>)];
+
+/// Whose service it is that a namespace and a name stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Clusters {
+    /// That of this cluster.
+    This,
+    /// That of several (KEP-1645).
+    Several,
+}
+
+// === impl Clusters ===
+
+impl Clusters {
+    /// Whose service a document is about.
+    pub(super) fn of(resource: &Resource) -> Self {
+        match resource.body {
+            Kind::ServiceImport(_) | Kind::ServiceExport(_) => Self::Several,
+            _ => Self::This,
+        }
+    }
+}
 
 // === impl Scene ===
 
@@ -63,15 +84,28 @@ impl<'a> Scene<'a> {
         ServiceName::new([name, ".", namespace, ".svc.", &self.options.domain].concat())
     }
 
-    /// The name of the service that a reference of a document of `home` leads to, if it leads to
-    /// one: of this cluster, or of several.
-    pub(super) fn referred(&self, object: &ObjectRef, home: &str) -> Option<ServiceName> {
-        let namespace = object.namespace_or(home);
-        if object.is_service() {
-            return Some(self.service_name(namespace, &object.name));
+    /// The whole name of a service.
+    pub(super) fn name(&self, clusters: Clusters, namespace: &str, name: &str) -> ServiceName {
+        match clusters {
+            Clusters::This => self.service_name(namespace, name),
+            Clusters::Several => ServiceName::new(multicluster::host(namespace, name)),
         }
-        let is_import = object.is(multicluster::GROUP, "ServiceImport");
-        is_import.then(|| ServiceName::new(multicluster::host(namespace, &object.name)))
+    }
+
+    /// The whole name of the service that a document is about.
+    pub(super) fn name_of(&self, resource: &Resource) -> ServiceName {
+        self.name(Clusters::of(resource), resource.namespace(), resource.name())
+    }
+
+    /// The whole name of the service that a reference of a document of `home` leads to, if it leads
+    /// to one.
+    pub(super) fn referred(&self, object: &ObjectRef, home: &str) -> Option<ServiceName> {
+        let clusters = match object {
+            _ if object.is_service() => Clusters::This,
+            _ if object.is(multicluster::GROUP, "ServiceImport") => Clusters::Several,
+            _ => return None,
+        };
+        Some(self.name(clusters, object.namespace_or(home), &object.name))
     }
 
     /// The whole name for a host of a document of `namespace`. `payments` and `payments.shop.svc`

@@ -19,7 +19,7 @@ use crate::context::Output;
 use crate::mesh::place;
 use crate::mesh::population::{Instance, Origin};
 use crate::mesh::protocol::{OpaquePorts, Said, declared};
-use crate::mesh::scene::{Labels, Scene};
+use crate::mesh::scene::{Clusters, Labels, Scene};
 use crate::remark::Place;
 use crate::services::{check_part, part_of, slice_port};
 
@@ -30,13 +30,6 @@ const CLUSTER_LABEL: &str = "topology.istio.io/cluster";
 #[derive(Default)]
 pub(super) struct Slices<'a> {
     by_service: HashMap<(Clusters, &'a str, &'a str), Found<'a>, SeedableState<'static>>,
-}
-
-/// Whose service it is that a namespace and a name stand for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Clusters {
-    This,
-    Several,
 }
 
 /// The EndpointSlices of one service.
@@ -102,18 +95,6 @@ impl<'a> Slices<'a> {
     }
 }
 
-// === impl Clusters ===
-
-impl Clusters {
-    /// Whose service a document is about.
-    fn of(resource: &Resource) -> Self {
-        match resource.body {
-            Kind::ServiceImport(_) | Kind::ServiceExport(_) => Self::Several,
-            _ => Self::This,
-        }
-    }
-}
-
 /// What hosts elsewhere are called at, where a document says nothing of it.
 fn usual_ports() -> Vec<ServicePort> {
     let port = |number, name: &str, protocol| ServicePort { number, name: name.into(), protocol };
@@ -130,7 +111,7 @@ impl<'a> Collector<'_, 'a> {
         service: &'a Service,
         out: &mut Output,
     ) {
-        let name = self.name_of(resource);
+        let name = self.scene.name_of(resource);
         let slices = self.slices.of(resource).to_vec();
         let mut ports = self.ports(resource, service, &slices, out);
         let mut draft = Draft {
@@ -178,29 +159,14 @@ impl<'a> Collector<'_, 'a> {
         let slices = std::mem::take(&mut self.slices);
         let alone = slices.by_service.into_iter().filter_map(|(service, found)| {
             let (clusters, namespace, name) = service;
-            let is_there = match clusters {
-                Clusters::This => self.scene.get("", "Service", namespace, name).is_some(),
-                Clusters::Several => self.drafts.contains_key(&self.name(service)),
-            };
-            (!is_there).then(|| (self.name(service), found))
+            let name = self.scene.name(clusters, namespace, name);
+            (!self.drafts.contains_key(&name)).then_some((name, found))
         });
         let mut alone: Vec<(ServiceName, Found<'_>)> = alone.collect();
         alone.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         for (name, found) in alone {
             let draft = self.slices_draft(found.origin.namespace(), &found, out);
             self.add(name, draft, out);
-        }
-    }
-
-    /// The name of the service that a document is about.
-    fn name_of(&self, resource: &Resource) -> ServiceName {
-        self.name((Clusters::of(resource), resource.namespace(), resource.name()))
-    }
-
-    fn name(&self, (clusters, namespace, name): (Clusters, &str, &str)) -> ServiceName {
-        match clusters {
-            Clusters::This => self.scene.service_name(namespace, name),
-            Clusters::Several => ServiceName::new(multicluster::host(namespace, name)),
         }
     }
 
@@ -251,7 +217,7 @@ impl<'a> Collector<'_, 'a> {
         let own = self.drafts.get(&self.scene.service_name(namespace, name));
         let (Some(service), Some(own)) = (service, own) else { return };
         let Runs::Sites(of_own) = &own.runs else { return };
-        let whole = self.name_of(resource);
+        let whole = self.scene.name_of(resource);
         let mut sites = Sites::default();
         match self.drafts.get(&whole) {
             Some(Draft { runs: Runs::Sites(found), .. }) => sites.add(found.iter().cloned()),

@@ -4,6 +4,9 @@ use crate::istio::value::{spanned, text};
 use crate::read::Reader;
 use crate::resource::Spanned;
 
+/// What stands for the authorities of the system in place of a file.
+const SYSTEM: &str = "system";
+
 /// Whether connections are encrypted, and how. Files are those of the proxy's machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientTls {
@@ -76,6 +79,11 @@ impl ClientTls {
         };
         tls.check(reader);
         tls
+    }
+
+    /// The file of authorities; `None` where those of the system are meant.
+    pub fn roots_file(&self) -> Option<&Spanned<Box<str>>> {
+        self.ca_certificates.as_ref().filter(|file| *file.value != *SYSTEM)
     }
 
     fn check(&self, reader: &Reader<'_, '_>) {
