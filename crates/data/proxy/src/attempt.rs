@@ -55,7 +55,8 @@ pub(crate) struct Failed {
     /// Whether any byte of the request may have been acted upon.
     pub(crate) sent: bool,
     /// The connection had been used before, and nothing came back on it: most likely it was
-    /// closed while it was idle.
+    /// closed while it was idle. Or the upstream has ended it in order, new as it was, without having
+    /// looked at the request.
     pub(crate) stale: bool,
     /// Every endpoint of the backend would have ended it so.
     pub(crate) everywhere: bool,

@@ -97,6 +97,11 @@ impl ConnectError {
         }
     }
 
+    /// Whether the other side has ended a new connection in order, before it has taken anything.
+    pub fn is_goodbye(&self) -> bool {
+        matches!(self, Self::H2(error) if error.is_goodbye())
+    }
+
     /// Whether it is the same at every endpoint of the backend: a bound on them all.
     pub fn is_backends(&self) -> bool {
         matches!(self, Self::Overflow(Overflow::Backend(_) | Overflow::Adaptive(_)))

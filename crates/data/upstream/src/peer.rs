@@ -33,6 +33,10 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Whatever the settings of a backend are: others use the connections as well.
 const REUSE: Reuse = Reuse::until_idle(IDLE_TIMEOUT);
 
+/// How often a connection is made, or a tunnel asked for, where the other proxy ends the connection
+/// in order before it has taken anything: it is being replaced, and the next one is its successor's.
+const TRIES_MAX: u32 = 3;
+
 /// Limits of the answer to CONNECT.
 const ANSWER: HeadLimits =
     HeadLimits { head_bytes_max: 16 << 10, fields_max: 64, target_bytes_max: 0 };
@@ -177,36 +181,48 @@ impl PeerPool {
         to: SocketAddr,
         buffers: &Buffers,
     ) -> Result<Tunnel, ConnectError> {
-        let (mut client, is_new) = self.tunnels(now, buffers).await?;
-        let mut opened = Tunnel::open(&mut client, to, Fields::new(), &ANSWER).await;
-        if opened.is_err() && !is_new && client.is_closed() {
-            // It had ended, and nobody had noticed: a new one may do better.
-            let (mut client, _) = self.tunnels(now, buffers).await?;
-            opened = Tunnel::open(&mut client, to, Fields::new(), &ANSWER).await;
+        let mut left = TRIES_MAX;
+        loop {
+            left -= 1;
+            let mut client = self.tunnels(now, buffers).await?;
+            let opened = Tunnel::open(&mut client, to, Fields::new(), &ANSWER).await;
+            // It had ended, and nobody had noticed, or it ends just now: a new one may do better.
+            if opened.is_ok() || left == 0 || !client.is_closed() {
+                return opened.map_err(ConnectError::Tunnel);
+            }
         }
-        opened.map_err(ConnectError::Tunnel)
     }
 
-    /// A connection for tunnels, and whether it is new.
-    async fn tunnels(
-        &self,
-        now: Instant,
-        buffers: &Buffers,
-    ) -> Result<(Client, bool), ConnectError> {
+    /// A connection for tunnels.
+    async fn tunnels(&self, now: Instant, buffers: &Buffers) -> Result<Client, ConnectError> {
         let take = || self.shared.take(now, &REUSE, |terms| terms.alpn == Alpn::H2);
         if let Some((client, _)) = take() {
-            return Ok((client, false));
+            return Ok(client);
         }
         let _turn = self.shared.turn().await;
         if let Some((client, _)) = take() {
-            return Ok((client, false));
+            return Ok(client);
         }
         let (client, _) = self.dial(Offer::Tunnels, buffers).await?;
-        Ok((client, true))
+        Ok(client)
     }
 
     /// Makes a connection and adds it. It is there when the proxy has said that it takes us.
     async fn dial(&self, offer: Offer, buffers: &Buffers) -> Result<(Client, Alpn), ConnectError> {
+        for _ in 1..TRIES_MAX {
+            match self.dial_once(offer, buffers).await {
+                Err(error) if error.is_goodbye() => {}
+                dialled => return dialled,
+            }
+        }
+        self.dial_once(offer, buffers).await
+    }
+
+    async fn dial_once(
+        &self,
+        offer: Offer,
+        buffers: &Buffers,
+    ) -> Result<(Client, Alpn), ConnectError> {
         let attempt = Attempt { cells: &self.cells };
         let (client, connection, alpn, tls) = self.establish(offer, buffers).await?;
         attempt.succeeded();

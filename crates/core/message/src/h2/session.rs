@@ -260,6 +260,11 @@ impl Session {
             || self.next_id > STREAM_MAX
     }
 
+    /// What the peer ends the connection with, once it has said so (GOAWAY).
+    pub fn goodbye(&self) -> Option<Reason> {
+        self.peer_goaway
+    }
+
     /// Whether one more stream may be opened now.
     pub fn has_room(&self) -> bool {
         !self.is_closing() && self.open < self.peer.streams_max

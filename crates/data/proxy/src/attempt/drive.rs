@@ -111,7 +111,7 @@ pub(super) async fn dial(
     };
     dialled.map_err(|error| Failed {
         everywhere: error.is_backends(),
-        ..Failed::unsent(error.reason(), &error, false)
+        ..Failed::unsent(error.reason(), &error, error.is_goodbye())
     })
 }
 
@@ -133,12 +133,14 @@ pub(super) fn start(
             x.record.upstream_started = Some(lease.started());
             x.decided.answer_by = Deadline::NEVER;
             x.decided.client_lags = false;
-            let drive = Drive::new(x, scope, &lease, timeout);
+            let drive = Drive::new(x, scope, &lease, idle.is_some(), timeout);
             Ok(Sent { lease, up, idle, drive })
         }
         Err(error) => {
             // The connection is gone, and nothing was sent on it.
-            let failed = Failed::unsent(Reason::UpstreamReset, &error, idle.is_some());
+            let is_goodbye = matches!(&error, WriteError::H2(error) if error.is_goodbye());
+            let stale = idle.is_some() || is_goodbye;
+            let failed = Failed::unsent(Reason::UpstreamReset, &error, stale);
             Err(Box::new(Lost { lease, failed }))
         }
     }
@@ -177,8 +179,7 @@ impl Sent {
                 let Head { framing, declared, keep_alive, tunnel } = head;
                 Ok(Answered { up, lease, sender, framing, declared, keep_alive, tunnel })
             }
-            Err(mut failed) => {
-                failed.stale = failed.stale && idle.is_some();
+            Err(failed) => {
                 if let Some(idle) = idle.filter(|_| failed.stale) {
                     lease.stale(idle);
                 }
@@ -217,12 +218,20 @@ struct Drive {
     silence: Option<Duration>,
     /// It is a proxy of the mesh that answers first.
     through_proxy: bool,
+    /// The connection had been used before.
+    is_reused: bool,
 }
 
 // === impl Drive ===
 
 impl Drive {
-    fn new(x: &Exchange, scope: &Scope<'_>, lease: &Lease, timeout: Option<Duration>) -> Self {
+    fn new(
+        x: &Exchange,
+        scope: &Scope<'_>,
+        lease: &Lease,
+        is_reused: bool,
+        timeout: Option<Duration>,
+    ) -> Self {
         Self {
             sender: Sender::new(),
             send_failed: None,
@@ -232,6 +241,7 @@ impl Drive {
             bound: bound(x, lease, timeout),
             silence: request::silence(x),
             through_proxy: lease.peer().is_some(),
+            is_reused,
         }
     }
 
@@ -390,16 +400,17 @@ impl Drive {
         }
         // An HTTP/2 upstream that refused the stream says that it did nothing with it.
         let refused = matches!(error, HeadError::H2(error) if error.is_unprocessed());
-        let closed = match error {
-            HeadError::Closed => true,
-            HeadError::H2(error) => refused || error.is_io(),
+        let stale = match error {
+            HeadError::Closed => self.is_reused,
+            HeadError::H2(error) if self.is_reused => refused || error.is_io(),
+            HeadError::H2(error) => error.is_goodbye(),
             HeadError::Truncated | HeadError::Io(_) | HeadError::Parse(_) => false,
         };
         let mut detail = describe(error);
         if let Some(error) = &self.send_failed {
             detail = format!("{detail}; while sending: {}", describe(error));
         }
-        Failed { sent: !refused, stale: closed, ..failed(reason, &detail) }
+        Failed { sent: !refused, stale, ..failed(reason, &detail) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! HTTP/2 upstreams that end a connection just when a request is sent on it.
+//! HTTP/2 upstreams that end a connection just when a request is sent on it, used before or new.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -128,5 +128,64 @@ fn what_may_not_be_sent_twice_is_sent_again_only_where_the_upstream_says_it_did_
             assert_eq!(seen.get(), if status == 200 { 3 } else { 2 }, "{end:?}");
             gateway.until_idle().await;
         });
+    }
+}
+
+/// An upstream that is being replaced: it ends so many connections in order, when they are new or
+/// when their first request comes, and has looked at nothing. Then its successor answers. Counts the
+/// connections.
+async fn replaced(goodbyes: usize, at_once: bool) -> (SocketAddr, Rc<Cell<usize>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+    let addr = listener.local_addr().expect("it is bound");
+    let made = Rc::new(Cell::new(0));
+    let count = made.clone();
+    task::spawn("upstream", async move {
+        loop {
+            let (stream, _) = listener.accept().await.expect("it accepts");
+            count.set(count.get() + 1);
+            if count.get() <= goodbyes {
+                task::spawn("upstream", leave(stream, at_once));
+            } else {
+                task::spawn("upstream", serve(stream, End::Close, Rc::default()));
+            }
+        }
+    });
+    (addr, made)
+}
+
+async fn leave(mut stream: TcpStream, at_once: bool) -> std::io::Result<()> {
+    let goodbye = frame(GOAWAY, 0, 0, &[0; 8]);
+    stream.read_exact(&mut [0; PREFACE.len()]).await?;
+    stream.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
+    if at_once {
+        stream.write_all(&goodbye).await?;
+    }
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        let [a, b, c, kind, ..] = head;
+        stream.read_exact(&mut vec![0; u32::from_be_bytes([0, a, b, c]) as usize]).await?;
+        if kind == HEADERS && !at_once {
+            stream.write_all(&goodbye).await?;
+        }
+    }
+}
+
+#[test]
+fn a_new_connection_that_is_ended_in_order_is_made_again() {
+    for at_once in [true, false] {
+        for (goodbyes, status) in [(1, 200), (2, 200), (3, 502)] {
+            for method in ["GET", "POST"] {
+                run(async {
+                    let (addr, made) = replaced(goodbyes, at_once).await;
+                    let gateway = Setup::new(Http::Two, &[addr]).start().await;
+                    let mut client = Client::connect(Http::One, gateway.addr).await;
+                    let answer = client.send(method, "/", b"").await;
+                    assert_eq!(answer.status, status, "{method} {goodbyes} {at_once}");
+                    assert_eq!(made.get(), (goodbyes + 1).min(3), "{method} {at_once}");
+                    gateway.until_idle().await;
+                });
+            }
+        }
     }
 }

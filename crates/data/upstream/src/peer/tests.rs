@@ -458,6 +458,39 @@ fn a_peer_that_says_goodbye_finishes_what_it_has_and_gets_no_more() {
 }
 
 #[test]
+fn a_peer_that_ends_new_connections_in_order_is_being_replaced_and_called_again() {
+    let echo = TcpOrigin::start("hello");
+    local(async {
+        // The second number is how many connections are made.
+        for (goodbyes, made) in [(1, Some(2)), (2, Some(3)), (3, None)] {
+            for only_tunnels in [false, true] {
+                let authority = MeshAuthority::new("root");
+                let manners = Manners { goodbyes, only_tunnels, ..Manners::default() };
+                let peer = peer_with(&authority, manners).await;
+                let all = [
+                    behind("http", APPLICATION, &peer.peer()),
+                    behind("tcp", &echo.addr().to_string(), &peer.peer()),
+                ];
+                let caller = Caller::of(authority, all);
+                let Some(made) = made else {
+                    let error = caller.stream("tcp").await.expect_err("it takes nothing");
+                    assert!(error.is_goodbye(), "{error:?}");
+                    assert_eq!(peer.connections().len(), goodbyes);
+                    continue;
+                };
+                if only_tunnels {
+                    let mut tunnel = caller.stream("tcp").await.expect("it is reached");
+                    tunnel.read_exact(&mut [0; 6]).await.expect("it greets");
+                } else {
+                    assert_eq!(caller.ask("http", "/").await, 200);
+                }
+                assert_eq!(peer.connections().len(), made);
+            }
+        }
+    });
+}
+
+#[test]
 fn a_request_that_is_carried_counts_as_a_connection_where_those_are_bounded() {
     local(async {
         let authority = MeshAuthority::new("root");

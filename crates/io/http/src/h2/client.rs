@@ -67,7 +67,7 @@ impl Client {
         let mut conn = Conn::new(io, session, buffers, false);
         let client = Self::new(&conn.link);
         poll_fn(|cx| match conn.poll(cx) {
-            Poll::Ready(ended) => Poll::Ready(ended.and(Err(Error::Failed(Failure::Closed)))),
+            Poll::Ready(ended) => Poll::Ready(ended.and(Err(ended_unused(&conn)))),
             Poll::Pending if conn.link.get().session.has_output() => Poll::Pending,
             Poll::Pending => Poll::Ready(Ok(())),
         })
@@ -153,14 +153,19 @@ impl ClientConnection {
     ///
     /// # Errors
     ///
-    /// When the connection ends instead.
+    /// When the connection ends instead; with [`Error::is_goodbye`] when the peer takes no more.
     pub async fn confirm(&mut self) -> Result<(), Error> {
         self.0.link.get().session.ping();
         poll_fn(|cx| {
             if let Poll::Ready(ended) = self.0.poll(cx) {
-                return Poll::Ready(ended.and(Err(Error::Failed(Failure::Closed))));
+                return Poll::Ready(ended.and(Err(ended_unused(&self.0))));
             }
-            if self.0.link.get().session.pongs() > 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+            let inner = self.0.link.get();
+            match inner.session.goodbye() {
+                Some(reason) => Poll::Ready(Err(Error::Failed(Failure::Unprocessed(reason)))),
+                None if inner.session.pongs() > 0 => Poll::Ready(Ok(())),
+                None => Poll::Pending,
+            }
         })
         .await
     }
@@ -214,4 +219,12 @@ impl Future for ClientConnection {
         }
         self.0.poll(cx)
     }
+}
+
+// === functions ===
+
+/// Why a connection on which nothing was asked yet has ended in order.
+fn ended_unused(conn: &Conn) -> Error {
+    let goodbye = conn.link.get().session.goodbye();
+    Error::Failed(goodbye.map_or(Failure::Closed, Failure::Unprocessed))
 }

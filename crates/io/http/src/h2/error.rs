@@ -42,6 +42,12 @@ impl Error {
         matches!(self, Self::Failed(failure) if failure.is_unprocessed())
     }
 
+    /// Whether the peer ends the connection in order without having looked at the request, as a
+    /// process does that is replaced: a new connection is to its successor.
+    pub fn is_goodbye(&self) -> bool {
+        *self == Self::Failed(Failure::Unprocessed(Reason::NO_ERROR))
+    }
+
     /// Whether the peer refused the stream.
     pub fn is_refused_stream(&self) -> bool {
         *self == Self::Failed(Failure::Reset(Reason::REFUSED_STREAM))

@@ -50,6 +50,8 @@ pub(crate) struct Manners {
     pub(crate) only_tunnels: bool,
     /// What CONNECT is answered with.
     pub(crate) tunnel_status: u16,
+    /// So many of the first connections are ended in order before anything is taken on them.
+    pub(crate) goodbyes: usize,
 }
 
 struct State {
@@ -84,7 +86,7 @@ struct Unready<S>(S);
 
 impl Default for Manners {
     fn default() -> Self {
-        Self { streams_max: 100, only_tunnels: false, tunnel_status: 200 }
+        Self { streams_max: 100, only_tunnels: false, tunnel_status: 200, goodbyes: 0 }
     }
 }
 
@@ -159,6 +161,7 @@ impl State {
         let is_open = Rc::new(Cell::new(true));
         let seen = Connection { alpn, leaf, is_open: is_open.clone() };
         self.connections.borrow_mut().push(seen);
+        let is_unwelcome = self.connections.borrow().len() <= self.manners.goodbyes;
         // Orders are for those who are there when they are given.
         self.orders.send_if_modified(|order| {
             *order = Order::Serve;
@@ -174,6 +177,9 @@ impl State {
         };
         let buffers = Buffers::new(weft_net::BufferPool::default());
         if let Ok(mut server) = Server::handshake(io, &settings, &buffers).await {
+            if is_unwelcome {
+                server.drain();
+            }
             self.accept(&mut server).await;
         }
         is_open.set(false);
