@@ -23,6 +23,8 @@ use crate::upstreams::Upstreams;
 /// A running responder. It ends when this is dropped, with all that is under way.
 #[derive(Debug)]
 pub struct Server {
+    /// Gone when it is closed.
+    listening: Option<watch::Sender<()>>,
     _alive: watch::Sender<()>,
 }
 
@@ -120,18 +122,27 @@ impl Server {
         let own = udp.iter().filter_map(|socket| socket.local_addr().ok());
         let own = own.chain(tcp.iter().filter_map(|socket| socket.local_addr().ok())).collect();
         let forwarder = Forwarder::new(upstreams, own, limits, Arc::clone(&metrics));
-        let (sender, alive) = watch::channel(());
+        let (alive_sender, alive) = watch::channel(());
+        let (listening_sender, listening) = watch::channel(());
         let (queries, connections) = Default::default();
         let responder =
             Responder { names, wanted, forwarder, limits, metrics, alive, queries, connections };
         let responder = Rc::new(responder);
         for socket in udp {
-            responder.spawn("dns datagrams", Rc::clone(&responder).serve_udp(socket));
+            let work = Rc::clone(&responder).serve_udp(socket);
+            spawn("dns datagrams", listening.clone(), work);
         }
         for listener in tcp {
-            responder.spawn("dns connections", Rc::clone(&responder).serve_tcp(listener));
+            let work = Rc::clone(&responder).serve_tcp(listener);
+            spawn("dns connections", listening.clone(), work);
         }
-        Ok(Self { _alive: sender })
+        Ok(Self { listening: Some(listening_sender), _alive: alive_sender })
+    }
+
+    /// Takes nothing more from its sockets: somebody else does, who has them, too. What was taken
+    /// is still answered, and connections that are open go on.
+    pub fn close(&mut self) {
+        self.listening = None;
     }
 }
 
@@ -176,13 +187,7 @@ impl Limits {
 impl Responder {
     /// Runs `work` until it ends or the server is dropped.
     fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + 'static) {
-        let mut alive = self.alive.clone();
-        task::spawn(name, async move {
-            tokio::select! {
-                _ = alive.changed() => {}
-                () = work => {}
-            }
-        });
+        spawn(name, self.alive.clone(), work);
     }
 
     async fn serve_udp(self: Rc<Self>, socket: UdpSocket) {
@@ -330,6 +335,20 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
+}
+
+/// Runs `work` until it ends or nobody wants it any more.
+fn spawn(
+    name: &'static str,
+    mut wanted: watch::Receiver<()>,
+    work: impl Future<Output = ()> + 'static,
+) {
+    task::spawn(name, async move {
+        tokio::select! {
+            _ = wanted.changed() => {}
+            () = work => {}
+        }
+    });
 }
 
 /// A client that cannot be reached asks again, or is gone.

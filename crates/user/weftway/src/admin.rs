@@ -396,6 +396,11 @@ impl FromRef<AdminState> for Readiness {
 // === impl Listening ===
 
 impl Listening {
+    /// What it is called.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Where it is.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr

@@ -25,12 +25,12 @@ use weft_model::id::{ServiceName, WorkloadName};
 use weft_proxy::interception::{Interception, Resolve};
 use weft_runtime::drain::{self, Drained, Watch};
 use weft_runtime::metrics::Registry;
-use weft_runtime::ready::Readiness;
+use weft_runtime::ready::{Blocker, Readiness};
 use weft_runtime::signal::Termination;
 use weft_runtime::task::Task;
 use weft_runtime::{log, task, time, worker};
 
-use crate::admin::{self, AdminConfig, AdminState};
+use crate::admin::{self, AdminConfig, AdminState, Listening};
 use crate::args::{AddressOrOff, ProxyArgs};
 use crate::engine::{Engine, Surroundings};
 use crate::link;
@@ -74,8 +74,26 @@ struct Proxy {
 
 /// The responder for names, and its sockets for a newer process.
 struct Dns {
-    _server: Server,
+    server: Server,
     kept: Vec<Named>,
+}
+
+/// What there is to do when the first state is in force.
+struct Opening {
+    /// Where names are asked for: who knows none would deny them all.
+    names: Option<Sockets>,
+    /// Where an older process answers until now.
+    admin: Vec<Listening>,
+    /// What is known is not yet served.
+    block: Blocker,
+}
+
+/// What the process was told, and what it shows.
+#[derive(Clone, Copy)]
+struct Process<'a> {
+    args: &'a ProxyArgs,
+    registry: &'a Registry,
+    readiness: &'a Readiness,
 }
 
 /// Runs until a signal has drained it.
@@ -94,8 +112,6 @@ async fn serve(args: &ProxyArgs) -> anyhow::Result<Drained> {
     let (drain, watch) = drain::drain();
     let registry = Registry::new();
     let readiness = Readiness::new();
-    // What is known is not yet served.
-    let mut opening = Some(readiness.block("listeners"));
     let (demand, mut demanded) = mpsc::unbounded_channel();
     let (link, running) = weft_link::start(link_settings(args)?, &readiness);
     let linking = task::spawn("link", running);
@@ -103,8 +119,8 @@ async fn serve(args: &ProxyArgs) -> anyhow::Result<Drained> {
     let inherited = Inherited::ask(path.as_deref()).await?;
     let mut proxy = Proxy::start(args, link, &registry, demand, inherited, watch)?;
     let (wanted, mut wanted_by_dns) = mpsc::channel(WANTED_MAX);
-    proxy.serve_names(args, &registry, wanted)?;
-    proxy.serve_admin(args, &registry, &readiness).await?;
+    let process = Process { args, registry: &registry, readiness: &readiness };
+    let mut opening = Some(proxy.begin(process).await?);
     let mut ready = pin!(until_ready(&readiness));
     let mut takeover = None;
     let mut used = task::spawn("used", time::sleep(USED_INTERVAL));
@@ -117,14 +133,14 @@ async fn serve(args: &ProxyArgs) -> anyhow::Result<Drained> {
             Ok(()) = proxy.state.changed() => {
                 proxy.apply().await;
                 if let Some(opening) = opening.take() {
-                    opening.clear();
+                    proxy.open(opening, process, &wanted)?;
                 }
             }
             () = &mut ready, if takeover.is_none() => {
                 // The older process ends now that this one has something to serve.
                 proxy.engine.inherited().say_ready().await;
                 takeover = Some(Takeover::new(path.as_deref(), proxy.engine.inherited())?);
-                proxy.serve_on_socket(args, &registry, &readiness)?;
+                proxy.serve_on_socket(process)?;
             }
             newer = asked(takeover.as_ref()) => {
                 if let Some(takeover) = &takeover {
@@ -261,17 +277,43 @@ impl Proxy {
         }
     }
 
+    /// Listens, and serves what can be served without a state.
+    async fn begin(&mut self, process: Process<'_>) -> anyhow::Result<Opening> {
+        let Process { args, readiness, .. } = process;
+        let block = readiness.block("listeners");
+        let answers_names = args.explicit.is_none() && !args.dns.is_empty();
+        let names = answers_names.then(|| self.dns_sockets(&args.dns)).transpose()?;
+        let mut admin = self.listen_admin(args).await?;
+        if !self.engine.inherited().has_predecessor() {
+            self.serve_admin(std::mem::take(&mut admin), process)?;
+        }
+        Ok(Opening { names, admin, block })
+    }
+
+    /// Serves the rest.
+    fn open(
+        &mut self,
+        opening: Opening,
+        process: Process<'_>,
+        wanted: &mpsc::Sender<ServiceName>,
+    ) -> anyhow::Result<()> {
+        let Opening { names, admin, block } = opening;
+        if let Some(sockets) = names {
+            self.dns = Some(self.serve_names(sockets, process, wanted.clone())?);
+        }
+        self.serve_admin(admin, process)?;
+        block.clear();
+        Ok(())
+    }
+
     /// Answers questions for names, where applications ask this proxy.
     fn serve_names(
-        &mut self,
-        args: &ProxyArgs,
-        registry: &Registry,
+        &self,
+        sockets: Sockets,
+        process: Process<'_>,
         wanted: mpsc::Sender<ServiceName>,
-    ) -> anyhow::Result<()> {
-        if args.explicit.is_some() || args.dns.is_empty() {
-            return Ok(());
-        }
-        let sockets = self.dns_sockets(&args.dns)?;
+    ) -> anyhow::Result<Dns> {
+        let Process { args, registry, .. } = process;
         let udp = sockets.udp.iter().filter_map(|socket| takeover::duplicate(DNS_UDP, socket));
         let tcp = sockets.tcp.iter().filter_map(|socket| takeover::duplicate(DNS_TCP, socket));
         let kept = udp.chain(tcp).collect();
@@ -288,8 +330,7 @@ impl Proxy {
             limits: weft_dns::Limits::DEFAULT,
             metrics,
         };
-        self.dns = Some(Dns { _server: Server::start(sockets, settings)?, kept });
-        Ok(())
+        Ok(Dns { server: Server::start(sockets, settings)?, kept })
     }
 
     fn dns_sockets(&mut self, addrs: &[SocketAddr]) -> anyhow::Result<Sockets> {
@@ -302,23 +343,24 @@ impl Proxy {
         Ok(Sockets { udp, tcp: inherited.tcp(DNS_TCP, any) })
     }
 
-    /// The admin endpoint on loopback, and beside it what others may see: metrics and readiness.
-    async fn serve_admin(
-        &mut self,
-        args: &ProxyArgs,
-        registry: &Registry,
-        readiness: &Readiness,
-    ) -> anyhow::Result<()> {
-        let state = self.admin_state(args, registry, readiness)?;
+    async fn listen_admin(&mut self, args: &ProxyArgs) -> anyhow::Result<Vec<Listening>> {
+        let mut all = Vec::new();
         for (name, addr) in
             [("admin", args.process.admin), ("ready", args.ready), ("metrics", args.metrics)]
         {
             let AddressOrOff::Address(addr) = addr else { continue };
             let listening = admin::listen(name, addr, self.engine.inherited()).await;
-            let listening =
-                listening.with_context(|| format!("cannot listen on {addr} (see --{name})"))?;
+            all.push(listening.with_context(|| format!("cannot listen on {addr} (see --{name})"))?);
+        }
+        Ok(all)
+    }
+
+    /// The admin endpoint on loopback, and beside it what others may see: metrics and readiness.
+    fn serve_admin(&mut self, all: Vec<Listening>, process: Process<'_>) -> anyhow::Result<()> {
+        let state = self.admin_state(process)?;
+        for listening in all {
             let state = state.clone();
-            self.served.push(match name {
+            self.served.push(match listening.name() {
                 "admin" => listening.serve(|socket| admin::serve(socket, state)),
                 _ => listening.serve(|socket| admin::serve_probes(socket, state)),
             });
@@ -328,24 +370,15 @@ impl Proxy {
 
     /// The same in the proxy's folder, if it has one, where commands find it that its network keeps
     /// out; in place of an older process, once there is something to tell.
-    fn serve_on_socket(
-        &mut self,
-        args: &ProxyArgs,
-        registry: &Registry,
-        readiness: &Readiness,
-    ) -> anyhow::Result<()> {
-        let Some(folder) = &args.link.state else { return Ok(()) };
-        let state = self.admin_state(args, registry, readiness)?;
+    fn serve_on_socket(&mut self, process: Process<'_>) -> anyhow::Result<()> {
+        let Some(folder) = &process.args.link.state else { return Ok(()) };
+        let state = self.admin_state(process)?;
         self.on_socket = admin::serve_in(folder, state);
         Ok(())
     }
 
-    fn admin_state(
-        &self,
-        args: &ProxyArgs,
-        registry: &Registry,
-        readiness: &Readiness,
-    ) -> anyhow::Result<AdminState> {
+    fn admin_state(&self, process: Process<'_>) -> anyhow::Result<AdminState> {
+        let Process { args, registry, readiness } = process;
         let standpoint = Standpoint::Workload {
             namespace: link::namespace(&args.workload)?.into(),
             domain: args.link.domain.as_str().into(),
@@ -366,7 +399,9 @@ impl Proxy {
         if let Some(on_socket) = self.on_socket.take() {
             on_socket.abort();
         }
-        self.dns = None;
+        if let Some(dns) = &mut self.dns {
+            dns.server.close();
+        }
     }
 
     /// What a newer process is to listen on.

@@ -131,6 +131,11 @@ impl Inherited {
         self.keeps
     }
 
+    /// Whether an older process serves until this one says that it is ready.
+    pub(crate) fn has_predecessor(&self) -> bool {
+        self.predecessor.is_some()
+    }
+
     /// The listening sockets of that name, as far as they are at `addr`; port 0 is any port.
     pub(crate) fn tcp(&mut self, name: &str, addr: SocketAddr) -> Vec<TcpListener> {
         let passed = self.sockets.remove(name).unwrap_or_default();

@@ -29,7 +29,7 @@ struct Fake {
 
 /// A responder and its client.
 struct Bench {
-    _server: Server,
+    server: Server,
     udp: Vec<SocketAddr>,
     tcp: Vec<SocketAddr>,
     names: watch::Sender<Arc<Names>>,
@@ -111,7 +111,7 @@ impl Bench {
             metrics: Arc::clone(&metrics),
         };
         let server = Server::start(sockets, settings).unwrap();
-        Self { _server: server, udp, tcp, names: sender, wanted: wanting, metrics }
+        Self { server, udp, tcp, names: sender, wanted: wanting, metrics }
     }
 
     async fn udp(&self, query: &[u8]) -> Vec<u8> {
@@ -423,13 +423,31 @@ fn dropping_the_server_ends_it_with_all_that_is_open() {
         let bench = Bench::start(&[], LIMITS);
         let mut stream = bench.connect().await;
         over_tcp(&mut stream, &query("payments", RecordType::A)).await;
-        let Bench { _server: server, udp, .. } = bench;
+        let Bench { server, udp, .. } = bench;
         drop(server);
         assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "it is closed");
         // The address is free as soon as the tasks have seen it.
         while std::net::UdpSocket::bind(udp[0]).is_err() {
             tokio::task::yield_now().await;
         }
+    });
+}
+
+#[test]
+fn a_closed_server_takes_no_more_questions_and_answers_those_that_it_has() {
+    block_on(async {
+        let mut bench = Bench::with([], LIMITS, Names::new(&zone(), entries(), []));
+        let (addr, asked) = (bench.udp[0], query("db-0.db", RecordType::A));
+        let reply = task::spawn("client", async move { shown(&over_udp(addr, &asked).await) });
+        bench.wanted.recv().await.unwrap();
+        bench.server.close();
+        tokio::task::yield_now().await;
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        client.send_to(&query("payments", RecordType::A), addr).await.unwrap();
+        let more = time::timeout(SHORT, client.recv(&mut [0; 512])).await;
+        assert!(more.is_err(), "it is another's to answer: {more:?}");
+        bench.names.send_replace(Arc::new(Names::new(&zone(), entries(), [db()])));
+        assert_eq!(reply.await.unwrap(), "NoError 10.77.0.9");
     });
 }
 

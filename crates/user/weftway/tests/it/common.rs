@@ -1,6 +1,8 @@
 //! What many subjects start from.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use weft_testkit::documents::{ingress_route, with_middlewares};
 use weft_testkit::{Gateway, GatewayBuilder, RawOrigin};
@@ -68,4 +70,11 @@ pub(crate) fn reached(gateway: &Gateway, limit: &str) -> f64 {
 /// Waits until a limit was reached that often: a peer may see the end before it is counted.
 pub(crate) fn wait_reached(gateway: &Gateway, limit: &str, count: f64) {
     gateway.wait_metric("weftway_limit_reached_total", &[("limit", limit)], |n| n >= count);
+}
+
+/// An address of this machine that nobody else uses: proxies have fixed ports.
+pub(crate) fn own_address() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 80 + NEXT.fetch_add(1, Ordering::Relaxed), high, low.clamp(1, 254))
 }

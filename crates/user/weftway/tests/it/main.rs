@@ -25,6 +25,7 @@ mod mesh_certs;
 mod middlewares;
 mod observe;
 mod pools;
+mod proxy;
 mod refuse;
 mod tcp;
 mod tls;

@@ -3,19 +3,18 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use weft_testkit::{Certificates, wait};
 
 use crate::cli::{Ran, weftway};
-use crate::common::BINARY;
+use crate::common::{BINARY, own_address};
 
 /// Who the control plane proves to be.
 const CONTROL: &str = "spiffe://cluster.local/ns/weftway-system/sa/control";
@@ -422,7 +421,7 @@ impl Mesh {
     }
 
     fn start_proxy(&self, workload: &str, control: &str, arguments: &[&str]) -> Running {
-        let (ip, name) = (address().to_string(), workload.replace('/', "-"));
+        let (ip, name) = (own_address().to_string(), workload.replace('/', "-"));
         let usual = ["proxy", "--workload", workload, "--control", control, "--explicit", &ip];
         let off = ["--admin", "off", "--ready", "off", "--metrics", "off", "--workers", "1"];
         let log = self.folder.path().join(format!("{name}-{ip}.log"));
@@ -456,13 +455,6 @@ impl Mesh {
         let proxies = view["proxies"].as_array().expect("it is a list");
         proxies.iter().any(|proxy| proxy["workload"] == workload && is_wanted(proxy))
     }
-}
-
-/// An address of this machine that nobody else uses: proxies have fixed ports.
-fn address() -> Ipv4Addr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [.., high, low] = std::process::id().to_be_bytes();
-    Ipv4Addr::new(127, 80 + NEXT.fetch_add(1, Ordering::Relaxed), high, low.clamp(1, 254))
 }
 
 // === impl Running ===
