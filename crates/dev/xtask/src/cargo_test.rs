@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use crate::run::{show, within};
 
 /// Of a message that a test has failed with.
-const MESSAGE_CHARS_MAX: usize = 160;
+const MESSAGE_CHARS_MAX: usize = 800;
 
 /// Which tests have failed, gathered from what harnesses print.
 #[derive(Debug, Default)]

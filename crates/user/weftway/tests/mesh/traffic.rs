@@ -148,7 +148,8 @@ impl Traffic {
             });
             let counts = self.counts(name);
             for kind in kinds {
-                assert_eq!(counts[kind]["failed"], 0, "{name}: {kind}: {counts}");
+                let reasons = &counts[kind]["reasons"];
+                assert_eq!(counts[kind]["failed"], 0, "{name}: {kind}: {reasons} of {counts}");
                 assert!(counts[kind]["connections"].as_u64().unwrap() > 1, "no churn: {counts}");
             }
         }
