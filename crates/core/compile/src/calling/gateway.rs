@@ -246,9 +246,8 @@ pub(crate) fn referenced_files(rule: &DestinationRule) -> Vec<Box<str>> {
         std::iter::once(&policy.settings).chain(ports)
     });
     let sections = settings.filter_map(|settings| settings.tls.as_ref());
-    let files = sections.flat_map(|tls| {
-        tls.roots_file().into_iter().chain(&tls.client_certificate).chain(&tls.private_key)
-    });
+    let files = sections
+        .flat_map(|tls| tls.roots_file().into_iter().chain(tls.pair_files().into_iter().flatten()));
     files.map(|file| file.value.clone()).collect()
 }
 
@@ -291,15 +290,15 @@ impl Around for Seen<'_, '_> {
             }
             None => None,
         };
-        let client = match (&tls.client_certificate, &tls.private_key) {
-            (Some(chain), Some(key)) => {
+        let client = match tls.pair_files() {
+            Some([chain, key]) => {
                 let (pem, key) = (self.file(chain)?, self.file(key)?);
                 let origin = format!("file `{}`", **chain);
                 let (found, error) = self.scope.certificates().of_pair(&origin, &pem, &key);
                 let error = || error.map(|error| error.to_string()).unwrap_or_default();
                 Some(found.ok_or_else(error)?)
             }
-            _ => None,
+            None => None,
         };
         Ok(Loaded { roots_pem, client, files: None })
     }

@@ -330,9 +330,8 @@ impl Around for Seen<'_, '_> {
             return Ok(Loaded { roots_pem, ..Loaded::default() });
         }
         let roots = tls.roots_file().map(path).transpose()?;
-        let pair = tls.client_certificate.as_ref().zip(tls.private_key.as_ref());
-        let pair = pair.filter(|_| *tls.mode == ClientTlsMode::Mutual);
-        let client = pair.map(|(chain, key)| Ok::<_, String>((path(chain)?, path(key)?)));
+        let client =
+            tls.pair_files().map(|[chain, key]| Ok::<_, String>((path(chain)?, path(key)?)));
         let files = TlsFiles { roots, client: client.transpose()? };
         let is_any = files.roots.is_some() || files.client.is_some();
         Ok(Loaded { files: is_any.then(|| Arc::new(files)), ..Loaded::default() })

@@ -251,11 +251,10 @@ fn tls_begins_at_the_gateway_with_secrets_and_files() {
         assert_eq!(tls.subject_alt_names.len(), 1);
     }
 
-    let text = format!(
-        "{SERVICE}{}{}",
-        routes(""),
-        rule("shop", "trafficPolicy: {tls: {mode: SIMPLE, caCertificates: /certs/ca.pem}}")
-    );
+    // A certificate is shown with MUTUAL alone.
+    let tls = "trafficPolicy: {tls: {mode: SIMPLE, caCertificates: /certs/ca.pem, \
+               clientCertificate: /certs/cert.pem, privateKey: /certs/key.pem}}";
+    let text = format!("{SERVICE}{}{}", routes(""), rule("shop", tls));
     let set = load(&[("a.yaml", text)]);
     assert_eq!(crate::referenced_files(&set), ["/certs/ca.pem".into()]);
     let mut options = options();
@@ -266,7 +265,9 @@ fn tls_begins_at_the_gateway_with_secrets_and_files() {
     options.files.insert("/certs/ca.pem".into(), Arc::clone(&pem));
     let world = compile(&set, &options, None);
     let calling = &backend(&world, "gw.test").expect("it is served").calling;
-    assert_eq!(calling.tls.as_ref().expect("TLS").roots_pem.as_deref(), Some(&*pem));
+    let tls = calling.tls.as_ref().expect("TLS");
+    assert_eq!((tls.roots_pem.as_deref(), &tls.client), (Some(&*pem), &None));
+    assert_reported(&world, "`clientCertificate` has no effect with SIMPLE");
 }
 
 #[test]

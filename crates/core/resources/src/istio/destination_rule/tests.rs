@@ -367,6 +367,11 @@ fn odd_tls() {
     check("mode: MUTUAL, clientCertificate: a", "MUTUAL needs `privateKey`");
     check("mode: SIMPLE, credentialName: a, caCertificates: b", "exclude each other");
     check("mode: SIMPLE, insecureSkipVerify: true, sni: a, subjectAltNames: [b]", "excludes");
+    check("mode: SIMPLE, clientCertificate: a", "`clientCertificate` has no effect with SIMPLE");
+    check("mode: ISTIO_MUTUAL, privateKey: a", "`privateKey` has no effect with ISTIO_MUTUAL");
+    check("mode: DISABLE, credentialName: a", "`credentialName` has no effect with DISABLE");
+    check("mode: ISTIO_MUTUAL, caCertificates: a", "`caCertificates` has no effect");
+    check("mode: ISTIO_MUTUAL, caCrl: a", "`caCrl` has no effect");
     check("mode: STRICT", "use one of DISABLE, SIMPLE, MUTUAL, ISTIO_MUTUAL");
 }
 

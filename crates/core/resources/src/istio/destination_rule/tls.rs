@@ -86,6 +86,12 @@ impl ClientTls {
         self.ca_certificates.as_ref().filter(|file| *file.value != *SYSTEM)
     }
 
+    /// The files of the certificate to show and of its key: with MUTUAL alone, as in Istio.
+    pub fn pair_files(&self) -> Option<[&Spanned<Box<str>>; 2]> {
+        let is_shown = *self.mode == ClientTlsMode::Mutual;
+        is_shown.then_some([self.client_certificate.as_ref()?, self.private_key.as_ref()?])
+    }
+
     fn check(&self, reader: &Reader<'_, '_>) {
         let mode = *self.mode;
         let is_own = matches!(mode, ClientTlsMode::Simple | ClientTlsMode::Mutual);
@@ -106,6 +112,20 @@ impl ClientTls {
                 }
             }
         }
+        let is_mutual = mode == ClientTlsMode::Mutual;
+        for (name, file, is_used) in [
+            ("credentialName", &self.credential_name, is_own),
+            ("clientCertificate", &self.client_certificate, is_mutual),
+            ("privateKey", &self.private_key, is_mutual),
+            ("caCertificates", &self.ca_certificates, is_own),
+            ("caCrl", &self.ca_crl, is_own),
+        ] {
+            if file.is_some() && !is_used {
+                let message = format!("`{name}` has no effect with {}", mode.as_str());
+                let modes = if is_own { "MUTUAL" } else { "SIMPLE or MUTUAL" };
+                reader.warn(message, Some(format!("remove it, or write `mode: {modes}`")));
+            }
+        }
         let is_blind = self.insecure_skip_verify.as_ref().is_some_and(|skips| **skips);
         let wants_proof = self.ca_certificates.is_some()
             || !self.subject_alt_names.is_empty()
@@ -120,18 +140,24 @@ impl ClientTls {
 // === impl ClientTlsMode ===
 
 impl ClientTlsMode {
+    const ALL: [Self; 4] = [Self::Disable, Self::Simple, Self::Mutual, Self::IstioMutual];
+
     fn take(reader: &Reader<'_, '_>) -> Spanned<Self> {
-        let modes = [
-            ("DISABLE", Self::Disable),
-            ("SIMPLE", Self::Simple),
-            ("MUTUAL", Self::Mutual),
-            ("ISTIO_MUTUAL", Self::IstioMutual),
-        ];
+        let modes = Self::ALL.map(|mode| (mode.as_str(), mode));
         let Some(field) = reader.take("mode") else {
             let fix = "write mode: SIMPLE, MUTUAL or ISTIO_MUTUAL".into();
             reader.warn("without `mode` connections are not encrypted", Some(fix));
             return Spanned::new(Self::Disable, reader.at());
         };
         field.spanned(field.choice(&modes).unwrap_or(Self::Simple))
+    }
+    /// As it is written.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Disable => "DISABLE",
+            Self::Simple => "SIMPLE",
+            Self::Mutual => "MUTUAL",
+            Self::IstioMutual => "ISTIO_MUTUAL",
+        }
     }
 }
