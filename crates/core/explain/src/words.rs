@@ -11,7 +11,7 @@ use weft_model::policy::{
     Abort, AnswerDiff, Fact, Fault, HeaderEdits, LocalRateLimit, MessagePart, PathRewrite,
     Redirect, Refusal, RetryPolicy, Rewrite, Step, StepKind, ValuePart,
 };
-use weft_model::route::{Bound, Carrier, Choice, Origin, Target, Timeouts};
+use weft_model::route::{Affinity, Bound, Choice, Origin, Target, Timeouts};
 use weft_resilience::settings::{
     BudgetSettings, HedgeSettings, LimitSettings, OutlierSettings, PickerKind, RateSettings,
 };
@@ -128,9 +128,9 @@ impl Settings<'_> {
         let Calling { picker, as_dialled, key, sticky, locality, slow_start, bias, .. } = calling;
         let words = ["loadBalancer", "balancer", "sessionAffinity"];
         self.say("load balancing", Some(balance(*picker, *as_dialled, key)), &words);
-        let session = sticky.as_ref().map(|one| match one.carrier {
-            Carrier::Cookie => format!("cookie {}", one.name),
-            Carrier::Header(_) => format!("header {}", one.name),
+        let session = sticky.as_ref().map(|affinity| match affinity {
+            Affinity::Cookie(cookie) => format!("cookie {}", cookie.name),
+            Affinity::Header(header) => format!("header {}", header.name),
         });
         self.say("session persistence", session, &["sessionPersistence", "sticky"]);
         let words = ["locality", "zoneAware", "trafficDistribution", "traffic-distribution"];

@@ -13,7 +13,7 @@ use weft_resilience::settings::{
 };
 
 use crate::backend::UpstreamTls;
-use crate::route::Affinity;
+use crate::route::{Affinity, Cookie};
 
 /// Endpoints to which five connections in a row failed are set aside for 5 s, longer by as much each
 /// time up to a minute, and never more than half of them.
@@ -141,7 +141,7 @@ pub enum HashKey {
     /// The value of a query parameter.
     Query(Box<str>),
     /// The value of a cookie; a client without one is given one.
-    Cookie(Affinity),
+    Cookie(Cookie),
 }
 
 /// Which endpoints come first, by where they run.

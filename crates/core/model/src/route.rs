@@ -197,11 +197,18 @@ pub struct Failover {
 
 /// What a client brings along to be kept on one choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Affinity {
-    /// Name of the cookie, or of the header.
+pub enum Affinity {
+    /// A cookie of its own.
+    Cookie(Cookie),
+    /// A word of a header.
+    Header(SessionHeader),
+}
+
+/// A cookie that clients are given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cookie {
+    /// Its name.
     pub name: Box<str>,
-    /// What brings it. All that follows is for cookies.
-    pub carrier: Carrier,
     /// `Path` attribute.
     pub path: Box<str>,
     /// `Domain` attribute, left out when empty.
@@ -216,15 +223,14 @@ pub struct Affinity {
     pub max_age_secs: i64,
 }
 
-/// What brings an [`Affinity`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Carrier {
-    /// A cookie of its own.
-    #[default]
-    Cookie,
-    /// A header, with `.` between its words: one for a choice among backends, if there is any, and
-    /// one for the endpoint of the backend.
-    Header(Word),
+/// A header that clients are given, with `.` between its words: one for a choice among backends, if
+/// there is any, and one for the endpoint of the backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionHeader {
+    /// Its name, in lower case.
+    pub name: Box<str>,
+    /// Which of the words is meant.
+    pub word: Word,
 }
 
 /// A word of a header that keeps a client on its choices.
@@ -347,13 +353,29 @@ pub enum TcpTls {
 // === impl Affinity ===
 
 impl Affinity {
+    /// The cookie; `None` for a header.
+    pub fn cookie(&self) -> Option<&Cookie> {
+        match self {
+            Self::Cookie(cookie) => Some(cookie),
+            Self::Header(_) => None,
+        }
+    }
+
+    /// Whether a client that is given this does not need the other any more.
+    pub fn replaces(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Cookie(one), Self::Cookie(other)) => one.name == other.name,
+            (Self::Header(one), Self::Header(other)) => one == other,
+            (Self::Cookie(_), Self::Header(_)) | (Self::Header(_), Self::Cookie(_)) => false,
+        }
+    }
+
     /// What the ids of backends end in that are called with it.
     pub fn suffix(&self) -> String {
-        let carrier = match self.carrier {
-            Carrier::Cookie => "sticky",
-            Carrier::Header(_) => "session",
-        };
-        format!("+{carrier}={}", self.name)
+        match self {
+            Self::Cookie(cookie) => format!("+sticky={}", cookie.name),
+            Self::Header(header) => format!("+session={}", header.name),
+        }
     }
 }
 

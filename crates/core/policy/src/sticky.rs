@@ -12,7 +12,7 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use weft_message::cookie::{self, InvalidCookie, SameSite, SetCookie};
 use weft_message::{Fields, ResponseHead};
-use weft_model::route::{Affinity, Carrier, Word};
+use weft_model::route::{Affinity, Cookie, SessionHeader, Word};
 
 /// Length of a value, characters.
 const VALUE_BYTES: usize = 16;
@@ -22,9 +22,10 @@ const SEPARATOR: u8 = b'.';
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// What a sticky cookie holds: a digest of a name, which says nothing about it.
+/// What a client brings along for a choice, in a cookie or as a word of a header: a digest of the
+/// choice's name, which says nothing about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CookieValue([u8; VALUE_BYTES]);
+pub struct Mark([u8; VALUE_BYTES]);
 
 /// The name of a cookie: `configured`, with what may not stand in a cookie name as `_`, or one made
 /// from the name of the service when nothing is configured.
@@ -40,12 +41,12 @@ pub fn cookie_name(configured: &str, service: &str) -> String {
 }
 
 /// The value that a request brings; `None` when there is none, or one that was never ours.
-pub fn read(affinity: &Affinity, fields: &Fields) -> Option<CookieValue> {
-    match affinity.carrier {
-        Carrier::Cookie => cookie::pairs(fields)
-            .filter(|(name, _)| *name == affinity.name.as_bytes())
-            .find_map(|(_, value)| CookieValue::parse(value)),
-        Carrier::Header(word) => read_word(&affinity.name, word, fields),
+pub fn read(affinity: &Affinity, fields: &Fields) -> Option<Mark> {
+    match affinity {
+        Affinity::Cookie(cookie) => cookie::pairs(fields)
+            .filter(|(name, _)| *name == cookie.name.as_bytes())
+            .find_map(|(_, value)| Mark::parse(value)),
+        Affinity::Header(header) => read_word(&header.name, header.word, fields),
     }
 }
 
@@ -56,39 +57,34 @@ pub fn read(affinity: &Affinity, fields: &Fields) -> Option<CookieValue> {
 ///
 /// When a setting holds what no cookie or header may; all others are added.
 pub fn write_all<'a>(
-    chosen: impl Iterator<Item = (&'a Affinity, CookieValue)> + Clone,
+    chosen: impl Iterator<Item = (&'a Affinity, Mark)> + Clone,
     brought: &Fields,
     head: &mut ResponseHead,
 ) -> Result<(), InvalidCookie> {
     let mut written = Ok(());
     for (affinity, value) in chosen.clone() {
-        written = written.and(match affinity.carrier {
-            Carrier::Cookie => write(affinity, value, head),
-            Carrier::Header(_) => {
-                let header = Header::new(&affinity.name, chosen.clone(), brought);
-                head.fields.set(&*affinity.name, header.as_bytes()).map_err(InvalidCookie::Field)
+        written = written.and(match affinity {
+            Affinity::Cookie(cookie) => write(cookie, value, head),
+            Affinity::Header(SessionHeader { name, .. }) => {
+                let header = Header::new(name, chosen.clone(), brought);
+                head.fields.set(&**name, header.as_bytes()).map_err(InvalidCookie::Field)
             }
         });
     }
     written
 }
 
-fn read_word(name: &str, word: Word, fields: &Fields) -> Option<CookieValue> {
+fn read_word(name: &str, word: Word, fields: &Fields) -> Option<Mark> {
     let mut words = fields.get(name)?.split(|byte| *byte == SEPARATOR);
-    CookieValue::parse(match word {
+    Mark::parse(match word {
         Word::Backend => words.next()?,
         Word::Endpoint => words.next_back()?,
     })
 }
 
 /// Adds the cookie to a response.
-fn write(
-    cookie: &Affinity,
-    value: CookieValue,
-    head: &mut ResponseHead,
-) -> Result<(), InvalidCookie> {
-    let Affinity { name, carrier: _, path, domain, http_only, secure, same_site, max_age_secs } =
-        cookie;
+fn write(cookie: &Cookie, value: Mark, head: &mut ResponseHead) -> Result<(), InvalidCookie> {
+    let Cookie { name, path, domain, http_only, secure, same_site, max_age_secs } = cookie;
     let max_age = match u64::try_from(*max_age_secs) {
         Ok(0) => None,
         Ok(seconds) => Some(Duration::from_secs(seconds)),
@@ -124,15 +120,16 @@ impl Header {
     /// Of what was chosen under a name, and else of what a request has brought.
     fn new<'a>(
         name: &str,
-        chosen: impl Iterator<Item = (&'a Affinity, CookieValue)> + Clone,
+        chosen: impl Iterator<Item = (&'a Affinity, Mark)> + Clone,
         brought: &Fields,
     ) -> Self {
         // A header of one word has none for a backend.
         let is_whole = brought.get(name).is_some_and(|value| value.contains(&SEPARATOR));
         let mut header = Self { text: [SEPARATOR; _], len: 0 };
         for word in [Word::Backend, Word::Endpoint] {
-            let is_it = |(one, _): &(&Affinity, CookieValue)| {
-                *one.name == *name && one.carrier == Carrier::Header(word)
+            let is_it = |(one, _): &(&Affinity, Mark)| match one {
+                Affinity::Header(one) => *one.name == *name && one.word == word,
+                Affinity::Cookie(_) => false,
             };
             let new = chosen.clone().find(is_it).map(|(_, value)| value);
             let old = || read_word(name, word, brought).filter(|_| is_whole);
@@ -150,9 +147,9 @@ impl Header {
     }
 }
 
-// === impl CookieValue ===
+// === impl Mark ===
 
-impl CookieValue {
+impl Mark {
     /// The value that stands for an endpoint or choice of this name: the first 16 hexadecimal
     /// digits of its SHA-256. Made when a plan is built, not for each request.
     pub fn of(name: &str) -> Self {

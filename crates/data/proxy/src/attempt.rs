@@ -15,8 +15,7 @@ use weft_message::peer;
 use weft_model::backend::UpstreamProtocol;
 use weft_model::outcome::Reason;
 use weft_model::policy::RetryPolicy;
-use weft_model::route::Affinity;
-use weft_policy::sticky::{self, CookieValue};
+use weft_policy::sticky::{self, Mark};
 use weft_resilience::retry::Backoff;
 use weft_runtime::time;
 use weft_upstream::error::PickError;
@@ -206,17 +205,16 @@ impl Attempts {
         let elsewhere = is_retry && self.retry.as_ref().is_some_and(|policy| policy.elsewhere);
         let ask = Ask { key: self.key, elsewhere, is_retry, ..Ask::new(now, &self.tried) };
         if let Some(value) = x.decided.affinity {
-            let is_it = |endpoint: &Endpoint| cookie_of(backend, endpoint) == value;
+            let is_it = |endpoint: &Endpoint| mark_of(backend, endpoint) == value;
             if let Some(lease) = backend.pick_where(&ask, is_it).map_err(refused)? {
                 return Ok(lease);
             }
         }
         let lease = backend.pick(&ask, &worker.rng).map_err(refused)?;
         if let Some(sticky) = &settings.calling.sticky {
-            let value = cookie_of(backend, lease.endpoint());
-            let is_it = |one: &Affinity| one.name == sticky.name && one.carrier == sticky.carrier;
-            x.decided.set_cookies.retain(|(one, _)| !is_it(one));
-            x.decided.set_cookies.push((Rc::new(sticky.clone()), value));
+            let mark = mark_of(backend, lease.endpoint());
+            x.decided.marks.retain(|(one, _)| !sticky.replaces(one));
+            x.decided.marks.push((Rc::new(sticky.clone()), mark));
         }
         Ok(lease)
     }
@@ -260,8 +258,8 @@ impl Attempts {
     }
 }
 
-/// What a sticky cookie names an endpoint by: its URL, as in Traefik.
-fn cookie_of(backend: &Backend, endpoint: &Endpoint) -> CookieValue {
+/// What clients are kept on an endpoint by: its URL, as in Traefik.
+fn mark_of(backend: &Backend, endpoint: &Endpoint) -> Mark {
     let settings = backend.settings();
     let scheme = match (&settings.calling.tls, settings.protocol) {
         (Some(_), _) => "https",
@@ -270,7 +268,7 @@ fn cookie_of(backend: &Backend, endpoint: &Endpoint) -> CookieValue {
             "http"
         }
     };
-    CookieValue::of(&format!("{scheme}://{}", endpoint.addr()))
+    Mark::of(&format!("{scheme}://{}", endpoint.addr()))
 }
 
 /// A request to a backend begins: retries are a share of those.

@@ -14,7 +14,7 @@ use weft_policy::answer::Form;
 use weft_policy::deadline::Told;
 use weft_policy::forward_auth::AuthCookies;
 use weft_policy::step::ResponseFacts;
-use weft_policy::sticky::CookieValue;
+use weft_policy::sticky::Mark;
 use weft_resilience::deadline::Deadline;
 use weft_resilience::hedge::Hedge;
 
@@ -73,9 +73,9 @@ pub(crate) struct Decided {
     /// When a buffering step wants the request sent again.
     pub(crate) retry_when: Option<Rc<RetryExpression>>,
     /// Cookies to set on the response.
-    pub(crate) set_cookies: SmallVec<[(Rc<Affinity>, CookieValue); 1]>,
+    pub(crate) marks: SmallVec<[(Rc<Affinity>, Mark); 1]>,
     /// What keeps the client on its endpoint.
-    pub(crate) affinity: Option<CookieValue>,
+    pub(crate) affinity: Option<Mark>,
     /// Copies to send, once the body is known.
     pub(crate) mirrors: SmallVec<[Rc<MirrorPlan>; 1]>,
     /// Used when the first target fails or answers so; the innermost is the last.
@@ -166,7 +166,7 @@ impl Exchange {
             holds,
             retry,
             retry_when,
-            set_cookies,
+            marks,
             affinity,
             mirrors,
             fallbacks,
@@ -186,7 +186,7 @@ impl Exchange {
         holds.clear();
         *retry = None;
         *retry_when = None;
-        set_cookies.clear();
+        marks.clear();
         *affinity = None;
         mirrors.clear();
         fallbacks.clear();

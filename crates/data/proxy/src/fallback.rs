@@ -9,7 +9,7 @@ use weft_model::outcome::Reason;
 use weft_model::policy::{RetryExpression, RetryPolicy};
 use weft_model::route::Affinity;
 use weft_policy::step::ResponseFacts;
-use weft_policy::sticky::CookieValue;
+use weft_policy::sticky::Mark;
 use weft_resilience::hedge::Hedge;
 
 use crate::exchange::{Exchange, FallbackPlan};
@@ -30,7 +30,7 @@ pub(crate) struct Fallback {
     retry: Option<Rc<RetryPolicy>>,
     retry_when: Option<Rc<RetryExpression>>,
     hedge: Option<Arc<Hedge>>,
-    set_cookies: SmallVec<[(Rc<Affinity>, CookieValue); 1]>,
+    marks: SmallVec<[(Rc<Affinity>, Mark); 1]>,
     // Of these, the first so many were there.
     holds: usize,
     mirrors: usize,
@@ -59,7 +59,7 @@ impl Fallback {
             retry: decided.retry.clone(),
             retry_when: decided.retry_when.clone(),
             hedge: decided.hedge.clone(),
-            set_cookies: decided.set_cookies.clone(),
+            marks: decided.marks.clone(),
             holds: decided.holds.len(),
             mirrors: decided.mirrors.len(),
             auth_cookies: decided.auth_cookies.len(),
@@ -79,8 +79,7 @@ impl Fallback {
         x: &mut Exchange,
         left: Left,
     ) -> Rc<FallbackPlan> {
-        let Self { plan, req, user, facts, passed, retry, retry_when, hedge, set_cookies, .. } =
-            self;
+        let Self { plan, req, user, facts, passed, retry, retry_when, hedge, marks, .. } = self;
         let Left { reason, status } = left;
         record::release(x, self.holds, scope.conn.worker.now(), reason, status);
         x.req = req;
@@ -95,7 +94,7 @@ impl Fallback {
         decided.retry = retry;
         decided.retry_when = retry_when;
         decided.hedge = hedge;
-        decided.set_cookies = set_cookies;
+        decided.marks = marks;
         decided.mirrors.truncate(self.mirrors);
         decided.auth_cookies.truncate(self.auth_cookies);
         plan

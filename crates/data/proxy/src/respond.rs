@@ -73,7 +73,7 @@ fn streamed<'a>(
     down: &'a mut Leg,
     answered: Answered,
 ) -> Result<impl Future<Output = Result<Reason, Stop>> + 'a, Stop> {
-    add_cookies(x);
+    add_marks(x);
     let mut framing = framing_downstream(x, answered.framing);
     let mut declared = answered.declared;
     let transform = body_steps::wanted_coding(x, answered.framing).map(|coding| {
@@ -111,7 +111,7 @@ pub(crate) async fn whole<B: Whole + ?Sized>(
 ) -> Reason {
     // What cannot be edited into an error answer is left out of it: the answer itself protects.
     let _ = steps::response(x);
-    add_cookies(x);
+    add_marks(x);
     let is_head = *x.req.method() == Method::Head;
     let declared = BodyFraming::Length(body.len());
     let framing = if is_head { BodyFraming::None } else { declared };
@@ -247,8 +247,8 @@ fn framing_downstream(x: &Exchange, upstream: BodyFraming) -> BodyFraming {
     }
 }
 
-fn add_cookies(x: &mut Exchange) {
-    let chosen = x.decided.set_cookies.iter().map(|(affinity, value)| (&**affinity, *value));
+fn add_marks(x: &mut Exchange) {
+    let chosen = x.decided.marks.iter().map(|(affinity, value)| (&**affinity, *value));
     // The values are ours and valid; only a head that is full could refuse one.
     let _ = sticky::write_all(chosen, &x.req.fields, &mut x.rsp);
 }

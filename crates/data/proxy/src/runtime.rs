@@ -10,7 +10,7 @@ use weft_model::policy::{
     RetryPolicy, SourceCriterion, Step, StepKind,
 };
 use weft_model::route::{Affinity, Choice, Route, Target};
-use weft_policy::sticky::CookieValue;
+use weft_policy::sticky::Mark;
 use weft_resilience::breaker::Breaker;
 use weft_resilience::bucket::{ClientBuckets, KeyedBuckets};
 use weft_resilience::hash;
@@ -103,8 +103,8 @@ pub(crate) struct WeightedRuntime {
 #[derive(Debug)]
 pub(crate) struct ChoiceRuntime {
     pub(crate) hash: u64,
-    /// What a sticky cookie names it by.
-    pub(crate) cookie: CookieValue,
+    /// What clients are kept on it by.
+    pub(crate) mark: Mark,
     pub(crate) weight: f64,
     pub(crate) steps: Rc<[StepRuntime]>,
     pub(crate) target: TargetRuntime,
@@ -267,7 +267,7 @@ fn choices(worker: &Worker, choices: &[Choice]) -> Vec<ChoiceRuntime> {
         .iter()
         .map(|choice| ChoiceRuntime {
             hash: hash::stable(choice.name.as_bytes()),
-            cookie: CookieValue::of(&choice.name),
+            mark: Mark::of(&choice.name),
             weight: f64::from(choice.weight),
             steps: steps(worker, &choice.steps),
             target: TargetRuntime::new(worker, &choice.target),

@@ -132,7 +132,7 @@ fn choose<'w>(
     let named = weighted.sticky.as_ref().and_then(|sticky| sticky::read(sticky, &x.req.fields));
     let stays = named.and_then(|value| {
         let fits = |choice: &&ChoiceRuntime| {
-            choice.cookie == value && choice.weight > 0.0 && choice.target.is_available(worker)
+            choice.mark == value && choice.weight > 0.0 && choice.target.is_available(worker)
         };
         weighted.choices.iter().find(fits)
     });
@@ -145,7 +145,7 @@ fn choose<'w>(
     };
     let choice = &weighted.choices[index];
     if let Some(sticky) = &weighted.sticky {
-        x.decided.set_cookies.push((sticky.clone(), choice.cookie));
+        x.decided.marks.push((sticky.clone(), choice.mark));
     }
     Ok(choice)
 }

@@ -9,7 +9,7 @@ use weft_model::calling::{
     self as model, HashKey, HttpUpgrade, KeepAlive, Locality, LocalityOrder, PoolSettings,
     ProxyVersion,
 };
-use weft_model::route::{Affinity, Carrier};
+use weft_model::route::Cookie;
 use weft_resilience::settings::{
     ActiveBudget, BudgetSettings, LimitSettings, MaglevSettings, OutlierSettings, PickerKind,
     RingHashSettings, SlowStartSettings,
@@ -251,14 +251,13 @@ fn consistent_hash(hash: &ConsistentHash, key: &mut HashKey) -> PickerKind {
     }
 }
 
-fn cookie(cookie: &HashCookie) -> Affinity {
+fn cookie(cookie: &HashCookie) -> Cookie {
     let attribute = |name: &str| {
         cookie.attributes.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name))
     };
     let value = |name: &str| attribute(name).map(|found| found.value.clone()).unwrap_or_default();
-    Affinity {
+    Cookie {
         name: cookie.name.clone(),
-        carrier: Carrier::Cookie,
         path: cookie.path.clone().unwrap_or_default(),
         domain: value("Domain"),
         http_only: true,

@@ -7,7 +7,7 @@ pub(crate) mod rules;
 
 use weft_message::FieldName;
 use weft_model::calling::HashKey;
-use weft_model::route::{Affinity, Carrier};
+use weft_model::route::Cookie;
 use weft_resilience::settings::{
     AdaptiveSettings, BudgetSettings, HedgeSettings, LimitSettings, LoadReportSettings,
     MaglevSettings, PickerKind, RecentBudget, RingHashSettings,
@@ -110,9 +110,8 @@ fn key(key: &WrittenKey) -> HashKey {
     match key {
         WrittenKey::SourceAddress => HashKey::ClientAddr,
         WrittenKey::Query(name) => HashKey::Query(name.clone()),
-        WrittenKey::Cookie(name) => HashKey::Cookie(Affinity {
+        WrittenKey::Cookie(name) => HashKey::Cookie(Cookie {
             name: name.clone(),
-            carrier: Carrier::Cookie,
             path: "/".into(),
             domain: Box::default(),
             http_only: true,

@@ -6,7 +6,9 @@ use std::time::Duration;
 use weft_model::id::PolicyId;
 use weft_model::outcome::Reason;
 use weft_model::policy::{Refusal, RetryPolicy, Step, StepKind};
-use weft_model::route::{Affinity, Carrier, Choice, Target, Timeouts, Weighted, Word};
+use weft_model::route::{
+    Affinity, Choice, Cookie, SessionHeader, Target, Timeouts, Weighted, Word,
+};
 use weft_resilience::settings::BackoffSettings;
 use weft_resources::Pos;
 use weft_resources::gateway_api::BackendRef;
@@ -388,20 +390,22 @@ impl Linker<'_> {
             .iter()
             .enumerate()
             .map(|(index, backend)| {
-                let own = sticky.clone().map(|affinity| match affinity.carrier {
+                let own = sticky.clone().map(|affinity| match affinity {
                     // One cookie remembers the backend, another its endpoint.
-                    Carrier::Cookie => {
-                        let name = format!("{}-{index}", affinity.name).into();
-                        Affinity { name, ..affinity }
+                    Affinity::Cookie(cookie) => {
+                        let name = format!("{}-{index}", cookie.name).into();
+                        Affinity::Cookie(Cookie { name, ..cookie })
                     }
-                    Carrier::Header(_) => affinity,
+                    Affinity::Header(_) => affinity,
                 });
                 self.choice((index, backend), prefix, own, path, out)
             })
             .collect();
-        let sticky = sticky.map(|affinity| match affinity.carrier {
-            Carrier::Cookie => affinity,
-            Carrier::Header(_) => Affinity { carrier: Carrier::Header(Word::Backend), ..affinity },
+        let sticky = sticky.map(|affinity| match affinity {
+            Affinity::Cookie(_) => affinity,
+            Affinity::Header(header) => {
+                Affinity::Header(SessionHeader { word: Word::Backend, ..header })
+            }
         });
         Target::Weighted(Arc::new(Weighted { choices, sticky }))
     }

@@ -1,7 +1,7 @@
 //! Session persistence by cookies and headers.
 
 use weft_message::{FieldName, Known};
-use weft_model::route::{Affinity, Carrier, Word};
+use weft_model::route::{Affinity, Cookie, SessionHeader, Word};
 use weft_policy::fields::is_settable;
 use weft_resources::gateway_api::http::SessionPersistence;
 
@@ -16,44 +16,58 @@ pub(crate) fn affinity(
     out: &mut Output,
 ) -> Option<Affinity> {
     let name = session.name.clone().unwrap_or_else(|| default_name(rule));
-    let (name, carrier) = match session.by_header {
-        false => (name, Carrier::Cookie),
-        true => match header(&name) {
-            Some(header) => (header.as_str().into(), Carrier::Header(Word::Endpoint)),
-            None => {
-                let message = format!(
-                    "`{name}` is no header that could be given to clients; requests are spread"
-                );
-                place.error_with(out, message, "write another name, such as x-session");
-                return None;
-            }
-        },
+    if session.idle_timeout.is_some() {
+        place.warn(out, "`idleTimeout` has no effect: a session lasts until its absolute timeout");
+    }
+    match session.by_header {
+        true => by_header(session, &name, place, out).map(Affinity::Header),
+        false => Some(Affinity::Cookie(by_cookie(session, name, place, out))),
+    }
+}
+
+fn by_header(
+    session: &SessionPersistence,
+    name: &str,
+    place: Place<'_>,
+    out: &mut Output,
+) -> Option<SessionHeader> {
+    let Some(header) = header(name) else {
+        let message =
+            format!("`{name}` is no header that could be given to clients; requests are spread");
+        place.error_with(out, message, "write another name, such as x-session");
+        return None;
     };
-    if session.absolute_timeout.is_some() && session.by_header {
+    if session.absolute_timeout.is_some() {
         let message = "`absoluteTimeout` has no effect on a session by header: it lasts as long as \
                        the client sends the header";
         place.warn(out, message);
-    } else if session.absolute_timeout.is_some() && !session.permanent {
+    }
+    Some(SessionHeader { name: header.as_str().into(), word: Word::Endpoint })
+}
+
+fn by_cookie(
+    session: &SessionPersistence,
+    name: Box<str>,
+    place: Place<'_>,
+    out: &mut Output,
+) -> Cookie {
+    if session.absolute_timeout.is_some() && !session.permanent {
         place.warn(
             out,
             "`absoluteTimeout` has no effect on a session cookie: it lasts as long as the \
              browser's session",
         );
     }
-    if session.idle_timeout.is_some() {
-        place.warn(out, "`idleTimeout` has no effect: a session lasts until its absolute timeout");
-    }
     let timeout = session.absolute_timeout.filter(|_| session.permanent);
-    Some(Affinity {
+    Cookie {
         name,
-        carrier,
         path: session.path.clone().unwrap_or_else(|| "/".into()),
         domain: "".into(),
         http_only: true,
         secure: false,
         same_site: "".into(),
         max_age_secs: timeout.map_or(0, |timeout| timeout.as_secs().max(1) as i64),
-    })
+    }
 }
 
 /// The header of that name, if it means nothing else to who reads messages.

@@ -330,7 +330,7 @@ spec: {{ports: [{{port: 80}}]}}
     let backend = &world.snapshot.backends[id];
     assert_eq!(backend.protocol, UpstreamProtocol::Http2);
     assert_eq!(backend.host, HostHeader::Endpoint);
-    let sticky = backend.calling.sticky.as_ref().unwrap();
+    let sticky = backend.calling.sticky.as_ref().unwrap().cookie().unwrap();
     assert_eq!((&*sticky.name, sticky.secure, sticky.http_only), ("session", true, false));
     assert_reported(&world, "service.nativelb]: it has no effect");
     assert_reported(&world, "service.colour]: it is not known");

@@ -8,7 +8,7 @@ use weft_model::backend::{
 use weft_model::calling::{Calling, PoolSettings};
 use weft_model::id::BackendId;
 use weft_model::listener::{Certificate, TlsVersion};
-use weft_model::route::{Affinity, Carrier};
+use weft_model::route::{Affinity, Cookie};
 use weft_policy::sticky::cookie_name;
 use weft_resilience::settings::{PickerKind, SlowStartSettings};
 use weft_resources::traefik::ObjectRef;
@@ -378,16 +378,15 @@ fn picker(strategy: Strategy) -> PickerKind {
 
 /// A cookie for choices that Traefik calls `name` together.
 pub(super) fn cookie(sticky: &written::Sticky, name: &str) -> Affinity {
-    Affinity {
+    Affinity::Cookie(Cookie {
         name: cookie_name(&sticky.name, name).into(),
-        carrier: Carrier::Cookie,
         path: sticky.path.clone(),
         domain: sticky.domain.clone(),
         http_only: sticky.http_only,
         secure: sticky.secure,
         same_site: sticky.same_site.clone(),
         max_age_secs: sticky.max_age_secs,
-    }
+    })
 }
 
 /// A small hash that never changes (FNV-1a).

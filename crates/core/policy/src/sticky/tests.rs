@@ -1,10 +1,9 @@
 use super::*;
 use crate::testing::{lines, request, response};
 
-fn cookie() -> Affinity {
-    Affinity {
+fn cookie() -> Cookie {
+    Cookie {
         name: "lvl".into(),
-        carrier: Carrier::Cookie,
         path: "/".into(),
         domain: "".into(),
         http_only: false,
@@ -25,18 +24,18 @@ fn names() {
 #[test]
 fn values() {
     // `printf http://127.0.0.1:8080 | sha256sum`
-    assert_eq!(CookieValue::of("http://127.0.0.1:8080").as_str(), "d30a576c03187167");
-    assert_ne!(CookieValue::of("a"), CookieValue::of("b"));
-    let value = CookieValue::of("a");
-    assert_eq!(CookieValue::parse(value.as_str().as_bytes()), Some(value));
+    assert_eq!(Mark::of("http://127.0.0.1:8080").as_str(), "d30a576c03187167");
+    assert_ne!(Mark::of("a"), Mark::of("b"));
+    let value = Mark::of("a");
+    assert_eq!(Mark::parse(value.as_str().as_bytes()), Some(value));
     for text in ["", "0123", "0123456789abcdeg", "0123456789ABCDEF", "0123456789abcdef0"] {
-        assert_eq!(CookieValue::parse(text.as_bytes()), None, "{text}");
+        assert_eq!(Mark::parse(text.as_bytes()), None, "{text}");
     }
 }
 
 #[test]
 fn reads() {
-    let value = CookieValue::of("a");
+    let value = Mark::of("a");
     let text = value.as_str();
     let cases = [
         (format!("lvl={text}"), true),
@@ -51,17 +50,20 @@ fn reads() {
     ];
     for (line, found) in cases {
         let head = request("GET http://a/", &[("Cookie", "z=0"), ("Cookie", &line)]);
-        assert_eq!(read(&cookie(), &head.fields), found.then_some(value), "{line}");
+        assert_eq!(
+            read(&Affinity::Cookie(cookie()), &head.fields),
+            found.then_some(value),
+            "{line}"
+        );
     }
 }
 
 #[test]
 fn a_header_has_a_word_for_the_backend_and_one_for_its_endpoint() {
-    let [backend, endpoint, other] = ["backend", "endpoint", "other"].map(CookieValue::of);
+    let [backend, endpoint, other] = ["backend", "endpoint", "other"].map(Mark::of);
     let [b, e, o] = [backend, endpoint, other].map(|value| value.as_str().to_owned());
-    let header =
-        |word| Affinity { name: "x-session".into(), carrier: Carrier::Header(word), ..cookie() };
-    let check = |brought: &str, chosen: &[(Word, CookieValue)], expected: &str| {
+    let header = |word| Affinity::Header(SessionHeader { name: "x-session".into(), word });
+    let check = |brought: &str, chosen: &[(Word, Mark)], expected: &str| {
         let req = request("GET http://a/", &[("x-session", brought)]);
         let chosen: Vec<_> = chosen.iter().map(|(word, value)| (header(*word), *value)).collect();
         let mut head = response(200, &[("X-Session", "the application's")]);
@@ -85,9 +87,9 @@ fn a_header_has_a_word_for_the_backend_and_one_for_its_endpoint() {
 
 #[test]
 fn writes() {
-    let value = CookieValue::of("a");
+    let value = Mark::of("a");
     let text = value.as_str();
-    let full = Affinity {
+    let full = Cookie {
         path: "/shop".into(),
         domain: "example.com".into(),
         http_only: true,
@@ -106,7 +108,7 @@ fn writes() {
             ),
         ),
         (
-            Affinity { max_age_secs: -1, same_site: "default".into(), ..cookie() },
+            Cookie { max_age_secs: -1, same_site: "default".into(), ..cookie() },
             format!("set-cookie: lvl={text}; Path=/; Max-Age=0"),
         ),
     ];
@@ -115,7 +117,7 @@ fn writes() {
         write(&cookie, value, &mut head).expect("a cookie");
         assert_eq!(lines(&head.fields), [expected]);
     }
-    let bad = Affinity { path: "/; Domain=evil.test".into(), ..cookie() };
+    let bad = Cookie { path: "/; Domain=evil.test".into(), ..cookie() };
     let mut head = response(200, &[]);
     assert_eq!(write(&bad, value, &mut head), Err(InvalidCookie::Attribute));
     assert!(head.fields.is_empty());

@@ -2,7 +2,7 @@ use weft_model::backend::HostHeader;
 use weft_model::calling::{Audience, LocalityOrder};
 use weft_model::id::BackendId;
 use weft_model::mesh::{IndexEntry, Location, Traffic};
-use weft_model::route::{Affinity, Carrier};
+use weft_model::route::{Affinity, Cookie};
 use weft_resilience::settings::{LimitSettings, PickerKind};
 
 use super::*;
@@ -58,16 +58,15 @@ fn what_a_backend_says_itself_holds_and_the_rest_is_the_services() {
     let said = Calling { picker: PickerKind::PeakEwma, limits, ..Calling::default() };
     let services = services(service(Some(said.clone())));
     let resolver = Resolver::sidecar(&services, CALLER);
-    let cookie = Affinity {
+    let cookie = Affinity::Cookie(Cookie {
         name: "s".into(),
-        carrier: Carrier::Cookie,
         path: "/".into(),
         domain: "".into(),
         http_only: false,
         secure: false,
         same_site: "".into(),
         max_age_secs: 0,
-    };
+    });
     let own = Calling { sticky: Some(cookie.clone()), ..Calling::default() };
     let resolved = resolver.resolve(&backend(None, own)).backend;
     assert_eq!(*resolved.calling, Calling { sticky: Some(cookie), ..said });

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use weft_message::cookie;
 use weft_model::calling::{Calling, HashKey};
-use weft_model::route::Affinity;
-use weft_policy::sticky::CookieValue;
+use weft_model::route::{Affinity, Cookie};
+use weft_policy::sticky::Mark;
 use weft_resilience::hash;
 
 use crate::exchange::Exchange;
@@ -27,13 +27,13 @@ pub(super) fn of(scope: &Scope<'_>, x: &mut Exchange, calling: &Calling) -> Opti
     }
 }
 
-fn of_cookie(scope: &Scope<'_>, x: &mut Exchange, settings: &Affinity) -> u64 {
+fn of_cookie(scope: &Scope<'_>, x: &mut Exchange, settings: &Cookie) -> u64 {
     let known = cookie::find(&x.req.fields, &settings.name).filter(|value| !value.is_empty());
     if let Some(value) = known {
         return hash::stable(value);
     }
     let chance = scope.conn.worker.rng.word();
-    let value = CookieValue::of(&format!("{}/{chance}", scope.conn.client));
-    x.decided.set_cookies.push((Rc::new(settings.clone()), value));
+    let value = Mark::of(&format!("{}/{chance}", scope.conn.client));
+    x.decided.marks.push((Rc::new(Affinity::Cookie(settings.clone())), value));
     hash::stable(value.as_str().as_bytes())
 }

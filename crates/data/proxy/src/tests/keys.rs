@@ -3,7 +3,7 @@
 use weft_message::FieldName;
 use weft_message::h1::BodyFraming;
 use weft_model::calling::HashKey;
-use weft_model::route::{Affinity, Carrier};
+use weft_model::route::Cookie;
 use weft_resilience::settings::{MaglevSettings, PickerKind};
 
 use super::harness::{Answer, Client, Gateway, Http, Origin, Setup, run};
@@ -78,10 +78,9 @@ fn a_query_parameter_keeps_requests_together() {
     run(check(HashKey::Query("user".into()), |value| (format!("/?a=1&user={value}"), vec![])));
 }
 
-fn cookie() -> Affinity {
-    Affinity {
+fn cookie() -> Cookie {
+    Cookie {
         name: "cart".into(),
-        carrier: Carrier::Cookie,
         path: "/".into(),
         domain: "".into(),
         http_only: true,

@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 use weft_http::BodyEvent;
 use weft_message::h1::BodyFraming;
 use weft_message::{Fields, Known, ResponseHead};
-use weft_model::route::{Affinity, Carrier};
-use weft_policy::sticky::CookieValue;
+use weft_model::route::{Affinity, Cookie};
+use weft_policy::sticky::Mark;
 use weft_runtime::time;
 
 use super::harness::{
@@ -399,7 +399,7 @@ fn a_sticky_cookie_names_its_endpoint_as_traefik_does() {
             .start()
             .await;
         let mut client = Client::connect(down, gateway.addr).await;
-        let value = CookieValue::of(&format!("{scheme}://{}", two.addr));
+        let value = Mark::of(&format!("{scheme}://{}", two.addr));
         let cookie = format!("_abcde={}", value.as_str());
         for _ in 0..4 {
             let mut call =
@@ -415,14 +415,13 @@ fn a_sticky_cookie_names_its_endpoint_as_traefik_does() {
 }
 
 pub(super) fn sticky() -> Affinity {
-    Affinity {
+    Affinity::Cookie(Cookie {
         name: "_abcde".into(),
-        carrier: Carrier::Cookie,
         path: "/".into(),
         domain: "".into(),
         http_only: false,
         secure: false,
         same_site: "".into(),
         max_age_secs: 0,
-    }
+    })
 }

@@ -12,7 +12,7 @@ use weft_model::calling::{
     ProxyVersion, Tunnel,
 };
 use weft_model::listener::{Certificate, TlsVersion};
-use weft_model::route::{Affinity, Carrier, Word};
+use weft_model::route::{Affinity, Cookie, SessionHeader, Word};
 use weft_resilience::settings::{
     ActiveBudget, AdaptiveSettings, BiasSettings, BudgetSettings, EjectionSettings, Growth,
     HedgeSettings, LimitSettings, LoadReportSettings, MaglevSettings, OutlierSettings, PickerKind,
@@ -94,18 +94,22 @@ fn hash_key(message: &wire::HashKey) -> Result<HashKey, InvalidResource> {
             HashKey::Header(name)
         }
         wire::HashKey::Query(name) => HashKey::Query(name.as_str().into()),
-        wire::HashKey::Cookie(cookie) => HashKey::Cookie(sticky(cookie)),
+        wire::HashKey::Cookie(message) => HashKey::Cookie(cookie(message)),
     })
 }
 
 pub(super) fn sticky(message: &wire::Affinity) -> Affinity {
-    Affinity {
+    let word = match (message.is_header_of_backend, message.is_header_of_endpoint) {
+        (true, _) => Word::Backend,
+        (false, true) => Word::Endpoint,
+        (false, false) => return Affinity::Cookie(cookie(message)),
+    };
+    Affinity::Header(SessionHeader { name: message.name.as_str().into(), word })
+}
+
+fn cookie(message: &wire::Affinity) -> Cookie {
+    Cookie {
         name: message.name.as_str().into(),
-        carrier: match (message.is_header_of_backend, message.is_header_of_endpoint) {
-            (true, _) => Carrier::Header(Word::Backend),
-            (false, true) => Carrier::Header(Word::Endpoint),
-            (false, false) => Carrier::Cookie,
-        },
         path: message.path.as_str().into(),
         domain: message.domain.as_str().into(),
         http_only: message.http_only,

@@ -9,7 +9,7 @@ use weft_model::calling::{
     ProxyVersion, Tunnel,
 };
 use weft_model::listener::{Certificate, TlsVersion};
-use weft_model::route::{Affinity, Carrier, Word};
+use weft_model::route::{Affinity, Cookie, SessionHeader, Word};
 use weft_resilience::settings::{
     ActiveBudget, AdaptiveSettings, BiasSettings, BudgetSettings, EjectionSettings, Growth,
     HedgeSettings, LimitSettings, LoadReportSettings, MaglevSettings, OutlierSettings, PickerKind,
@@ -112,13 +112,24 @@ fn hash_key(key: &HashKey) -> Option<wire::HashKey> {
         HashKey::ClientAddr => None,
         HashKey::Header(name) => Some(wire::HashKey::Header(name.as_str().into())),
         HashKey::Query(name) => Some(wire::HashKey::Query(name.to_string())),
-        HashKey::Cookie(cookie) => Some(wire::HashKey::Cookie(sticky(cookie))),
+        HashKey::Cookie(one) => Some(wire::HashKey::Cookie(cookie(one))),
     }
 }
 
-pub(super) fn sticky(cookie: &Affinity) -> wire::Affinity {
-    let Affinity { name, carrier, path, domain, http_only, secure, same_site, max_age_secs } =
-        cookie;
+pub(super) fn sticky(affinity: &Affinity) -> wire::Affinity {
+    match affinity {
+        Affinity::Cookie(one) => cookie(one),
+        Affinity::Header(SessionHeader { name, word }) => wire::Affinity {
+            name: name.to_string(),
+            is_header_of_backend: *word == Word::Backend,
+            is_header_of_endpoint: *word == Word::Endpoint,
+            ..wire::Affinity::default()
+        },
+    }
+}
+
+fn cookie(cookie: &Cookie) -> wire::Affinity {
+    let Cookie { name, path, domain, http_only, secure, same_site, max_age_secs } = cookie;
     wire::Affinity {
         name: name.to_string(),
         path: path.to_string(),
@@ -127,8 +138,8 @@ pub(super) fn sticky(cookie: &Affinity) -> wire::Affinity {
         secure: *secure,
         same_site: same_site.to_string(),
         max_age_secs: *max_age_secs,
-        is_header_of_backend: *carrier == Carrier::Header(Word::Backend),
-        is_header_of_endpoint: *carrier == Carrier::Header(Word::Endpoint),
+        is_header_of_backend: false,
+        is_header_of_endpoint: false,
     }
 }
 

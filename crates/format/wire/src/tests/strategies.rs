@@ -22,8 +22,8 @@ use weft_model::policy::{
     SourceCriterion, Step, StepKind, ValuePart,
 };
 use weft_model::route::{
-    Affinity, Bound, Carrier, Choice, HostMatch, Matcher, Origin, PathMatch, Rank, Route, RouteSet,
-    Routed, Target, TcpMatcher, TcpRoute, TcpTls, Timeouts, Weighted, Word,
+    Affinity, Bound, Choice, Cookie, HostMatch, Matcher, Origin, PathMatch, Rank, Route, RouteSet,
+    Routed, SessionHeader, Target, TcpMatcher, TcpRoute, TcpTls, Timeouts, Weighted, Word,
 };
 use weft_model::text::{Pattern, TextMatch};
 use weft_resilience::settings::{BackoffSettings, HedgeSettings, RateSettings, StatusSet};
@@ -152,18 +152,25 @@ fn tcp_matcher() -> BoxedStrategy<TcpMatcher> {
     .boxed()
 }
 
-fn sticky() -> BoxedStrategy<Affinity> {
-    let carrier = prop_oneof![
-        Just(Carrier::Cookie),
-        Just(Carrier::Header(Word::Backend)),
-        Just(Carrier::Header(Word::Endpoint)),
-    ];
-    let flags = (any::<bool>(), any::<bool>(), any::<i64>(), carrier);
+fn cookie() -> BoxedStrategy<Cookie> {
+    let flags = (any::<bool>(), any::<bool>(), any::<i64>());
     (text(), text(), text(), text(), flags)
-        .prop_map(|(name, path, domain, same_site, (http_only, secure, max_age_secs, carrier))| {
-            Affinity { name, carrier, path, domain, http_only, secure, same_site, max_age_secs }
+        .prop_map(|(name, path, domain, same_site, (http_only, secure, max_age_secs))| Cookie {
+            name,
+            path,
+            domain,
+            http_only,
+            secure,
+            same_site,
+            max_age_secs,
         })
         .boxed()
+}
+
+fn sticky() -> BoxedStrategy<Affinity> {
+    let word = prop_oneof![Just(Word::Backend), Just(Word::Endpoint)];
+    let header = (text(), word).prop_map(|(name, word)| SessionHeader { name, word });
+    prop_oneof![cookie().prop_map(Affinity::Cookie), header.prop_map(Affinity::Header)].boxed()
 }
 
 fn statuses() -> impl Strategy<Value = Vec<(u16, u16)>> {

@@ -18,7 +18,7 @@ use weft_model::backend::{Backend, Endpoints, HealthCheck, Probe, UpstreamProtoc
 use weft_model::calling::Source;
 use weft_model::listener::{Listener, Served, TlsTable};
 use weft_model::policy::{Step, StepKind};
-use weft_model::route::{Affinity, Carrier, Choice, Origin, Target};
+use weft_model::route::{Affinity, Choice, Origin, Target};
 use weft_resilience::settings::{LimitSettings, PickerKind};
 use weft_resources::Problem;
 
@@ -198,9 +198,9 @@ fn choices(choices: &[Choice]) -> Vec<ChoiceView> {
 
 /// The name of the cookie; a header is told as one.
 fn cookie_name(affinity: Option<&Affinity>) -> Option<String> {
-    affinity.map(|affinity| match affinity.carrier {
-        Carrier::Cookie => affinity.name.to_string(),
-        Carrier::Header(_) => format!("header {}", affinity.name),
+    affinity.map(|affinity| match affinity {
+        Affinity::Cookie(cookie) => cookie.name.to_string(),
+        Affinity::Header(header) => format!("header {}", header.name),
     })
 }
 

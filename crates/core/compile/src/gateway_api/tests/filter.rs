@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weft_model::policy::{HeaderEdits, PathRewrite, Redirect, Rewrite, StepKind};
-use weft_model::route::{Affinity, Carrier, Target, Word};
+use weft_model::route::{Affinity, SessionHeader, Target, Word};
 
 use super::{ask, assert_reported, clean, find, http_route, plain_gateway, steps, words, world};
 
@@ -312,7 +312,8 @@ fn sessions_are_cookies() {
       cookie: {name: session, lifetimeType: Permanent}
 ";
     let world = clean(&[&plain_gateway(), &http_route(rule)]);
-    let sticky = super::only_backend(&world).calling.sticky.clone().unwrap();
+    let cookie = |affinity: &Option<Affinity>| affinity.as_ref().unwrap().cookie().unwrap().clone();
+    let sticky = cookie(&super::only_backend(&world).calling.sticky);
     assert_eq!((&*sticky.name, &*sticky.path, sticky.max_age_secs), ("session", "/", 3600));
 
     let rule = "  - backendRefs: [{name: v1, port: 8080}, {name: v2, port: 8080}]
@@ -321,14 +322,10 @@ fn sessions_are_cookies() {
     let world = clean(&[&plain_gateway(), &http_route(rule)]);
     let route = find(&world, 80, false, "GET h/").unwrap();
     let Target::Weighted(weighted) = &route.target else { panic!("not weighted") };
-    let outer = weighted.sticky.clone().unwrap().name;
+    let outer = cookie(&weighted.sticky).name;
     assert!(outer.starts_with("weft-"), "{outer}");
-    let mut names: Vec<_> = world
-        .snapshot
-        .backends
-        .values()
-        .map(|one| one.calling.sticky.clone().unwrap().name)
-        .collect();
+    let backends = world.snapshot.backends.values();
+    let mut names: Vec<_> = backends.map(|one| cookie(&one.calling.sticky).name).collect();
     names.push(outer);
     names.sort();
     names.dedup();
@@ -343,11 +340,10 @@ fn sessions_are_headers_where_that_is_wanted() {
     let world = clean(&[&plain_gateway(), &http_route(rule)]);
     let route = find(&world, 80, false, "GET h/").unwrap();
     let Target::Weighted(weighted) = &route.target else { panic!("not weighted") };
-    let of = |affinity: Option<&Affinity>| affinity.map(|one| (one.name.clone(), one.carrier));
-    let named = |word| Some(("x-session".into(), Carrier::Header(word)));
-    assert_eq!(of(weighted.sticky.as_ref()), named(Word::Backend));
+    let named = |word| Some(Affinity::Header(SessionHeader { name: "x-session".into(), word }));
+    assert_eq!(weighted.sticky, named(Word::Backend));
     for backend in world.snapshot.backends.values() {
-        assert_eq!(of(backend.calling.sticky.as_ref()), named(Word::Endpoint));
+        assert_eq!(backend.calling.sticky, named(Word::Endpoint));
     }
     let taken = rule.replace("X-Session", "Content-Length");
     let world = super::world(&[&plain_gateway(), &http_route(&taken)]);

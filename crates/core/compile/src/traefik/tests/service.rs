@@ -7,7 +7,7 @@ use weft_model::calling::PoolSettings;
 use weft_model::listener::TlsVersion;
 use weft_model::outcome::Reason;
 use weft_model::policy::StepKind;
-use weft_model::route::{Mirror, Route, Target};
+use weft_model::route::{Affinity, Mirror, Route, Target};
 use weft_resilience::settings::{BudgetSettings, PickerKind, WindowTrigger};
 
 use super::{backend, kinds, object, only_route, options, problems, world, world_with};
@@ -93,7 +93,7 @@ fn settings_make_another_backend() {
         statuses: vec![(204, 204)],
     };
     assert_eq!(check.probe, probe);
-    let cookie = backend.calling.sticky.as_ref().expect("a cookie");
+    let cookie = backend.calling.sticky.as_ref().and_then(Affinity::cookie).expect("a cookie");
     // Traefik's name for that of its service, `default-greeter-8080@kubernetescrd`.
     assert_eq!(&*cookie.name, "_a5424");
     assert_eq!((&*cookie.path, &*cookie.same_site, cookie.max_age_secs), ("/", "lax", 60));
@@ -450,7 +450,8 @@ fn weighted_services_nest() {
     ];
     let world = clean("[{name: w, kind: TraefikService}]", &services.concat());
     let Target::Weighted(outer) = target(&world) else { panic!("{:?}", target(&world)) };
-    assert_eq!(outer.sticky.as_ref().map(|sticky| &*sticky.name), Some("lvl1"));
+    let cookie = outer.sticky.as_ref().and_then(Affinity::cookie);
+    assert_eq!(cookie.map(|cookie| &*cookie.name), Some("lvl1"));
     assert_eq!(outer.choices.iter().map(|choice| choice.weight).collect::<Vec<_>>(), [4, 1]);
     assert!(matches!(outer.choices[0].target, Target::Weighted(_)));
 }

@@ -17,7 +17,9 @@ use weft_resilience::settings::{
     RingHashSettings, SlowStartSettings, SuccessRateTrigger, WindowTrigger,
 };
 
-use super::{audience, field_name, hedge, labels, number, status_set, sticky, text, texts, time};
+use super::{
+    audience, cookie, field_name, hedge, labels, number, status_set, sticky, text, texts, time,
+};
 
 fn picker() -> BoxedStrategy<PickerKind> {
     let ring = (any::<u32>(), any::<u32>(), of(any::<u32>()));
@@ -51,7 +53,7 @@ fn hash_key() -> impl Strategy<Value = HashKey> {
         Just(HashKey::ClientAddr),
         field_name().prop_map(HashKey::Header),
         text().prop_map(HashKey::Query),
-        sticky().prop_map(HashKey::Cookie),
+        cookie().prop_map(HashKey::Cookie),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weft_model::route::{Affinity, Carrier, Word};
+use weft_model::route::{Affinity, Cookie, SessionHeader, Word};
 use weft_resilience::settings::{
     AdaptiveSettings, HedgeSettings, LimitSettings, LoadReportSettings, MaglevSettings,
     RecentBudget, RingHashSettings,
@@ -37,9 +37,8 @@ fn every_field_of_a_backend_traffic_policy_has_its_place() {
             retries_min_interval: secs(2),
         };
         assert_eq!(budget.retry_budget, Some(BudgetSettings::Recent(expected)));
-        let permanent = Affinity {
+        let permanent = Cookie {
             name: "shop".into(),
-            carrier: Carrier::Cookie,
             path: "/".into(),
             domain: "".into(),
             http_only: true,
@@ -52,21 +51,21 @@ fn every_field_of_a_backend_traffic_policy_has_its_place() {
             (format!("{named}, cookieConfig: {{lifetimeType: Permanent}}"), permanent.clone()),
             (
                 format!("{named}, cookieConfig: {{lifetimeType: Session}}"),
-                Affinity { max_age_secs: 0, ..permanent.clone() },
+                Cookie { max_age_secs: 0, ..permanent.clone() },
             ),
             (
                 "absoluteTimeout: 1h, \
                  cookie: {name: own, path: /pay, lifetimeType: Permanent}"
                     .to_owned(),
-                Affinity { name: "own".into(), path: "/pay".into(), ..permanent.clone() },
+                Cookie { name: "own".into(), path: "/pay".into(), ..permanent.clone() },
             ),
         ] {
             let found = of(&format!("sessionPersistence: {{{session}}}"));
-            assert_eq!(found.sticky.as_ref(), Some(&expected), "{session}");
+            assert_eq!(found.sticky, Some(Affinity::Cookie(expected)), "{session}");
         }
         let header = of("sessionPersistence: {type: Header, sessionName: x-shop}").sticky.clone();
-        let header = header.map(|found| (found.name, found.carrier));
-        assert_eq!(header, Some(("x-shop".into(), Carrier::Header(Word::Endpoint))));
+        let expected = SessionHeader { name: "x-shop".into(), word: Word::Endpoint };
+        assert_eq!(header, Some(Affinity::Header(expected)));
         let taken = "sessionPersistence: {type: Header, sessionName: host}, retryConstraint: {}";
         assert_eq!(of(taken).sticky, None);
     }

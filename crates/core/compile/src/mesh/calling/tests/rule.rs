@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weft_model::backend::{SubjectAltName, TlsFiles, UpstreamTls};
 use weft_model::calling::{Distribute, HttpUpgrade, Locality, ProxyVersion, Tunnel};
-use weft_model::route::{Affinity, Carrier};
+use weft_model::route::Cookie;
 use weft_resilience::settings::{
     ActiveBudget, EjectionSettings, MaglevSettings, RingHashSettings, SlowStartSettings, StatusSet,
 };
@@ -136,9 +136,8 @@ fn a_cookie_that_is_hashed_is_given_as_written() {
         "name: user, path: /app, ttl: 60s, attributes: [{name: SameSite, value: Strict}, \
           {name: Secure, value: ''}, {name: domain, value: shop.example}]",
     );
-    let expected = Affinity {
+    let expected = Cookie {
         name: "user".into(),
-        carrier: Carrier::Cookie,
         path: "/app".into(),
         domain: "shop.example".into(),
         http_only: true,

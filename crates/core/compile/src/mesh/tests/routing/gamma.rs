@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use weft_model::backend::Endpoints;
 use weft_model::policy::{HeaderEdits, PathRewrite, Redirect, Rewrite};
+use weft_model::route::Affinity;
 
 use super::*;
 
@@ -214,7 +215,8 @@ fn a_session_is_kept_by_a_cookie_of_the_backend() {
     );
     let backend = backend(&world, "GET /");
     assert_eq!(backend.id.as_str(), "v1.default.svc.cluster.local:80+sticky=s");
-    assert_eq!(backend.calling.sticky.as_ref().map(|sticky| &*sticky.name), Some("s"));
+    let cookie = backend.calling.sticky.as_ref().and_then(Affinity::cookie);
+    assert_eq!(cookie.map(|cookie| &*cookie.name), Some("s"));
 }
 
 #[test]
