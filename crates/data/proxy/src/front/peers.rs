@@ -13,6 +13,7 @@ use weft_message::{Method, peer};
 use weft_model::outcome::Reason;
 use weft_net::Inbox;
 use weft_runtime::time;
+use weft_tls::handshake::{self, NoHandshake};
 use weft_tls::mesh::{self, Established};
 
 use super::Front;
@@ -24,22 +25,23 @@ use crate::{attempt, serve_h1, serve_h2};
 
 /// Serves the connection of a peer, once it has proved who it is.
 pub(crate) async fn serve(mut conn: Connection, stream: TcpStream) {
-    let Some((io, peer)) = Box::pin(handshake(&conn, stream)).await else { return };
+    let Some((io, peer)) = Box::pin(identify(&conn, stream)).await else { return };
     conn.via = Via::Mesh(Rc::new(Front { peer: Some(Rc::new(peer)), ..Front::default() }));
     Box::pin(serve_h2::serve(Rc::new(conn), io)).await;
 }
 
-async fn handshake(conn: &Connection, stream: TcpStream) -> Option<(Io, Peer)> {
+async fn identify(conn: &Connection, stream: TcpStream) -> Option<(Io, Peer)> {
     let worker = &conn.worker;
     let client = conn.client;
+    let limit = serve_h1::limits(conn).handshake_timeout;
+    let (mut io, mut inbox) = (Io::Tcp(stream), Inbox::new(worker.buffers.pool()));
     let Some(tls) = worker.mesh.current() else {
         worker.metrics.mesh.refused(Refused::NoCredentials);
         tracing::warn!(%client, "a peer was refused: there are no credentials yet");
+        let _ = time::timeout(limit, refuse(&mut io, &mut inbox)).await;
         return None;
     };
-    let limit = serve_h1::limits(conn).handshake_timeout;
-    let inbox = Inbox::new(worker.buffers.pool());
-    match time::timeout(limit, mesh::accept(Io::Tcp(stream), inbox, &tls)).await {
+    match time::timeout(limit, mesh::accept(io, inbox, &tls)).await {
         Ok(Ok(Established { stream, peer, alpn: _, refusal: _ })) => {
             let peer = Peer { caller: peer, own: tls.identity().clone() };
             Some((Io::Other(Box::new(stream)), peer))
@@ -54,6 +56,14 @@ async fn handshake(conn: &Connection, stream: TcpStream) -> Option<(Io, Peer)> {
             worker.metrics.limit(Limit::HandshakeTimeout);
             None
         }
+    }
+}
+
+/// Says that it is through no fault of the peer's, once that has said something: it would not see it
+/// in a connection that is closed on its bytes.
+async fn refuse(io: &mut Io, inbox: &mut Inbox) {
+    if handshake::read_hello(io, inbox).await.is_ok() {
+        handshake::refuse(io, NoHandshake::NoCredentials).await;
     }
 }
 

@@ -270,7 +270,21 @@ impl Proxy {
     ) -> Self {
         let (identity, cell) = prove(authority, account);
         let tls = cell.current().expect("just set");
+        Self::with((identity, tls), cell, destinations, services).await
+    }
 
+    /// One that is to be `account`, and has nothing yet to prove it by.
+    pub(in crate::tests) async fn unproved(authority: &MeshAuthority, account: &str) -> Self {
+        let (identity, tls) = mesh_tls(authority, account);
+        Self::with((identity, Arc::new(tls)), MeshTlsCell::new(), &[], &[]).await
+    }
+
+    async fn with(
+        (identity, tls): (Identity, Arc<MeshTls>),
+        cell: MeshTlsCell,
+        destinations: &[Destined],
+        services: &[Arc<IndexEntry>],
+    ) -> Self {
         let (commands, receiver) = mpsc::unbounded_channel();
         let (demand, demanded) = mpsc::unbounded_channel();
         let (drain, watch) = drain();

@@ -248,6 +248,21 @@ fn a_tcp_caller_that_reaches_nobody_is_reset() {
 }
 
 #[test]
+fn a_peer_that_cannot_prove_yet_who_it_is_says_so() {
+    run_bounded(async {
+        let authority = authority();
+        let theirs = Proxy::unproved(&authority, "payments").await;
+        let app = endpoint("127.0.0.1:1".parse().unwrap(), Some(&theirs));
+        let ours = caller(&authority, Protocol::Http, &[app]).await;
+        let mut client = Client::over(Http::One, ours.dial(PAYMENTS_ADDR).await).await;
+        assert_eq!(client.get("/").await.status, 502);
+        let line = ours.logged("reason=").await;
+        assert!(line.contains("received fatal alert: InternalError"), "{line}");
+        assert_eq!(theirs.refused("no_credentials"), 1.0);
+    });
+}
+
+#[test]
 fn a_peer_that_is_somebody_else_is_not_spoken_to() {
     run_bounded(async {
         let authority = authority();
