@@ -2,12 +2,13 @@
 //! system; nothing is installed here.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::bail;
 
 use crate::cargo_test::run_tests;
-use crate::run::cargo;
+use crate::run::{cargo, output};
 
 /// What the tests start, and the Debian package that has it.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -29,6 +30,14 @@ const TESTS: &[&str] = &["namespaces", "mesh"];
 /// What building and running them may take.
 const TESTS_MAX: Duration = Duration::from_secs(15 * 60);
 
+/// A program of tests that cargo has built.
+struct Program {
+    name: String,
+    path: PathBuf,
+    /// Its package's.
+    folder: PathBuf,
+}
+
 /// Runs the tests, one at a time.
 ///
 /// # Errors
@@ -39,13 +48,23 @@ pub(crate) fn run_mesh() -> anyhow::Result<()> {
     if !missing.is_empty() {
         bail!("the mesh cannot be tested here: {}", missing.join("; "));
     }
-    let mut command = cargo();
-    // Of the whole workspace, so that dependencies are not built anew with fewer features.
-    command.args(["test", "--workspace", "--no-fail-fast"]);
+    // All that `cargo test` builds: for these programs alone it would build most of it anew, with
+    // fewer features.
+    let build = ["test", "--workspace", "--no-run", "--message-format=json"];
+    let built = output(cargo().args(build))?;
+    let programs: Vec<Program> = built.lines().filter_map(Program::read).collect();
     for test in TESTS {
-        command.args(["--test", test]);
+        if !programs.iter().any(|program| program.name == *test) {
+            bail!("cargo has built no test program `{test}`");
+        }
     }
-    run_tests(TESTS_MAX, command.args(["--", "--ignored", "--test-threads=1"]))
+    for Program { name: _, path, folder } in programs {
+        let mut command = Command::new(path);
+        // As cargo does.
+        command.current_dir(folder).args(["--ignored", "--test-threads=1"]);
+        run_tests(TESTS_MAX, &command)?;
+    }
+    Ok(())
 }
 
 /// The same where it can be done; says why where it cannot.
@@ -84,6 +103,20 @@ fn find(program: &str) -> Option<PathBuf> {
 }
 
 fn can_unshare() -> bool {
-    let mut command = std::process::Command::new("unshare");
+    let mut command = Command::new("unshare");
     crate::run::succeeds(command.args(["--net", "--mount", "--pid", "--fork", "true"]))
+}
+
+// === impl Program ===
+
+impl Program {
+    /// What a line of cargo's says, if it is of one of [`TESTS`].
+    fn read(line: &str) -> Option<Self> {
+        let said: serde_json::Value = serde_json::from_str(line).ok()?;
+        let name = said["target"]["name"].as_str().filter(|name| TESTS.contains(name))?;
+        let is_test = said["target"]["kind"].as_array()?.iter().any(|kind| kind == "test");
+        let folder = Path::new(said["manifest_path"].as_str()?).parent()?;
+        let path = said["executable"].as_str().filter(|_| is_test)?;
+        Some(Self { name: name.into(), path: path.into(), folder: folder.into() })
+    }
 }

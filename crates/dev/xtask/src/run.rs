@@ -35,7 +35,7 @@ pub(crate) fn within(limit: Duration, command: &Command) -> Command {
     let mut limited = Command::new("timeout");
     limited.arg("--kill-after=10").arg(limit.as_secs().to_string());
     limited.arg(command.get_program()).args(command.get_args());
-    limited.current_dir(root());
+    limited.current_dir(command.get_current_dir().unwrap_or(&root()));
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => limited.env(name, value),

@@ -38,6 +38,9 @@ fn a_test_that_does_not_end_is_told() {
 
 #[test]
 fn a_message_has_a_bound() {
-    let found = told(&format!("---- one stdout ----\nx panicked at a:1:2:\n{}\n", "é".repeat(500)));
+    let found = told(&format!(
+        "---- one stdout ----\nx panicked at a:1:2:\n{}\n",
+        "é".repeat(2 * MESSAGE_CHARS_MAX)
+    ));
     assert_eq!(found, format!("\n  one: a:1:2: {}", "é".repeat(MESSAGE_CHARS_MAX)));
 }
