@@ -222,7 +222,7 @@ impl BackendCells {
             ),
             (
                 "weftway_upstream_replays_total",
-                "Requests sent again because a pooled connection had been closed.",
+                "Requests sent again because a connection had been closed, or ended in order.",
                 &self.replays,
             ),
             (
