@@ -485,7 +485,7 @@ pub struct ForwardAuth {
     /// The same by pattern; what the client sent under such names is removed first.
     pub response_headers_pattern: Option<Pattern>,
     /// Cookies copied from a positive answer to the response.
-    pub add_marks: Vec<Box<str>>,
+    pub add_cookies: Vec<Box<str>>,
     /// Sends the body along.
     pub forward_body: bool,
     /// Larger bodies are refused with 401; `None` means no bound but the connection's memory.

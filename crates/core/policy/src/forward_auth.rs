@@ -145,12 +145,12 @@ pub fn apply_answer(
 /// # Errors
 ///
 /// When the response has no room.
-pub fn add_marks(
+pub fn add_cookies(
     settings: &ForwardAuth,
     cookies: &AuthCookies,
     head: &mut ResponseHead,
 ) -> Result<(), InvalidFieldValue> {
-    if !cookies.any || settings.add_marks.is_empty() {
+    if !cookies.any || settings.add_cookies.is_empty() {
         return Ok(());
     }
     head.fields
@@ -284,7 +284,7 @@ fn canonical_name<'a>(name: &str, fold: bool, scratch: &'a mut String) -> &'a st
 fn is_listed(settings: &ForwardAuth, set_cookie: &[u8]) -> bool {
     let end = set_cookie.iter().position(|byte| b"=;".contains(byte)).unwrap_or(set_cookie.len());
     let name = set_cookie[..end].trim_ascii();
-    settings.add_marks.iter().any(|listed| listed.as_bytes() == name)
+    settings.add_cookies.iter().any(|listed| listed.as_bytes() == name)
 }
 
 /// A relative reference resolved against the authorizer's address (RFC 3986 section 5.2), short of

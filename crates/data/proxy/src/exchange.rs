@@ -72,7 +72,7 @@ pub(crate) struct Decided {
     pub(crate) retry: Option<Rc<RetryPolicy>>,
     /// When a buffering step wants the request sent again.
     pub(crate) retry_when: Option<Rc<RetryExpression>>,
-    /// Cookies to set on the response.
+    /// What the client is given to come back to what was chosen.
     pub(crate) marks: SmallVec<[(Rc<Affinity>, Mark); 1]>,
     /// What keeps the client on its endpoint.
     pub(crate) affinity: Option<Mark>,

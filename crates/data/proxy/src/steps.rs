@@ -56,7 +56,7 @@ pub(crate) fn response(x: &mut Exchange) -> Result<(), InvalidFieldValue> {
         if let StepRuntimeKind::ForwardAuth(auth, _) = &step.kind
             && let Some((_, cookies)) = decided.auth_cookies.iter().find(|(at, _)| *at == place)
         {
-            forward_auth::add_marks(auth, cookies, rsp)?;
+            forward_auth::add_cookies(auth, cookies, rsp)?;
         }
         on_response(&step.step, &decided.facts, rsp, scratch)
     })

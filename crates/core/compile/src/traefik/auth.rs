@@ -229,7 +229,7 @@ fn forward_auth(
         request_headers,
         response_headers,
         response_headers_pattern: pattern,
-        add_marks: auth.add_auth_cookies_to_response.clone(),
+        add_cookies: auth.add_auth_cookies_to_response.clone(),
         forward_body: auth.forward_body,
         body_bytes_max: auth.max_body_size,
         answer_bytes_max: auth.max_response_body_size,

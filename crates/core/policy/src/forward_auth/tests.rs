@@ -12,7 +12,7 @@ fn settings() -> ForwardAuth {
         request_headers: vec![],
         response_headers: vec![],
         response_headers_pattern: None,
-        add_marks: vec![],
+        add_cookies: vec![],
         forward_body: false,
         body_bytes_max: None,
         answer_bytes_max: None,
@@ -228,7 +228,7 @@ fn everything_but_success_denies() {
 
 #[test]
 fn listed_cookies_go_to_the_client() {
-    let settings = ForwardAuth { add_marks: vec!["session".into()], ..settings() };
+    let settings = ForwardAuth { add_cookies: vec!["session".into()], ..settings() };
     let answer = [("Set-Cookie", "session=new; Path=/"), ("Set-Cookie", "other=1")];
     let cookies = check_pass(&settings, &answer, &[], &[]);
     let upstream = [
@@ -237,7 +237,7 @@ fn listed_cookies_go_to_the_client() {
         ("set-cookie", "other=kept"),
     ];
     let mut head = response(200, &upstream);
-    add_marks(&settings, &cookies, &mut head).expect("it fits");
+    add_cookies(&settings, &cookies, &mut head).expect("it fits");
     assert_eq!(
         lines(&head.fields),
         ["set-cookie: session2=kept", "set-cookie: other=kept", "set-cookie: session=new; Path=/"]
@@ -245,7 +245,7 @@ fn listed_cookies_go_to_the_client() {
     // Without cookies of the authorizer the upstream's stay.
     let cookies = check_pass(&settings, &[], &[], &[]);
     let mut head = response(200, &upstream);
-    add_marks(&settings, &cookies, &mut head).expect("it fits");
+    add_cookies(&settings, &cookies, &mut head).expect("it fits");
     assert_eq!(head.fields.len(), 3);
 }
 

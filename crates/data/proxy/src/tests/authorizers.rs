@@ -29,7 +29,7 @@ fn authorizer(path: &str) -> ForwardAuth {
         request_headers: Vec::new(),
         response_headers: Vec::new(),
         response_headers_pattern: None,
-        add_marks: vec![path.trim_start_matches('/').into()],
+        add_cookies: vec![path.trim_start_matches('/').into()],
         forward_body: false,
         body_bytes_max: None,
         answer_bytes_max: None,

@@ -263,7 +263,7 @@ fn what_has_no_form_on_the_wire_arrives_as_a_refusal() {
         request_headers: vec![],
         response_headers: vec![],
         response_headers_pattern: None,
-        add_marks: vec![],
+        add_cookies: vec![],
         forward_body: false,
         body_bytes_max: None,
         answer_bytes_max: None,

@@ -380,7 +380,7 @@ fn forward_auth() {
         request_headers: vec![name("cookie")],
         response_headers: vec![name("x-user")],
         response_headers_pattern: Some(pattern("^X-")),
-        add_marks: vec!["sid".into()],
+        add_cookies: vec!["sid".into()],
         forward_body: true,
         body_bytes_max: Some(1000),
         answer_bytes_max: None,
