@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::bail;
 
 use crate::cargo_test::run_tests;
-use crate::run::{cargo, output};
+use crate::run::{cargo, output, within};
 
 /// What the tests start, and the Debian package that has it.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -27,7 +27,7 @@ const PYTHON: &str = "/usr/bin/python3";
 /// The programs of tests: the node's, and the whole's.
 const TESTS: &[&str] = &["namespaces", "mesh"];
 
-/// What building and running them may take.
+/// What building them may take, and then each of them.
 const TESTS_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// A program of tests that cargo has built.
@@ -51,18 +51,21 @@ pub(crate) fn run_mesh() -> anyhow::Result<()> {
     // All that `cargo test` builds: for these programs alone it would build most of it anew, with
     // fewer features.
     let build = ["test", "--workspace", "--no-run", "--message-format=json"];
-    let built = output(cargo().args(build))?;
+    let built = output(&mut within(TESTS_MAX, cargo().args(build)))?;
     let programs: Vec<Program> = built.lines().filter_map(Program::read).collect();
     for test in TESTS {
         if !programs.iter().any(|program| program.name == *test) {
             bail!("cargo has built no test program `{test}`");
         }
     }
-    for Program { name: _, path, folder } in programs {
-        let mut command = Command::new(path);
-        // As cargo does.
-        command.current_dir(folder).args(["--ignored", "--test-threads=1"]);
-        run_tests(TESTS_MAX, &command)?;
+    // One that fails does not hide the others.
+    let failed: Vec<String> = programs
+        .iter()
+        .filter_map(|program| program.run().err())
+        .map(|error| format!("{error:#}"))
+        .collect();
+    if !failed.is_empty() {
+        bail!("{}", failed.join("\n"));
     }
     Ok(())
 }
@@ -118,5 +121,12 @@ impl Program {
         let folder = Path::new(said["manifest_path"].as_str()?).parent()?;
         let path = said["executable"].as_str().filter(|_| is_test)?;
         Some(Self { name: name.into(), path: path.into(), folder: folder.into() })
+    }
+
+    fn run(&self) -> anyhow::Result<()> {
+        let mut command = Command::new(&self.path);
+        // As cargo does.
+        command.current_dir(&self.folder).args(["--ignored", "--test-threads=1"]);
+        run_tests(TESTS_MAX, &command)
     }
 }
