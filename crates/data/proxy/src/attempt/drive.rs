@@ -49,8 +49,6 @@ pub(super) struct Try<'a> {
 pub(super) struct Sent {
     pub(super) lease: Lease,
     up: Leg,
-    /// For how long the connection was idle before; `None` for a new one.
-    idle: Option<Duration>,
     drive: Drive,
 }
 
@@ -133,8 +131,8 @@ pub(super) fn start(
             x.record.upstream_started = Some(lease.started());
             x.decided.answer_by = Deadline::NEVER;
             x.decided.client_lags = false;
-            let drive = Drive::new(x, scope, &lease, idle.is_some(), timeout);
-            Ok(Sent { lease, up, idle, drive })
+            let drive = Drive::new(x, scope, &lease, idle, timeout);
+            Ok(Sent { lease, up, drive })
         }
         Err(error) => {
             // The connection is gone, and nothing was sent on it.
@@ -167,7 +165,7 @@ impl Sent {
         x: &mut Exchange,
         head: Result<Head, Failed>,
     ) -> Result<Answered, Box<Lost>> {
-        let Self { lease, mut up, idle, drive: Drive { sender, .. } } = self;
+        let Self { lease, mut up, drive: Drive { sender, idle, .. } } = self;
         scope.watchdog.disarm();
         match head {
             Ok(head) => {
@@ -218,8 +216,8 @@ struct Drive {
     silence: Option<Duration>,
     /// It is a proxy of the mesh that answers first.
     through_proxy: bool,
-    /// The connection had been used before.
-    is_reused: bool,
+    /// For how long the connection was idle before; `None` for a new one.
+    idle: Option<Duration>,
 }
 
 // === impl Drive ===
@@ -229,7 +227,7 @@ impl Drive {
         x: &Exchange,
         scope: &Scope<'_>,
         lease: &Lease,
-        is_reused: bool,
+        idle: Option<Duration>,
         timeout: Option<Duration>,
     ) -> Self {
         Self {
@@ -241,7 +239,7 @@ impl Drive {
             bound: bound(x, lease, timeout),
             silence: request::silence(x),
             through_proxy: lease.peer().is_some(),
-            is_reused,
+            idle,
         }
     }
 
@@ -400,9 +398,10 @@ impl Drive {
         }
         // An HTTP/2 upstream that refused the stream says that it did nothing with it.
         let refused = matches!(error, HeadError::H2(error) if error.is_unprocessed());
+        let is_reused = self.idle.is_some();
         let stale = match error {
-            HeadError::Closed => self.is_reused,
-            HeadError::H2(error) if self.is_reused => refused || error.is_io(),
+            HeadError::Closed => is_reused,
+            HeadError::H2(error) if is_reused => refused || error.is_io(),
             HeadError::H2(error) => error.is_goodbye(),
             HeadError::Truncated | HeadError::Io(_) | HeadError::Parse(_) => false,
         };
