@@ -95,32 +95,29 @@ impl ClientTls {
     fn check(&self, reader: &Reader<'_, '_>) {
         let mode = *self.mode;
         let is_own = matches!(mode, ClientTlsMode::Simple | ClientTlsMode::Mutual);
-        let has_files =
-            [&self.client_certificate, &self.private_key, &self.ca_certificates, &self.ca_crl];
+        let is_mutual = mode == ClientTlsMode::Mutual;
+        let files = [
+            ("clientCertificate", &self.client_certificate, is_mutual),
+            ("privateKey", &self.private_key, is_mutual),
+            ("caCertificates", &self.ca_certificates, is_own),
+            ("caCrl", &self.ca_crl, is_own),
+        ];
         if is_own && self.credential_name.is_some() {
-            if has_files.iter().any(|file| file.is_some()) {
+            if files.iter().any(|(_, file, _)| file.is_some()) {
                 let fix = Some("keep `credentialName`, or the files".into());
                 reader.error("`credentialName` and names of files exclude each other", fix);
             }
-        } else if mode == ClientTlsMode::Mutual {
-            for (name, file) in
-                [("clientCertificate", &self.client_certificate), ("privateKey", &self.private_key)]
-            {
+        } else if is_mutual {
+            for (name, file, _) in &files[..2] {
                 if file.is_none() {
                     let fix = "name it, or a Secret as `credentialName`".into();
                     reader.error(format!("MUTUAL needs `{name}`"), Some(fix));
                 }
             }
         }
-        let is_mutual = mode == ClientTlsMode::Mutual;
-        for (name, file, is_used) in [
-            ("credentialName", &self.credential_name, is_own),
-            ("clientCertificate", &self.client_certificate, is_mutual),
-            ("privateKey", &self.private_key, is_mutual),
-            ("caCertificates", &self.ca_certificates, is_own),
-            ("caCrl", &self.ca_crl, is_own),
-        ] {
-            if file.is_some() && !is_used {
+        let secret = ("credentialName", &self.credential_name, is_own);
+        for (name, value, is_used) in [secret].into_iter().chain(files) {
+            if value.is_some() && !is_used {
                 let message = format!("`{name}` has no effect with {}", mode.as_str());
                 let modes = if is_own { "MUTUAL" } else { "SIMPLE or MUTUAL" };
                 reader.warn(message, Some(format!("remove it, or write `mode: {modes}`")));
@@ -151,6 +148,7 @@ impl ClientTlsMode {
         };
         field.spanned(field.choice(&modes).unwrap_or(Self::Simple))
     }
+
     /// As it is written.
     fn as_str(self) -> &'static str {
         match self {
