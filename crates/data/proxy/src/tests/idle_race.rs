@@ -32,20 +32,28 @@ enum End {
     Refuse,
 }
 
+/// Serves each connection, of which the first is number 1.
+async fn listen<F>(serve: impl Fn(TcpStream, usize) -> F + 'static) -> SocketAddr
+where
+    F: Future<Output = std::io::Result<()>> + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+    let addr = listener.local_addr().expect("it is bound");
+    task::spawn("upstream", async move {
+        for number in 1.. {
+            let (stream, _) = listener.accept().await.expect("it accepts");
+            task::spawn("upstream", serve(stream, number));
+        }
+    });
+    addr
+}
+
 /// An upstream that answers the first request of each connection, and ends with the second. Counts
 /// the requests that it saw.
 async fn upstream(end: End) -> (SocketAddr, Rc<Cell<usize>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
-    let addr = listener.local_addr().expect("it is bound");
     let seen = Rc::new(Cell::new(0));
     let count = seen.clone();
-    task::spawn("upstream", async move {
-        loop {
-            let (stream, _) = listener.accept().await.expect("it accepts");
-            task::spawn("upstream", serve(stream, end, count.clone()));
-        }
-    });
-    (addr, seen)
+    (listen(move |stream, _| serve(stream, end, count.clone())).await, seen)
 }
 
 async fn serve(mut stream: TcpStream, end: End, seen: Rc<Cell<usize>>) -> std::io::Result<()> {
@@ -54,11 +62,7 @@ async fn serve(mut stream: TcpStream, end: End, seen: Rc<Cell<usize>>) -> std::i
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
     let mut served = 0;
     loop {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head).await?;
-        let [a, b, c, kind, flags, id @ ..] = head;
-        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-        stream.read_exact(&mut payload).await?;
+        let (kind, flags, id) = read_frame(&mut stream).await?;
         if kind == SETTINGS && flags == 0 {
             stream.write_all(&frame(SETTINGS, 1, 0, &[])).await?;
         }
@@ -67,7 +71,6 @@ async fn serve(mut stream: TcpStream, end: End, seen: Rc<Cell<usize>>) -> std::i
         }
         seen.set(seen.get() + 1);
         served += 1;
-        let id = u32::from_be_bytes(id);
         match (served, end) {
             // `:status: 200`, by its place in the static table.
             (1, _) => {
@@ -85,6 +88,16 @@ async fn serve(mut stream: TcpStream, end: End, seen: Rc<Cell<usize>>) -> std::i
             }
         }
     }
+}
+
+/// The kind of the next frame, its flags and its stream.
+async fn read_frame(stream: &mut TcpStream) -> std::io::Result<(u8, u8, u32)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await?;
+    let [a, b, c, kind, flags, id @ ..] = head;
+    let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+    stream.read_exact(&mut payload).await?;
+    Ok((kind, flags, u32::from_be_bytes(id)))
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -135,22 +148,18 @@ fn what_may_not_be_sent_twice_is_sent_again_only_where_the_upstream_says_it_did_
 /// when their first request comes, and has looked at nothing. Then its successor answers. Counts the
 /// connections.
 async fn replaced(goodbyes: usize, at_once: bool) -> (SocketAddr, Rc<Cell<usize>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
-    let addr = listener.local_addr().expect("it is bound");
     let made = Rc::new(Cell::new(0));
     let count = made.clone();
-    task::spawn("upstream", async move {
-        loop {
-            let (stream, _) = listener.accept().await.expect("it accepts");
-            count.set(count.get() + 1);
-            if count.get() <= goodbyes {
-                task::spawn("upstream", leave(stream, at_once));
-            } else {
-                task::spawn("upstream", serve(stream, End::Close, Rc::default()));
+    let addr = listen(move |stream, number| {
+        count.set(number);
+        async move {
+            match number <= goodbyes {
+                true => leave(stream, at_once).await,
+                false => serve(stream, End::Close, Rc::default()).await,
             }
         }
     });
-    (addr, made)
+    (addr.await, made)
 }
 
 async fn leave(mut stream: TcpStream, at_once: bool) -> std::io::Result<()> {
@@ -161,10 +170,7 @@ async fn leave(mut stream: TcpStream, at_once: bool) -> std::io::Result<()> {
         stream.write_all(&goodbye).await?;
     }
     loop {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head).await?;
-        let [a, b, c, kind, ..] = head;
-        stream.read_exact(&mut vec![0; u32::from_be_bytes([0, a, b, c]) as usize]).await?;
+        let (kind, ..) = read_frame(&mut stream).await?;
         if kind == HEADERS && !at_once {
             stream.write_all(&goodbye).await?;
         }

@@ -5,6 +5,7 @@ use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{RData, Record, RecordType};
 use tokio::io::AsyncReadExt as _;
 use weft_runtime::metrics::Registry;
+use weft_runtime::task::Task;
 
 use super::*;
 use crate::names::Names;
@@ -324,13 +325,19 @@ fn names_are_swapped() {
     });
 }
 
+/// A question that waits for the names of a service, which was asked for.
+async fn waiting() -> (Bench, Task<String>) {
+    let mut bench = Bench::with([], LIMITS, Names::new(&zone(), entries(), []));
+    let (addr, asked) = (bench.udp[0], query("db-0.db", RecordType::A));
+    let reply = task::spawn("client", async move { shown(&over_udp(addr, &asked).await) });
+    assert_eq!(bench.wanted.recv().await.unwrap().as_str(), crate::testing::DB);
+    (bench, reply)
+}
+
 #[test]
 fn a_service_is_asked_for_and_its_names_waited_for() {
     block_on(async {
-        let mut bench = Bench::with([], LIMITS, Names::new(&zone(), entries(), []));
-        let (addr, asked) = (bench.udp[0], query("db-0.db", RecordType::A));
-        let reply = task::spawn("client", async move { shown(&over_udp(addr, &asked).await) });
-        assert_eq!(bench.wanted.recv().await.unwrap().as_str(), crate::testing::DB);
+        let (bench, reply) = waiting().await;
         // Names that still do not know it change nothing.
         bench.names.send_replace(Arc::new(Names::new(&zone(), entries(), [])));
         tokio::task::yield_now().await;
@@ -436,14 +443,11 @@ fn dropping_the_server_ends_it_with_all_that_is_open() {
 #[test]
 fn a_closed_server_takes_no_more_questions_and_answers_those_that_it_has() {
     block_on(async {
-        let mut bench = Bench::with([], LIMITS, Names::new(&zone(), entries(), []));
-        let (addr, asked) = (bench.udp[0], query("db-0.db", RecordType::A));
-        let reply = task::spawn("client", async move { shown(&over_udp(addr, &asked).await) });
-        bench.wanted.recv().await.unwrap();
+        let (mut bench, reply) = waiting().await;
         bench.server.close();
         tokio::task::yield_now().await;
         let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        client.send_to(&query("payments", RecordType::A), addr).await.unwrap();
+        client.send_to(&query("payments", RecordType::A), bench.udp[0]).await.unwrap();
         let more = time::timeout(SHORT, client.recv(&mut [0; 512])).await;
         assert!(more.is_err(), "it is another's to answer: {more:?}");
         bench.names.send_replace(Arc::new(Names::new(&zone(), entries(), [db()])));

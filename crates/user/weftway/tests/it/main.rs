@@ -27,6 +27,7 @@ mod observe;
 mod pools;
 mod proxy;
 mod refuse;
+mod running;
 mod tcp;
 mod tls;
 mod traefik;

@@ -1,20 +1,19 @@
 //! The authority of a running mesh, by its commands: `weftway certs` and `weftway proxies`, beside a
 //! control plane and proxies that are processes of their own.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use weft_testkit::{Certificates, wait};
 
 use crate::cli::{Ran, weftway};
-use crate::common::{BINARY, own_address};
+use crate::common::own_address;
+use crate::running::Running;
 
 /// Who the control plane proves to be.
 const CONTROL: &str = "spiffe://cluster.local/ns/weftway-system/sa/control";
@@ -24,12 +23,6 @@ struct Mesh {
     /// Dropped first: it must not write into a folder that is being removed.
     control: Option<Running>,
     folder: tempfile::TempDir,
-}
-
-/// A process that ends with this value, and what it logs.
-struct Running {
-    child: Child,
-    log: PathBuf,
 }
 
 #[test]
@@ -454,52 +447,5 @@ impl Mesh {
         let view = self.json(&["proxies"]);
         let proxies = view["proxies"].as_array().expect("it is a list");
         proxies.iter().any(|proxy| proxy["workload"] == workload && is_wanted(proxy))
-    }
-}
-
-// === impl Running ===
-
-impl Running {
-    fn start(arguments: &[&str], log: PathBuf) -> Self {
-        let file = File::create(&log).unwrap();
-        let mut command = Command::new(BINARY);
-        command.args(arguments).stdin(Stdio::null());
-        command.stdout(file.try_clone().unwrap()).stderr(file);
-        Self { child: command.spawn().unwrap(), log }
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-
-    fn wait_logged(&self, text: &str) {
-        let found = wait::within(wait::DEADLINE, || self.log().contains(text).then_some(()));
-        assert!(found.is_some(), "{text:?} is missing in\n{}", self.log());
-    }
-
-    /// Ends it as it should end.
-    fn end(self) {
-        let (code, said) = self.signal(Signal::TERM);
-        assert_eq!(code, 0, "{said}");
-    }
-
-    /// How it ends by a signal, and what it has said.
-    fn signal(self, signal: Signal) -> (i32, String) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-        self.wait()
-    }
-
-    /// How it ends by itself, and what it has said.
-    fn wait(mut self) -> (i32, String) {
-        let ended = wait::until("its end", || self.child.try_wait().unwrap());
-        (ended.code().expect("it ends by itself"), self.log())
-    }
-}
-
-impl Drop for Running {
-    /// As a machine that loses its power.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -1,43 +1,26 @@
 //! A proxy beside a workload, as a process of its own.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::net::{TcpStream, UdpSocket};
 use std::time::Duration;
 
 use weft_testkit::wait;
 
-use crate::common::{BINARY, own_address};
-
-/// A process that ends with this value.
-struct Running(Child);
-
-impl Running {
-    /// A proxy on this address, whose control plane is not there.
-    fn start(ip: Ipv4Addr) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let control = folder.path().join("control.sock");
-        let mut command = Command::new(BINARY);
-        command.args(["proxy", "--workload", "shop/cart", "--workers", "1", "--control"]);
-        command.arg(control).args(["--ready", "off", "--metrics", "off"]);
-        command.args(["--admin", &format!("{ip}:15000"), "--dns", &format!("{ip}:15053")]);
-        Self(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use crate::common::own_address;
+use crate::running::Running;
 
 /// Who knows no names would say of each that it does not exist, and clients remember that; one that
 /// is not answered asks again, and is answered by the older proxy while there is one.
 #[test]
 fn names_are_not_denied_before_any_is_known() {
     let ip = own_address();
-    let _proxy = Running::start(ip);
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = folder.path().join("control.sock");
+    let usual = ["proxy", "--workload", "shop/cart", "--control", nobody.to_str().unwrap()];
+    let (admin, dns) = (format!("{ip}:15000"), format!("{ip}:15053"));
+    let here = ["--admin", &admin, "--dns", &dns, "--ready", "off", "--metrics", "off"];
+    let log = folder.path().join("proxy.log");
+    let _proxy = Running::start(&[&usual[..], &here, &["--workers", "1"]].concat(), log);
     wait::until_true("the proxy", || TcpStream::connect((ip, 15000)).is_ok());
     let client = UdpSocket::bind((ip, 0)).unwrap();
     client.connect((ip, 15053)).unwrap();

@@ -268,9 +268,9 @@ impl Drop for Driver {
 async fn head(answer: ResponseFuture) -> anyhow::Result<Option<RecvStream>> {
     match answer.await {
         Ok(answer) => {
-            let code = answer.headers().get("grpc-status");
-            let fields = answer.headers();
-            ensure!(answer.status() == 200 && code.is_none(), "{} {fields:?}", answer.status());
+            let (status, fields) = (answer.status(), answer.headers());
+            let is_begun = status == 200 && !fields.contains_key("grpc-status");
+            ensure!(is_begun, "{status} {fields:?}");
             Ok(Some(answer.into_body()))
         }
         Err(error) if is_in_order(&error) => Ok(None),
